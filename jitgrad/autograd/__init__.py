@@ -1,0 +1,169 @@
+"""jitgrad.autograd: backward, grad, Function and the grad modes, as in torch.autograd."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jitgrad import executor
+from jitgrad.autograd import engine, history, hooks
+from jitgrad.autograd.function import Function, once_differentiable
+from jitgrad.autograd.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from jitgrad.graph import Node, input_node
+from jitgrad.operators.declare import OPERATORS, cast
+from jitgrad.tensor import Tensor
+
+Variable = Tensor
+Tensors = Tensor | Sequence[Tensor]
+
+
+def _cotangents(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> list[Node | None]:
+    if grads is None:
+        grads = [None] * len(outputs)
+    if len(grads) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
+    result: list[Node | None] = []
+    for i, (output, g) in enumerate(zip(outputs, grads, strict=True)):
+        node = output._current()
+        if g is None:
+            if node.requires_grad and node.type.size != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            result.append(None)
+            continue
+        if not isinstance(g, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        if g._node.type.shape != node.type.shape:
+            raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape "
+                               f"of {output.shape}.")
+        gn = cast(g._current(), node.type.dtype)
+        if gn.inputs and not gn.requires_grad:
+            gn = input_node(executor.value(gn), gn.type)
+        result.append(gn)
+    return result
+
+
+def _roots(outputs: Sequence[Tensor]) -> list[Node]:
+    roots = [t._current() for t in outputs]
+    for i, node in enumerate(roots):
+        if not node.requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+    return roots
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return [value] if isinstance(value, Tensor) or value is None else list(value)
+
+
+def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+             grad_variables: Any = None, inputs: Tensors | None = None) -> None:
+    """Compute the gradients of `tensors` and add them to the `.grad` of the leaves below (or of `inputs` only).
+
+    grad_tensors: the incoming gradient of each, of its shape; not needed for scalars.  retain_graph: keep what was
+    saved, for a second backward (default: create_graph).  create_graph: record the derivative, for higher order.
+    Raises RuntimeError for non-scalars without a gradient, for tensors that need none, and for a freed graph."""
+    outputs = _sequence(tensors)
+    if grad_tensors is None:
+        grad_tensors = grad_variables
+    cotangents = _cotangents(outputs, None if grad_tensors is None else _sequence(grad_tensors))
+    roots = _roots(outputs)
+    only, interior = None, []
+    if inputs is not None:
+        chosen = _sequence(inputs)
+        if not chosen:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        only = {t._leaf for t in chosen if t._leaf is not None}
+        interior = [t for t in chosen if t._leaf is None]
+        for t in interior:
+            if not t.requires_grad:
+                raise RuntimeError("One of the differentiated Tensors does not require grad")
+    found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
+                                [t._current() for t in interior])
+    for t in interior:
+        g = found.nodes.get(t._current())
+        if g is not None:
+            engine.accumulate(t, g, create_graph)
+    engine.deliver(found, create_graph, only)
+
+
+def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_graph: bool | None = None,
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Tensor | None, ...]:
+    """The sum of the gradients of `outputs` with respect to each of `inputs`, without touching any `.grad`.
+
+    allow_unused: None for inputs that the outputs do not depend on, instead of RuntimeError; materialize_grads: zeros.
+    Other arguments as in `backward`."""
+    if is_grads_batched:
+        return _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                         "allow_unused=False.")
+    outs, ins = _sequence(outputs), _sequence(inputs)
+    cotangents = _cotangents(outs, None if grad_outputs is None else _sequence(grad_outputs))
+    for t in ins:
+        if not t.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    roots = _roots(outs)
+    found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
+                                [t._current() for t in ins if t._leaf is None])
+    results: list[Tensor | None] = []
+    for i, t in enumerate(ins):
+        g = found.leaves.get(t._leaf) if t._leaf is not None else found.nodes.get(t._current())
+        if g is not None:
+            result = engine.wrap(g)
+            if t._leaf is not None and t._leaf.hooks:
+                result = hooks.run_hooks(t._leaf.hooks, result)
+            results.append(result)
+        elif materialize_grads:
+            from jitgrad.creation import zeros_like
+            results.append(zeros_like(t))
+        elif allow_unused:
+            results.append(None)
+        else:
+            raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                               "allow_unused=True if this is the desired behavior.")
+    return tuple(results)
+
+
+def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_graph: bool | None, create_graph: bool,
+                  allow_unused: bool | None, materialize_grads: bool) -> tuple[Tensor | None, ...]:
+    """One `grad` per row of the batched grad_outputs, stacked."""
+    batches = _sequence(grad_outputs)
+    lengths = {len(b) for b in batches if b is not None}
+    if len(lengths) != 1:
+        raise ValueError("autograd.grad(is_grads_batched=True): every grad_outputs must have the same leading batch "
+                         f"dimension, got lengths {sorted(lengths)}")
+    n = lengths.pop()
+    rows = [grad(outputs, inputs, [None if b is None else b[i] for b in batches],
+                 True if i < n - 1 else retain_graph, create_graph, allow_unused=allow_unused,
+                 materialize_grads=materialize_grads) for i in range(n)]
+    stack = OPERATORS["stack"].call
+    return tuple([None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)])
+
+
+def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None,
+                     create_graph: bool = False, inputs: Tensors | None = None) -> None:
+    """Compute the gradient of this tensor with respect to the leaves below it; see autograd.backward."""
+    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
+
+
+def attach_methods() -> None:
+    """Give Tensor the methods that need the engine."""
+    Tensor.backward = _tensor_backward                                                           # type: ignore
+    Tensor.grad_fn = property(history.tensor_grad_fn, doc=history.tensor_grad_fn.__doc__)        # type: ignore
+    Tensor.register_hook = hooks.register_hook                                                   # type: ignore
+    Tensor.register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook         # type: ignore
+    Tensor.retain_grad = hooks.retain_grad                                                       # type: ignore
+    Tensor.retains_grad = property(Tensor._retains)                                              # type: ignore
+    Tensor.output_nr = property(lambda self: history.output_number(self._current()))             # type: ignore
+
+
+attach_methods()
+
+__all__ = ["Function", "Variable", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled",
+           "is_inference_mode_enabled", "no_grad", "once_differentiable", "set_grad_enabled"]

@@ -1,0 +1,248 @@
+"""Backward: checks, cuts the graph where Python is called, sends the segments to the executor, delivers gradients.
+
+The straight way: one capture, one call of the executor, `.grad` accumulates.  Hooks, retain_grad and Functions are
+*stations*: the graph is cut there, and stations are visited from the roots downwards, each when all gradient that can
+reach it has arrived.  With create_graph the derivative is recorded instead of evaluated.
+"""
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+
+from jitgrad import executor, interpreter
+from jitgrad.autograd.function import PyFunction, call_backward
+from jitgrad.autograd.history import check_saved
+from jitgrad.autograd.hooks import run_hooks
+from jitgrad.differentiate import differentiate
+from jitgrad.graph import Node, become_input, bind, grad_mode, input_node, topological
+from jitgrad.ops import REGISTRY
+from jitgrad.storage import pending_detached
+from jitgrad.tensor import Accumulator, Tensor, wrap
+
+class Gradients:
+    """Gradients on their way: nodes by leaf accumulator and by interior node."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[Accumulator, Node] = {}
+        self.nodes: dict[Node, Node] = {}
+
+    def add(self, node: Node, g: Node) -> None:
+        """Add a contribution for a leaf or an interior node."""
+        extra = node.extra
+        if extra is not None and extra.leaf is not None:
+            have = self.leaves.get(extra.leaf)
+            self.leaves[extra.leaf] = g if have is None else _add(have, g)
+        else:
+            have = self.nodes.get(node)
+            self.nodes[node] = g if have is None else _add(have, g)
+
+
+def _add(a: Node, b: Node) -> Node:
+    node = bind(REGISTRY["add"], (a, b))
+    if not grad_mode.enabled or not (a.requires_grad or b.requires_grad):
+        become_input(node, interpreter.evaluate([node])[0])
+    return node
+
+
+def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
+                 targets: Sequence[Node]) -> Gradients:
+    """Gradients of the roots: of all leaves below them, and of the interior nodes `targets`.
+
+    Raises RuntimeError for saved values that were freed or overwritten."""
+    captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
+    cut = False
+    if captured.special:
+        check_saved(roots)
+        cut = any([_is_station(n) for n in captured.order])
+    if cut or create_graph:
+        result = _by_stations(roots, cotangents, retain_graph, create_graph, targets)
+        run = executor.Run(weakref.ref(roots[0]), None, not retain_graph,
+                           "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
+    else:
+        result = Gradients()
+        wrt = [n for n in captured.leaves if n.extra.leaf is not None] if not targets else \
+            list(dict.fromkeys([*captured.leaves, *[t for t in targets if t in captured.index]]))
+        held = roots[0].extra.held if roots[0].extra is not None and not targets and cotangents == [None] else None
+        if held is not None and held[1] == wrt:
+            roots[0].extra.held = None
+            entry, _, arrays = held
+            run = executor.Run(weakref.ref(roots[0]), entry, True, None)
+        else:
+            arrays, run = executor.gradients(captured, roots, cotangents, wrt)
+        run.freed = not retain_graph
+        for node, array in zip(wrt, arrays, strict=True):
+            if array is not None:
+                result.add(node, input_node(array, node.type))
+    for node in captured.order:
+        if node.inputs:
+            node.run = run
+    _release_detached()
+    return result
+
+
+def _release_detached() -> None:
+    """Give detached tensors whose source has been computed meanwhile that value, so that they do not keep the graph."""
+    for node in list(pending_detached):
+        if node.inputs and node.inputs[0].value is not None:
+            become_input(node, node.inputs[0].value)
+        if not node.inputs:
+            pending_detached.discard(node)
+
+
+def _python(node: Node) -> PyFunction | None:
+    fn = None if node.extra is None else node.extra.fn
+    return fn if type(fn) is PyFunction else None
+
+
+def _is_station(node: Node) -> bool:
+    extra = node.extra
+    return extra is not None and ((extra.watch is not None and extra.watch.is_active()) or type(extra.fn) is PyFunction)
+
+
+def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
+                 targets: Sequence[Node]) -> Gradients:
+    def children(node: Node) -> Sequence[Node]:
+        fn = _python(node)
+        return node.inputs if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
+
+    order = topological(roots, children)
+    position = {n: i for i, n in enumerate(order)}
+    wanted = set(targets)
+    stops = {n for n in order if _is_station(n) or n in wanted}
+    remaining: dict[object, int] = {}
+    for n in stops:
+        if (fn := _python(n)) is not None:
+            remaining[fn.ctx] = remaining.get(fn.ctx, 0) + 1
+    watched = any([n.extra is not None and n.extra.watch is not None for n in stops])
+    incoming: dict[Node, Node] = {}
+    outputs: dict[object, list[Node | None]] = {}
+    result = Gradients()
+    memo: dict[Node, np.ndarray] = {}
+
+    def arrive(node: Node, g: Node) -> None:
+        if node in stops:
+            have = incoming.get(node)
+            incoming[node] = g if have is None else _add(have, g)
+        elif node.extra is not None and node.extra.leaf is not None:
+            result.add(node, g)
+        else:
+            propagate(node, g)
+
+    def propagate(source: Node, g: Node) -> None:
+        segment = topological([source], lambda n: () if n is not source and n in stops else n.inputs)
+        ends = [n for n in segment if n is not source and n.requires_grad
+                and (n in stops or (n.extra is not None and n.extra.leaf is not None))]
+        if create_graph:
+            found = differentiate(segment, {source: g}, set(ends), stops - {source})
+        else:
+            found = _evaluate(segment, source, g, ends, stops - {source}, watched, memo)
+        for n in ends:
+            if n in found:
+                arrive(n, found[n])
+
+    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
+    try:
+        start = executor.cotangent_map(roots, cotangents)
+        for root, g in start.items():
+            incoming[root] = g
+        stations = sorted(stops | set(start), key=lambda n: -position[n])
+        for node in stations:
+            g = incoming.pop(node, None)
+            extra = node.extra
+            if g is not None and not create_graph and g.inputs:
+                g = input_node(executor.own(executor.value(g)), g.type)
+            if g is not None and extra is not None and extra.watch is not None:
+                g = run_hooks(extra.watch.hooks, wrap(g))._current()
+                if extra.watch.retains():
+                    _retain(extra.watch.tensor(), g, create_graph)
+            if g is not None and node in wanted:
+                result.add(node, g)
+            fn = _python(node)
+            if fn is not None:
+                grads = outputs.setdefault(fn.ctx, [None] * len(fn.ctx._outputs))
+                grads[fn.number] = g
+                remaining[fn.ctx] -= 1
+                if not remaining[fn.ctx] and any([x is not None for x in grads]):
+                    for edge, gi in zip(fn.ctx._edges, call_backward(fn.ctx, grads, create_graph), strict=True):
+                        if edge is not None and gi is not None and edge.requires_grad:
+                            arrive(edge, gi)
+                    if not retain_graph:
+                        fn.ctx._freed = True
+            elif g is not None:
+                if extra is not None and extra.leaf is not None:
+                    if node not in wanted:
+                        result.add(node, g)
+                else:
+                    propagate(node, g)
+    finally:
+        grad_mode.enabled = enabled
+    return result
+
+
+def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Node], stops: set[Node], watched: bool,
+              memo: dict[Node, np.ndarray]) -> dict[Node, Node]:
+    """Gradients of one segment as arrays: compiled if only Functions cut the graph, interpreted if hooks do."""
+    if not ends:
+        return {}
+    captured = executor.capture([source, g])
+    if not watched and not any([n.inputs for n in ends]):       # nothing to stop at but leaves and Functions' outputs
+        arrays, _ = executor.gradients(captured, [source], [g], ends)
+        return {n: input_node(a, n.type) for n, a in zip(ends, arrays, strict=True) if a is not None}
+    executor.stats.interpreted += 1
+    found = executor.backward_graph(segment, [source], [g], ends, list(stops))
+    arrays = interpreter.evaluate(list(found.values()), memo, keep=True)
+    return {n: input_node(executor.own(a), n.type) for n, a in zip(found, arrays, strict=True)}
+
+
+def _retain(tensor: Tensor, g: Node, create_graph: bool) -> None:
+    grad = wrap(g)
+    if tensor._grad is None:
+        tensor._grad = grad
+    else:
+        accumulate(tensor, g, create_graph)
+
+
+def deliver(gradients: Gradients, create_graph: bool, only: set[Accumulator] | None) -> None:
+    """Add the leaves' gradients to `.grad`, hooks before and after."""
+    for leaf, g in gradients.leaves.items():
+        if only is not None and leaf not in only:
+            continue
+        tensor = leaf.tensor()
+        if tensor is None:
+            continue
+        if leaf.hooks:
+            g = run_hooks(leaf.hooks, wrap(g))._current()
+        accumulate(tensor, g, create_graph)
+        for hook in list(leaf.post_hooks.values()):
+            hook(tensor)
+
+
+def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
+    """tensor.grad += g: in place, unless the gradient is itself recorded."""
+    have = tensor._grad
+    if have is None:
+        tensor._grad = wrap(g)
+    elif create_graph:
+        tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
+    else:
+        total = have._array() + executor.value(g)
+        have._write(input_node(np.asarray(total), g.type))
+
+
+
+def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Where a backward from these roots would be cut, and why."""
+    reasons = []
+    for node in executor.capture(roots).order:
+        extra = node.extra
+        if extra is None:
+            continue
+        if extra.watch is not None and extra.watch.hooks:
+            reasons.append((node, "a hook on this tensor"))
+        if extra.watch is not None and extra.watch.retains():
+            reasons.append((node, "retain_grad on this tensor"))
+        if type(extra.fn) is PyFunction:
+            reasons.append((node, "a Function whose backward is Python"))
+    return reasons

@@ -1,0 +1,128 @@
+"""no_grad and its kin: context managers and decorators over the thread's recording state."""
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jitgrad.graph import grad_mode
+
+
+class _Mode:
+    """A state of `grad_mode` as a context manager, re-entrant, and as a decorator of functions and generators."""
+
+    def __init__(self) -> None:
+        self._saved: list[tuple[bool, bool]] = []
+
+    def _set(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        self._saved.append((grad_mode.enabled, grad_mode.inference))
+        self._set()
+
+    def __exit__(self, *exception: object) -> None:
+        grad_mode.enabled, grad_mode.inference = self._saved.pop()
+
+    def _clone(self) -> _Mode:
+        return type(self)()
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function):
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                inner = function(*args, **kwargs)
+                sent = None
+                while True:
+                    with self._clone():
+                        try:
+                            item = inner.send(sent)
+                        except StopIteration as stop:
+                            return stop.value
+                    sent = yield item
+            return generator
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self._clone():
+                return function(*args, **kwargs)
+        return wrapper
+
+
+class no_grad(_Mode):
+    """Results need no gradient inside.  `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        self.__init__()
+        return self(function)
+
+    def _set(self) -> None:
+        grad_mode.enabled = False
+
+
+class enable_grad(no_grad):
+    """Records inside, also within no_grad."""
+
+    def _set(self) -> None:
+        grad_mode.enabled = True
+
+
+class set_grad_enabled(_Mode):
+    """Sets recording on or off: at once when called, undone at the end of a `with`."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self._before = (grad_mode.enabled, grad_mode.inference)
+        self._set()
+
+    def _set(self) -> None:
+        grad_mode.enabled = self.mode
+
+    def __enter__(self) -> None:
+        self._saved.append(self._before)
+        self._set()
+
+    def _clone(self) -> _Mode:
+        return set_grad_enabled(self.mode)
+
+    def __call__(self, function: Callable) -> Callable:
+        grad_mode.enabled, grad_mode.inference = self._before      # as a decorator it changes nothing now
+        return super().__call__(function)
+
+
+class inference_mode(_Mode):
+    """no_grad, and what is made inside can never be recorded afterwards."""
+
+    def __new__(cls, mode: bool | Callable = True) -> Any:
+        self = super().__new__(cls)
+        if callable(mode):
+            self.__init__()
+            return self(mode)
+        return self
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def _set(self) -> None:
+        grad_mode.inference = self.mode
+        if self.mode:
+            grad_mode.enabled = False
+
+    def _clone(self) -> _Mode:
+        return inference_mode(self.mode)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return grad_mode.enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside inference_mode."""
+    return grad_mode.inference

@@ -1,0 +1,15 @@
+"""Exceptions that are jitgrad's own.  Everything a PyTorch user would catch keeps PyTorch's type
+(`RuntimeError`, `TypeError`, `ValueError`, `IndexError`); these two are for what PyTorch has no counterpart of."""
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """A `JITGRAD_*` environment variable that is unknown or has a value out of its list."""
+
+
+class InternalError(RuntimeError):
+    """jitgrad contradicts itself: a graph, program or generated source that breaks an invariant.  Always a bug."""
+
+
+class CacheWarning(UserWarning):
+    """The disk cache cannot be used or held a damaged entry; said once, and the program goes on without it."""

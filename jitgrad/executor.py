@@ -1,0 +1,336 @@
+"""A request for values or gradients: hit | compile | interpret(reason).
+
+`capture` turns the recorded graph below some roots into an order and a key; the key names a structure, and one
+compiled program serves every graph of that structure.  What must run Python in the middle of a backward never gets
+here: autograd/engine.py cuts the graph there.
+"""
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad import interpreter
+from jitgrad.config import config, logger
+from jitgrad.differentiate import differentiate
+from jitgrad.graph import INPUT, Node, become_input, const, grad_mode, topological
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.program import Program
+
+Key = tuple
+
+
+@dataclass
+class Stats:
+    """Counters of this process, as `cache_info()` shows them."""
+
+    compilations: int = 0
+    memory_hits: int = 0
+    disk_hits: int = 0
+    interpreted: int = 0
+
+
+@dataclass(eq=False)
+class Entry:
+    """One structure that was asked for: its program, and which intermediates are read after the run."""
+
+    program: Program
+    extra: tuple[int, ...] = ()     # positions in the order that the program returns as well, after the roots
+    looks: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Run:
+    """One backward that went through a graph.  Nodes refer to it; it holds none of them strongly."""
+
+    root: weakref.ref[Node]
+    entry: Entry | None
+    freed: bool
+    reason: str | None      # why it was interpreted
+
+
+@dataclass(eq=False)
+class Capture:
+    """The graph below some roots, ready to be looked up."""
+
+    order: list[Node]
+    index: dict[Node, int]
+    leaves: list[Node]          # INPUT nodes that want gradients, and outputs of Functions
+    special: bool               # some node needs autograd's attention: freed, stale, hooked or a Function
+    parts: list[int]            # the structure, as integers
+
+
+class _Interpreting(threading.local):
+    active = False
+
+
+stats = Stats()
+interpreting = _Interpreting()
+programs: dict[Key, Entry] = {}
+MAX_PROGRAMS = 4096
+_lock = threading.RLock()
+
+
+def capture(roots: Sequence[Node]) -> Capture:
+    """Walk the recorded graph once, inputs first: order, structure and what is special about it."""
+    order: list[Node] = []
+    index: dict[Node, int] = {}
+    leaves: list[Node] = []
+    parts: list[int] = []
+    special = False
+    stack = list(roots)
+    stack.reverse()
+    while stack:
+        node = stack[-1]
+        if node in index:
+            stack.pop()
+            continue
+        inputs = node.inputs
+        if inputs:
+            if not node.requires_grad and _reads_finished_graph(node):
+                become_input(node, value(node))
+                continue
+            ready = True
+            for n in reversed(inputs):
+                if n not in index:
+                    stack.append(n)
+                    ready = False
+            if not ready:
+                continue
+            index[node] = len(order)
+            order.append(node)
+            stack.pop()
+            parts.append(node.sig * 2 + node.requires_grad)
+            for n in inputs:
+                parts.append(index[n])
+            if node.run is not None:
+                special = True
+            if node.extra is not None:
+                extra = node.extra
+                if extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version):
+                    special = True
+        else:
+            index[node] = len(order)
+            order.append(node)
+            stack.pop()
+            parts.append(node.sig * 2 + node.requires_grad)
+            if node.op is INPUT:
+                # A second integer: the layout, which decides how a kernel addresses the array.
+                parts.append(-1 if node.value.flags.c_contiguous else -2)
+                if node.requires_grad:
+                    leaves.append(node)
+                    extra = node.extra
+                    if extra.fn is not None or (extra.cell is not None and extra.cell.value != extra.version):
+                        special = True
+    return Capture(order, index, leaves, special, parts)
+
+
+def _reads_finished_graph(node: Node) -> bool:
+    """Whether this node without gradient reads one that an earlier backward has finished with: its value is final and
+    belongs to that graph, so that it enters the present one as an array."""
+    for n in node.inputs:
+        if n.run is not None and n.run.freed:
+            return True
+    return False
+
+
+def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:
+    """The structure of a request: nothing in it depends on values or lengths."""
+    index = captured.index
+    return (tuple(captured.parts), tuple([index[n] for n in roots]),
+            tuple([-1 if n is None else index[n] for n in cotangents]), tuple([index[n] for n in wrt]), config.target)
+
+
+def interpret_reason(captured: Capture) -> str | None:
+    """Why this request is not compiled, or None."""
+    if interpreting.active:
+        return "requested by jitgrad.interpret()"
+    if config.interpret:
+        return "requested by JITGRAD_INTERPRET=1"
+    if len(captured.order) > config.max_nodes:
+        return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}"
+    return None
+
+
+def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
+              reason: str | None = None) -> tuple[list[np.ndarray | None], Run]:
+    """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
+
+    cotangents: per root a node in the order, or None for the implicit 1.  reason: interpret, and this is why."""
+    reason = reason or interpret_reason(captured)
+    if reason is not None:
+        return _interpret(captured, roots, cotangents, wrt, reason)
+    key = make_key(captured, roots, cotangents, wrt)
+    entry = programs.get(key)
+    if entry is None:
+        entry = _compile(key, captured, roots, cotangents, wrt)
+    else:
+        stats.memory_hits += 1
+    return _run(entry, captured, roots), Run(weakref.ref(roots[0]), entry, True, None)
+
+
+def _run(entry: Entry, captured: Capture, roots: Sequence[Node]) -> list[np.ndarray | None]:
+    results = entry.program.run(captured.order)
+    n = len(roots)
+    for root, array in zip(roots, results, strict=False):
+        if root.value is None:
+            root.value = array
+    if entry.extra:
+        for i, array in zip(entry.extra, results[n:], strict=False):
+            if captured.order[i].value is None:
+                captured.order[i].value = array
+        n += len(entry.extra)
+    return results[n:]
+
+
+def _compile(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
+             extra: tuple[int, ...] = ()) -> Entry:
+    from jitgrad.compiler import build, cpu
+    with _lock:
+        entry = programs.get(key)
+        if entry is not None and entry.extra == extra:
+            return entry
+        before = cpu.stats.kernels_compiled
+        outputs = [*roots, *[captured.order[i] for i in extra]]
+        program = build.build(build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt)))
+        if cpu.stats.kernels_compiled > before:
+            stats.compilations += 1
+        else:
+            stats.disk_hits += 1
+        logger.info("program of %d operations: %d kernels", len(captured.order), len(program.kernels))
+        if entry is None and len(programs) >= MAX_PROGRAMS:
+            programs.pop(next(iter(programs)))
+        looks = {} if entry is None else entry.looks
+        entry = programs[key] = Entry(program, extra, looks)     # a new entry: another thread may be running the old one
+        return entry
+
+
+def _interpret(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
+               reason: str) -> tuple[list[np.ndarray | None], Run]:
+    stats.interpreted += 1
+    logger.debug("interpreted: %s", reason)
+    grads = backward_graph(captured.order, roots, cotangents, wrt)
+    found = [grads[n] for n in wrt if n in grads]
+    arrays = interpreter.evaluate([*roots, *found])
+    for root, array in zip(roots, arrays, strict=False):
+        if root.value is None:
+            root.value = array
+    by_node = dict(zip([n for n in wrt if n in grads], arrays[len(roots):], strict=True))
+    return [None if n not in by_node else own(by_node[n]) for n in wrt], Run(weakref.ref(roots[0]), None, True, reason)
+
+
+def own(array: np.ndarray) -> np.ndarray:
+    """A C-contiguous array for a result (a gradient may be a broadcast or transposed view of another array)."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+
+
+def backward_graph(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None],
+                   wrt: Sequence[Node], stop: Sequence[Node] = ()) -> dict[Node, Node]:
+    """The derivative as nodes, not recorded for a further derivative."""
+    enabled, grad_mode.enabled = grad_mode.enabled, False
+    try:
+        return differentiate(order, cotangent_map(roots, cotangents), set(wrt), set(stop))
+    finally:
+        grad_mode.enabled = enabled
+
+
+def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
+    """The incoming gradient of each root; those of a root named twice are added."""
+    from jitgrad.ops import REGISTRY
+    result: dict[Node, Node] = {}
+    for root, g in zip(roots, cotangents, strict=True):
+        if g is None:
+            g = const(1, root.type.dtype, root.type.device)
+            if root.type.shape:
+                g = REGISTRY["expand_like"](g, root)
+        result[root] = REGISTRY["add"](result[root], g) if root in result else g
+    return result
+
+
+# -- values ----------------------------------------------------------------------------------------------------------
+
+
+def value(node: Node) -> np.ndarray:
+    """The array of a node that belongs to a tensor; computed and kept on the node if it is not known yet."""
+    if node.value is None:
+        _look(node)
+    return node.value
+
+
+def _look(node: Node) -> None:
+    """Compute a pending node's value by what is already there: the joint program of a scalar root, whose gradients are
+    then held for backward(), or the interpreter.  Nothing is compiled for a first look."""
+    if not (config.interpret or interpreting.active):
+        for n in _frontier(node):
+            if n.value is not None:
+                continue
+            if n.run is not None:
+                _note_look(n)
+            elif n.type.size == 1:
+                _look_joint(n)
+    if node.value is None:
+        node.value = interpreter.evaluate([node])[0]
+
+
+def _frontier(node: Node) -> list[Node]:
+    """The node itself, or, below a node without gradient, the first ones with: those that a backward may reach."""
+    if node.requires_grad:
+        return [node]
+    order = topological([node], lambda n: () if n.requires_grad or n.value is not None else n.inputs)
+    return [n for n in order if n.requires_grad and n.inputs]
+
+
+def _look_joint(root: Node) -> None:
+    captured = capture([root])
+    if captured.special or not captured.leaves:
+        return
+    entry = programs.get(make_key(captured, [root], [None], captured.leaves))
+    if entry is not None:
+        stats.memory_hits += 1
+        grads = _run(entry, captured, [root])
+        root.ensure_extra().held = (entry, captured.leaves, grads)
+
+
+def _note_look(node: Node) -> None:
+    """An intermediate is read after backward.  The second time, its program is rebuilt once to return it too."""
+    run = node.run
+    root = run.root()
+    entry = run.entry
+    if entry is None or root is None:
+        return
+    captured = capture([root])
+    i = captured.index.get(node)
+    if i is None or i in entry.extra:
+        return
+    entry.looks[i] = entry.looks.get(i, 0) + 1
+    if entry.looks[i] < 2:
+        return
+    key = next((k for k, e in programs.items() if e is entry), None)
+    if key is None or make_key(captured, [root], [None], captured.leaves) != key:
+        return
+    logger.info("rebuilding a program to return an intermediate that is read after backward")
+    _compile(key, captured, [root], [None], captured.leaves, tuple(sorted([*entry.extra, i])))
+
+
+def program_for(captured: Capture, root: Node) -> tuple[str, Program]:
+    """The program of a plain backward() from a captured root, compiled if need be, and where it came from."""
+    key = make_key(captured, [root], [None], captured.leaves)
+    entry = programs.get(key)
+    if entry is not None:
+        return "in memory", entry.program
+    before = stats.compilations
+    entry = _compile(key, captured, [root], [None], captured.leaves)
+    return "compiled now" if stats.compilations > before else "kernels found in the cache", entry.program
+
+
+def clear() -> None:
+    """Forget all programs of this process and reset the counters."""
+    with _lock:
+        programs.clear()
+        for name in vars(Stats()):
+            setattr(stats, name, 0)

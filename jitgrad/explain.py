@@ -1,0 +1,102 @@
+"""explain: what a tensor's gradient was compiled to, from which lines of the user's program, and why not."""
+from __future__ import annotations
+
+from types import CodeType
+from typing import NamedTuple
+
+from jitgrad import executor
+from jitgrad.autograd.engine import station_reasons
+from jitgrad.autograd.history import fn_name
+from jitgrad.errors import InternalError
+from jitgrad.graph import Node
+from jitgrad.tensor import Tensor
+
+
+class CacheInfo(NamedTuple):
+    """Counters of this process.
+
+    compilations: programs for which Numba compiled at least one kernel; memory_hits: backward calls served by a program
+    of this process; disk_hits: programs made only of kernels found compiled (on disk, or in memory for another program);
+    interpreted: gradient requests served by NumPy; kernels: kernels that Numba compiled; bytes: object code held on
+    disk."""
+
+    compilations: int
+    memory_hits: int
+    disk_hits: int
+    interpreted: int
+    kernels: int
+    bytes: int
+
+
+def cache_info() -> CacheInfo:
+    """The counters as of now."""
+    import sys
+    from jitgrad.compiler import cache
+    cpu = sys.modules.get("jitgrad.compiler.cpu")
+    s = executor.stats
+    return CacheInfo(s.compilations, s.memory_hits, s.disk_hits, s.interpreted,
+                     0 if cpu is None else cpu.stats.kernels_compiled, cache.usage())
+
+
+def clear_cache(disk: bool = False) -> None:
+    """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
+    from jitgrad.compiler import cache, cpu
+    executor.clear()
+    cpu.clear()
+    if disk:
+        cache.clear()
+
+
+def line_text(line: tuple[CodeType, int] | None) -> str:
+    """'file.py:12' of a recorded position."""
+    if line is None:
+        return "?"
+    code, last = line
+    number = next((n for start, end, n in code.co_lines() if start <= last < end and n), code.co_firstlineno)
+    return f"{code.co_filename.rsplit('/', 1)[-1]}:{number}"
+
+
+def explain(tensor: Tensor) -> str:
+    """How the gradient of this tensor is computed: its kernels with their lines and source, cuts, and cache state.
+
+    Compiles the program if that has not happened yet, so that what it tells is what backward() will run.
+    Raises RuntimeError for a tensor that needs no gradient."""
+    root = tensor._current()
+    if not root.requires_grad:
+        raise RuntimeError("explain: this tensor does not require grad: there is no backward to explain; give it the loss "
+                           "before or after backward()")
+    captured = executor.capture([root])
+    operations = [n for n in captured.order if n.inputs]
+    lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
+    reasons = station_reasons([root])
+    reason = executor.interpret_reason(captured)
+    if reasons:
+        lines.append("cut, and interpreted in part:")
+        lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]
+        return "\n".join(lines)
+    if reason is not None:
+        lines.append(f"interpreted: {reason}")
+        return "\n".join(lines)
+    state, program = executor.program_for(captured, root)
+    lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
+    if root.run is not None and root.run.reason is not None:
+        lines.append(f"the last backward was interpreted: {root.run.reason}")
+    for step in program.steps:
+        lines.append(f"  {step}")
+    for kernel in program.kernels:
+        lines.append("")
+        lines.append(f"kernel {kernel.name} over {kernel.domain} ({kernel.origin}): reads {kernel.reads}, writes "
+                     f"{kernel.writes}")
+        by_line: dict[str, list[str]] = {}
+        for op, line in kernel.ops:
+            by_line.setdefault(line_text(line) if line is not None else "derivative", []).append(op)
+        lines += [f"  {where}: {' '.join(ops)}" for where, ops in by_line.items()]
+        lines += ["    " + text for text in kernel.source.rstrip().splitlines()]
+    return "\n".join(lines)
+
+
+def _name(node: Node) -> str:
+    try:
+        return fn_name(node)
+    except InternalError:
+        return node.op.name

@@ -1,0 +1,249 @@
+"""The graph: primitives (`Op`), their applications (`Node`), and the pure functions over them.
+
+A node is immutable once recorded, except for what is learnt about it (`value`, `run`, `extra`).  Its `inputs` are
+nodes; `params` are static (part of the structure, hence of the key), `sizes` are run-time integers (shapes, offsets)
+that compiled code reads anew at each call.  Nothing here knows tensors, NumPy functions or Numba.
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jitgrad.arraytype import ArrayType, array_type
+from jitgrad.dtype import dtype
+from jitgrad.errors import InternalError
+
+
+class Op:
+    """A primitive, declared once (see ops/declare.py for the constructors and the meaning of each field)."""
+
+    __slots__ = ("name", "kind", "arg_names", "param_names", "infer", "numpy", "vjp", "scalar", "combine", "identity",
+                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact")
+
+    def __init__(self, **fields: Any) -> None:
+        for name in Op.__slots__:
+            setattr(self, name, fields.get(name))
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __call__(self, *inputs: Any, sizes: Any = None, **params: Any) -> Node:
+        """Apply to nodes and Python numbers (which become literals of the dtype of the first node), params by name."""
+        nodes = as_nodes(inputs)
+        return bind(self, nodes, tuple([params[name] for name in self.param_names]), sizes)
+
+
+class Extra:
+    """What only few nodes have.  Absent fields keep the class's defaults."""
+
+    fn: Any = None          # operators.declare.Composite or autograd.function.PyFunction: who owns the grad_fn
+    watch: Any = None       # autograd.hooks.Watch: tensor hooks and retain_grad
+    leaf: Any = None        # autograd.accumulate.Accumulator of the leaf tensor that this node is a value of
+    cell: Any = None        # storage.Version: the version counter of the storage that holds this value ...
+    version: int = 0        # ... and the version at which it did
+    held: Any = None        # gradients computed along with the value, waiting for backward()
+    grad_fn: Any = None     # weak reference to the grad_fn object shown to the user
+
+
+class Node:
+    """One application of an op.  `line` is the user's (code object, last instruction).
+
+    `depth`: 0 for what depends on no gradient leaf and no pending node, and can be computed at once; otherwise the
+    length of the longest pending chain below, which recording bounds."""
+
+    __slots__ = ("op", "inputs", "params", "sizes", "type", "sig", "requires_grad", "depth", "value", "line", "run",
+                 "extra", "__weakref__")
+
+    def __init__(self, op: Op, inputs: tuple[Node, ...], params: tuple, sizes: tuple | None, type: ArrayType, sig: int,
+                 requires_grad: bool, depth: int, value: Any = None, line: Any = None) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.sizes = sizes
+        self.type = type
+        self.sig = sig
+        self.requires_grad = requires_grad
+        self.depth = depth
+        self.value = value
+        self.line = line
+        self.run = None         # executor.Run: set when a backward went through
+        self.extra: Extra | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} {self.type!r}>"
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Params by name, and `sizes` where the op has them: what its rules are called with."""
+        named = dict(zip(self.op.param_names, self.params, strict=True))
+        if self.op.has_sizes:
+            named["sizes"] = self.sizes
+        return named
+
+    def ensure_extra(self) -> Extra:
+        """The rarely used fields, created at the first call."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+
+class GradMode(threading.local):
+    """Per-thread recording state.  `enabled`: torch.is_grad_enabled(); `inference`: inside inference_mode."""
+
+    enabled = True
+    inference = False
+
+
+grad_mode = GradMode()
+
+# Leaves of every graph.  INPUT holds an array in `value`; SCALAR a Python number, a run-time argument of type ();
+# CONST a literal that is part of the structure (params: the dtype and the number's repr, since 1 == 1.0 == True).
+INPUT = Op(name="input", kind="leaf", arg_names=(), param_names=(), doc="an array that is already computed")
+SCALAR = Op(name="scalar", kind="leaf", arg_names=(), param_names=(), doc="a Python number, a run-time argument")
+CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"), doc="a literal of the formula")
+
+_signatures: dict[tuple, int] = {}
+_inferred: dict[tuple, tuple[ArrayType, int]] = {}
+_lock = threading.Lock()
+
+
+def signature(op: Op, params: tuple, type: ArrayType) -> int:
+    """A small integer for the structure of one node: op, static params and the class of its type."""
+    key = (op, params, type.key)
+    found = _signatures.get(key)
+    if found is None:
+        with _lock:
+            found = _signatures.setdefault(key, len(_signatures))
+    return found
+
+
+def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | None = None) -> Node:
+    """Record one application: infer its type (raising the op's error for operands that do not fit), run nothing."""
+    key = (op, params, sizes, *[n.type for n in inputs])
+    found = _inferred.get(key)
+    if found is None:
+        kwargs = dict(zip(op.param_names, params, strict=True))
+        if op.has_sizes:
+            kwargs["sizes"] = sizes
+        out = op.infer(*[n.type for n in inputs], **kwargs)
+        found = (out, signature(op, params, out))
+        if len(_inferred) > 50_000:
+            _inferred.clear()
+        _inferred[key] = found
+    out, sig = found
+    requires_grad = False
+    depth = 0
+    for n in inputs:
+        if n.requires_grad:
+            requires_grad = True
+        if n.depth > depth:
+            depth = n.depth
+    if requires_grad:
+        if not grad_mode.enabled:
+            requires_grad = False
+            if depth:
+                depth += 1
+        else:
+            depth += 1
+            if op.vjp is None or out.dtype.category != 2:
+                requires_grad = False
+    elif depth:
+        depth += 1
+    return Node(op, inputs, params, sizes, out, sig, requires_grad, depth)
+
+
+def become_input(node: Node, value: Any) -> None:
+    """Turn a node that was computed, and needs no gradient, into a leaf, letting go of what it was computed from."""
+    node.op, node.inputs, node.params, node.sizes = INPUT, (), (), None
+    node.sig, node.depth, node.value = signature(INPUT, (), node.type), 0, value
+
+
+def input_node(value: Any, type: ArrayType, requires_grad: bool = False) -> Node:
+    """A leaf that holds an array.  The caller vouches that the array is of that type and never written again."""
+    return Node(INPUT, (), (), None, type, signature(INPUT, (), type), requires_grad, 0, value)
+
+
+def scalar_node(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
+    """A run-time number: its value is never part of a key."""
+    type = array_type((), dtype, device)
+    return Node(SCALAR, (), (), None, type, signature(SCALAR, (), type), False, 0, value)
+
+
+def const(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
+    """A literal of the formula, part of the key; only for numbers that are written in a rule."""
+    if dtype.category == 2:
+        value = float(value)
+    elif dtype.category == 1:
+        value = int(value)
+    else:
+        value = bool(value)
+    type = array_type((), dtype, device)
+    params = (dtype.code, repr(value))
+    return Node(CONST, (), params, None, type, signature(CONST, params, type), False, 0, value)
+
+
+def as_nodes(operands: Iterable[Any]) -> tuple[Node, ...]:
+    """Python numbers become literals of the dtype of the first node among the operands."""
+    operands = tuple(operands)
+    if all([type(v) is Node for v in operands]):
+        return operands
+    like = next((v.type for v in operands if type(v) is Node), None)
+    if like is None:
+        raise InternalError(f"a rule applied an op to numbers only: {operands}")
+    return tuple([v if type(v) is Node else const(v, like.dtype, like.device) for v in operands])
+
+
+def topological(roots: Iterable[Node], children: Callable[[Node], Sequence[Node]] | None = None) -> list[Node]:
+    """Every node the roots depend on, inputs first, each once; deterministic; without recursion.
+
+    `children(node)`: the inputs to go on to, by default all of them."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        stack = [(root, iter(root.inputs if children is None else children(root)))]
+        while stack:
+            node, rest = stack[-1]
+            for child in rest:
+                if child not in seen:
+                    seen.add(child)
+                    stack.append((child, iter(child.inputs if children is None else children(child))))
+                    break
+            else:
+                stack.pop()
+                order.append(node)
+    return order
+
+
+def verify(order: Sequence[Node]) -> None:
+    """Raise InternalError unless inputs come first and each type is what the op infers from its inputs."""
+    seen: set[Node] = set()
+    for node in order:
+        for n in node.inputs:
+            if n not in seen:
+                raise InternalError(f"{node} comes before its input {n}")
+        seen.add(node)
+        if node.op.kind == "leaf":
+            continue
+        expected = node.op.infer(*[n.type for n in node.inputs], **node.kwargs)
+        if expected.shape != node.type.shape or expected.dtype is not node.type.dtype:
+            raise InternalError(f"{node} should be {expected}")
+
+
+def to_text(order: Sequence[Node], outputs: Sequence[Node] = ()) -> str:
+    """The graph as text, a line a node: `%3 = mul %0 %1 : float32[3]`."""
+    names: dict[Node, str] = {}
+    lines = []
+    for node in order:
+        names[node] = f"%{len(names)}"
+        words = [node.op.name, *[names.get(n, "%?") for n in node.inputs]]
+        words += [f"{k}={v}" for k, v in zip(node.op.param_names, node.params, strict=True)]
+        if node.sizes is not None:
+            words.append(f"sizes={node.sizes}")
+        lines.append(f"{names[node]} = {' '.join(words)} : {node.type!r}{' *' if node.requires_grad else ''}")
+    if outputs:
+        lines.append("return " + " ".join(names[n] for n in outputs))
+    return "\n".join(lines)

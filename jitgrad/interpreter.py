@@ -1,0 +1,63 @@
+"""The reference: evaluates a graph node by node with NumPy.  Pure: stores nothing on nodes, runs no hook."""
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+
+import numpy as np
+
+from jitgrad.graph import CONST, Node, SCALAR, topological
+
+
+def leaf_value(node: Node) -> np.ndarray:
+    """The array of a leaf: the one it holds, or the number as a 0-d array of its dtype."""
+    if node.op is SCALAR or node.op is CONST:
+        return np.asarray(node.value, node.type.dtype.np)
+    return node.value
+
+
+def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    """One node on its inputs' arrays (None where only the shape is used), as an array of the node's type."""
+    op = node.op
+    args = [n.type.shape if i in op.shape_only else a
+            for i, (n, a) in enumerate(zip(node.inputs, arrays, strict=True))] if op.shape_only else arrays
+    value = op.numpy(*args, **node.kwargs)
+    if type(value) is not np.ndarray or value.dtype != node.type.dtype.np:
+        value = np.asarray(value, node.type.dtype.np)
+    return value
+
+
+def evaluate(outputs: Sequence[Node], memo: MutableMapping[Node, np.ndarray] | None = None, *,
+             keep: bool = False) -> list[np.ndarray]:
+    """The outputs' arrays.  `memo` gives values that are known and, with `keep`, receives all that are computed;
+    otherwise an intermediate is dropped after its last use.  Nodes that hold a value are not computed again."""
+    memo = {} if memo is None else memo
+
+    def children(node: Node) -> Sequence[Node]:
+        if node.value is not None or node in memo:
+            return ()
+        skip = node.op.shape_only
+        return [n for i, n in enumerate(node.inputs) if i not in skip] if skip else node.inputs
+
+    order = topological(outputs, children)
+    uses: dict[Node, int] = {}
+    for node in order:
+        for n in children(node):
+            uses[n] = uses.get(n, 0) + 1
+    for n in outputs:
+        uses[n] = uses.get(n, 0) + 1
+    values: dict[Node, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for node in order:
+            if node in memo:
+                values[node] = memo[node]
+            elif node.value is not None:
+                values[node] = leaf_value(node)
+            else:
+                values[node] = apply(node, [values.get(n) for n in node.inputs])
+                for n in children(node):
+                    uses[n] -= 1
+                    if not uses[n]:
+                        del values[n]
+                if keep:
+                    memo[node] = values[node]
+    return [values[n] for n in outputs]

@@ -1,0 +1,143 @@
+"""Reductions over static axes, kept as length 1; a reduction over nothing gives the neutral element."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.arraytype import ArrayType, array_type
+from jitgrad.dtype import bool_, dtype, from_numpy_dtype, int64
+from jitgrad.graph import Node
+from jitgrad.ops.declare import library, literal, reduction
+from jitgrad.ops.elementwise import cast, eq, where
+from jitgrad.ops.movement import expand_like, number, squeeze, unsqueeze
+from jitgrad.ops.samples import ALL, NUMBERS, reducible, structured
+
+Axes = tuple[int, ...]
+
+
+def _least(d: dtype) -> float | int | bool:
+    return (False, int(np.iinfo(d.np).min) if d.category == 1 else 0, -np.inf)[d.category]
+
+
+def _greatest(d: dtype) -> float | int | bool:
+    return (True, int(np.iinfo(d.np).max) if d.category == 1 else 0, np.inf)[d.category]
+
+
+def _amax(x: np.ndarray, axes: Axes) -> np.ndarray:
+    return np.max(x, axes, keepdims=True, initial=_least(from_numpy_dtype(x.dtype)))
+
+
+def _amin(x: np.ndarray, axes: Axes) -> np.ndarray:
+    return np.min(x, axes, keepdims=True, initial=_greatest(from_numpy_dtype(x.dtype)))
+
+
+def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    chosen = cast(eq(x, y), dtype=g.type.dtype)
+    return (g * chosen / sum(chosen, axes=axes),)
+
+
+def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    partial = [x]
+    for axis in axes[:-1]:
+        partial.append(prod(partial[-1], axes=(axis,)))
+    for axis, p in zip(reversed(axes), reversed(partial), strict=True):
+        g = g * prod_others(p, dim=axis)
+    return (g,)
+
+
+sum = reduction("sum(x, *, axes)", combine="radd({acc}, {x})", identity=lambda dtype: literal(0, dtype),
+                numpy=lambda x, axes: np.sum(x, axes, keepdims=True, dtype=x.dtype),
+                vjp=lambda g, y, x, *, axes: (expand_like(g, x),), grad_name="SumBackward1",
+                doc="sum over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
+prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda dtype: literal(1, dtype),
+                 numpy=lambda x, axes: np.prod(x, axes, keepdims=True, dtype=x.dtype), vjp=_prod_vjp,
+                 grad_name="ProdBackward1", doc="product over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
+amax = reduction("amax(x, *, axes)", combine="rmax({acc}, {x})", identity=lambda dtype: literal(_least(dtype), dtype),
+                 numpy=_amax, vjp=_extremum_vjp, grad_name="AmaxBackward0",
+                 doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL))
+amin = reduction("amin(x, *, axes)", combine="rmin({acc}, {x})",
+                 identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp, grad_name="AminBackward0",
+                 doc="the smallest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL))
+any = reduction("any(x, *, axes)", combine="lor({acc}, {x})", identity="b1(False)",
+                numpy=lambda x, axes: np.any(x, axes, keepdims=True), doc="whether any is true, of bools",
+                sample=reducible(0, 1, ("b1",), 0))
+all = reduction("all(x, *, axes)", combine="land({acc}, {x})", identity="b1(True)",
+                numpy=lambda x, axes: np.all(x, axes, keepdims=True), doc="whether all are true, of bools",
+                sample=reducible(0, 1, ("b1",), 0))
+
+
+# -- the derivative of prod, right with zeros and to any order -------------------------------------------------------
+
+def _prod_others(x: np.ndarray, *, dim: int) -> np.ndarray:
+    before, after = np.ones_like(x), np.ones_like(x)
+    head, tail = (slice(None),) * dim + (slice(None, -1),), (slice(None),) * dim + (slice(1, None),)
+    before[tail] = np.cumprod(x[head], dim, dtype=x.dtype)
+    after[head] = np.flip(np.cumprod(np.flip(x[tail], dim), dim, dtype=x.dtype), dim)
+    return before * after
+
+
+def _prod_others_vjp(g: Node, y: Node, x: Node, *, dim: int) -> tuple[Node]:
+    # Row k of `rows` is x with element k replaced by 1, so that y = prod(rows) along the columns.
+    on_diagonal = diagonal(x, dim=dim)
+    rows = where(on_diagonal, number(1, x), unsqueeze(x, dims=(dim,)))
+    to_rows = unsqueeze(g, dims=(dim + 1,)) * prod_others(rows, dim=dim + 1)
+    return (squeeze(sum(where(on_diagonal, number(0, g), to_rows), axes=(dim,)), dims=(dim,)),)
+
+
+def _diagonal_infer(donor: ArrayType, *, dim: int) -> ArrayType:
+    n = donor.shape[dim]
+    shape = (1,) * dim + (n, n) + (1,) * (donor.ndim - dim - 1)
+    return array_type(shape, bool_, donor.device)
+
+
+def _diagonal(shape: tuple[int, ...], *, dim: int) -> np.ndarray:
+    n = shape[dim]
+    return np.eye(n, dtype=np.bool_).reshape((1,) * dim + (n, n) + (1,) * (len(shape) - dim - 1))
+
+
+def _diagonal_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
+    dim, donor = node.params[0], dims[0]
+    return (context.ONE,) * dim + (donor[dim], donor[dim]) + (context.ONE,) * (len(donor) - dim - 1)
+
+
+prod_others = library("prod_others(x, *, dim)", infer=lambda x, *, dim: x, numpy=_prod_others, vjp=_prod_others_vjp,
+                      dims="donor:0", doc="for each element the product of the others along dim",
+                      sample=structured((((3,),), {"dim": 0}), (((2, 3),), {"dim": 1}), (((2, 3),), {"dim": 0}),
+                                        (((2, 1),), {"dim": 1}), (((0, 2),), {"dim": 0}), dtypes=NUMBERS))
+diagonal = library("diagonal(donor, *, dim)", infer=_diagonal_infer, numpy=_diagonal, vjp=None, dims=_diagonal_dims,
+                   shape_only=(0,), doc="bool, true on the diagonal of two dimensions as long as the donor's dim",
+                   sample=structured((((3,),), {"dim": 0}), (((2, 3, 4),), {"dim": 1}), order=0))
+
+
+# -- counts and positions --------------------------------------------------------------------------------------------
+
+def _count(shape: tuple[int, ...], *, axes: Axes) -> int:
+    n = 1
+    for axis in axes:
+        n *= shape[axis]
+    return n
+
+
+def _position(name: str, function: Any, doc: str) -> Any:
+    def infer(x: ArrayType, *, axes: Axes) -> ArrayType:
+        (axis,) = axes
+        if not x.shape[axis]:
+            raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+        return array_type(x.shape[:axis] + (1,) + x.shape[axis + 1:], int64, x.device)
+
+    def dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
+        ((axis,),) = node.params
+        return (*dims[0][:axis], context.ONE, *dims[0][axis + 1:])
+
+    return library(f"{name}(x, *, axes)", infer=infer, vjp=None, dims=dims, doc=doc,
+                   numpy=lambda x, *, axes: function(x, axes[0], keepdims=True),
+                   sample=structured((((3,),), {"axes": (0,)}), (((2, 3),), {"axes": (1,)}),
+                                     (((0, 1),), {"axes": (1,)}), order=0))
+
+
+argmax = _position("argmax", np.argmax, "position of the first largest along the one axis in axes; a nan is largest")
+argmin = _position("argmin", np.argmin, "position of the first smallest along the one axis in axes; a nan is smallest")
+count = library("count(x, *, axes)", infer=lambda x, *, axes: array_type((), x.dtype, x.device), numpy=_count, vjp=None,
+                dims=lambda context, node, dims: (), shape_only=(0,), doc="the number of elements along axes, 0-d, in x's dtype",
+                sample=structured((((2, 3),), {"axes": (0, 1)}), (((2, 3),), {"axes": (1,)}), dtypes=NUMBERS, order=0))

@@ -1,0 +1,137 @@
+"""Elementwise primitives of analysis: powers of e, logarithms, trigonometric, hyperbolic, error and gamma functions."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jitgrad.dtype import dtype
+from jitgrad.graph import Node
+from jitgrad.ops import reference
+from jitgrad.ops.declare import elementwise, library, literal
+from jitgrad.ops.elementwise import POSITIVE, WIDE, eq, ge, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.movement import number
+from jitgrad.ops.samples import FLOATS, NUMBERS, structured, uniform
+
+LN2 = math.log(2)
+LN10 = math.log(10)
+UNIT = (-0.9, 0.9)
+POSITIVE_AXIS = (0.2, 4.0)
+_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+
+
+def _unary(name: str, function: Any, vjp: Any, domain: tuple[float, float], doc: str, *, scalar: Any = None,
+           grad_name: str | None = None) -> Any:
+    """An op of one operand that has its own name in the kernel vocabulary and in PyTorch's grad_fn."""
+    return elementwise(f"{name}(x)", scalar=scalar or f"{name}({{x}})", numpy=function, vjp=vjp, doc=doc,
+                       grad_name=grad_name or f"{name.capitalize()}Backward0", sample=uniform(domain))
+
+
+# -- exponentials and logarithms -------------------------------------------------------------------------------------
+
+exp = _unary("exp", np.exp, lambda g, y, x: (g * y,), WIDE, "e ** x")
+exp2 = _unary("exp2", np.exp2, lambda g, y, x: (g * (y * LN2),), WIDE, "2 ** x")
+expm1 = _unary("expm1", np.expm1, lambda g, y, x: (g * (y + 1),), WIDE, "e ** x - 1, accurate near 0")
+log = _unary("log", np.log, lambda g, y, x: (g / x,), POSITIVE, "natural logarithm")
+log2 = _unary("log2", np.log2, lambda g, y, x: (g / (x * LN2),), POSITIVE, "logarithm to base 2")
+log10 = _unary("log10", np.log10, lambda g, y, x: (g / (x * LN10),), POSITIVE, "logarithm to base 10")
+log1p = _unary("log1p", np.log1p, lambda g, y, x: (g / (x + 1),), (-0.5, 3), "log(1 + x), accurate near 0",
+               grad_name="Log1PBackward0")
+
+
+def _int_pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Integer power; a negative exponent gives the truncated reciprocal, 0 where |a| != 1."""
+    inverse = np.where(np.abs(a) == 1, np.where(b % 2 == 0, 1, a), 0)
+    return np.where(b < 0, inverse, np.power(a, np.maximum(b, 0)))
+
+
+def _pow_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    zero = number(0, g)
+    to_base = where(eq(b, 0), zero, g * (b * pow(a, b - 1)))
+    to_exponent = where(logical_and(eq(a, 0), ge(b, 0)), zero, g * (y * log(a)))
+    return to_base, to_exponent
+
+
+pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="PowBackward1",
+                  numpy=lambda a, b: np.power(a, b) if a.dtype.kind == "f" else _int_pow(a, b),
+                  doc="a ** b; derivative to a is 0 where b = 0, to b is 0 where a = 0 and b >= 0",
+                  sample=uniform(POSITIVE, WIDE, dtypes=NUMBERS))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _softplus_scalar(dtype: dtype) -> str:
+    return f"maximum({{x}}, {literal(0, dtype)}) + log1p(exp(-fabs({{x}})))"
+
+
+def _logaddexp_scalar(dtype: dtype) -> str:
+    return (f"where({{a}} == {{b}}, {{a}} + {literal(LN2, dtype)}, "
+            "maximum({a}, {b}) + log1p(exp(-fabs({a} - {b}))))")
+
+
+sigmoid = _unary("sigmoid", _sigmoid, lambda g, y, x: (g * ((1 - y) * y),), WIDE, "1 / (1 + e ** -x)")
+softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda g, y, x: (g * sigmoid(x),), WIDE,
+                  "log(1 + e ** x), without overflow", scalar=_softplus_scalar)
+logaddexp = elementwise("logaddexp(a, b)", scalar=_logaddexp_scalar, numpy=np.logaddexp, grad_name="LogaddexpBackward0",
+                        vjp=lambda g, y, a, b: (g / (1 + exp(b - a)), g / (1 + exp(a - b))),
+                        doc="log(e ** a + e ** b), without overflow", sample=uniform(WIDE, WIDE))
+
+
+# -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
+
+sin = _unary("sin", np.sin, lambda g, y, x: (g * cos(x),), WIDE, "sine, of radians")
+cos = _unary("cos", np.cos, lambda g, y, x: (-g * sin(x),), WIDE, "cosine, of radians")
+tan = _unary("tan", np.tan, lambda g, y, x: (g * (1 + y * y),), (-1, 1), "tangent, of radians")
+asin = _unary("asin", np.arcsin, lambda g, y, x: (g * rsqrt(1 - x * x),), UNIT, "inverse sine; derivative inf at -1, 1")
+acos = _unary("acos", np.arccos, lambda g, y, x: (-g * rsqrt(1 - x * x),), UNIT,
+              "inverse cosine; derivative -inf at -1, 1")
+atan = _unary("atan", np.arctan, lambda g, y, x: (g / (x * x + 1),), WIDE, "inverse tangent")
+sinh = _unary("sinh", np.sinh, lambda g, y, x: (g * cosh(x),), WIDE, "hyperbolic sine")
+cosh = _unary("cosh", np.cosh, lambda g, y, x: (g * sinh(x),), WIDE, "hyperbolic cosine")
+tanh = _unary("tanh", np.tanh, lambda g, y, x: (g * (1 - y * y),), WIDE, "hyperbolic tangent")
+asinh = _unary("asinh", np.arcsinh, lambda g, y, x: (g * rsqrt(x * x + 1),), WIDE, "inverse hyperbolic sine")
+acosh = _unary("acosh", np.arccosh, lambda g, y, x: (g * rsqrt(x * x - 1),), (1.2, 4),
+               "inverse hyperbolic cosine; derivative inf at 1")
+atanh = _unary("atanh", np.arctanh, lambda g, y, x: (g / (1 - x * x),), UNIT,
+               "inverse hyperbolic tangent; derivative inf at -1, 1")
+
+
+def _atan2_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
+    norm = a * a + b * b
+    scale = where(eq(norm, 0), number(0, g), reciprocal(norm))
+    return g * (b * scale), g * (-a * scale)
+
+
+def _hypot_scalar(dtype: dtype) -> str:
+    zero, one, inf = literal(0, dtype), literal(1, dtype), literal(math.inf, dtype)
+    big, small = "maximum(fabs({a}), fabs({b}))", "minimum(fabs({a}), fabs({b}))"
+    ratio = f"({small} / {big})"
+    return (f"where(lor(isinf({{a}}), isinf({{b}})), {inf}, "
+            f"where({big} == {zero}, {zero}, {big} * sqrt({one} + {ratio} * {ratio})))")
+
+
+atan2 = elementwise("atan2(a, b)", scalar="atan2({a}, {b})", numpy=np.arctan2, vjp=_atan2_vjp,
+                    grad_name="Atan2Backward0", doc="the angle of the point (b, a); derivative 0 at the origin",
+                    sample=uniform(WIDE, POSITIVE))
+hypot = elementwise("hypot(a, b)", scalar=_hypot_scalar, numpy=np.hypot,
+                    vjp=lambda g, y, a, b: (g * (a / y), g * (b / y)), grad_name="HypotBackward0",
+                    doc="sqrt(a * a + b * b), without overflow; derivative nan at the origin",
+                    sample=uniform(POSITIVE, WIDE))
+
+
+# -- error and gamma functions ---------------------------------------------------------------------------------------
+
+erf = _unary("erf", reference.erf, lambda g, y, x: (g * (_TWO_OVER_ROOT_PI * exp(-square(x))),), WIDE, "error function")
+erfc = _unary("erfc", reference.erfc, lambda g, y, x: (g * (-_TWO_OVER_ROOT_PI * exp(-square(x))),), WIDE,
+              "1 - erf(x), accurate for large x")
+lgamma = _unary("lgamma", reference.lgamma, lambda g, y, x: (g * digamma(x),), POSITIVE_AXIS, "log |gamma(x)|")
+digamma = _unary("digamma", lambda x: reference.polygamma(0, x), lambda g, y, x: (g * polygamma(x, n=1),),
+                 POSITIVE_AXIS, "derivative of lgamma; -inf at 0, nan at the other poles")
+polygamma = library("polygamma(x, *, n)", infer=lambda x, *, n: x, numpy=lambda x, *, n: reference.polygamma(n, x),
+                    vjp=lambda g, y, x, *, n: (g * polygamma(x, n=n + 1),), dims="donor:0",
+                    grad_name="PolygammaBackward0", doc="the n-th derivative of digamma, n >= 1",
+                    sample=structured((((3,),), {"n": 1}), (((2, 3),), {"n": 2}), (((),), {"n": 3}),
+                                      (((0,),), {"n": 1}), dtypes=FLOATS, low=0.5, high=4))

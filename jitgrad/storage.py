@@ -1,0 +1,100 @@
+"""Storage: what several tensors share when one is a view of another, and what a write does.
+
+Values are immutable.  A storage names one current base node; a view is (storage, chain), the chain being the movement
+steps that lead from the base to the view.  A write computes the base anew through the chain's inverses; other views
+notice that `writes` has changed and derive their node again.
+"""
+from __future__ import annotations
+
+import weakref
+from typing import NamedTuple
+
+from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
+from jitgrad.interpreter import apply, leaf_value
+
+
+# Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
+pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+class Step(NamedTuple):
+    """One movement step of a view."""
+
+    op: Op
+    params: tuple
+    sizes: tuple | None
+
+
+class Version:
+    """A version counter.  Nodes refer to it rather than to the storage, so that nothing is cyclic."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Storage:
+    """The current base node, the number of writes (views compare it) and the version counter that autograd checks."""
+
+    __slots__ = ("node", "writes", "cell", "__weakref__")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.writes = 0
+        self.cell = Version()
+        stamp(node, self.cell)
+
+
+def stamp(node: Node, cell: Version) -> None:
+    """Note on a node that it is the value of a storage, as of now."""
+    extra = node.ensure_extra()
+    extra.cell = cell
+    extra.version = cell.value
+
+
+def is_stale(node: Node) -> bool:
+    """Whether the storage that held this value has been written to since."""
+    extra = node.extra
+    return extra is not None and extra.cell is not None and extra.cell.value != extra.version
+
+
+def settle(node: Node) -> Node:
+    """Compute at once a node that depends on nothing pending and needs no gradient (its inputs are leaves)."""
+    if node.depth == 0 and node.inputs:
+        become_input(node, apply(node, [leaf_value(n) for n in node.inputs]))
+    return node
+
+
+def apply_step(node: Node, step: Step) -> Node:
+    """The node one step further along a view's chain."""
+    if step.op.name != "detach":
+        return settle(bind(step.op, (node,), step.params, step.sizes))
+    if node.op is INPUT or (node.run is not None and node.value is not None):
+        return input_node(node.value, node.type)     # the value is known: keep nothing of how it came about
+    result = bind(step.op, (node,))
+    pending_detached.add(result)
+    return result
+
+
+def derive(base: Node, chain: tuple[Step, ...]) -> Node:
+    """The view's node, from the base node."""
+    for step in chain:
+        base = apply_step(base, step)
+    return base
+
+
+def put(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
+    """The base with the elements that `chain` selects replaced by `value` (of the view's type)."""
+    bases = [base]
+    for step in chain[:-1]:
+        bases.append(apply_step(bases[-1], step))
+    for node, step in zip(reversed(bases), reversed(chain), strict=True):
+        if step.op.put is None:
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                               "memory location. Please clone() the tensor before performing the operation.")
+        params = dict(zip(step.op.param_names, step.params, strict=True))
+        if step.op.has_sizes:
+            params["sizes"] = step.sizes
+        value = settle(step.op.put(node, value, **params))
+    return value

@@ -1,0 +1,341 @@
+"""Tensor: a mutable handle on immutable nodes.  Operators are attached by methods.py."""
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor
+from jitgrad.arraytype import array_type, same_type
+from jitgrad.device import CPU, device
+from jitgrad.dtype import dtype, from_numpy_dtype
+from jitgrad.graph import Node, bind, grad_mode, input_node
+from jitgrad.ops import REGISTRY
+from jitgrad.storage import Step, Storage, derive, put, stamp
+
+DETACH = Step(REGISTRY["detach"], (), None)
+COPY = REGISTRY["copy"]
+
+
+class Hooks(dict):
+    """Hooks by id, in order of registration (a dict that can be weakly referenced)."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Accumulator:
+    """Where the gradient of a leaf tensor arrives: its hooks, and the tensor itself (weakly: graphs keep this alive)."""
+
+    __slots__ = ("tensor", "hooks", "post_hooks", "__weakref__")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+        self.hooks = Hooks()            # hook(grad), before the gradient is added
+        self.post_hooks = Hooks()       # hook(tensor), after it
+
+
+class Tensor:
+    """A multi-dimensional array that records what is done to it.
+
+    `_node`: the node of the current value, unless `_storage` has been written to since `_seen` (see `_current`).
+    `_leaf`: set on tensors for which gradients are accumulated.  All other state has defaults on the class."""
+
+    _node: Node
+    _storage: Storage | None = None
+    _chain: tuple[Step, ...] = ()
+    _seen: int = 0
+    _leaf: Accumulator | None = None
+    _grad: Tensor | None = None
+    _tracks_version: bool = True        # False for `.data`: its writes are invisible to autograd
+    __array_priority__ = 1000
+
+    # -- the current node --------------------------------------------------------------------------------------------
+
+    def _current(self) -> Node:
+        """The node of the value as of now."""
+        storage = self._storage
+        if storage is None or storage.writes == self._seen:
+            return self._node
+        node = storage.node if not self._chain else derive(storage.node, self._chain)
+        if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
+            node = leaf_node(executor.value(node), node, self._leaf)
+        if node is not storage.node:
+            stamp(node, storage.cell)
+        self._node = node
+        self._seen = storage.writes
+        return node
+
+    def _ensure_storage(self) -> Storage:
+        storage = self._storage
+        if storage is None:
+            storage = self._storage = Storage(self._node)
+        return storage
+
+    def _view(self, steps: tuple[Step, ...]) -> Tensor:
+        """A tensor that shares this one's storage.  Made without grad mode, it is detached."""
+        storage = self._ensure_storage()
+        node = self._current()
+        if node.requires_grad and not grad_mode.enabled and steps[0] is not DETACH:
+            steps = (DETACH, *steps)
+        result = wrap(derive(node, steps))
+        if result._node is node:
+            result._node = bind(COPY, (node,))
+        result._storage = storage
+        result._chain = self._chain + steps
+        result._seen = storage.writes
+        result._tracks_version = self._tracks_version
+        stamp(result._node, storage.cell)
+        return result
+
+    def _write(self, value: Node) -> Tensor:
+        """Replace the current value (an in-place operation).  `value` has this tensor's type."""
+        current = self._current()
+        if not same_type(value.type, current.type):
+            raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
+        if grad_mode.enabled and current.requires_grad:
+            self._check_writable(current)
+        storage = self._ensure_storage()
+        if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
+            value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
+        if self._leaf is not None:
+            value = leaf_node(executor.value(value), value, self._leaf)
+        base = storage.node
+        if not self._chain:
+            new = value
+        else:
+            new = put(base, self._chain, value)
+            if base.extra is not None and base.extra.leaf is not None and not new.requires_grad:
+                new = leaf_node(executor.value(new), new, base.extra.leaf)
+        if self._tracks_version:
+            storage.cell.value += 1
+        stamp(new, storage.cell)
+        storage.node = new
+        storage.writes += 1
+        if self._chain:
+            if new.extra is not None and new.extra.leaf is not None:
+                self._current()
+                return self
+            stamp(value, storage.cell)
+        self._node = value
+        self._seen = storage.writes
+        return self
+
+    def _rebase(self, node: Node) -> Tensor:
+        """Take a node of the same value but another history (an input that a Function has modified in place)."""
+        if self._chain:
+            return self._write(node)
+        storage = self._ensure_storage()
+        stamp(node, storage.cell)
+        storage.node = self._node = node
+        storage.writes += 1
+        self._seen = storage.writes
+        return self
+
+    def _check_writable(self, current: Node) -> None:
+        storage = self._storage
+        if current.extra is not None and current.extra.leaf is not None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if storage is not None and self._chain and DETACH not in self._chain:
+            base = storage.node
+            if base.extra is not None and base.extra.leaf is not None:
+                raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """Lengths of the dimensions, as a torch.Size."""
+        return Size(self._node.type.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self._node.type.ndim
+
+    @property
+    def dtype(self) -> dtype:
+        return self._node.type.dtype
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor.  Settable on leaves."""
+        return self._current().requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording operations on this tensor, in place.
+
+        Raises RuntimeError for tensors that are not floating-point, and for turning it off on a non-leaf."""
+        node = self._current()
+        if bool(requires_grad) == node.requires_grad:
+            return self
+        if requires_grad:
+            if node.type.dtype.category != 2:
+                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+            if self._leaf is None:
+                self._leaf = Accumulator(self)
+            new = leaf_node(executor.value(node), node, self._leaf)
+        else:
+            if not self.is_leaf:
+                raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
+                                   "computed variable in a subgraph that doesn't require differentiation use "
+                                   "var_no_grad = var.detach().")
+            self._leaf = None
+            new = input_node(node.value, node.type)
+        self._node = new
+        storage = self._storage
+        if storage is not None:
+            stamp(new, storage.cell)
+            if not self._chain:
+                storage.node = new
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for tensors that were not computed from tensors requiring gradients."""
+        node = self._current()
+        return not node.requires_grad or (node.extra is not None and node.extra.leaf is not None)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, None before the first backward."""
+        if self._grad is None and not self.is_leaf and not self._retains():
+            import warnings
+            warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                          "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
+                          "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                          UserWarning, stacklevel=2)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value.shape != self.shape:
+                raise RuntimeError(f"assigned grad has data of a different size: {list(value.shape)} where "
+                                   f"{list(self.shape)} was expected")
+            if value.dtype is not self.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} where {self.dtype} was "
+                                   "expected")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def _retains(self) -> bool:
+        extra = self._current().extra
+        return extra is not None and extra.watch is not None and extra.watch.retains()
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._storage is None else self._storage.cell.value
+
+    # -- values ------------------------------------------------------------------------------------------------------
+
+    def _array(self) -> np.ndarray:
+        """The current value.  The array belongs to the graph and must not be written to."""
+        return executor.value(self._current())
+
+    def detach(self) -> Tensor:
+        """A tensor on the same storage, cut off from the graph."""
+        return self._view((DETACH,))
+
+    @property
+    def data(self) -> Tensor:
+        """The value, cut off from the graph; writes to it are not seen by autograd's version check."""
+        result = self._view((DETACH,))
+        result._tracks_version = False
+        return result
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        node = value._current()
+        new = input_node(executor.value(node), node.type)
+        if self._leaf is not None:
+            new = leaf_node(new.value, new, self._leaf)
+        self._node, self._storage, self._chain, self._seen = new, None, (), 0
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                               "at the moment. If you were attempting to deepcopy a module, use detach() first.")
+        found = memo.get(id(self))
+        if found is not None:
+            return found
+        import copy
+        result = memo[id(self)] = Tensor.__new__(type(self))
+        node = self._current()
+        result._node = input_node(node.value, node.type)
+        for name, value in self.__dict__.items():
+            if name not in ("_node", "_storage", "_chain", "_seen", "_leaf", "_tracks_version"):
+                result.__dict__[name] = copy.deepcopy(value, memo)
+        return result.requires_grad_(node.requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError("a tensor that is part of a graph cannot be pickled: use detach() first")
+        return _rebuild, (type(self), self._array(), self.requires_grad)
+
+
+def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
+    return from_array(array, cls).requires_grad_(requires_grad)
+
+
+class Size(tuple):
+    """The lengths of a tensor's dimensions: a tuple with `numel()`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        n = 1
+        for length in self:
+            n *= length
+        return n
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    def __getitem__(self, i: Any) -> Any:
+        item = tuple.__getitem__(self, i)
+        return Size(item) if isinstance(i, slice) else item
+
+    def __add__(self, other: tuple) -> Size:      # type: ignore[override]
+        return Size(tuple(self) + tuple(other))
+
+
+_new = Tensor.__new__
+
+
+def wrap(node: Node) -> Tensor:
+    """A tensor on a node of its own."""
+    result = _new(Tensor)
+    result._node = node
+    return result
+
+
+def leaf_node(value: np.ndarray, like: Node, accumulator: Accumulator) -> Node:
+    """An INPUT node with gradients going to `accumulator`."""
+    node = input_node(value, like.type, True)
+    node.ensure_extra().leaf = accumulator
+    return node
+
+
+def from_array(array: np.ndarray, cls: type[Tensor] = Tensor) -> Tensor:
+    """A tensor on an array that nobody will write to again (the caller vouches)."""
+    result = _new(cls)
+    result._node = input_node(array, array_type(array.shape, from_numpy_dtype(array.dtype)))
+    return result
