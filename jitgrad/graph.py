@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import dtype
@@ -69,6 +69,12 @@ class Node:
         self.line = line
         self.run = None         # executor.Run: set when a backward went through
         self.extra: Extra | None = None
+
+    if TYPE_CHECKING:       # for use in rules; jitgrad.ops attaches them (never __eq__: nodes are dictionary keys)
+        def __add__(self, other: Node | float, /) -> Node: ...
+        __sub__ = __mul__ = __truediv__ = __pow__ = __matmul__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = __rmatmul__ = __add__
+        def __neg__(self) -> Node: ...
 
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.type!r}>"

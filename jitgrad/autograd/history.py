@@ -59,7 +59,7 @@ def saved_nodes(node: Node) -> list[Node]:
     if fn is None:
         return [node if i < 0 else node.inputs[i] for i in saved_positions(node)]
     if fn.saves is not None:
-        return list(fn.saves)
+        return [*fn.saves, node] if fn.saves_result else list(fn.saves)
     boundary = set(fn.inputs)
     found: list[Node] = []
     for inner in topological([node], lambda n: () if n in boundary else n.inputs):

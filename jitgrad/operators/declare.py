@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import executor, interpreter
-from jitgrad.dtype import bool_, dtype, int64, of_scalar, promote
+from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, Op, become_input, bind, scalar_node
 from jitgrad.ops import REGISTRY
@@ -26,18 +26,23 @@ from jitgrad.tensor import Tensor, wrap
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
 Number = (int, float, np.number, np.bool_)      # bool is an int
+QUIET = functools.partial(np.errstate, all="ignore")      # nan and inf are results, not warnings
 
 
 class Composite:
     """The owner of a grad_fn that is not one primitive's own: PyTorch's name, the inputs of the public call, and the
-    nodes that PyTorch would have saved (None: whatever the primitives inside save)."""
+    nodes that PyTorch would have saved (None: whatever the primitives inside save; `saves_result`: the result too,
+    which is not listed, so that nothing is cyclic).  `number`: which output of the operator the node is."""
 
-    __slots__ = ("name", "inputs", "saves")
+    __slots__ = ("name", "inputs", "saves", "saves_result", "number")
 
-    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None) -> None:
+    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None,
+                 saves_result: bool = False, number: int = 0) -> None:
         self.name = name
         self.inputs = inputs
         self.saves = saves
+        self.saves_result = saves_result
+        self.number = number
 
 
 def user_line() -> tuple[CodeType, int] | None:
@@ -54,7 +59,8 @@ def finish(node: Node) -> Node:
     """Called on each node that a single-primitive operator recorded: compute it now, or note the user's line."""
     if node.depth == 0:
         if node.inputs:
-            become_input(node, interpreter.evaluate([node])[0])
+            with QUIET():
+                become_input(node, interpreter.apply(node, [interpreter.leaf_value(n) for n in node.inputs]))
         return node
     node.line = user_line()
     if node.depth > MAX_DEPTH:
@@ -72,7 +78,7 @@ def cut(node: Node) -> None:
 
 
 def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ...],
-                     saves: tuple[Node, ...] | None) -> Node:
+                     saves: tuple[Node, ...] | None = None, saves_result: bool = False, number: int = 0) -> Node:
     """Called on the result of an operator that may have recorded several primitives."""
     if any([node is n for n in inputs]):
         node = bind(REGISTRY["copy"], (node,))       # a result is always a tensor of its own
@@ -89,7 +95,7 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
             stack.extend([m for m in n.inputs if m not in inputs])
     if node.requires_grad and name is not None and (node.op.grad_name != name or saves is not None
                                                     or node.inputs != inputs):
-        node.ensure_extra().fn = Composite(name, inputs, saves)
+        node.ensure_extra().fn = Composite(name, inputs, saves, saves_result, number)
     if node.depth > MAX_DEPTH:
         cut(node)
     return node
@@ -132,6 +138,8 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
     """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
 
     Numbers become run-time scalars.  Raises TypeError for operands that are neither."""
+    if not any([type(v) is Node for v in operands]):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
     for v in operands:
         if type(v) is not Node and not isinstance(v, Number):
             raise TypeError(f"{name}(): operands must be tensors or numbers, got "
@@ -139,7 +147,6 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
     if to is None:
         to = result_dtype(operands)
         if floating and to.category != 2:
-            from jitgrad.dtype import get_default_dtype
             to = get_default_dtype()
     return [cast(v, to) if type(v) is Node else number_node(v, to) for v in operands]
 
@@ -181,16 +188,17 @@ def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tu
 
 
 class Operator:
-    """A public operator: `call` is what users call, `fn` the function of nodes."""
+    """A public operator: `call` is what users call, `fn` the function of nodes, `finish(result, args, kwargs)` settles a
+    node that fn has returned for these arguments."""
 
-    __slots__ = ("name", "fn", "call", "grad_name", "places", "inplace")
+    __slots__ = ("name", "fn", "call", "finish", "places", "inplace")
 
-    def __init__(self, name: str, fn: Callable, call: Callable, grad_name: str | None, places: tuple[str, ...],
+    def __init__(self, name: str, fn: Callable, call: Callable, finish: Callable | None, places: tuple[str, ...],
                  inplace: bool) -> None:
         self.name = name
         self.fn = fn
         self.call = call
-        self.grad_name = grad_name
+        self.finish = finish
         self.places = places        # of "torch", "method", "functional": where methods.py and the modules show it
         self.inplace = inplace      # whether there is a method name_ that writes the result to self
 
@@ -198,22 +206,43 @@ class Operator:
 OPERATORS: dict[str, Operator] = {}
 
 
-def register(name: str, fn: Callable, call: Callable, grad_name: str | None, places: tuple[str, ...],
-             inplace: bool) -> None:
+def register(name: str, fn: Callable, call: Callable, finish: Callable | None, places: tuple[str, ...],
+             inplace: bool = False) -> None:
     """Add to the table that methods.py and the public modules are made from."""
     if name in OPERATORS:
         raise InternalError(f"operator {name} is declared twice")
-    OPERATORS[name] = Operator(name, fn, call, grad_name, places, inplace)
+    OPERATORS[name] = Operator(name, fn, call, finish, places, inplace)
 
 
-def operator(grad: str | None = None, *, name: str | None = None, places: tuple[str, ...] = ("torch", "method"),
-             inplace: bool = False, saves: tuple[str, ...] | None = None) -> Callable[[Callable], Callable]:
+def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name: str | None = None,
+             places: tuple[str, ...] = ("torch", "method"), inplace: bool = False, saves: tuple[str, ...] | None = None,
+             edges: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] | None = None,
+             ) -> Callable[[Callable], Callable]:
     """Declare a composite: a function of nodes (tensors arrive as nodes, everything else as given) that returns a node
-    or a tuple of nodes.  `saves`: the parameters that PyTorch saves; None: what the primitives inside save."""
+    or a tuple of nodes.
+
+    grad: the grad_fn's name, or a function of the arguments by name that returns it (absent ones are missing there).
+    saves: the parameters that PyTorch saves, "result" among them; None: what the primitives inside save.
+    edges: the parameters that next_functions lists (absent ones and numbers as None), or a function of the arguments;
+    None: every tensor argument."""
 
     def decorate(fn: Callable) -> Callable:
         called = name or fn.__name__
-        positions = fn.__code__.co_varnames[:fn.__code__.co_argcount]
+        code = fn.__code__
+        names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+
+        def finish(result: Node, args: tuple, kwargs: dict, number: int = 0) -> Node:
+            if grad is None or not result.requires_grad:
+                return finish_composite(result, None, operand_nodes((*args, *kwargs.values())))
+            bound = dict(zip(names, args, strict=False)) | kwargs
+            if edges is None:
+                inputs = operand_nodes((*args, *kwargs.values()))
+            else:
+                listed = edges if type(edges) is tuple else edges(bound)
+                inputs = tuple([v if type(v) is Node else None for v in map(bound.get, listed)])
+            saved = None if saves is None else tuple([v for v in map(bound.get, saves) if type(v) is Node])
+            return finish_composite(result, grad if type(grad) is str else grad(bound), inputs, saved,
+                                    saves is not None and "result" in saves, number)
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -221,22 +250,14 @@ def operator(grad: str | None = None, *, name: str | None = None, places: tuple[
             if kwargs:
                 kwargs = {k: to_node(v) for k, v in kwargs.items()}
             result = fn(*args, **kwargs)
-            return finished(called, result, args, kwargs)
-
-        def finished(called: str, result: Any, args: tuple, kwargs: dict) -> Any:
-            inputs = operand_nodes((*args, *kwargs.values()))
-            saved = None
-            if saves is not None:
-                bound = dict(zip(positions, args, strict=False)) | kwargs
-                saved = tuple([bound[k] for k in saves if type(bound.get(k)) is Node])
             if type(result) is Node:
-                return wrap(finish_composite(result, grad, inputs, saved))
+                return wrap(finish(result, args, kwargs))
             if isinstance(result, tuple):
-                out = [wrap(finish_composite(n, grad, inputs, saved)) if type(n) is Node else n for n in result]
+                out = [wrap(finish(n, args, kwargs, i)) if type(n) is Node else n for i, n in enumerate(result)]
                 return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
             return result
 
-        register(called, fn, call, grad, places, inplace)
+        register(called, fn, call, finish, places, inplace)
         return call
 
     return decorate
@@ -268,7 +289,7 @@ def view_operator(grad: str, *, name: str | None = None,
             steps = fn(input, *args, **kwargs)
             return view(input, steps, grad) if type(steps) is tuple else steps
 
-        register(called, fn, call, grad, places, False)
+        register(called, fn, call, None, places)
         return call
 
     return decorate
@@ -277,14 +298,14 @@ def view_operator(grad: str, *, name: str | None = None,
 NO_STEPS = (Step(REGISTRY["squeeze"], ((),), None),)      # the view of everything
 
 
-def view(input: Tensor, steps: tuple[Step, ...], grad: str) -> Tensor:
-    """The view along `steps`, with the grad_fn's name."""
+def view(input: Tensor, steps: tuple[Step, ...], grad: str, number: int = 0) -> Tensor:
+    """The view along `steps`, with the grad_fn's name; `number`: which output of the operator it is."""
     source = input._current()
     result = input._view(steps or NO_STEPS)
     node = result._node
     if node.depth:
-        if node.requires_grad and (node.op.grad_name != grad or node.inputs[0] is not source):
-            node.ensure_extra().fn = Composite(grad, (source,), ())
+        if node.requires_grad and (node.op.grad_name != grad or node.inputs[0] is not source or number):
+            node.ensure_extra().fn = Composite(grad, (source,), (), False, number)
         line = user_line()
         while node is not source and node.line is None and node.inputs:
             node.line = line
@@ -293,8 +314,9 @@ def view(input: Tensor, steps: tuple[Step, ...], grad: str) -> Tensor:
 
 
 def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tuple[str, ...] = ("torch", "method"),
-          inplace: bool = True, refuse_bool: bool = False) -> Callable:
-    """Declare an operator that is one elementwise primitive of one tensor.  floating: integers are promoted first."""
+          inplace: bool = True, refuse_bool: str | None = None) -> Callable:
+    """Declare an operator that is one elementwise primitive of one tensor.  floating: integers are promoted first;
+    refuse_bool: the error for bools, where there is one."""
     called = name or op.name
 
     def fn(input: Node) -> Node:
@@ -302,8 +324,8 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
             raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         if floating and input.type.dtype.category != 2:
             input = promoted(called, input, floating=True)[0]
-        elif refuse_bool and input.type.dtype is bool_:
-            raise RuntimeError(f"{called}(): is not supported on a bool tensor. Use logical_not() or `~` instead.")
+        elif refuse_bool is not None and input.type.dtype is bool_:
+            raise RuntimeError(refuse_bool)
         return bind(op, (input,))
 
     def call(input: Any) -> Tensor:
@@ -311,7 +333,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
 
     call.__name__ = call.__qualname__ = called
     call.__doc__ = f"{op.doc}, element by element."
-    register(called, fn, call, op.grad_name, places, inplace)
+    register(called, fn, call, lambda result, args, kwargs: finish(result), places, inplace)
     return call
 
 
@@ -338,23 +360,33 @@ def binary(op: Op, *, name: str | None = None, floating: bool = False, places: t
             input = input._node if input._storage is None else input._current()
         if isinstance(other, Tensor):
             other = other._node if other._storage is None else other._current()
-        return wrap(finish(binary_nodes(op, called, input, other, floating)))
+        return wrap(finish_binary(binary_nodes(op, called, input, other, floating), (input, other)))
 
     call.__name__ = call.__qualname__ = called
     call.__doc__ = f"{op.doc}, element by element, with broadcasting and type promotion."
-    register(called, fn, call, op.grad_name, places, inplace)
+    register(called, fn, call, finish_binary, places, inplace)
     return call
+
+
+def finish_binary(node: Node, operands: tuple, kwargs: Any = None) -> Node:
+    """Settle a binary primitive; the operands that were promoted first are its edges, not their casts."""
+    if node.requires_grad:
+        for n, v in zip(node.inputs, operands, strict=True):
+            if n is not v and type(v) is Node:
+                return finish_composite(node, node.op.grad_name, tuple([v if type(v) is Node else None
+                                                                        for v in operands]))
+    return finish(node)
 
 
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
-    fn, called = op.fn, op.name + "_"
+    fn, settle, called = op.fn, op.finish, op.name + "_"
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        node = self._current()
-        result = fn(node, *[to_node(v) for v in args], **{k: to_node(v) for k, v in kwargs.items()})
-        inputs = operand_nodes((node, *[to_node(v) for v in args]))
-        return write_result(self, called, finish_composite(result, op.grad_name, inputs, None))
+        args = (self._current(), *[to_node(v) for v in args])
+        if kwargs:
+            kwargs = {k: to_node(v) for k, v in kwargs.items()}
+        return write_result(self, called, settle(fn(*args, **kwargs), args, kwargs))
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
@@ -375,5 +407,3 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
         result = finish(cast(result, type.dtype))
     return self._write(result)
 
-
-INT64 = int64

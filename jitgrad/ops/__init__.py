@@ -35,7 +35,7 @@ def _attach_operators() -> None:
     for name in ("lt", "le", "gt", "ge"):
         setattr(Node, f"__{name}__", binary(REGISTRY[name])[0])
     neg = REGISTRY["neg"]
-    Node.__neg__ = lambda a: neg(a)  # pyright: ignore[reportAttributeAccessIssue]
+    Node.__neg__ = lambda self: neg(self)
 
 
 _attach_operators()

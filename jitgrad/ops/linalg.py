@@ -1,6 +1,7 @@
 """Matrix products.  Operands have two dimensions or more; vectors are given a dimension by the operators above."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,17 +29,12 @@ def _matmul_infer(a: ArrayType, b: ArrayType) -> ArrayType:
     if a.device != b.device:
         raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, "
                            f"{a.device} and {b.device}; move them with .to()")
-    if a.ndim == 2 or b.ndim == 2:
-        if a.shape[-1] != b.shape[-2]:
-            # A batch times one matrix is one product of the stacked rows, and is reported as such.
-            rows = a.size // a.shape[-1] if b.ndim == 2 and a.shape[-1] else a.shape[-2]
-            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and "
-                               f"{b.shape[-2]}x{b.shape[-1]})")
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if a.shape[-1] != b.shape[-2]:
-        n = 1
-        for length in batch:
-            n *= length
+        n = math.prod(batch)
+        if b.ndim == 2:     # one product of the stacked rows, and reported as such
+            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({n * a.shape[-2]}x{a.shape[-1]} and "
+                               f"{b.shape[-2]}x{b.shape[-1]})")
         raise RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
                            f"[{n}, {a.shape[-1]}] but got: [{n}, {b.shape[-2]}].")
     return array_type((*batch, a.shape[-2], b.shape[-1]), a.dtype, a.device)

@@ -217,7 +217,8 @@ slice = movement(
     put=lambda base, value, *, full, sizes: slice_put(base, value, full=full, sizes=sizes), grad_name="SliceBackward0",
     sample=structured((((5,),), {"full": (False,)}, (1, 2, 2)), (((3, 4),), {"full": (True, False)}, (0, 2, 3)),
                       (((3, 4),), {"full": (False, False)}, (2, 1, 1, 1, 3, 1)),
-                      (((3,),), {"full": (False,)}, (1, 0, 1)), (((0, 2),), {"full": (True, False)}, (1, 1, 1)), (((),), {"full": ()}, ())))
+                      (((3,),), {"full": (False,)}, (1, 0, 1)), (((0, 2),), {"full": (True, False)}, (1, 1, 1)),
+                      (((),), {"full": ()}, ())))
 
 slice_like = movement(
     "slice_like(x, donor, *, full)", doc="slice, its lengths taken from the donor", has_sizes=True, shape_only=(1,),

@@ -1,6 +1,7 @@
 """Reductions over static axes, kept as length 1; a reduction over nothing gives the neutral element."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,9 @@ amax = reduction("amax(x, *, axes)", combine="rmax({acc}, {x})", identity=lambda
                  numpy=_amax, vjp=_extremum_vjp, grad_name="AmaxBackward0",
                  doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL))
 amin = reduction("amin(x, *, axes)", combine="rmin({acc}, {x})",
-                 identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp, grad_name="AminBackward0",
-                 doc="the smallest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL))
+                 identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
+                 grad_name="AminBackward0", doc="the smallest, nan if any is; ties share the gradient evenly",
+                 sample=reducible(-2, 2, ALL))
 any = reduction("any(x, *, axes)", combine="lor({acc}, {x})", identity="b1(False)",
                 numpy=lambda x, axes: np.any(x, axes, keepdims=True), doc="whether any is true, of bools",
                 sample=reducible(0, 1, ("b1",), 0))
@@ -79,7 +81,7 @@ def _prod_others(x: np.ndarray, *, dim: int) -> np.ndarray:
 
 def _prod_others_vjp(g: Node, y: Node, x: Node, *, dim: int) -> tuple[Node]:
     # Row k of `rows` is x with element k replaced by 1, so that y = prod(rows) along the columns.
-    on_diagonal = diagonal(x, dim=dim)
+    on_diagonal = diagonal_mask(x, dim=dim)
     rows = where(on_diagonal, number(1, x), unsqueeze(x, dims=(dim,)))
     to_rows = unsqueeze(g, dims=(dim + 1,)) * prod_others(rows, dim=dim + 1)
     return (squeeze(sum(where(on_diagonal, number(0, g), to_rows), axes=(dim,)), dims=(dim,)),)
@@ -105,18 +107,16 @@ prod_others = library("prod_others(x, *, dim)", infer=lambda x, *, dim: x, numpy
                       dims="donor:0", doc="for each element the product of the others along dim",
                       sample=structured((((3,),), {"dim": 0}), (((2, 3),), {"dim": 1}), (((2, 3),), {"dim": 0}),
                                         (((2, 1),), {"dim": 1}), (((0, 2),), {"dim": 0}), dtypes=NUMBERS))
-diagonal = library("diagonal(donor, *, dim)", infer=_diagonal_infer, numpy=_diagonal, vjp=None, dims=_diagonal_dims,
-                   shape_only=(0,), doc="bool, true on the diagonal of two dimensions as long as the donor's dim",
-                   sample=structured((((3,),), {"dim": 0}), (((2, 3, 4),), {"dim": 1}), order=0))
+diagonal_mask = library("diagonal_mask(donor, *, dim)", infer=_diagonal_infer, numpy=_diagonal, vjp=None,
+                        dims=_diagonal_dims, shape_only=(0,),
+                        doc="bool, true on the diagonal of two dimensions as long as the donor's dim",
+                        sample=structured((((3,),), {"dim": 0}), (((2, 3, 4),), {"dim": 1}), order=0))
 
 
 # -- counts and positions --------------------------------------------------------------------------------------------
 
 def _count(shape: tuple[int, ...], *, axes: Axes) -> int:
-    n = 1
-    for axis in axes:
-        n *= shape[axis]
-    return n
+    return math.prod([shape[axis] for axis in axes])
 
 
 def _position(name: str, function: Any, doc: str) -> Any:
@@ -139,5 +139,6 @@ def _position(name: str, function: Any, doc: str) -> Any:
 argmax = _position("argmax", np.argmax, "position of the first largest along the one axis in axes; a nan is largest")
 argmin = _position("argmin", np.argmin, "position of the first smallest along the one axis in axes; a nan is smallest")
 count = library("count(x, *, axes)", infer=lambda x, *, axes: array_type((), x.dtype, x.device), numpy=_count, vjp=None,
-                dims=lambda context, node, dims: (), shape_only=(0,), doc="the number of elements along axes, 0-d, in x's dtype",
+                dims=lambda context, node, dims: (), shape_only=(0,),
+                doc="the number of elements along axes, 0-d, in x's dtype",
                 sample=structured((((2, 3),), {"axes": (0, 1)}), (((2, 3),), {"axes": (1,)}), dtypes=NUMBERS, order=0))

@@ -1,0 +1,259 @@
+"""Arithmetic of two operands: sums, products, quotients, remainders and powers."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor, ops
+from jitgrad.dtype import bool_
+from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.operators.declare import (
+    Number,
+    binary,
+    binary_nodes,
+    cast,
+    finish,
+    finish_binary,
+    finish_composite,
+    number_node,
+    operator,
+    promoted,
+    register,
+    result_dtype,
+    to_node,
+    unary,
+)
+from jitgrad.tensor import Tensor, wrap
+
+_ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
+_SQUARE, _POW, _MUL = ops.REGISTRY["square"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]
+
+
+# -- sums ------------------------------------------------------------------------------------------------------------
+
+def _scaled(called: str, op: Any, input: Any, other: Any, alpha: Any) -> Node:
+    """`input + alpha * other` (or minus), promoted."""
+    a, b = promoted(called, input, other)
+    category = a.type.dtype.category
+    if category < 2 and isinstance(alpha, (float, np.floating)):
+        raise RuntimeError(f"{called}(): For integral input tensors, argument alpha must not be a floating point number; "
+                           f"got {alpha!r}")
+    if category and isinstance(alpha, (bool, np.bool_)):
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    return bind(op, (a, bind(_MUL, (b, number_node(alpha, a.type.dtype)))))
+
+
+def _add(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+    if alpha != 1:
+        return _scaled("add", _ADD, input, other, alpha)
+    return binary_nodes(_ADD, "add", input, other, False)
+
+
+def _is_bool(operand: Any) -> bool:
+    return operand.type.dtype is bool_ if type(operand) is Node else type(operand) is bool
+
+
+def _refuse_bool(a: Any, b: Any) -> None:
+    if type(a) is Node and type(b) is Node and _is_bool(a) and _is_bool(b):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")
+    raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                       "mask, use the `~` or `logical_not()` operator instead.")
+
+
+def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+    if _is_bool(input) or _is_bool(other):
+        _refuse_bool(input, other)
+    if alpha != 1:
+        return _scaled("sub", _SUB, input, other, alpha)
+    return binary_nodes(_SUB, "sub", input, other, False)
+
+
+def _finish_sum(result: Node, args: tuple, kwargs: dict) -> Node:
+    if kwargs.get("alpha", 1) != 1 or "other" in kwargs:
+        operands = (*args, *[kwargs[k] for k in ("other",) if k in kwargs])
+        return finish_composite(result, result.op.grad_name, tuple([v if type(v) is Node else None for v in operands]))
+    return finish_binary(result, args)
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input + alpha * other, element by element, with broadcasting and type promotion."""
+    if isinstance(input, Tensor):
+        input = input._node if input._storage is None else input._current()
+    if isinstance(other, Tensor):
+        other = other._node if other._storage is None else other._current()
+    if alpha != 1:
+        return wrap(_finish_sum(_add(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
+    return wrap(finish_binary(binary_nodes(_ADD, "add", input, other, False), (input, other)))
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input - alpha * other, element by element, with broadcasting and type promotion."""
+    if isinstance(input, Tensor):
+        input = input._node if input._storage is None else input._current()
+    if isinstance(other, Tensor):
+        other = other._node if other._storage is None else other._current()
+    if alpha != 1:
+        return wrap(_finish_sum(_sub(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
+    return wrap(finish_binary(_sub(input, other), (input, other)))
+
+
+register("add", _add, add, _finish_sum, ("torch", "method"), True)
+register("sub", _sub, sub, _finish_sum, ("torch", "method"), True)
+register("subtract", _sub, sub, _finish_sum, ("torch", "method"), True)
+mul = binary(_MUL)
+multiply = binary(_MUL, name="multiply")
+true_divide = binary(_DIV, name="true_divide", floating=True)
+
+
+@operator(lambda a: "RsubBackward0" if type(a.get("other")) is Node else "RsubBackward1", edges=("input", "other"))
+def rsub(input: Node, other: Any, *, alpha: Any = 1) -> Node:
+    """other - alpha * input."""
+    if alpha != 1:
+        return _scaled("rsub", _SUB, other, input, alpha)
+    if _is_bool(input) or _is_bool(other):
+        _refuse_bool(input, other)
+    b, a = promoted("rsub", input, other)
+    return bind(_SUB, (a, b))
+
+
+# -- quotients -------------------------------------------------------------------------------------------------------
+
+def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
+    """The operands, after checking that no integer is divided by 0."""
+    divisor = nodes[1]
+    if divisor.type.dtype.category < 2:
+        value = divisor.value if divisor.op.kind == "leaf" else executor.value(divisor)
+        if not np.all(value):
+            raise RuntimeError(f"ZeroDivisionError: {called}() of integers by 0")
+    return nodes
+
+
+def _trunc_divide(a: Node, b: Node) -> Node:
+    if a.type.dtype.category == 2:
+        return ops.trunc(a / b)
+    return ops.floor_divide(a - ops.fmod(a, b), b)
+
+
+def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
+    if rounding_mode is None:
+        return binary_nodes(_DIV, "div", input, other, True)
+    if rounding_mode not in ("trunc", "floor"):
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                           f"'{rounding_mode}'")
+    nodes = _whole_divisor("div", promoted("div", input, other))
+    return _trunc_divide(*nodes) if rounding_mode == "trunc" else ops.floor_divide(*nodes)
+
+
+def _finish_div(result: Node, args: tuple, kwargs: dict) -> Node:
+    if kwargs:
+        operands = (*args, *[kwargs[k] for k in ("other",) if k in kwargs])
+        return finish_composite(result, "DivBackward0" if kwargs.get("rounding_mode") is None else "DivBackward2",
+                                tuple([v if type(v) is Node else None for v in operands]))
+    return finish_binary(result, args)
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other, in floating point; rounding_mode "floor" or "trunc" rounds the quotient and keeps integers."""
+    if isinstance(input, Tensor):
+        input = input._node if input._storage is None else input._current()
+    if isinstance(other, Tensor):
+        other = other._node if other._storage is None else other._current()
+    if rounding_mode is not None:
+        kwargs = {"rounding_mode": rounding_mode}
+        return wrap(_finish_div(_div(input, other, **kwargs), (input, other), kwargs))
+    return wrap(finish_binary(binary_nodes(_DIV, "div", input, other, True), (input, other)))
+
+
+register("div", _div, div, _finish_div, ("torch", "method"), True)
+register("divide", _div, div, _finish_div, ("torch", "method"), True)
+
+
+reciprocal = unary(ops.REGISTRY["reciprocal"], floating=True)
+
+
+def rdiv(input: Tensor, other: Any) -> Tensor:
+    """other / input: as in PyTorch the reciprocal times other."""
+    return mul(reciprocal(input), other)
+
+
+@operator(inplace=True)
+def floor_divide(input: Any, other: Any) -> Node:
+    """floor(input / other).  No gradient passes."""
+    nodes = _whole_divisor("floor_divide", promoted("floor_divide", input, other))
+    return ops.detach(ops.floor_divide(*nodes))
+
+
+@operator(lambda a: "RemainderBackward1" if type(a.get("other")) is Node else "RemainderBackward0", inplace=True,
+          edges=lambda a: ("input", "other") if type(a.get("other")) is Node else ("input",))
+def remainder(input: Any, other: Any) -> Node:
+    """input - other * floor(input / other): with the sign of other, as Python's %."""
+    a, b = _whole_divisor("remainder", promoted("remainder", input, other))
+    return ops.remainder(a, b)
+
+
+@operator(lambda a: "FmodBackward1" if type(a.get("other")) is Node else "FmodBackward0", inplace=True,
+          edges=lambda a: ("input", "other") if type(a.get("other")) is Node else ("input",))
+def fmod(input: Any, other: Any) -> Node:
+    """input - other * trunc(input / other): with the sign of input, as C's fmod."""
+    return ops.fmod(*_whole_divisor("fmod", promoted("fmod", input, other)))
+
+
+# -- powers ----------------------------------------------------------------------------------------------------------
+
+def _constant_power(x: Node, exponent: Any) -> Node:
+    """x ** exponent.  The exponents that change the formula are part of it, others are run-time scalars."""
+    to = result_dtype((x, exponent))
+    x = cast(x, to)
+    if exponent == 2:
+        return bind(_SQUARE, (x,))
+    if to.category < 2:
+        if exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        return bind(_POW, (x, number_node(exponent, to)))
+    if exponent == 3:
+        return x * x * x
+    if exponent == 0.5:
+        return ops.sqrt(x)
+    if exponent == -1:
+        return ops.reciprocal(x)
+    if exponent == 1:
+        return ops.copy(x)
+    return bind(_POW, (x, scalar_node(float(exponent), to)))
+
+
+def _pow(input: Any, exponent: Any) -> Node:
+    if type(exponent) is Node:
+        if type(input) is Node or isinstance(input, Number):
+            a, b = promoted("pow", input, exponent)
+            return bind(_POW, (a, b))
+        raise TypeError(f"pow(): argument 'input' (position 1) must be Tensor or Number, not {type(input).__name__}")
+    if type(input) is not Node:
+        raise TypeError(f"pow(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if not isinstance(exponent, Number):
+        raise TypeError(f"pow(): argument 'exponent' (position 2) must be Tensor or Number, not "
+                        f"{type(exponent).__name__}")
+    return _constant_power(input, exponent)
+
+
+def _finish_pow(result: Node, args: tuple, kwargs: dict | None = None) -> Node:
+    if kwargs:
+        args = (*args, *[kwargs[k] for k in ("input", "exponent") if k in kwargs])
+    base, exponent = args
+    if type(exponent) is not Node:
+        if result.op is _SQUARE and result.inputs[0] is base:
+            return finish(result)
+        return finish_composite(result, "PowBackward0", (base,), (base,))
+    if type(base) is not Node:
+        return finish_composite(result, "PowBackward2", (exponent,), (exponent,), True)
+    return finish_composite(result, "PowBackward1", (base, exponent), (base, exponent), True)
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """input ** exponent; either may be a number."""
+    input, exponent = to_node(input), to_node(exponent)
+    return wrap(_finish_pow(_pow(input, exponent), (input, exponent)))
+
+
+register("pow", _pow, pow, _finish_pow, ("torch", "method"), True)

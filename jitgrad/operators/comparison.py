@@ -1,0 +1,103 @@
+"""Comparisons, logic, and the larger or smaller of two."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor, ops
+from jitgrad.dtype import bool_
+from jitgrad.graph import Node, bind
+from jitgrad.operators.declare import binary, cast, number_node, operator, promoted
+
+_R = ops.REGISTRY
+
+for _name, _op in (("eq", "eq"), ("ne", "ne"), ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"), ("not_equal", "ne"),
+                   ("less", "lt"), ("less_equal", "le"), ("greater", "gt"), ("greater_equal", "ge")):
+    binary(_R[_op], name=_name)
+for _name in ("maximum", "minimum", "fmax", "fmin"):
+    binary(_R[_name], inplace=False)
+for _name in ("atan2", "logaddexp", "hypot", "copysign"):
+    binary(_R[_name], floating=True)
+binary(_R["atan2"], name="arctan2", floating=True)
+binary(_R["heaviside"], places=("torch", "method"))
+
+
+def _truth(called: str, value: Any, position: str) -> Node:
+    if type(value) is not Node:
+        raise TypeError(f"{called}(): argument {position} must be Tensor, not {type(value).__name__}")
+    return cast(value, bool_)
+
+
+def _logical(called: str) -> None:
+    op = _R[called]
+
+    def fn(input: Node, other: Node) -> Node:
+        return bind(op, (_truth(called, input, "'input' (position 1)"), _truth(called, other, "'other' (position 2)")))
+
+    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
+    operator(name=called, inplace=True)(fn)
+
+
+def _bitwise(called: str) -> None:
+    op = _R[called]
+
+    def fn(input: Any, other: Any) -> Node:
+        a, b = promoted(called, input, other)
+        if a.type.dtype.category == 2:
+            raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{a.type.dtype.name}': it takes integers and "
+                                      "bools")
+        return bind(op, (a, b))
+
+    fn.__doc__ = f"{op.doc}."
+    operator(name=called, inplace=True)(fn)
+
+
+for _name in ("logical_and", "logical_or", "logical_xor"):
+    _logical(_name)
+for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+    _bitwise(_name)
+
+
+@operator(inplace=True)
+def logical_not(input: Node) -> Node:
+    """not input; numbers other than 0 count as true."""
+    return ops.logical_not(_truth("logical_not", input, "'input' (position 1)"))
+
+
+@operator(inplace=True)
+def bitwise_not(input: Node) -> Node:
+    """~input of integers or bools."""
+    if input.type.dtype.category == 2:
+        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.type.dtype.name}': it takes integers "
+                                  "and bools")
+    return ops.bitwise_not(input)
+
+
+@operator()
+def isclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Node:
+    """|input - other| <= atol + rtol * |other|, element by element; equal infinities are close."""
+    if input.type.dtype is not other.type.dtype:
+        raise RuntimeError(f"{input.type.dtype.name} did not match {other.type.dtype.name}")
+    close = ops.eq(input, other)
+    if equal_nan:
+        close = ops.logical_or(close, ops.logical_and(ops.isnan(input), ops.isnan(other)))
+    a, b = promoted("isclose", input, other, floating=True)
+    allowed = number_node(atol, a.type.dtype) + ops.abs(number_node(rtol, a.type.dtype) * b)
+    distance = ops.abs(a - b)
+    return ops.logical_or(close, ops.logical_and(ops.isfinite(distance), ops.le(distance, allowed)))
+
+
+@operator()
+def allclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, see isclose."""
+    a, b = executor.value(input), executor.value(other)
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"{input.type.dtype.name} did not match {other.type.dtype.name}")
+    return bool(np.allclose(a, b, rtol, atol, equal_nan))
+
+
+@operator()
+def equal(input: Node, other: Node) -> bool:
+    """Whether two tensors have the same shape and the same elements."""
+    return bool(np.array_equal(executor.value(input), executor.value(other)))

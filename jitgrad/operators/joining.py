@@ -1,0 +1,158 @@
+"""Operators that copy elements into a new arrangement: clone, cat, stack, flip, repeat, roll."""
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad import ops
+from jitgrad.graph import Node
+from jitgrad.operators.declare import (
+    OPERATORS,
+    cast,
+    describe,
+    normal_dim,
+    normal_dims,
+    operator,
+    register,
+    result_dtype,
+)
+from jitgrad.tensor import Tensor
+
+
+@operator("CloneBackward0")
+def clone(input: Node, *, memory_format: Any = None) -> Node:
+    """A copy that gradients pass through."""
+    return ops.copy(input)
+
+
+# -- joining ---------------------------------------------------------------------------------------------------------
+
+def _tensors(called: str, tensors: Any) -> list[Node]:
+    if type(tensors) is Node or not isinstance(tensors, (list, tuple)):
+        raise TypeError(f"{called}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+                        f"{'Tensor' if type(tensors) is Node else type(tensors).__name__}")
+    for i, n in enumerate(tensors):
+        if type(n) is not Node:
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {describe(n)}")
+    return list(tensors)
+
+
+def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Node:
+    """The tensors one after the other along `dim`; of mixed dtypes in their common one."""
+    nodes = _tensors("cat", tensors)
+    if not nodes:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    to = result_dtype(tuple(nodes))
+    for i, n in enumerate(nodes):
+        if not n.type.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    kept = [cast(n, to) for n in nodes if n.type.shape != (0,)]       # PyTorch takes 1-d empty tensors for nothing
+    if not kept:
+        return ops.copy(cast(nodes[0], to))
+    d = normal_dim(dim if axis is None else axis, kept[0].type.ndim)
+    return ops.cat(*kept, dim=d)
+
+
+for _name in ("cat", "concat", "concatenate"):
+    operator("CatBackward0", name=_name, places=("torch",))(_cat)
+
+
+@operator("StackBackward0", places=("torch",))
+def stack(tensors: Any, dim: int = 0) -> Node:
+    """The tensors, of one shape, along a new dimension `dim`."""
+    nodes = _tensors("stack", tensors)
+    if not nodes:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    first = nodes[0].type
+    for i, n in enumerate(nodes):
+        if n.type.shape != first.shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                               f"{list(n.type.shape)} at entry {i}")
+    to, d = result_dtype(tuple(nodes)), normal_dim(dim, first.ndim + 1)
+    return ops.cat(*[ops.unsqueeze(cast(n, to), dims=(d,)) for n in nodes], dim=d)
+
+
+def atleast_1d(input: Tensor) -> Tensor:
+    """A 0-d tensor with one dimension, any other as it is."""
+    return input if input.ndim else OPERATORS["unsqueeze"].call(input, 0)
+
+
+def atleast_2d(input: Tensor) -> Tensor:
+    """The tensor with dimensions put in front until there are two."""
+    input = atleast_1d(input)
+    return input if input.ndim > 1 else OPERATORS["unsqueeze"].call(input, 0)
+
+
+def hstack(tensors: Any) -> Tensor:
+    """The tensors side by side: along dimension 1, or 0 for 1-d tensors."""
+    parts = [atleast_1d(t) for t in tensors]
+    return OPERATORS["cat"].call(parts, 0 if parts and parts[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Any) -> Tensor:
+    """The tensors below each other: along dimension 0, 1-d tensors as rows."""
+    return OPERATORS["cat"].call([atleast_2d(t) for t in tensors], 0)
+
+
+for _function in (atleast_1d, atleast_2d, hstack, vstack):
+    register(_function.__name__, _function, _function, None, ("torch",))
+
+
+# -- rearranging -----------------------------------------------------------------------------------------------------
+
+@operator("FlipBackward0")
+def flip(input: Node, *dims: Any) -> Node:
+    """The elements in reverse order along `dims`."""
+    listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return ops.flip(input, dims=normal_dims(listed, input.type.ndim) if listed else ())
+
+
+def _repeated(called: str, x: Node, repeats: tuple[int, ...]) -> Node:
+    shape = x.type.shape
+    if len(repeats) < len(shape):
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    if min(repeats, default=0) < 0:
+        raise RuntimeError(f"{called}(): negative number of repeats in {list(repeats)}")
+    shape = (1,) * (len(repeats) - len(shape)) + shape
+    apart = [v for n in shape for v in (1, n)]
+    wide = [v for k, n in zip(repeats, shape, strict=True) for v in (k, n)]
+    spread = ops.expand(ops.reshape(x, sizes=tuple(apart)), sizes=tuple(wide))
+    return ops.reshape(spread, sizes=tuple([k * n for k, n in zip(repeats, shape, strict=True)]))
+
+
+@operator("RepeatBackward0", places=("method",))
+def repeat(input: Node, *repeats: Any) -> Node:
+    """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
+    return _repeated("repeat", input, tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list))
+                     else repeats)
+
+
+@operator("RepeatBackward0")
+def tile(input: Node, *dims: Any) -> Node:
+    """repeat(), where fewer numbers than dimensions stand for the last ones."""
+    listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return _repeated("tile", input, (1,) * (input.type.ndim - len(listed)) + listed)
+
+
+@operator("RollBackward0")
+def roll(input: Node, shifts: Any, dims: Any = None) -> Node:
+    """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
+    if dims is None:
+        flat = ops.reshape(input, sizes=(input.type.size,))
+        return ops.reshape(_rolled(flat, int(shifts), 0), sizes=input.type.shape)
+    moves = [shifts] if isinstance(shifts, int) else list(shifts)
+    along = [dims] if isinstance(dims, int) else list(dims)
+    if len(moves) != len(along):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}")
+    for shift, dim in zip(moves, along, strict=True):
+        input = _rolled(input, shift, normal_dim(dim, input.type.ndim))
+    return input
+
+
+def _rolled(x: Node, shift: int, dim: int) -> Node:
+    n = x.type.shape[dim]
+    shift = shift % n if n else 0
+    if not shift:
+        return ops.copy(x)
+    full = (True,) * dim + (False,) + (True,) * (x.type.ndim - dim - 1)
+    return ops.cat(ops.slice(x, full=full, sizes=(n - shift, shift, 1)), ops.slice(x, full=full, sizes=(0, n - shift, 1)),
+                   dim=dim)

@@ -1,0 +1,332 @@
+"""Reductions: sums, means, products, extrema and their positions, moments, norms, any and all."""
+from __future__ import annotations
+
+import warnings
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+
+from jitgrad import ops
+from jitgrad.arraytype import ArrayType
+from jitgrad.dtype import bool_, dtype, get_default_dtype, int64
+from jitgrad.graph import Node, Op, bind, scalar_node
+from jitgrad.operators.declare import (
+    OPERATORS,
+    cast,
+    finish_composite,
+    normal_dim,
+    normal_dims,
+    number_node,
+    operator,
+    register,
+)
+from jitgrad.tensor import Tensor, wrap
+
+Dims = int | tuple[int, ...] | list[int] | None
+_SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
+
+
+def _result_type(kind: str, fields: str) -> type:
+    base = namedtuple(kind, fields)
+
+    def __repr__(self: Any) -> str:
+        lines = ",\n".join([f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True)])
+        return f"torch.return_types.{kind}(\n{lines})"
+
+    return type(kind, (base,), {"__slots__": (), "__repr__": __repr__, "__module__": "jitgrad.return_types"})
+
+
+MaxResult = _result_type("max", "values indices")
+MinResult = _result_type("min", "values indices")
+
+
+def dropped(node: Node, dims: tuple[int, ...], keepdim: bool) -> Node:
+    """A reduction's result without the dimensions of length 1, unless they are to be kept."""
+    return node if keepdim or not dims else bind(_SQUEEZE, (node,), (dims,))
+
+
+def reduced(op: Op, x: Node, dim: Dims, keepdim: bool) -> Node:
+    """A reduction of x over `dim` (None: all)."""
+    dims = normal_dims(dim, x.type.ndim)
+    return dropped(bind(op, (x,), (dims,)), dims, keepdim)
+
+
+def length(type: ArrayType, dims: tuple[int, ...]) -> int:
+    """The number of elements along some dimensions."""
+    n = 1
+    for d in dims:
+        n *= type.shape[d]
+    return n
+
+
+def _whole(a: dict[str, Any]) -> bool:
+    return a.get("dim") is None
+
+
+# -- sums, means, products -------------------------------------------------------------------------------------------
+
+def _sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+    if dtype is not None:
+        input = cast(input, dtype)
+    elif input.type.dtype.category < 2:
+        input = cast(input, int64)
+    return reduced(_SUM, input, dim, keepdim)
+
+
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
+    """The sum over all elements or over `dim`; of integers and bools in int64."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"sum(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    x = input._node if input._storage is None else input._current()
+    return wrap(finish_composite(_sum(x, dim, keepdim, dtype=dtype), "SumBackward0" if dim is None else "SumBackward1",
+                                 (x,), ()))
+
+
+register("sum", _sum, sum, None, ("torch", "method"))
+
+
+def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
+    if type(input) is not Node:
+        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if dtype is not None:
+        input = cast(input, dtype)
+    if input.type.dtype.category < 2:
+        raise RuntimeError(f"{called}(): could not infer output dtype. Input dtype must be either a floating point or "
+                           f"complex dtype. Got: {NAMES[input.type.dtype.name]}")
+    return input
+
+
+NAMES = {"float32": "Float", "float64": "Double", "int32": "Int", "int64": "Long", "bool": "Bool"}
+
+
+@operator(lambda a: "MeanBackward0" if _whole(a) else "MeanBackward1", saves=())
+def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+    """The mean over all elements or over `dim`, of floating-point tensors."""
+    input = _floating("mean", input, dtype)
+    count = scalar_node(float(length(input.type, normal_dims(dim, input.type.ndim))), input.type.dtype)
+    return bind(_DIV, (reduced(_SUM, input, dim, keepdim), count))
+
+
+@operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))
+def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+    """The product of all elements or along `dim`; of integers and bools in int64."""
+    input = cast(input, dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype))
+    return reduced(ops.REGISTRY["prod"], input, dim, keepdim)
+
+
+# -- extrema ---------------------------------------------------------------------------------------------------------
+
+def _check_not_empty(called: str, type: ArrayType, dim: Dims) -> None:
+    """Extrema of nothing are errors, as in PyTorch."""
+    if type.size:
+        return
+    if dim is None or dim == ():
+        raise RuntimeError(f"{called}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                           "reduction dim with the 'dim' argument.")
+    for d in normal_dims(dim, type.ndim):
+        if not type.shape[d]:
+            raise IndexError(f"{called}(): Expected reduction dim {d} to have non-zero size.")
+
+
+def _extremum(called: str) -> None:
+    op = ops.REGISTRY[called]
+
+    def fn(input: Node, dim: Dims = (), keepdim: bool = False) -> Node:
+        _check_not_empty(called, input.type, dim)
+        return reduced(op, input, dim, keepdim)
+
+    fn.__doc__ = f"{op.doc}."
+    operator(f"{called.capitalize()}Backward0", name=called, saves=("input", "result"))(fn)
+
+
+_extremum("amax")
+_extremum("amin")
+
+
+def _position(op: Op, input: Node, dim: int | None, keepdim: bool) -> Node:
+    """argmax or argmin; of all elements the position in row-major order."""
+    ndim = input.type.ndim
+    if dim is None:
+        if not input.type.size:
+            raise IndexError(f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                             "reduction dim with the 'dim' argument.")
+        flat = bind(op, (ops.reshape(input, sizes=(input.type.size,)),), ((0,),))
+        return ops.reshape(flat, sizes=(1,) * ndim if keepdim else ())
+    if not ndim:
+        normal_dim(dim, 0)
+        return ops.squeeze(bind(op, (ops.unsqueeze(input, dims=(0,)),), ((0,),)), dims=(0,))
+    d = normal_dim(dim, ndim)
+    return dropped(bind(op, (input,), ((d,),)), (d,), keepdim)
+
+
+@operator()
+def argmax(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    """The position of the first largest element, of all or along `dim`."""
+    return _position(ops.REGISTRY["argmax"], input, dim, keepdim)
+
+
+@operator()
+def argmin(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
+    """The position of the first smallest element, of all or along `dim`."""
+    return _position(ops.REGISTRY["argmin"], input, dim, keepdim)
+
+
+def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> None:
+    """max and min: of all elements; along a dimension, with positions; or of two tensors."""
+    title = called.capitalize()
+
+    @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"))
+    def of_all(input: Node) -> Node:
+        _check_not_empty(called, input.type, None)
+        return reduced(amax, input, None, False)
+
+    @operator(f"{title}Backward0", name=f"{called}.dim", places=(), saves=())
+    def along(input: Node, dim: int, keepdim: bool = False) -> Any:
+        d = normal_dim(dim, input.type.ndim)
+        x = input if input.type.ndim else ops.unsqueeze(input, dims=(0,))
+        if not x.type.shape[d]:
+            raise IndexError(f"{called}(): Expected reduction dim {d} to have non-zero size.")
+        indices = bind(argmax, (x,), ((d,),))
+        keep = keepdim and bool(input.type.ndim)
+        return result(dropped(ops.take_along(x, indices, dim=d), (d,), keep), dropped(indices, (d,), keep))
+
+    def call(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        if other is not None or isinstance(dim, Tensor):
+            return OPERATORS[pair].call(input, dim if other is None else other)
+        return of_all(input) if dim is None else along(input, dim, keepdim)
+
+    call.__name__ = call.__qualname__ = called
+    call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two "
+                    "element by element.")
+    register(called, call, call, None, ("torch", "method"))
+
+
+_selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["argmax"], "maximum", MaxResult)
+_selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["argmin"], "minimum", MinResult)
+
+
+# -- moments ---------------------------------------------------------------------------------------------------------
+
+def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> tuple[Node, Node]:
+    """Variance and mean over `dim`, kept; `x.var(False)` means unbiased=False."""
+    if type(x) is not Node:
+        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
+    if x.type.dtype.category < 2:
+        raise RuntimeError(f"{called} only support floating point and complex dtypes")
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    dims = normal_dims(dim, x.type.ndim)
+    n = length(x.type, dims)
+    if n <= correction:
+        warnings.warn("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                      "(input numel divided by output numel).", UserWarning, stacklevel=4)
+    to = x.type.dtype
+    center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), to)))
+    squares = bind(_SUM, (ops.square(x - center),), (dims,))
+    variance = bind(_DIV, (squares, number_node(max(n - correction, 0), to)))
+    return dropped(variance, dims, keepdim), dropped(center, dims, keepdim)
+
+
+def _root(variance: Node) -> Node:
+    """The square root, with derivative 0 at 0, as PyTorch's std and norm have it."""
+    at_zero = ops.eq(variance, 0)
+    return ops.where(at_zero, ops.number(0, variance), ops.sqrt(ops.where(at_zero, ops.number(1, variance), variance)))
+
+
+@operator("VarBackward0", saves=("input",))
+def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Node:
+    """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
+    return _moments("std and var", input, dim, unbiased, keepdim, correction)[0]
+
+
+@operator("StdBackward0", saves=("input", "result"))
+def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Node:
+    """The square root of the variance; the derivative is 0 where it is 0."""
+    return _root(_moments("std and var", input, dim, unbiased, keepdim, correction)[0])
+
+
+@operator("VarMeanBackward0", places=("torch",), saves=("input",))
+def var_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: Any = None) -> tuple[Node, Node]:
+    """(variance, mean)."""
+    return _moments("std and var", input, dim, unbiased, keepdim, correction)
+
+
+@operator("StdMeanBackward0", places=("torch",), saves=("input", "result"))
+def std_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: Any = None) -> tuple[Node, Node]:
+    """(standard deviation, mean)."""
+    variance, center = _moments("std and var", input, dim, unbiased, keepdim, correction)
+    return _root(variance), center
+
+
+# -- logsumexp, norms ------------------------------------------------------------------------------------------------
+
+def shifted(x: Node, dims: tuple[int, ...]) -> tuple[Node, Node]:
+    """(x - m, m), where m is the largest element along dims, 0 where that is infinite.  No gradient passes m."""
+    largest = ops.detach(ops.amax(x, axes=dims))
+    largest = ops.where(ops.isfinite(largest), largest, ops.number(0, largest))
+    return x - largest, largest
+
+
+@operator("LogsumexpBackward0", saves=("input", "result"))
+def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
+    """log(sum(exp(input))) over `dim`, without overflow."""
+    if input.type.dtype.category < 2:
+        input = cast(input, get_default_dtype())
+    dims = normal_dims(dim, input.type.ndim)
+    below, largest = shifted(input, dims)
+    return dropped(ops.log(ops.sum(ops.exp(below), axes=dims)) + largest, dims, keepdim)
+
+
+def vector_norm(x: Node, order: float, dim: Dims, keepdim: bool) -> Node:
+    """(sum |x| ** order) ** (1 / order) over `dim`, and its limits; the derivative at 0 is 0."""
+    dims = normal_dims(dim, x.type.ndim)
+    if order == 2:
+        result = _root(ops.sum(ops.square(x), axes=dims))
+    elif order == 1:
+        result = ops.sum(ops.abs(x), axes=dims)
+    elif order == 0:
+        result = ops.sum(cast(ops.ne(x, 0), x.type.dtype), axes=dims)
+    elif order in (np.inf, -np.inf):
+        _check_not_empty("linalg.vector_norm", x.type, dim)
+        result = (ops.amax if order > 0 else ops.amin)(ops.abs(x), axes=dims)
+    else:
+        p = number_node(order, x.type.dtype)
+        total = ops.sum(ops.pow(ops.abs(x), p), axes=dims)
+        at_zero = ops.eq(total, 0)
+        result = ops.where(at_zero, total, ops.pow(ops.where(at_zero, ops.number(1, total), total), ops.reciprocal(p)))
+    return dropped(result, dims, keepdim)
+
+
+@operator("LinalgVectorNormBackward0", saves=("input", "result"))
+def norm(input: Node, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+    """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}")
+    return vector_norm(_floating("linalg.vector_norm", input, dtype), 2 if p is None or p == "fro" else p, dim, keepdim)
+
+
+# -- any, all, counts ------------------------------------------------------------------------------------------------
+
+def _of_truth(called: str) -> None:
+    op = ops.REGISTRY[called]
+
+    def fn(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
+        return reduced(op, cast(input, bool_), dim, keepdim)
+
+    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
+    operator(name=called)(fn)
+
+
+_of_truth("any")
+_of_truth("all")
+
+
+@operator()
+def count_nonzero(input: Node, dim: Dims = None) -> Node:
+    """The number of elements that are not 0, of all or over `dim`."""
+    return reduced(_SUM, cast(cast(input, bool_), int64), dim, False)

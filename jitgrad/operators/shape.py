@@ -1,0 +1,397 @@
+"""Shape operators.  Those that PyTorch makes views are views here: they share storage."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import index
+from typing import Any
+
+from jitgrad import ops
+from jitgrad.arraytype import broadcast_shapes
+from jitgrad.dtype import dtype
+from jitgrad.operators.declare import (
+    finish_composite,
+    normal_dim,
+    normal_dims,
+    register,
+    view,
+    view_operator,
+)
+from jitgrad.operators.joining import clone
+from jitgrad.operators.layout import is_contiguous, layout, viewed
+from jitgrad.storage import Step
+from jitgrad.tensor import Tensor, wrap
+
+Ints = tuple[int, ...]
+Steps = tuple[Step, ...]
+_R = ops.REGISTRY
+_PERMUTE, _SQUEEZE, _UNSQUEEZE = _R["permute"], _R["squeeze"], _R["unsqueeze"]
+_RESHAPE, _EXPAND, _SLICE = _R["reshape"], _R["expand"], _R["slice"]
+
+
+def integers(called: str, args: Iterable[Any], named: Any = None) -> Ints:
+    """Sizes or dimensions given one by one, as one sequence, or by name."""
+    args = tuple(args)
+    if named is not None:
+        args = (named,)
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    try:
+        return tuple([index(v) for v in args])
+    except TypeError:
+        raise TypeError(f"{called}(): expected integers, got ({', '.join([type(v).__name__ for v in args])})") from None
+
+
+# -- reshape ---------------------------------------------------------------------------------------------------------
+
+def complete_shape(shape: Ints, size: int) -> Ints:
+    """A shape with its -1 replaced by what is left of `size` elements."""
+    known, missing = 1, None
+    for i, n in enumerate(shape):
+        if n == -1:
+            if missing is not None:
+                raise RuntimeError("only one dimension can be inferred")
+            missing = i
+        elif n < 0:
+            raise RuntimeError(f"invalid shape dimension {n} at index {i} of shape {list(shape)}")
+        else:
+            known *= n
+    if missing is None:
+        if known != size:
+            raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
+        return shape
+    if known == 0 and size == 0:
+        raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified "
+                           "dimension size -1 can be any value and is ambiguous")
+    if known == 0 or size % known:
+        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
+    return shape[:missing] + (size // known,) + shape[missing + 1:]
+
+
+def _reshaped(shape: Ints) -> Steps:
+    return (Step(_RESHAPE, (), shape),)
+
+
+@view_operator("ViewBackward0", name="view", places=("method",))
+def view_shape(input: Tensor, *shape: Any, size: Any = None) -> Any:
+    """The same elements in another shape, sharing storage.  One length may be -1.
+
+    Raises RuntimeError where that needs a copy: use reshape()."""
+    if len(shape) == 1 and isinstance(shape[0], dtype):
+        if shape[0] is input.dtype:
+            return ()
+        raise RuntimeError(f"view(): jitgrad has no bitwise view of {input.dtype!r} as {shape[0]!r}; use to() to convert")
+    old = input._node.type
+    to = complete_shape(integers("view", shape, size), old.size)
+    if input._chain and viewed(old.shape, layout(input)[0], to) is None:
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans "
+                           "across two contiguous subspaces). Use .reshape(...) instead.")
+    return _reshaped(to)
+
+
+@view_operator("ViewBackward0")
+def reshape(input: Tensor, *shape: Any, **named: Any) -> Any:
+    """The same elements in row-major order in another shape; a view where possible.  One length may be -1."""
+    old = input._node.type
+    return _reshape_or_copy(input, complete_shape(integers("reshape", shape, named.get("shape")), old.size))
+
+
+def _reshape_or_copy(input: Tensor, to: Ints) -> Any:
+    if not input._chain or viewed(input._node.type.shape, layout(input)[0], to) is not None:
+        return _reshaped(to)
+    source = clone(input)._node
+    return wrap(finish_composite(ops.reshape(source, sizes=to), "UnsafeViewBackward0", (source,), ()))
+
+
+@view_operator("ViewBackward0")
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dimensions from start_dim to end_dim as one."""
+    shape = input._node.type.shape
+    start, end = normal_dim(start_dim, len(shape)), normal_dim(end_dim, len(shape))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if not shape:
+        return _reshaped((1,))
+    if start == end:
+        return input
+    n = 1
+    for length in shape[start:end + 1]:
+        n *= length
+    return _reshape_or_copy(input, (*shape[:start], n, *shape[end + 1:]))
+
+
+@view_operator("ViewBackward0")
+def ravel(input: Tensor) -> Any:
+    """All elements as one dimension."""
+    return _reshape_or_copy(input, (input._node.type.size,))
+
+
+@view_operator("ViewBackward0")
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Any:
+    """Dimension `dim` as several."""
+    shape = input._node.type.shape
+    d = normal_dim(dim, len(shape))
+    return _reshape_or_copy(input, (*shape[:d], *complete_shape(integers("unflatten", (sizes,)), shape[d]),
+                                    *shape[d + 1:]))
+
+
+@view_operator("ViewBackward0", places=("method",))
+def view_as(input: Tensor, other: Tensor) -> Any:
+    """view() in the shape of another tensor."""
+    return view_shape(input, tuple(other.shape))
+
+
+@view_operator("ViewBackward0", places=("method",))
+def reshape_as(input: Tensor, other: Tensor) -> Any:
+    """reshape() to the shape of another tensor."""
+    return reshape(input, tuple(other.shape))
+
+
+# -- order of dimensions ---------------------------------------------------------------------------------------------
+
+def _permuted(dims: Ints) -> Steps:
+    return (Step(_PERMUTE, (dims,), None),)
+
+
+@view_operator("PermuteBackward0")
+def permute(input: Tensor, *dims: Any, **named: Any) -> Any:
+    """Dimension i of the result is dimension dims[i]."""
+    ndim = input.ndim
+    order = integers("permute", dims, named.get("dims"))
+    if len(order) != ndim:
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
+                           f"desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+                           f"{len(order)}")
+    normal = tuple([normal_dim(d, ndim) for d in order])
+    if len(set(normal)) != ndim:
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return _permuted(normal)
+
+
+def _transposed(input: Tensor, dim0: int, dim1: int) -> Steps:
+    ndim = input.ndim
+    a, b = normal_dim(dim0, ndim), normal_dim(dim1, ndim)
+    order = list(range(ndim))
+    if ndim:
+        order[a], order[b] = b, a
+    return _permuted(tuple(order))
+
+
+for _name in ("transpose", "swapaxes", "swapdims"):
+    view_operator("TransposeBackward0", name=_name)(_transposed)
+
+
+@view_operator("TBackward0")
+def t(input: Tensor) -> Any:
+    """The transpose of a tensor of at most two dimensions."""
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return _permuted(tuple(reversed(range(input.ndim))))
+
+
+@view_operator("PermuteBackward0", name="T", places=())
+def reversed_dims(input: Tensor) -> Any:
+    """All dimensions in reverse order."""
+    return _permuted(tuple(reversed(range(input.ndim))))
+
+
+@view_operator("TransposeBackward0", name="mT", places=())
+def matrix_transpose(input: Tensor) -> Any:
+    """The last two dimensions exchanged."""
+    if input.ndim < 2:
+        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got "
+                           f"{input.ndim}-D tensor.")
+    return _transposed(input, -2, -1)
+
+
+def _movedim(input: Tensor, source: Any, destination: Any) -> Any:
+    """Dimensions `source` moved to the positions `destination`, the others in their order."""
+    ndim = input.ndim
+    old = [normal_dim(d, ndim) for d in integers("movedim", (source,))]
+    new = [normal_dim(d, ndim) for d in integers("movedim", (destination,))]
+    if len(old) != len(new):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({old} dims) should contain the same "
+                           f"number of dims as destination ({new} dims)")
+    if len(set(old)) != len(old) or len(set(new)) != len(new):
+        raise RuntimeError(f"movedim: repeated dim in `source` ({old}) or `destination` ({new})")
+    if not ndim:
+        return ()
+    rest = iter([d for d in range(ndim) if d not in old])
+    placed = dict(zip(new, old, strict=True))
+    return _permuted(tuple([placed[i] if i in placed else next(rest) for i in range(ndim)]))
+
+
+for _name in ("movedim", "moveaxis"):
+    view_operator("PermuteBackward0", name=_name)(_movedim)
+
+
+# -- unit dimensions and broadcasting --------------------------------------------------------------------------------
+
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """The tensor without its dimensions of length 1, or without those among `dim`."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"squeeze(): argument 'input' must be Tensor, not {type(input).__name__}")
+    shape = input._node.type.shape
+    name = "SqueezeBackward0" if dim is None else "SqueezeBackward2" if isinstance(dim, (tuple, list)) else \
+        "SqueezeBackward1"
+    dims = normal_dims(dim, len(shape)) if dim != () else ()
+    return view(input, (Step(_SQUEEZE, (tuple([d for d in dims if shape[d] == 1]),), None),), name)
+
+
+register("squeeze", squeeze, squeeze, None, ("torch", "method"))
+
+
+@view_operator("UnsqueezeBackward0")
+def unsqueeze(input: Tensor, dim: int) -> Any:
+    """A new dimension of length 1 at `dim`."""
+    return (Step(_UNSQUEEZE, ((normal_dim(dim, input.ndim + 1),), ), None),)
+
+
+def _expanded(called: str, input: Tensor, sizes: Ints) -> Steps:
+    shape = input._node.type.shape
+    lead = len(sizes) - len(shape)
+    full = []
+    for i, n in enumerate(sizes):
+        if n == -1:
+            if i < lead:
+                raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+                                   f"dimension {i}")
+            n = shape[i - lead]
+        elif n < 0:
+            raise RuntimeError(f"{called}(): invalid size {n} in {list(sizes)}")
+        full.append(n)
+    return (Step(_EXPAND, (), tuple(full)),)
+
+
+@view_operator("ExpandBackward0", places=("method",))
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Any:
+    """The tensor broadcast to a larger shape; -1 keeps a length."""
+    return _expanded("expand", input, integers("expand", sizes, size))
+
+
+@view_operator("ExpandBackward0")
+def broadcast_to(input: Tensor, size: Any) -> Any:
+    """The tensor broadcast to the shape `size`."""
+    return _expanded("broadcast_to", input, integers("broadcast_to", (size,)))
+
+
+@view_operator("ExpandBackward0", places=("method",))
+def expand_as(input: Tensor, other: Tensor) -> Any:
+    """The tensor broadcast to the shape of another."""
+    return _expanded("expand_as", input, tuple(other.shape))
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors broadcast to their common shape."""
+    shape = broadcast_shapes(*[t._node.type.shape for t in tensors])
+    return tuple([expand(t, shape) for t in tensors])
+
+
+register("broadcast_tensors", broadcast_tensors, broadcast_tensors, None, ("torch",))
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+def region(shape: Ints, dim: int, start: int, length: int, step: int = 1) -> Step:
+    """The step to a part of one dimension."""
+    full = (True,) * dim + (False,) + (True,) * (len(shape) - dim - 1)
+    return Step(_SLICE, (full,), (start, length, step))
+
+
+def selected(shape: Ints, dim: int, position: int) -> Steps:
+    """The steps to one position of a dimension, which goes away.  Raises IndexError for one that is out of range."""
+    n = shape[dim]
+    if not -n <= position < n:
+        raise IndexError(f"index {position} is out of bounds for dimension {dim} with size {n}")
+    return region(shape, dim, position % n, 1), Step(_SQUEEZE, ((dim,),), None)
+
+
+@view_operator("SelectBackward0")
+def select(input: Tensor, dim: int, index: int) -> Any:
+    """The part at position `index` of dimension `dim`."""
+    shape = input._node.type.shape
+    if not shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    return selected(shape, normal_dim(dim, len(shape)), int(index))
+
+
+@view_operator("SliceBackward0")
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+    """`length` positions of dimension `dim` from `start` on."""
+    shape = input._node.type.shape
+    if not shape:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    d, first = normal_dim(dim, len(shape)), int(start)
+    n = shape[d]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= first <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {first})")
+    first = first + n if first < 0 else first
+    if first + length > n:
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
+    return (region(shape, d, first, length),)
+
+
+def _pieces(input: Tensor, dim: int, lengths: Iterable[int], grad: str) -> tuple[Tensor, ...]:
+    shape, start, result = input._node.type.shape, 0, []
+    for number, n in enumerate(lengths):
+        result.append(view(input, (region(shape, dim, start, n),), grad, number))
+        start += n
+    return tuple(result)
+
+
+def _equal_pieces(input: Tensor, dim: int, size: int) -> tuple[Tensor, ...]:
+    n = input._node.type.shape[dim]
+    lengths = [min(size, n - start) for start in range(0, n, size)] if n else [0]
+    return _pieces(input, dim, lengths, "SplitBackward0")
+
+
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
+    shape = input._node.type.shape
+    if not shape:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    d = normal_dim(dim, len(shape))
+    if isinstance(split_size_or_sections, (tuple, list)):
+        lengths = integers("split", (split_size_or_sections,))
+        if min(lengths, default=0) < 0 or sum(lengths) != shape[d]:
+            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {shape[d]} (input tensor's size at "
+                               f"dimension {d}), but got split_sizes={list(lengths)}")
+        return _pieces(input, d, lengths, "SplitWithSizesBackward0")
+    size = index(split_size_or_sections)
+    if size < 0 or (size == 0 and shape[d]):
+        raise RuntimeError(f"split expects split_size be {'non-negative' if size < 0 else 'positive'}, but got "
+                           f"split_size={size}")
+    return _equal_pieces(input, d, max(size, 1))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` parts of dimension `dim`, all but the last of one length."""
+    shape = input._node.type.shape
+    if not shape:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    d = normal_dim(dim, len(shape))
+    return _equal_pieces(input, d, max(1, -(-shape[d] // chunks)))
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The parts at each position of dimension `dim`, without it."""
+    shape = input._node.type.shape
+    if not shape:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    d = normal_dim(dim, len(shape))
+    return tuple([view(input, selected(shape, d, i), "UnbindBackward0", i) for i in range(shape[d])])
+
+
+for _function in (split, chunk, unbind):
+    register(_function.__name__, _function, _function, None, ("torch", "method"))
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself if it is contiguous, else a copy."""
+    return input if is_contiguous(input) else clone(input)
+
+
+register("contiguous", contiguous, contiguous, None, ("method",))
