@@ -1,1 +1,61 @@
-"""jitgrad."""
+"""jitgrad: PyTorch's autograd, recorded in Python and compiled by Numba into fused loops.
+
+`import jitgrad as torch` runs PyTorch code about gradients unchanged.  Importing it does not import Numba.
+"""
+from __future__ import annotations
+
+from typing import Any as _Any
+
+from jitgrad import dtype as _dtype
+from jitgrad.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from jitgrad.device import device
+from jitgrad.dtype import (
+    bool_ as bool,      # noqa: A004  (PyTorch's name)
+    dtype,
+    float32,
+    float64,
+    get_default_dtype,
+    int32,
+    int64,
+    set_default_dtype,
+)
+from jitgrad.explain import cache_info, clear_cache, explain
+from jitgrad.formatting import set_printoptions
+from jitgrad.operators.declare import OPERATORS as _OPERATORS
+from jitgrad.tensor import Size, Tensor
+from jitgrad.threads import get_num_threads, set_num_threads
+from jitgrad.version import __version__
+from jitgrad import methods as _methods          # attaches the operators to Tensor
+from jitgrad.creation import *                   # noqa: F403
+from jitgrad.random import *                     # noqa: F403
+from jitgrad import autograd
+from jitgrad.capture import compile, interpret   # noqa: A004
+
+float = float32
+double = float64
+int = int32
+long = int64
+inf = _dtype.np.inf
+nan = _dtype.np.nan
+pi = _dtype.np.pi
+e = _dtype.np.e
+
+globals().update({name: op.call for name, op in _OPERATORS.items() if "torch" in op.places})
+
+
+def is_tensor(obj: _Any) -> _Any:
+    """Whether an object is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _dtype.REFUSED:
+        raise AttributeError(f"jitgrad has no dtype {name}; the ones it has are float32, float64, int32, int64 and bool")
+    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")

@@ -119,3 +119,19 @@ def promote(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), scalar
             result = best
     assert result is not None, "promote needs an operand"
     return result
+
+
+_PYTHON_TYPES = {float: float64, int: int64, bool: bool_}
+_BY_NAME = {**NAMES, **{d.legacy: d for d in ALL}, **{f"torch.{name}": d for name, d in NAMES.items()}}
+
+
+def as_dtype(value: object) -> dtype:
+    """A dtype given as itself, as Python's float, int or bool, or as a name such as 'torch.DoubleTensor'.
+
+    Raises TypeError for one that jitgrad does not have."""
+    if isinstance(value, dtype):
+        return value
+    found = _PYTHON_TYPES.get(value) if isinstance(value, type) else _BY_NAME.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise TypeError(f"invalid dtype {value!r}: the dtypes are {', '.join(map(repr, ALL))}")
+    return found

@@ -178,7 +178,7 @@ class Tensor:
             return self
         if requires_grad:
             if node.type.dtype.category != 2:
-                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._leaf is None:
                 self._leaf = Accumulator(self)
             new = leaf_node(executor.value(node), node, self._leaf)
@@ -222,8 +222,9 @@ class Tensor:
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape:
-                raise RuntimeError(f"assigned grad has data of a different size: {list(value.shape)} where "
-                                   f"{list(self.shape)} was expected")
+                raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                                   f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same "
+                                   "size")
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} where {self.dtype} was "
                                    "expected")

@@ -256,7 +256,7 @@ def _checked(ctx: FunctionCtx, results: tuple, create_graph: bool) -> list[Node 
             raise TypeError(f"function {name} returned a gradient at index {i} that is not a Tensor but a "
                             f"{type(r).__name__}")
         if edge is None:
-            raise RuntimeError(f"function {name} returned a gradient different from None at position {i + 1}, but the "
+            raise RuntimeError(f"function {name} returned a gradient different than None at position {i + 1}, but the "
                                "corresponding forward input was not a Variable")
         nodes.append(_fit(name, i, r._current(), edge, create_graph))
     return nodes

@@ -5,7 +5,6 @@ masks then read from that view.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import index
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import (
     Number,
     cast,
-    finish,
     finish_composite,
     normal_dim,
     number_node,
@@ -123,33 +121,232 @@ def _sliced(part: slice, shape: tuple[int, ...], dim: int) -> Step | None:
 def parse(key: Any, shape: tuple[int, ...]) -> Key:
     """Take an index apart, for a tensor of this shape.  Raises IndexError, ValueError or TypeError as PyTorch does."""
     parts = _as_tuple(key)
-    named = 0
-    for part in parts:
-        named += _consumed(part)
-    if named > len(shape):
+    if sum(map(_consumed, parts)) > len(shape):
         if not shape and len(parts) == 1 and _whole_number(parts[0]) is not None:
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
                              "to convert a 0-dim tensor to a number")
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     views: list[tuple[str, Steps]] = []
     positions: list[tuple[int, Tensor]] = []
-    dim, skipped, dropped = 0, False, 0      # dimension of the view so far; Ellipsis seen; integers so far
-    for part in parts:
+    dim = gone = 0      # where the next part applies in the view so far; how many dimensions integers have taken away
+    for i, part in enumerate(parts):
         if part is Ellipsis:
-            if not skipped:
-                dim, skipped = dim + len(shape) + dropped - named, True
-                dim -= sum([1 for name, _ in views if name == "UnsqueezeBackward0"]) if False else 0
-            continue
-        if part is None:
+            dim = len(shape) - sum(map(_consumed, parts[i + 1:]))
+        elif part is None:
             views.append(("UnsqueezeBackward0", (Step(_UNSQUEEZE, ((dim,),), None),)))
             shape = shape[:dim] + (1,) + shape[dim:]
             dim += 1
-            continue
-        if isinstance(part, slice):
+        elif isinstance(part, slice):
             step = _sliced(part, shape, dim)
             if step is not None:
                 views.append(("SliceBackward0", (step,)))
                 shape = shape[:dim] + (step.sizes[1],) + shape[dim + 1:]       # type: ignore[index]
+            elif len(parts) == 1:
+                views.append(("SliceBackward0", ()))
             dim += 1
-            continue
+        elif (number := _whole_number(part)) is not None:
+            if not -shape[dim] <= number < shape[dim]:
+                raise IndexError(f"index {number} is out of bounds for dimension {dim + gone} with size {shape[dim]}")
+            views.append(("SelectBackward0", selected(shape, dim, number)))
+            shape = shape[:dim] + shape[dim + 1:]
+            gone += 1
+        elif isinstance(part, (bool, np.bool_)) or (isinstance(part, Tensor) and not part.ndim):
+            views.append(("UnsqueezeBackward0", (Step(_UNSQUEEZE, ((dim,),), None),)))
+            shape = shape[:dim] + (1,) + shape[dim:]
+            positions.append((dim, from_array(np.array([bool(part)]))))
+            dim += 1
+        else:
+            tensor = _as_position(part)
+            if tensor is None:
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+                                 f"indices (got {type(part).__name__})")
+            width = _consumed(tensor)
+            if tensor.dtype is bool_ and tuple(tensor.shape) != shape[dim:dim + width]:
+                raise IndexError(f"The shape of the mask {list(tensor.shape)} at index {_first_difference(tensor, shape, dim)} "
+                                 f"does not match the shape of the indexed tensor {list(shape)} at index "
+                                 f"{dim + _first_difference(tensor, shape, dim)}")
+            positions.append((dim, tensor))
+            dim += width
     return Key(views, positions)
+
+
+def _first_difference(mask: Tensor, shape: tuple[int, ...], dim: int) -> int:
+    return next(i for i, (n, m) in enumerate(zip(mask.shape, shape[dim:], strict=False)) if n != m)
+
+
+def _positions(key: Key) -> tuple[tuple[int, ...], list[Node]]:
+    """The dimensions that are read at positions, and the positions: int64 nodes of one shape."""
+    axes: list[int] = []
+    nodes: list[Node] = []
+    for dim, tensor in key.positions:
+        node = tensor._current()
+        if node.type.dtype is bool_:
+            for i, array in enumerate(np.nonzero(executor.value(node))):
+                axes.append(dim + i)
+                nodes.append(input_node(array, array_type(array.shape, int64)))
+        else:
+            axes.append(dim)
+            nodes.append(cast(node, int64))
+    try:
+        shape = broadcast_shapes(*[n.type.shape for n in nodes])
+    except RuntimeError:
+        shapes = ", ".join([str(list(n.type.shape)) for n in nodes])
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         f"{shapes}") from None
+    return tuple(axes), [n if n.type.shape == shape else ops.expand(n, sizes=shape) for n in nodes]
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+def getitem(self: Tensor, key: Any) -> Tensor:
+    """self[key]: a view for integers, slices, None and Ellipsis; a copy for tensors, arrays, lists and masks."""
+    shape = self._node.type.shape
+    if type(key) is int and shape:
+        return view(self, selected(shape, 0, key), "SelectBackward0")
+    if isinstance(key, str):
+        raise TypeError("new(): invalid data type 'str'")
+    parsed = parse(key, shape)
+    result = self
+    if len(parsed.views) == 1 or (parsed.views and self.requires_grad):
+        for name, steps in parsed.views:
+            result = view(result, steps, name)
+    elif parsed.views:
+        result = view(self, tuple([step for _, steps in parsed.views for step in steps]), parsed.views[-1][0])
+    if not parsed.positions:
+        return view(self, (), "AliasBackward0") if result is self else result
+    axes, positions = _positions(parsed)
+    source = result._current()
+    return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), ()))
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+def value_node(value: Any, like: Node) -> Node:
+    """What is written, in the dtype of the tensor that is written to."""
+    if isinstance(value, Tensor):
+        return cast(value._current(), like.type.dtype)
+    if isinstance(value, Number):
+        return number_node(value, like.type.dtype)
+    raise TypeError(f"can't assign a {type(value).__name__} to a {like.type.dtype.legacy}")
+
+
+def broadcast_value(node: Node, shape: tuple[int, ...]) -> Node:
+    """The value in the shape that is written; dimensions of length 1 in front are dropped if there are too many."""
+    extra = node.type.ndim - len(shape)
+    if extra > 0 and node.type.shape[:extra] == (1,) * extra:
+        node = ops.squeeze(node, dims=tuple(range(extra)))
+    return node if node.type.shape == shape else ops.expand(node, sizes=shape)
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """self[key] = value, seen by every tensor that shares the storage."""
+    parsed = parse(key, self._node.type.shape)
+    target = self
+    if parsed.views or not parsed.positions:
+        target = view(self, tuple([step for _, steps in parsed.views for step in steps]), "SliceBackward0")
+    node = target._current()
+    new = value_node(value, node)
+    inputs = (new,) if isinstance(value, Tensor) else ()
+    if not parsed.positions:
+        new = broadcast_value(new, node.type.shape)
+        target._write(finish_composite(new, "CopyBackwards", inputs, ()))
+        return
+    masks = [(dim, t) for dim, t in parsed.positions if t.dtype is bool_]
+    if len(parsed.positions) == 1 and masks and not new.type.ndim:
+        dim, mask = masks[0]
+        chosen = mask._current()
+        after = node.type.ndim - dim - mask.ndim
+        if after:
+            chosen = ops.unsqueeze(chosen, dims=tuple(range(mask.ndim, mask.ndim + after)))
+        new = ops.where(chosen, new, node)
+    else:
+        axes, positions = _positions(parsed)
+        shape = ops.index(node, *positions, axes=axes).type.shape
+        try:
+            new = broadcast_value(new, shape)
+        except RuntimeError:
+            raise RuntimeError(f"shape mismatch: value tensor of shape {list(new.type.shape)} cannot be broadcast to "
+                               f"indexing result of shape {list(shape)}") from None
+        new = ops.index_put(node, new, *positions, axes=axes)
+    target._write(finish_composite(new, "IndexPutBackward0", (node, *inputs), ()))
+
+
+# -- functions -------------------------------------------------------------------------------------------------------
+
+def _index_node(called: str, node: Any) -> Node:
+    if type(node) is not Node:
+        raise TypeError(f"{called}(): argument 'index' must be Tensor, not {type(node).__name__}")
+    if node.type.dtype.category != 1:
+        raise RuntimeError(f"{called}(): Expected dtype int32/int64 for index")
+    return cast(node, int64)
+
+
+@operator("GatherBackward0", edges=("input",))
+def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
+    """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
+    index = _index_node("gather", index)
+    d = normal_dim(dim, input.type.ndim)
+    if max(index.type.ndim, 1) != max(input.type.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    for i, (n, m) in enumerate(zip(index.type.shape, input.type.shape, strict=False)):
+        if i != d and n > m:
+            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(index.type.shape)} to be no "
+                               f"larger than self {list(input.type.shape)} apart from dimension {d}")
+    if not input.type.ndim:
+        input = ops.unsqueeze(input, dims=(0,))
+        return ops.reshape(ops.take_along(input, ops.reshape(index, sizes=(1,)), dim=0), sizes=index.type.shape)
+    return ops.take_along(input, index, dim=d)
+
+
+@operator("GatherBackward0", edges=("input",))
+def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
+    """gather(), the other dimensions broadcast; without `dim` of the flattened tensors."""
+    indices = _index_node("take_along_dim", indices)
+    if dim is None:
+        return ops.take_along(ops.reshape(input, sizes=(input.type.size,)),
+                              ops.reshape(indices, sizes=(indices.type.size,)), dim=0)
+    d = normal_dim(dim, input.type.ndim)
+    common = [*broadcast_shapes(input.type.shape[:d] + (1,) + input.type.shape[d + 1:],
+                                indices.type.shape[:d] + (1,) + indices.type.shape[d + 1:])]
+    shapes = [tuple(common[:d] + [n.type.shape[d]] + common[d + 1:]) for n in (input, indices)]
+    x, at = [n if n.type.shape == s else ops.expand(n, sizes=s) for n, s in zip((input, indices), shapes, strict=True)]
+    return ops.take_along(x, at, dim=d)
+
+
+@operator("IndexSelectBackward0", edges=("input",))
+def index_select(input: Node, dim: int, index: Node) -> Node:
+    """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
+    index = _index_node("index_select", index)
+    if index.type.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
+    d = normal_dim(dim, input.type.ndim)
+    if not index.type.ndim:
+        index = ops.unsqueeze(index, dims=(0,))
+    if not input.type.ndim:
+        return ops.reshape(ops.index(ops.unsqueeze(input, dims=(0,)), index, axes=(0,)), sizes=())
+    return ops.index(input, index, axes=(d,))
+
+
+@operator("MaskedSelectBackward0", edges=("input",))
+def masked_select(input: Node, mask: Node) -> Node:
+    """The elements where the bool tensor `mask` is true, 1-d; the two are broadcast."""
+    if mask.type.dtype is not bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(input.type.shape, mask.type.shape) or (1,)
+    x = input if input.type.shape == shape else ops.expand(input, sizes=shape)
+    arrays = np.nonzero(np.broadcast_to(executor.value(mask), shape))
+    positions = [input_node(a, array_type(a.shape, int64)) for a in arrays]
+    return ops.index(x, *positions, axes=tuple(range(len(shape))))
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
+    array = executor.value(to_node(input))
+    found = np.nonzero(array.reshape(1) if as_tuple and not array.ndim else array) if array.ndim or as_tuple else ()
+    if as_tuple:
+        return tuple([from_array(a.astype(np.int64)) for a in found])
+    rows = np.stack(found, 1) if found else np.zeros((int(bool(array)), 0))
+    return from_array(rows.astype(np.int64))
+
+
+register("nonzero", nonzero, nonzero, None, ("torch", "method"))

@@ -156,3 +156,11 @@ def _rolled(x: Node, shift: int, dim: int) -> Node:
     full = (True,) * dim + (False,) + (True,) * (x.type.ndim - dim - 1)
     return ops.cat(ops.slice(x, full=full, sizes=(n - shift, shift, 1)), ops.slice(x, full=full, sizes=(0, n - shift, 1)),
                    dim=dim)
+
+
+def positive(input: Tensor) -> Tensor:
+    """+input: the tensor itself."""
+    return input
+
+
+register("positive", positive, positive, None, ("torch", "method"))

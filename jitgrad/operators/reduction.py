@@ -9,7 +9,7 @@ import numpy as np
 
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import bool_, dtype, get_default_dtype, int64
+from jitgrad.dtype import as_dtype, bool_, dtype, get_default_dtype, int64
 from jitgrad.graph import Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
     OPERATORS,
@@ -68,7 +68,7 @@ def _whole(a: dict[str, Any]) -> bool:
 
 def _sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     if dtype is not None:
-        input = cast(input, dtype)
+        input = cast(input, as_dtype(dtype))
     elif input.type.dtype.category < 2:
         input = cast(input, int64)
     return reduced(_SUM, input, dim, keepdim)
@@ -90,7 +90,7 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
     if type(input) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if dtype is not None:
-        input = cast(input, dtype)
+        input = cast(input, as_dtype(dtype))
     if input.type.dtype.category < 2:
         raise RuntimeError(f"{called}(): could not infer output dtype. Input dtype must be either a floating point or "
                            f"complex dtype. Got: {NAMES[input.type.dtype.name]}")
@@ -111,7 +111,7 @@ def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype |
 @operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))
 def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The product of all elements or along `dim`; of integers and bools in int64."""
-    input = cast(input, dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype))
+    input = cast(input, as_dtype(dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype)))
     return reduced(ops.REGISTRY["prod"], input, dim, keepdim)
 
 

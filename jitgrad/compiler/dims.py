@@ -1,0 +1,117 @@
+"""Symbolic lengths.
+
+Input: the joint graph of values and gradients, inputs first, and which of its nodes were captured.
+Output: for each node one symbol a dimension, and for each symbol the captured dimension that tells its length.
+Invariant: ONE (0) stands for exactly the dimensions of length 1; two dimensions with the same symbol have the same
+length at every call that has the same key.  Different symbols may have equal lengths by coincidence.
+
+Lengths follow from the operations alone: each dimension of an input is a new symbol, broadcasting makes symbols equal,
+a movement has a rule of its own (`Op.dims`), a "fresh" length is read from the recorded node.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from jitgrad.errors import InternalError
+from jitgrad.graph import INPUT, Node
+
+Dims = tuple[int, ...]
+
+
+class DimContext:
+    """What an op's `dims` rule may ask for: new symbols for the node at hand, equality of two symbols."""
+
+    ONE = 0
+
+    def __init__(self, captured: Mapping[Node, int]) -> None:
+        self._captured = captured
+        self._parent: list[int] = [0]
+        self._source: dict[int, tuple[int, int]] = {}
+        self._node: Node | None = None
+
+    def at(self, node: Node) -> None:
+        """Say which node the next `fresh` speaks of."""
+        self._node = node
+
+    def fresh(self, axis: int) -> int:
+        """A new symbol for a dimension of the present node, which must have been captured."""
+        assert self._node is not None
+        position = self._captured.get(self._node)
+        if position is None:
+            raise InternalError(f"a derivative made {self._node}, whose length along {axis} no operand tells")
+        symbol = len(self._parent)
+        self._parent.append(symbol)
+        self._source[symbol] = (position, axis)
+        return symbol
+
+    def find(self, symbol: int) -> int:
+        """The representative of a symbol's class."""
+        parent = self._parent
+        while parent[symbol] != symbol:
+            parent[symbol] = parent[parent[symbol]]
+            symbol = parent[symbol]
+        return symbol
+
+    def unify(self, a: int, b: int) -> int:
+        """Two dimensions that the operation requires to be of equal length; the common symbol."""
+        a, b = self.find(a), self.find(b)
+        if a == b:
+            return a
+        if not a or not b:
+            raise InternalError(f"{self._node}: a dimension of length 1 was taken for one of another length")
+        if b < a:
+            a, b = b, a
+        self._parent[b] = a
+        return a
+
+    def source(self, symbol: int) -> tuple[int, int]:
+        """(position in the captured order, axis) of a dimension with this length."""
+        return self._source[symbol]
+
+
+def broadcast(context: DimContext, node: Node, operands: Sequence[Dims]) -> Dims:
+    """NumPy's rule; dimensions that are not 1 become equal."""
+    result = [context.ONE] * node.type.ndim
+    for dims in operands:
+        lead = len(result) - len(dims)
+        for i, symbol in enumerate(dims):
+            if symbol:
+                have = result[lead + i]
+                result[lead + i] = context.unify(have, symbol) if have else symbol
+    return tuple(result)
+
+
+def _of_node(context: DimContext, node: Node, operands: list[Dims]) -> Dims:
+    op, shape = node.op, node.type.shape
+    if op.kind == "leaf":
+        return tuple([context.ONE if n == 1 else context.fresh(i) for i, n in enumerate(shape)]) if op is INPUT else ()
+    if op.kind == "elementwise":
+        return broadcast(context, node, operands)
+    if op.kind == "reduction":
+        (axes,) = node.params
+        return tuple([context.ONE if i in axes else d for i, d in enumerate(operands[0])])
+    rule = op.dims
+    if rule == "fresh":
+        dims = tuple([context.ONE if n == 1 else context.fresh(i) for i, n in enumerate(shape)])
+    elif isinstance(rule, str):
+        dims = operands[int(rule.removeprefix("donor:"))]
+    else:
+        dims = tuple(rule(context, node, operands))
+    if op.name in ("reshape", "reshape_like"):
+        before, after = [d for d in operands[0] if d], [d for d in dims if d]
+        if len(before) == len(after) == 1:      # one dimension before and after: all the elements
+            context.unify(before[0], after[0])
+    return dims
+
+
+def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[Node, Dims], DimContext]:
+    """Symbols of every node of `order`.  Raises InternalError for a rule that contradicts the recorded types."""
+    context = DimContext(captured)
+    found: dict[Node, Dims] = {}
+    for node in order:
+        context.at(node)
+        dims = _of_node(context, node, [found[n] for n in node.inputs])
+        if [d == 0 for d in dims] != [n == 1 for n in node.type.shape]:
+            raise InternalError(f"the dims rule of {node} gave {dims}")
+        found[node] = dims
+    return {node: tuple([context.find(d) for d in dims]) for node, dims in found.items()}, context

@@ -1,0 +1,419 @@
+"""From nodes to values.
+
+Input: the joint graph of values and gradients, inputs first, with symbolic lengths.  Output: values (values.py) and, for
+each node, the Ref that it is.
+Invariant: equal applications are one value (common subexpressions); an elementwise value runs over the dimensions that
+its operands need and no more, in the order in which they lie in its first full operand; what nobody asks for is never
+built into a kernel, since fuse.py starts from the outputs.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jitgrad.compiler import expr as E
+from jitgrad.compiler.dims import DimContext, Dims
+from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.simplify import fold, simplify
+from jitgrad.compiler.values import Operand, Ref, Step, Value, identity
+from jitgrad.dtype import BY_CODE, dtype
+from jitgrad.errors import InternalError
+from jitgrad.graph import CONST, INPUT, Node, Op, SCALAR
+from jitgrad.ops.declare import REGISTRY
+
+
+def core(dims: Sequence[int]) -> Dims:
+    """Without the dimensions of length 1."""
+    return tuple([d for d in dims if d])
+
+
+def positions(dims: Sequence[int]) -> dict[int, int]:
+    """Axis -> place in the core, for the axes that are not of length 1."""
+    return {axis: k for k, axis in enumerate([i for i, d in enumerate(dims) if d])}
+
+
+def full_shape(dims: Sequence[int]) -> tuple[Expr, ...]:
+    """Lengths as expressions, ones included."""
+    return tuple([E.length(d) for d in dims])
+
+
+class Lowering:
+    """Holds the values made so far.  `refs[node]` is what a node is, seen from the core of its dimensions."""
+
+    def __init__(self, captured: Mapping[Node, int], sizes: Mapping[int, int], dims: Mapping[Node, Dims],
+                 uses: Mapping[Node, int]) -> None:
+        self.values: list[Value] = []
+        self.refs: dict[Node, Ref] = {}
+        self._captured = captured
+        self._sizes = sizes
+        self._dims = dims
+        self._uses = uses
+        self._known: dict[tuple, Value] = {}
+
+    # -- making values -----------------------------------------------------------------------------------------------
+
+    def _value(self, key: tuple, kind: str, dims: Dims, dtype: dtype, **fields: Any) -> Value:
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Value(len(self.values), kind, dims, dtype, **fields)
+            self.values.append(found)
+        return found
+
+    def constant(self, value: Any, dtype: dtype) -> Ref:
+        """A literal, seen from anywhere."""
+        return Ref(self._value(("const", repr(value), dtype), "const", (), dtype, payload=value), ())
+
+    def named(self, name: str, refs: list[Ref], space: Dims, line: Any) -> Ref:
+        """An op of the registry without params."""
+        return self.apply(REGISTRY[name], (), refs, space, line)
+
+    def apply(self, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any, *, out: dtype | None = None) -> Ref:
+        """An elementwise op on Refs from `space`, simplified and shared; the result is seen from `space`."""
+        if out is None:
+            out = refs[0].value.dtype
+        number = fold(op, params, refs, out)
+        if number is not None:
+            return self.constant(number, out)
+        simpler = simplify(self, op, params, refs, space, line)
+        if simpler is not None:
+            return simpler
+        order = _loop_order(refs)
+        back = {d: i for i, d in enumerate(order)}
+        steps = tuple([Step(back.get(d, -1)) for d in range(len(space))])
+        args = tuple([r.within(steps) for r in refs])
+        dims = tuple([space[d] for d in order])
+        value = self._value(("elementwise", op, params, args, dims, out), "elementwise", dims, out, op=op,
+                            params=params, args=args, line=line)
+        return Ref(value, tuple([Step(d) for d in order]))
+
+    def stored(self, ref: Ref, space: Dims) -> Value:
+        """A value that lies in memory, contiguous, with exactly these dimensions."""
+        value = ref.value
+        if ref.is_identity(space) and value.layout is None and value.kind not in ("const", "scalar"):
+            if value.kind == "elementwise":
+                value.barrier = True
+            return value
+        return self.copied(ref, space)
+
+    def copied(self, ref: Ref, space: Dims, tag: Any = None) -> Value:
+        """A contiguous copy of a view; copies with different tags are different arrays."""
+        copy = REGISTRY["copy"]
+        return self._value(("copied", ref, space, tag), "elementwise", space, ref.value.dtype, op=copy, args=(ref,),
+                           barrier=True)
+
+    # -- nodes -------------------------------------------------------------------------------------------------------
+
+    def lower(self, order: Sequence[Node]) -> None:
+        """Fill `refs` for every node, inputs first."""
+        for node in order:
+            self.refs[node] = self._lower(node)
+
+    def _lower(self, node: Node) -> Ref:
+        op, dims = node.op, self._dims[node]
+        if op.kind == "leaf":
+            return self._leaf(node, dims)
+        if op.kind == "elementwise":
+            space = core(dims)
+            refs = [self._aligned(n, dims) for n in node.inputs]
+            return self.apply(op, node.params, refs, space, node.line, out=node.type.dtype)
+        if op.kind == "reduction":
+            return self._reduction(node)
+        if op.kind == "movement":
+            view = _VIEWS.get(op.name)
+            if view is not None:
+                return view(self, node, dims)
+        return self._library(node, dims)
+
+    def _leaf(self, node: Node, dims: Dims) -> Ref:
+        d = node.type.dtype
+        if node.op is CONST:
+            return self.constant(node.value, BY_CODE[node.params[0]])
+        position = self._captured.get(node)
+        if position is None:
+            raise InternalError(f"a derivative made the leaf {node}")
+        if node.op is SCALAR:
+            return Ref(self._value(("scalar", position), "scalar", (), d, position=position), ())
+        assert node.op is INPUT
+        layout = None
+        if not node.value.flags.c_contiguous:
+            layout = tuple([("stride", position, axis) for axis in positions(dims)])
+        return identity(self._value(("input", position), "input", core(dims), d, position=position, layout=layout))
+
+    def _aligned(self, n: Node, to: Dims) -> Ref:
+        """An operand, broadcast: seen from the core of `to`."""
+        lead = len(to) - len(self._dims[n])
+        place = positions(to)
+        return self.refs[n].within(tuple([Step(place[lead + axis]) for axis in positions(self._dims[n])]))
+
+    def _reduction(self, node: Node) -> Ref:
+        (x,) = node.inputs
+        (axes,) = node.params
+        dims = self._dims[x]
+        space, place = core(dims), positions(dims)
+        reduced = {place[a] for a in axes if a in place}
+        ref = self.refs[x]
+        kept = [d for d in range(len(space)) if d not in reduced]
+        if not reduced:
+            return ref
+        order = _loop_order([ref])
+        if len(order) != len(space):
+            order = list(range(len(space)))
+        back = {d: i for i, d in enumerate(order)}
+        arg = ref.within(tuple([Step(back[d]) for d in range(len(space))]))
+        loop_kept = [d for d in order if d not in reduced]
+        space = tuple([space[d] for d in order])
+        where = tuple(sorted([back[d] for d in reduced]))
+        value = self._value(("reduction", node.op, arg, space, where), "reduction",
+                            tuple([space[back[d]] for d in loop_kept]), node.type.dtype, op=node.op, args=(arg,),
+                            space=space, reduced=where, line=node.line)
+        return Ref(value, tuple([Step(kept.index(d)) for d in loop_kept]))
+
+    def sizes_of(self, node: Node) -> tuple[Expr, ...]:
+        """The run-time integers of a node, as expressions."""
+        position = self._captured.get(node)
+        if position is None and node.sizes:
+            position = self._sizes.get(id(node.sizes))
+            if position is None:
+                raise InternalError(f"a derivative made {node} with sizes that no recorded node has")
+        return tuple([("size", position, k) for k in range(len(node.sizes))])
+
+    def _library(self, node: Node, dims: Dims) -> Ref:
+        op = node.op
+        operands = []
+        for i, n in enumerate(node.inputs):
+            shape = full_shape(self._dims[n])
+            if i in op.shape_only:
+                operands.append(Operand(None, shape))
+                continue
+            ref, space = self.refs[n], core(self._dims[n])
+            if op.name == "matmul" or not _viewable(ref):
+                ref = self._matrix(ref, space, self._dims[n])
+            elif ref.value.kind == "elementwise":
+                ref.value.barrier = True
+            operands.append(Operand(ref, shape))
+        sizes = self.sizes_of(node) if op.has_sizes else None
+        key = ("library", op, node.params, tuple(operands), sizes, dims)
+        return identity(self._value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
+                                    operands=tuple(operands), shape=full_shape(dims), sizes=sizes, line=node.line))
+
+    def _matrix(self, ref: Ref, space: Dims, dims: Dims) -> Ref:
+        """An operand of matmul: a view that BLAS can take, else a copy."""
+        used = {step[0] for step in ref.index}
+        last = set(range(len(space))) - set(range(len(core(dims[:-2]))))
+        steps_of_one = all([s[2] in (0, 1) for s in ref.index])
+        if _viewable(ref) and steps_of_one and last <= used and ref.value.kind != "const":
+            if ref.value.kind == "elementwise":
+                ref.value.barrier = True
+            return ref
+        return identity(self.stored(ref, space))
+
+    def swapped_matmul(self, n: Node) -> Ref | None:
+        """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
+        ref = self.refs[n]
+        value = ref.value
+        if n.op.name != "matmul" or self._uses.get(n) != 1 or not ref.is_identity(core(self._dims[n])):
+            return None
+        turned = []
+        for operand, node in zip(reversed(value.operands), reversed(n.inputs), strict=True):
+            dims = self._dims[node]
+            assert operand.ref is not None
+            turned.append(Operand(operand.ref.within(_exchange(dims)), (*operand.shape[:-2], *operand.shape[:-3:-1])))
+        dims = self._dims[n]
+        dims = (*dims[:-2], dims[-1], dims[-2])
+        key = ("library", n.op, n.params, tuple(turned), None, dims)
+        return identity(self._value(key, "library", core(dims), value.dtype, op=n.op, params=n.params,
+                                    operands=tuple(turned), shape=full_shape(dims), line=n.line))
+
+
+def _exchange(dims: Dims) -> tuple[Step, ...]:
+    """How the core of `dims` runs in the core of dims with the last two exchanged."""
+    axes = list(range(len(dims)))
+    axes[-2:] = axes[:-3:-1]
+    place = positions([dims[a] for a in axes])
+    return tuple([Step(place[axes.index(axis)]) for axis in positions(dims)])
+
+
+def _viewable(ref: Ref) -> bool:
+    """Whether an ndarray can stand for the view: memory, not a run-time number."""
+    return ref.value.kind != "scalar"
+
+
+def _loop_order(refs: Sequence[Ref]) -> list[int]:
+    """The dimensions of the space that are used, in the order of the first operand that has all of them."""
+    used = sorted({step[0] for r in refs for step in r.index if step[0] >= 0})
+    for r in refs:
+        own = [step[0] for step in r.index if step[0] >= 0]
+        if len(own) == len(used):
+            return own
+    return used
+
+
+# -- movements -------------------------------------------------------------------------------------------------------
+
+View = Callable[[Lowering, Node, Dims], Ref]
+
+
+def _moved(low: Lowering, node: Node, steps: Callable[[int], Step]) -> Ref:
+    """The first operand, dimension `axis` of which (not of length 1) runs along steps(axis)."""
+    x = node.inputs[0]
+    return low.refs[x].within(tuple([steps(axis) for axis in positions(low._dims[x])]))
+
+
+def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
+    (order,) = node.params
+    n = len(order)
+    if n >= 2 and order == (*range(n - 2), n - 1, n - 2):
+        swapped = low.swapped_matmul(node.inputs[0])
+        if swapped is not None:
+            return swapped
+    place = positions(dims)
+    return _moved(low, node, lambda axis: Step(place[order.index(axis)]))
+
+
+def _same(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low.refs[node.inputs[0]]
+
+
+def _value_of(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low.refs[node.inputs[1]]
+
+
+def _expand(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low._aligned(node.inputs[0], dims)
+
+
+def _regions(full: tuple[bool, ...], sizes: tuple[Expr, ...]) -> list[tuple[Expr, Expr] | None]:
+    """(start, step) of each dimension, None where it is whole."""
+    flat = iter(sizes)
+    result: list[tuple[Expr, Expr] | None] = []
+    for whole in full:
+        if whole:
+            result.append(None)
+        else:
+            start, _, step = next(flat), next(flat), next(flat)
+            result.append((start, step))
+    return result
+
+
+def _slice(low: Lowering, node: Node, dims: Dims) -> Ref:
+    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(dims)
+
+    def step(axis: int) -> Step:
+        region = regions[axis]
+        return Step(place[axis]) if region is None else Step(place.get(axis, -1), *region)
+
+    return _moved(low, node, step)
+
+
+def _flip(low: Lowering, node: Node, dims: Dims) -> Ref:
+    place, turned = positions(dims), node.params[0]
+    return _moved(low, node, lambda axis: Step(place[axis], E.add(E.length(dims[axis]), -1), -1) if axis in turned
+                  else Step(place[axis]))
+
+
+def _offset(low: Lowering, donors: Sequence[Node], dim: int) -> Expr:
+    return E.add(*[E.length(low._dims[n][dim]) for n in donors])
+
+
+def _cat_part(low: Lowering, node: Node, dims: Dims) -> Ref:
+    dim, index = node.params
+    start, place = _offset(low, node.inputs[1:1 + index], dim), positions(dims)
+    return _moved(low, node, lambda axis: Step(place.get(axis, -1), start) if axis == dim else Step(place[axis]))
+
+
+def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
+    x = node.inputs[0]
+    before, after = core(low._dims[x]), core(dims)
+    if before == after:
+        return low.refs[x]
+    base = low.stored(low.refs[x], before)
+    while base.kind == "alias":
+        base = base.args[0].value
+    if base.dims == after:
+        return identity(base)
+    key = ("alias", base, after)
+    return identity(low._value(key, "alias", after, base.dtype, args=(identity(base),), line=node.line))
+
+
+# -- values that are filled part by part ------------------------------------------------------------------------------
+
+def _assemble(low: Lowering, key: tuple, dims: Dims, dtype: dtype,
+              parts: list[tuple[Ref, Dims, tuple[Step, ...], bool]], line: Any) -> Ref:
+    """parts: (what, its space, where in the whole, whether it must follow the part before)."""
+    target = low._value(("assemble", *key, tuple([p[:3] for p in parts])), "assemble", dims, dtype, line=line)
+    if not target.puts:
+        before = None
+        for ref, space, index, ordered in parts:
+            put = Value(len(low.values), "put", space, dtype, args=(ref,), target=target, index=index, line=line,
+                        after=before if ordered else None)
+            low.values.append(put)
+            target.puts.append(put)
+            before = put
+    return identity(target)
+
+
+def _whole(dims: Dims) -> tuple[Step, ...]:
+    return tuple([Step(i) for i in range(len(core(dims)))])
+
+
+def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+    base, value = node.inputs
+    inner = low._dims[value]
+    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(inner)
+    index = []
+    for axis in positions(dims):
+        region = regions[axis]
+        index.append(Step(place[axis]) if region is None else Step(place.get(axis, -1), *region))
+    parts = [(low.refs[base], core(dims), _whole(dims), False), (low.refs[value], core(inner), tuple(index), True)]
+    return _assemble(low, ("slice_put",), core(dims), node.type.dtype, parts, node.line)
+
+
+def _part_index(low: Lowering, dims: Dims, inner: Dims, dim: int, start: Expr) -> tuple[Step, ...]:
+    place = positions(inner)
+    return tuple([Step(place.get(axis, -1), start) if axis == dim else Step(place[axis]) for axis in positions(dims)])
+
+
+def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
+    (dim,) = node.params
+    if len(node.inputs) == 1:
+        return low.refs[node.inputs[0]]
+    if not dims[dim]:
+        return _single(low, node, dims)
+    parts = []
+    for i, n in enumerate(node.inputs):
+        inner = low._dims[n]
+        index = _part_index(low, dims, inner, dim, _offset(low, node.inputs[:i], dim))
+        parts.append((low.refs[n], core(inner), index, False))
+    return _assemble(low, ("cat",), core(dims), node.type.dtype, parts, node.line)
+
+
+def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
+    """A cat of total length 1: the one operand of length 1, the others being empty."""
+    (dim,) = node.params
+    (n,) = [n for n in node.inputs if not low._dims[n][dim]]
+    return low.refs[n]
+
+
+def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+    value, _, *donors = node.inputs
+    dim, index = node.params
+    inner = low._dims[value]
+    if not dims[dim]:
+        if not inner[dim]:
+            return low.refs[value]
+        return low.constant(_zero(node.type.dtype), node.type.dtype)
+    where = _part_index(low, dims, inner, dim, _offset(low, donors[:index], dim))
+    zero = low.constant(_zero(node.type.dtype), node.type.dtype)
+    parts = [(zero, core(dims), _whole(dims), False), (low.refs[value], core(inner), where, True)]
+    return _assemble(low, ("cat_put",), core(dims), node.type.dtype, parts, node.line)
+
+
+def _zero(d: dtype) -> float | int | bool:
+    return (False, 0, 0.0)[d.category]
+
+
+_VIEWS: dict[str, View] = {
+    "permute": _permute, "squeeze": _same, "unsqueeze": _same,
+    "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
+    "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
+    "cat_put": _cat_put, "detach": _same, "attach": _value_of}

@@ -1,0 +1,213 @@
+"""One kernel from the values it computes: instances of values at places of the iteration domain.
+
+Input: the values to store and reduce, over one domain (a tuple of symbols), and three questions to fuse.py: which
+elementwise values are computed here, which may be recomputed, and where everything else lies in memory.
+Output: a `program.Kernel`.
+Invariant: a value is computed once for each view it is seen through; adjacent loops that are contiguous in every access
+become one; slots, variables and loops are numbered by first use, so that equal kernels are equal as text.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jitgrad.compiler import expr as E
+from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Number, Operand_, Pointer, Read,
+                                      Reduce, Slot, Store, Var)
+from jitgrad.compiler.values import Dims, Ref, Step, Value
+from jitgrad.ops.declare import literal
+
+CHEAP = frozenset("add sub mul neg abs sign square maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
+                  "leaky_relu cast copy eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
+                  "logical_not bitwise_and bitwise_or bitwise_xor bitwise_not heaviside floor ceil trunc round frac "
+                  "copysign".split())
+MODERATE = frozenset("div reciprocal sqrt".split())
+
+
+@dataclass(frozen=True)
+class Place:
+    """An access before loops are merged: buffer, offset and one coefficient a dimension of the domain."""
+
+    buffer: int
+    offset: Expr
+    coefs: tuple[Expr, ...]
+    code: str
+    partial: bool = False
+
+
+def scalar_text(value: Value) -> str:
+    """The template of an elementwise value's op for its operands' dtype."""
+    op = value.op
+    assert op is not None
+    if not callable(op.scalar):
+        return op.scalar
+    params = dict(zip(op.param_names, value.params, strict=True))
+    last = value.args[-1].value.dtype
+    return op.scalar(last, **params) if "dtype" not in params else op.scalar(last, dtype=params["dtype"])
+
+
+class NestBuilder:
+    """Collects a kernel; `finish` merges loops and numbers slots.
+
+    computed_here(value), may_recompute(value): see fuse.py; buffer_of(value): the number of the buffer that holds it,
+    which also asks fuse.py to have it stored."""
+
+    def __init__(self, domain: Dims, computed_here: Callable[[Value], bool], may_recompute: Callable[[Value], bool],
+                 buffer_of: Callable[[Value], int]) -> None:
+        self.domain = domain
+        self._here = computed_here
+        self._recompute = may_recompute
+        self._buffer = buffer_of
+        self._memo: dict[tuple, Operand_] = {}
+        self._body: list[tuple[str, Any, frozenset[int]]] = []     # kind, entry, dimensions it varies in
+        self._stores: list[tuple[Place, Operand_]] = []
+        self._reductions: list[tuple[Place, Operand_, Value]] = []
+        self.ops: list[tuple[str, Any]] = []
+        self.reads: dict[int, None] = {}
+        self.writes: dict[int, None] = {}
+
+    # -- collecting --------------------------------------------------------------------------------------------------
+
+    def _emit(self, key: tuple, kind: str, entry: Any, varies: frozenset[int]) -> int:
+        self._body.append((kind, entry, varies))
+        self._memo[key] = len(self._body) - 1
+        return len(self._body) - 1
+
+    def operand(self, ref: Ref) -> Operand_:
+        """The variable (or literal) that holds what `ref`, a view from the domain, is."""
+        value = ref.value
+        key = (value.id, ref.index)
+        found = self._memo.get(key)
+        if found is not None:
+            return found
+        if value.kind == "const":
+            return literal(value.payload, value.dtype)
+        if value.kind == "scalar":
+            return self._emit(key, "read", Number(value.position, value.dtype.code), frozenset())
+        inside = value.kind == "elementwise" and (
+            (self._here(value) and ref.is_identity(self.domain)) or self._recompute(value))
+        if not inside:
+            return self._load(key, value, ref.index)
+        args = tuple([self.operand(a.within(ref.index)) for a in value.args])
+        varies = frozenset().union(*[self._body[a][2] for a in args if type(a) is int])
+        assert value.op is not None
+        self.ops.append((value.op.name, value.line))
+        return self._emit(key, "compute", (value, args), varies)
+
+    def place(self, value: Value, index: tuple[Step, ...], partial: bool = False) -> Place:
+        """Where the element of a stored value lies."""
+        coefs: list[Expr] = [0] * len(self.domain)
+        offset: Expr = 0
+        for (dim, start, mult), stride in zip(index, value.strides(), strict=True):
+            offset = E.add(offset, E.mul(stride, start))
+            if dim >= 0:
+                coefs[dim] = E.add(coefs[dim], E.mul(stride, mult))
+        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial)
+
+    def _load(self, key: tuple, value: Value, index: tuple[Step, ...]) -> int:
+        place = self.place(value, index)
+        self.reads[place.buffer] = None
+        return self._emit(key, "load", place, frozenset([i for i, c in enumerate(place.coefs) if c != 0]))
+
+    def store(self, value: Value, index: tuple[Step, ...], what: Ref) -> None:
+        """Write `what` to the element of `value` at `index`; both are seen from the domain."""
+        place = self.place(value, index)
+        self.writes[place.buffer] = None
+        self._stores.append((place, self.operand(what)))
+
+    def reduce(self, value: Value) -> None:
+        """Compute a reduction whose space is the domain."""
+        kept = [i for i in range(len(self.domain)) if i not in value.reduced]
+        place = self.place(value, tuple([Step(i) for i in kept]), partial=0 in value.reduced)
+        self.writes[place.buffer] = None
+        self._reductions.append((place, self.operand(value.args[0]), value))
+        assert value.op is not None
+        self.ops.append((value.op.name, value.line))
+
+    # -- finishing ---------------------------------------------------------------------------------------------------
+
+    def _places(self) -> list[Place]:
+        return [e for kind, e, _ in self._body if kind == "load"] + [p for p, _ in self._stores] + \
+            [p for p, _, _ in self._reductions]
+
+    def _merged(self) -> list[list[int]]:
+        """The domain's dimensions, grouped: those of one group are one loop."""
+        groups: list[list[int]] = []
+        places = self._places()
+        for i in range(len(self.domain)):
+            if groups and self._mergeable(i - 1, i, places):
+                groups[-1].append(i)
+            else:
+                groups.append([i])
+        return groups
+
+    def _mergeable(self, i: int, j: int, places: list[Place]) -> bool:
+        n = E.length(self.domain[j])
+        if any([(i in v.reduced) != (j in v.reduced) for _, _, v in self._reductions]):
+            return False
+        return all([p.coefs[i] == E.mul(p.coefs[j], n) for p in places])
+
+    def finish(self) -> tuple[Kernel, Expr, Expr]:
+        """The kernel, the number of iterations of loop 0, and of all other loops together."""
+        groups = self._merged()
+        loop_of = {d: k for k, group in enumerate(groups) for d in group}
+        lengths = [E.mul(*[E.length(self.domain[d]) for d in group]) for group in groups]
+        numbering = _Slots()
+        kernel = Kernel(())
+
+        def amount(expr: Expr) -> Amount:
+            return expr if type(expr) is int else Var(numbering.of(Integer(expr)))
+
+        def access(place: Place) -> Access:
+            slot = numbering.of(Pointer(place.buffer, place.offset, place.partial))
+            return Access(slot, place.code, tuple([amount(place.coefs[g[-1]]) for g in groups]))
+
+        for kind, entry, varies in self._body:
+            depth = max([loop_of[d] + 1 for d in varies], default=0)
+            if kind == "load":
+                kernel.body.append(Load(access(entry), depth))
+                kernel.nanoseconds += 0.3 if depth == len(groups) else 0
+            elif kind == "read":
+                kernel.body.append(Read(numbering.of(entry), entry.code))
+            else:
+                value, args = entry
+                kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))
+                if depth == len(groups):
+                    name = value.op.name
+                    kernel.nanoseconds += 0.2 if name in CHEAP else 1 if name in MODERATE else 3
+        kernel.stores = [Store(access(place), operand) for place, operand in self._stores]
+        for place, operand, value in self._reductions:
+            op = value.op
+            assert op is not None
+            reduced = tuple([g[0] in value.reduced for g in groups])
+            first = reduced.index(True)
+            extent = E.mul(*[n for k, n in enumerate(lengths) if k > first and not reduced[k]])
+            one = op.identity(value.dtype) if callable(op.identity) else op.identity
+            kernel.reductions.append(Reduce(access(place), operand, op.combine, one, reduced, amount(extent)))
+        kernel.lengths = tuple([0 if k == 0 else amount(n) for k, n in enumerate(lengths)])
+        kernel.slots = numbering.slots
+        kernel.nanoseconds -= 1 - 0.3 * len(kernel.stores) - 0.3 * len(kernel.reductions)
+        return kernel, lengths[0] if lengths else 1, E.mul(*lengths[1:])
+
+
+def _names(value: Value) -> tuple[str, ...]:
+    """Names of the operands in the template."""
+    assert value.op is not None
+    return value.op.arg_names
+
+
+class _Slots:
+    """Slots in order of first use."""
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self._known: dict[Slot, int] = {}
+
+    def of(self, slot: Slot) -> int:
+        found = self._known.get(slot)
+        if found is None:
+            found = self._known[slot] = len(self.slots)
+            self.slots.append(slot)
+        return found

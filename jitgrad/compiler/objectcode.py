@@ -1,0 +1,131 @@
+"""Object code: from LLVM IR to bytes that can be kept on disk, and from such bytes to the address of a function.
+
+Imports llvmlite alone, never Numba: a process that finds its kernels on disk goes through `load` only.
+
+Invariant: object code refers to nothing outside itself but the C library's functions in `RUNTIME` (LLVM ends the process
+when it cannot resolve a symbol, so this is checked before an object is made, and again before one is loaded).
+"""
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import sys
+import threading
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from jitgrad.errors import InternalError
+
+_DOUBLE = ("exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc "
+           "lgamma pow fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt ldexp").split()
+# What generated code may call: C99 mathematics in both precisions, and what LLVM's code generator adds by itself.
+RUNTIME = frozenset([*_DOUBLE, *[name + "f" for name in _DOUBLE], "memset", "memcpy", "memmove"])
+
+_lock = threading.RLock()
+
+
+@cache
+def _machine() -> llvm.TargetMachine:
+    """The host's code generator, with the options that MCJIT wants (as Numba sets them)."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    x86 = llvm.get_process_triple().startswith(("x86", "i386", "i686", "amd64"))
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, reloc="static" if x86 else "default",
+        codemodel="jitdefault", jit=True)
+
+
+@cache
+def host_features() -> str:
+    """The CPU's instruction set extensions, as one string in a fixed order; empty where LLVM cannot tell."""
+    try:
+        return llvm.get_host_cpu_features().flatten()
+    except RuntimeError:
+        return ""
+
+
+def target_name() -> str:
+    """What object code is specific to, besides the versions of LLVM and of the generator."""
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {host_features()}"
+
+
+@cache
+def _engine() -> llvm.ExecutionEngine:
+    """One JIT for the process: it owns the memory of all loaded objects until exit."""
+    empty = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
+    return llvm.create_mcjit_compiler(empty, _machine())
+
+
+def _optimised(ir_text: str) -> llvm.ModuleRef:
+    module = llvm.parse_assembly(ir_text)
+    machine = _machine()
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    options.loop_interleaving = True
+    options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    undefined = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if unknown := sorted(undefined - RUNTIME):
+        raise InternalError(f"generated code calls {', '.join(unknown)}, which is not in objectcode.RUNTIME")
+    return module
+
+
+def emit(ir_text: str) -> bytes:
+    """Optimise a module for the host and return its object code.
+
+    Raises InternalError when it calls a function that another process could not resolve."""
+    with _lock:
+        return _machine().emit_object(_optimised(ir_text))
+
+
+def inspect(ir_text: str) -> tuple[str, str]:
+    """The optimised IR and the assembly of a module, for people and tests."""
+    with _lock:
+        module = _optimised(ir_text)
+        return str(module), _machine().emit_assembly(module)
+
+
+@cache
+def _provide_runtime() -> None:
+    """Make every function of RUNTIME known to LLVM, from the C library where LLVM does not see it in the process."""
+    llvm.initialize_native_target()
+    missing = [name for name in sorted(RUNTIME) if llvm.address_of_symbol(name) is None]
+    if not missing:
+        return
+    libraries: list[Any] = []
+    names = ["ucrtbase", "msvcrt"] if sys.platform == "win32" else [ctypes.util.find_library("m"), None]
+    for library in names:
+        try:
+            libraries.append(ctypes.CDLL(library))
+        except OSError:
+            continue
+    for name in missing:
+        for library in libraries:
+            function = getattr(library, name, None)
+            if function is not None:
+                llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+                break
+        else:
+            raise InternalError(f"the C library has no function {name}, which generated code may call")
+
+
+def load(data: bytes, name: str) -> int:
+    """Map object code into the process and return the address of its function `name`.
+
+    The bytes are trusted: they must come from `emit`, in this process or through the checksummed cache.
+    Raises InternalError when there is no such function in them."""
+    with _lock:
+        _provide_runtime()
+        engine = _engine()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        engine.finalize_object()
+        address = engine.get_function_address(name)
+    if not address:
+        raise InternalError(f"object code of {len(data)} bytes does not define {name}")
+    return address

@@ -1,0 +1,247 @@
+"""A compiled graph: its kernels in explicit form, the steps that run them, and what is told about them.
+
+The kernel IR, from which every target emits its source
+-------------------------------------------------------
+A `Kernel` is a nest of `depth` loops around a list of single assignments.  Loop 0 runs from `lo` to `hi`, arguments of the
+compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once and ignores both.
+
+    slots       what the argument block holds, one 8-byte slot each: `Pointer` (address of an array, offset included),
+                `Integer` (a length or stride), `Number` (a run-time scalar).  Slot k is variable pk, nk or ck.
+    body        in order of dependence, `Load`, `Read` (of a Number slot) and `Compute`; entry k defines variable vk.
+                `depth` says in how many loops an entry varies: it is computed inside loop depth - 1 and outside loop
+                depth.
+    stores      at the innermost place, one element each
+    reductions  `Reduce`: combines one variable over the loops in `reduced`, starting from `identity`
+
+An element is addressed by `Access`: pointer slot and one coefficient a loop (an int, or `Var` of an Integer slot); the
+position is the sum of coefficient * loop variable.  An operand is a variable's number, or the text of a literal.
+
+If loop 0 is cut in chunks, a chunk computes the same as a whole loop over its part.  A `Reduce` over loop 0 then gives
+one partial result a chunk, in a buffer of (chunks, *size of the result); the program combines them in order.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad.compiler.expr import Expr
+from jitgrad.graph import Node, Op
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.plan import Plans
+    from jitgrad.compiler.values import Operand, Value
+
+
+# -- slots -----------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Pointer:
+    """The address of element `offset` of a buffer (a number of `Program.buffers`); `partial`: of a Reduce over loop 0."""
+
+    buffer: int
+    offset: Expr = 0
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A run-time integer."""
+
+    expr: Expr
+
+
+@dataclass(frozen=True)
+class Number:
+    """The number of the SCALAR node at this position of the captured order."""
+
+    position: int
+    code: str
+
+
+Slot = Pointer | Integer | Number
+
+
+# -- kernel ----------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Var:
+    """An Integer slot used as a length or coefficient."""
+
+    slot: int
+
+
+Amount = int | Var
+Operand_ = int | str        # variable number, or literal text
+
+
+@dataclass(frozen=True)
+class Access:
+    """An element of the array at pointer slot `slot`; `code` is its dtype's code (f4 f8 i4 i8 b1)."""
+
+    slot: int
+    code: str
+    coefs: tuple[Amount, ...]
+
+
+@dataclass(frozen=True)
+class Load:
+    """v = the element."""
+
+    access: Access
+    depth: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """v = the number in the slot."""
+
+    slot: int
+    code: str
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Compute:
+    """v = the scalar expression `template` with operands in place of its names, as a value of dtype `code`."""
+
+    template: str
+    names: tuple[str, ...]
+    operands: tuple[Operand_, ...]
+    code: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """The element = operand."""
+
+    access: Access
+    operand: Operand_
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """The element = combination of operand over the loops where `reduced`.  combine: over {acc} and {x}.
+
+    extent: the number of kept elements inside the outermost reduced loop."""
+
+    access: Access
+    operand: Operand_
+    combine: str
+    identity: str
+    reduced: tuple[bool, ...]
+    extent: Amount
+
+
+@dataclass
+class Kernel:
+    """See the head of this file."""
+
+    lengths: tuple[Amount, ...]
+    slots: list[Slot] = field(default_factory=list)
+    body: list[Load | Read | Compute] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+    reductions: list[Reduce] = field(default_factory=list)
+    nanoseconds: float = 1.0        # estimate for one innermost iteration
+
+    @property
+    def depth(self) -> int:
+        """The number of loops."""
+        return len(self.lengths)
+
+
+# -- steps -----------------------------------------------------------------------------------------------------------
+
+@dataclass
+class KernelInfo:
+    """One kernel for people (`jitgrad.explain`).  ops: (name, the user's line or None for a derivative's op)."""
+
+    name: str
+    source: str
+    ops: list[tuple[str, Any]]
+    reads: list[str]
+    writes: list[str]
+    domain: str
+    origin: str = ""
+
+
+@dataclass
+class KernelStep:
+    """Run a kernel.  `function(lo, hi, block_address)` is the compiled code; loop 0 has `outer` iterations."""
+
+    kernel: Kernel
+    info: KernelInfo
+    outer: Expr
+    inner: Expr                 # iterations of all other loops together
+    combines: list[tuple[int, Op, Expr]]    # for Reduce over loop 0: buffer, reduction op, size of the result
+    function: Any = None
+
+    def __str__(self) -> str:
+        return f"kernel {self.info.name}: {' '.join([name for name, _ in self.info.ops])}"
+
+
+@dataclass
+class LibraryStep:
+    """Call NumPy.  The operands' Refs speak of values whose buffers are `sources` (-1: shape only or literal)."""
+
+    op: Op
+    params: dict[str, Any]
+    operands: tuple[Operand, ...]
+    sources: tuple[int, ...]
+    target: int
+    shape: tuple[Expr, ...]
+    sizes: tuple[Expr, ...] | None
+    line: Any
+
+    def __str__(self) -> str:
+        return f"library call: {self.op.name}"
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One array in memory.  kind: "input" (number: position), "output" (number: which), "temp", "result" (what a library
+    call returned)."""
+
+    kind: str
+    number: int
+    size: Expr
+    dtype: np.dtype
+
+
+@dataclass
+class Output:
+    """Where a result is: a buffer and its shape; None where there is structurally no gradient."""
+
+    buffer: int
+    shape: tuple[Expr, ...]
+    dtype: np.dtype
+
+
+class Program:
+    """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
+
+    kernels: list[KernelInfo]; steps: list of str()-able steps; bytes: size of the kernels' object code."""
+
+    def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
+                 plans: Plans) -> None:
+        self.steps = steps
+        self.buffers = buffers
+        self.outputs = outputs
+        self.kernels = [s.info for s in steps if isinstance(s, KernelStep)]
+        self._plans = plans
+
+    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
+        """The outputs' values, then the gradients (None: structurally none).
+
+        `order` is any captured graph with the key of the one that was compiled.  The arrays are fresh at each call,
+        C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
+        return self._plans.run(order)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the object code of the kernels."""
+        return sum([getattr(s.function, "bytes", 0) for s in self.steps if isinstance(s, KernelStep)])
+

@@ -1,0 +1,157 @@
+"""Operations of the vocabulary that need more than one instruction but no approximation (digamma apart).
+
+Division, remainder and their zero and sign cases are NumPy's; so are the maximum and minimum.
+"""
+from __future__ import annotations
+
+import math
+
+from jitgrad.compiler.irvalue import F4, I4, Value, declare, fma, intrinsic, libm, select
+
+from llvmlite import ir
+
+
+def maximum(a: Value, b: Value) -> Value:
+    """The larger; nan if either is; the first where they are equal, as NumPy's elementwise loop has it (zeros)."""
+    if not a.is_float:
+        return select(a >= b, a, b)
+    return select((a >= b) | a.isnan(), a, b)
+
+
+def minimum(a: Value, b: Value) -> Value:
+    if not a.is_float:
+        return select(a <= b, a, b)
+    return select((a <= b) | a.isnan(), a, b)
+
+
+def reduction_maximum(a: Value, b: Value) -> Value:
+    """The maximum in the form that LLVM vectorises as a reduction (it orders -0 below 0, so the order is free)."""
+    return intrinsic("maximum", a, b) if a.is_float else select(a > b, a, b)
+
+
+def reduction_minimum(a: Value, b: Value) -> Value:
+    return intrinsic("minimum", a, b) if a.is_float else select(a < b, a, b)
+
+
+def sign(x: Value) -> Value:
+    """-1, 0 or 1; nan stays; both zeros give 0."""
+    result = select(x > 0, x.const(1), select(x < 0, x.const(-1), x.const(0)))
+    return select(x.isnan(), x, result) if x.is_float else result
+
+
+def _divisor(a: Value, b: Value) -> tuple[Value, Value]:
+    """A divisor that never traps, and whether the given one was zero: lowest // -1 is computed as lowest // 1."""
+    zero = b.eq(0)
+    lowest = -(2 ** (a.type.width - 1))
+    return select(zero | (a.eq(lowest) & b.eq(-1)), 1, b), zero
+
+
+def truncated_remainder(a: Value, b: Value) -> Value:
+    """The remainder with the sign of the dividend; 0 for a zero divisor."""
+    safe, zero = _divisor(a, b)
+    return select(zero, 0, a % safe)
+
+
+def floordiv(a: Value, b: Value) -> Value:
+    """NumPy's floor_divide; an integer divided by zero is 0."""
+    if not a.is_float:
+        safe, zero = _divisor(a, b)
+        quotient, rest = a / safe, a % safe
+        crossed = rest.ne(0) & ((rest ^ safe) < 0)
+        return select(zero, 0, select(crossed, quotient - 1, quotient))
+    rest = a % b
+    quotient = (a - rest) / b
+    crossed = rest.ne(0) & _signs_differ(rest, b)
+    quotient = select(crossed, quotient - 1.0, quotient)
+    whole = intrinsic("floor", quotient)
+    whole = select((quotient - whole) > 0.5, whole + 1.0, whole)
+    whole = select(quotient.eq(0.0), intrinsic("copysign", a.const(0.0), a / b), whole)
+    return select(b.eq(0.0), a / b, whole)
+
+
+def remainder(a: Value, b: Value) -> Value:
+    """NumPy's remainder, with the sign of the divisor; an integer's by zero is 0."""
+    if not a.is_float:
+        safe, zero = _divisor(a, b)
+        rest = a % safe
+        crossed = rest.ne(0) & ((rest ^ safe) < 0)
+        return select(zero, 0, select(crossed, rest + safe, rest))
+    rest = a % b
+    moved = select(rest.ne(0) & _signs_differ(rest, b), rest + b, rest)
+    return select(rest.eq(0.0), intrinsic("copysign", rest, b), moved)
+
+
+def _signs_differ(a: Value, b: Value) -> Value:
+    return (a < 0.0) ^ (b < 0.0)
+
+
+def power(a: Value, b: Value) -> Value:
+    """a ** b.  Integers wrap around; a negative exponent gives 0 unless the base is 1 or -1 (as PyTorch has it)."""
+    if a.is_float:
+        return libm("pow", a, b)
+    builder, module, type = a.builder, a.builder.module, a.type
+    symbol = f"jitgrad.power.{type}"
+    function = module.globals.get(symbol)
+    if function is None:
+        function = declare(module, symbol, type, [type, type])
+        function.linkage = "internal"
+        _integer_power(function)
+    return Value(builder, builder.call(function, [a.ir, b.ir]))
+
+
+def _integer_power(function: ir.Function) -> None:
+    """The body: square and multiply, a loop over the bits of the exponent."""
+    type = function.function_type.return_type
+    start, loop, negative, end = [function.append_basic_block(n) for n in ("start", "loop", "negative", "end")]
+    base, exponent = function.args
+    b = ir.IRBuilder(start)
+    b.cbranch(b.icmp_signed("<", exponent, type(0)), negative, loop)
+    b.position_at_end(loop)
+    result, square, rest = b.phi(type), b.phi(type), b.phi(type)
+    odd = b.icmp_signed("!=", b.and_(rest, type(1)), type(0))
+    next_result = b.select(odd, b.mul(result, square), result)
+    next_square = b.mul(square, square)
+    next_rest = b.lshr(rest, type(1))
+    for phi, first, later in ((result, type(1), next_result), (square, base, next_square), (rest, exponent, next_rest)):
+        phi.add_incoming(first, start)
+        phi.add_incoming(later, loop)
+    b.cbranch(b.icmp_signed("==", next_rest, type(0)), end, loop)
+    b.position_at_end(end)
+    b.ret(next_result)
+    b.position_at_end(negative)
+    parity = b.icmp_signed("==", b.and_(exponent, type(1)), type(0))
+    minus_one = b.select(parity, type(1), type(-1))
+    one = b.icmp_signed("==", base, type(1))
+    b.ret(b.select(one, type(1), b.select(b.icmp_signed("==", base, type(-1)), minus_one, type(0))))
+
+
+# The asymptotic series: B(2k) / 2k, k = 1 ... 8 (Abramowitz and Stegun 6.3.18).
+_DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
+
+
+def digamma(x: Value) -> Value:
+    """The derivative of lgamma: reflection below 0.5, upward recurrence to 10 and more, then the asymptotic series.
+
+    Error: a few ulp, relative to the larger of the value and 1 (there is a zero at 1.4616).  nan at the negative integers,
+    minus infinity at 0 and infinity at -0, as PyTorch has it.
+    """
+    low = x < 0.5
+    t = select(low, 1.0 - x, x)
+    # From 0.5, ten steps; 1 / t + 1 / (t + 1) + ... is added only as long as t is below 10.
+    total = t.const(0.0)
+    for _ in range(10):
+        small = t < 10.0
+        total = select(small, total + 1.0 / t, total)
+        t = select(small, t + 1.0, t)
+    z = 1.0 / (t * t)
+    series = z.const(_DIGAMMA[-1])
+    for c in _DIGAMMA[-2::-1]:
+        series = fma(series, z, series.const(c))
+    result = libm("log", t) - 0.5 / t - series * z - total
+    result = select(t.eq(math.inf), t, result)
+    # digamma(1 - x) - digamma(x) = pi / tan(pi x); the tangent's period is 1, so only the fraction of x matters.
+    fraction = x - intrinsic("rint", x)
+    reflected = result - math.pi / libm("tan", fraction * math.pi)
+    at_integer = select(x.eq(0.0), intrinsic("copysign", x.const(-math.inf), -x), x.const(math.nan))
+    reflected = select(fraction.eq(0.0), at_integer, reflected)
+    return select(low, reflected, result)

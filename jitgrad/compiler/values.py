@@ -1,0 +1,128 @@
+"""The compiler's own graph: values without nodes, views resolved to index arithmetic.
+
+A `Value` has only dimensions that are longer or shorter than 1 (`dims`, symbols of dims.py); a dimension of length 1
+takes part in no address.  A `Ref` is a value as somebody sees it: for each dimension of the value, which dimension of
+the user's space runs along it, from which start and with which step.  Transposition, broadcasting, slices, flips,
+squeeze and unsqueeze are nothing but Refs, and compose.
+
+Invariant: arguments of a value have smaller ids; a value keeps no node and no array.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jitgrad.compiler import expr as E
+from jitgrad.compiler.expr import Expr
+from jitgrad.dtype import dtype
+from jitgrad.graph import Op
+
+Dims = tuple[int, ...]
+
+
+class Step(tuple):
+    """(dim, start, mult): the position along one dimension of a value is start + mult * (position along dim of the
+    user's space); dim -1 fixes it at start."""
+
+    __slots__ = ()
+
+    def __new__(cls, dim: int, start: Expr = 0, mult: Expr = 1) -> Step:
+        return tuple.__new__(cls, (dim, start, mult if dim >= 0 else 0))
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A value seen from a space of dimensions; `index` has one Step for each dimension of the value."""
+
+    value: Value
+    index: tuple[Step, ...]
+
+    def within(self, steps: tuple[Step, ...]) -> Ref:
+        """The same view from another space, of which `steps` tells how each dimension of the present one runs."""
+        composed = []
+        for dim, start, mult in self.index:
+            if dim < 0:
+                composed.append(Step(-1, start))
+            else:
+                outer, first, factor = steps[dim]
+                composed.append(Step(outer, E.add(start, E.mul(mult, first)), E.mul(mult, factor)))
+        return Ref(self.value, tuple(composed))
+
+    def is_identity(self, dims: Dims) -> bool:
+        """Whether the user's space is exactly that of the value."""
+        return self.value.dims == dims and all([s == (i, 0, 1) for i, s in enumerate(self.index)])
+
+
+@dataclass(eq=False)
+class Value:
+    """One result.  kind:
+
+    input        an array of the captured order: `position`, `layout` (strides, None where C-contiguous)
+    scalar       a run-time number: `position`
+    const        a literal: `payload` is the number
+    elementwise  op over args, Refs from `dims`
+    reduction    op over one arg, a Ref from `space`, of which the positions `reduced` are reduced, the others are dims
+    library      op over `operands`
+    alias        the elements of args[0] (contiguous) under other dims: a reshape
+    assemble     filled part by part by `puts`
+    put          args[0] written to `target` at `index` (a Step for each dimension of the target)
+
+    `barrier`: an elementwise value that must exist in memory as itself.
+    """
+
+    id: int
+    kind: str
+    dims: Dims
+    dtype: dtype
+    op: Op | None = None
+    params: tuple = ()
+    args: tuple[Ref, ...] = ()
+    line: Any = None
+    position: int = -1
+    payload: Any = None
+    layout: tuple[Expr, ...] | None = None
+    space: Dims = ()
+    reduced: tuple[int, ...] = ()
+    operands: tuple[Operand, ...] = ()
+    shape: tuple[Expr, ...] = ()        # library: complete, with the ones
+    sizes: tuple[Expr, ...] | None = None
+    puts: list[Value] = field(default_factory=list)
+    target: Value | None = None
+    index: tuple[Step, ...] = ()
+    after: Value | None = None
+    barrier: bool = False
+
+    def root(self) -> Value:
+        """The value that owns the memory: itself unless an alias."""
+        value = self
+        while value.kind == "alias":
+            value = value.args[0].value
+        return value
+
+    def strides(self) -> tuple[Expr, ...]:
+        """Elements from one position to the next along each dimension."""
+        if self.layout is not None:
+            return self.layout
+        result: list[Expr] = []
+        step: Expr = 1
+        for symbol in reversed(self.dims):
+            result.append(step)
+            step = E.mul(step, E.length(symbol))
+        return tuple(reversed(result))
+
+    def size(self) -> Expr:
+        """The number of elements."""
+        return E.mul(*[E.length(d) for d in self.dims])
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a library op gets: an array (`ref` from the core of `shape`), or only a shape (ref None)."""
+
+    ref: Ref | None
+    shape: tuple[Expr, ...]
+
+
+def identity(value: Value) -> Ref:
+    """A value seen from its own dimensions."""
+    return Ref(value, tuple([Step(i) for i in range(len(value.dims))]))

@@ -1,0 +1,345 @@
+"""Making tensors from data, from shapes and from ranges."""
+from __future__ import annotations
+
+import warnings
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from jitgrad.device import check_device
+from jitgrad.dtype import (
+    as_dtype,
+    bool_,
+    dtype,
+    float32,
+    float64,
+    from_numpy_dtype,
+    get_default_dtype,
+    int32,
+    int64,
+    of_scalar,
+)
+from jitgrad.operators.conversion import to_dtype
+from jitgrad.tensor import Tensor, from_array
+
+__all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor", "asarray",
+           "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
+           "scalar_tensor", "tensor", "zeros", "zeros_like"]
+
+
+def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    """A tensor on an array that nobody else writes to."""
+    result = from_array(array)
+    return result.requires_grad_() if requires_grad else result
+
+
+# -- from data -------------------------------------------------------------------------------------------------------
+
+def _sequence_array(data: Any) -> np.ndarray:
+    """Nested sequences of numbers as an array.  Raises as PyTorch does for ragged ones and for what is no number."""
+    try:
+        array = np.array(data)
+        if array.dtype.kind in "bif" and (array.size or array.dtype == np.float64):
+            return array
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        pass                    # gone through element by element below, for the error or the tensors among them
+    flat: list[Any] = []
+    shape = _collect(data, 0, flat)
+    array = np.array(flat) if flat else np.zeros(0)
+    if array.dtype.kind not in "bif":
+        raise ValueError("Overflow when unpacking long long") if array.dtype.kind in "uO" else _not_a_number(flat[0])
+    return array.reshape(shape)
+
+
+def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
+    """Append the numbers in `data` to `flat`; the shape of what was appended."""
+    if isinstance(data, Tensor):
+        flat.extend(data._array().ravel().tolist())
+        return tuple(data.shape)
+    if isinstance(data, np.ndarray):
+        flat.extend(data.ravel().tolist())
+        return data.shape
+    if not isinstance(data, (list, tuple, range)):
+        if not isinstance(data, (int, float, np.number, np.bool_)):
+            raise _not_a_number(data)
+        flat.append(data)
+        return ()
+    shapes = [_collect(v, level + 1, flat) for v in data]
+    for v, shape in zip(data, shapes, strict=True):
+        if shape != shapes[0]:
+            if not shapes[0] or not shape:
+                raise TypeError(f"tensor(): not a sequence at dim {level + 1} (got {type(v).__name__}): the nested "
+                                "sequences must be of equal length and depth")
+            raise ValueError(f"expected sequence of length {shapes[0][0]} at dim {level + 1} (got {shape[0]})")
+    return (len(data), *(shapes[0] if shapes else ()))
+
+
+def _not_a_number(value: Any) -> Exception:
+    if isinstance(value, str):
+        return TypeError(f"new(): invalid data type '{type(value).__name__}'")
+    if isinstance(value, complex):
+        return TypeError("jitgrad has no complex tensors; give the real and the imaginary part as tensors of their own")
+    return RuntimeError(f"Could not infer dtype of {type(value).__name__}")
+
+
+def _data_array(data: Any, to: dtype | None) -> np.ndarray:
+    """A fresh array of the data, in `to` or the dtype that PyTorch infers."""
+    if isinstance(data, Tensor):
+        array = data._array()
+        return array.astype(array.dtype if to is None else to.np, order="C")
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+        if to is None:
+            to = from_numpy_dtype(array.dtype)
+        elif array.dtype.kind not in "biuf":
+            from_numpy_dtype(array.dtype)
+        return array.astype(to.np, order="C")
+    if isinstance(data, (int, float)):
+        array = np.asarray(data)
+        if array.dtype.kind not in "bif":
+            raise ValueError("Overflow when unpacking long long")
+    elif isinstance(data, (list, tuple, range)):
+        array = _sequence_array(data)
+    elif hasattr(data, "__array__"):
+        return _data_array(np.asarray(data), to)
+    else:
+        raise _not_a_number(data)
+    if to is None:
+        to = get_default_dtype() if array.dtype.kind == "f" else from_numpy_dtype(array.dtype)
+    return np.asarray(array, to.np)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
+    """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor.
+
+    Floats become the default dtype, ints int64, bools bool; arrays keep their dtype."""
+    check_device(device, "tensor")
+    if isinstance(data, Tensor):
+        warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+                      "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+                      UserWarning, stacklevel=2)
+    array = _data_array(data, None if dtype is None else as_dtype(dtype))
+    if requires_grad and array.dtype.kind != "f":
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return finished(array, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """A tensor with the data: a tensor itself, in `dtype`; of anything else a copy."""
+    check_device(device, "as_tensor")
+    if isinstance(data, Tensor):
+        return data if dtype is None else to_dtype(data, dtype)
+    return finished(_data_array(data, None if dtype is None else as_dtype(dtype)))
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Tensor:
+    """as_tensor(), which copies a tensor too if `copy`."""
+    result = as_tensor(obj, dtype, device)
+    if copy and result is obj:
+        result = finished(result._array().copy())
+    return result.requires_grad_() if requires_grad else result
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor with a copy of an array (PyTorch shares its memory)."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    from_numpy_dtype(ndarray.dtype)
+    return finished(np.array(ndarray, order="C"))
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-d tensor, in the default dtype."""
+    return full((), s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+# -- from shapes -----------------------------------------------------------------------------------------------------
+
+def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
+    """Lengths given one by one or as a sequence.  Raises TypeError or RuntimeError as PyTorch does."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    found = []
+    for i, v in enumerate(args):
+        if isinstance(v, (float, str, bool)) or v is None:
+            raise TypeError(f"{called}(): argument 'size' (position {i + 1}) must be tuple of ints, not "
+                            f"{type(v).__name__}")
+        n = index(v)
+        if n < 0:
+            raise RuntimeError(f"{called}: Dimension size must be non-negative.")
+        found.append(n)
+    return tuple(found)
+
+
+def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool) -> Tensor:
+    check_device(device, called)
+    return finished(np.full(shape, value, to.np), requires_grad)
+
+
+def _constant(called: str, value: int, doc: str) -> Any:
+    def create(*size: Any, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+               requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any) -> Tensor:
+        if named:
+            size = (named.pop("size"),) if set(named) == {"size"} else size
+            if named:
+                raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
+        to = get_default_dtype() if dtype is None else as_dtype(dtype)
+        return _filled(called, sizes(called, size), value, to, device, requires_grad)
+
+    create.__name__ = create.__qualname__ = called
+    create.__doc__ = doc
+    return create
+
+
+zeros = _constant("zeros", 0, "A tensor of zeros of the given shape.")
+ones = _constant("ones", 1, "A tensor of ones of the given shape.")
+empty = _constant("empty", 0, "A tensor of the given shape whose values are not to be relied on.")
+
+
+def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+         requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of one value, whose dtype follows from the value unless given."""
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    to = of_scalar(fill_value) if dtype is None else as_dtype(dtype)
+    return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad)
+
+
+def _like(called: str, value: int) -> Any:
+    def create(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+               pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+        return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad, called=called)
+
+    create.__name__ = create.__qualname__ = called
+    create.__doc__ = f"{called.removesuffix('_like')}() of the shape and dtype of another tensor."
+    return create
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+              requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+              called: str = "full_like") -> Tensor:
+    """full() of the shape and dtype of another tensor."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    type_ = input._node.type
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
+                   requires_grad)
+
+
+zeros_like = _like("zeros_like", 0)
+ones_like = _like("ones_like", 1)
+empty_like = _like("empty_like", 0)
+
+
+def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+        requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
+    check_device(device, "eye")
+    for name, length in (("n", n), ("m", m)):
+        if length is not None and length < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
+    to = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return finished(np.eye(n, m, dtype=to.np), requires_grad)
+
+
+# -- ranges ----------------------------------------------------------------------------------------------------------
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, dtype: Any = None, layout: Any = None,
+           device: Any = None, requires_grad: bool = False) -> Tensor:
+    """start, start + step, ... below end; of ints int64, else the default dtype."""
+    check_device(device, "arange")
+    if end is None:
+        start, end = 0, start
+    start, end, step = _plain(start), _plain(end), _plain(step)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    whole = all([isinstance(v, (int, np.integer)) for v in (start, end, step)])
+    to = (int64 if whole else get_default_dtype()) if dtype is None else as_dtype(dtype)
+    count = -((start - end) // step) if whole else int(np.ceil((end - start) / step))
+    return finished((np.arange(count) * step + start).astype(to.np), requires_grad)
+
+
+def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`steps` evenly spaced numbers from start to end, both included; counted from the nearer end, as PyTorch does."""
+    check_device(device, "linspace")
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    to = get_default_dtype() if dtype is None else as_dtype(dtype)
+    first, last = _plain(start), _plain(end)
+    if to.category < 2:
+        return finished(np.linspace(first, last, steps).astype(to.np), requires_grad)
+    first, last = to.np.type(first), to.np.type(last)
+    at = np.arange(steps)
+    step = (last - first) / to.np.type(max(steps - 1, 1))
+    forward = first + step * at.astype(to.np)
+    backward = last - step * (steps - 1 - at).astype(to.np)
+    return finished(np.where(at < steps // 2, forward, backward) if steps != 1 else np.full(1, first, to.np), requires_grad)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False) -> Tensor:
+    """base to the power of linspace."""
+    exponents = linspace(start, end, steps, dtype=float64, device=device)
+    to = get_default_dtype() if dtype is None else as_dtype(dtype)
+    return finished(np.power(float(base), exponents._array()).astype(to.np), requires_grad)
+
+
+# -- the legacy constructors -----------------------------------------------------------------------------------------
+
+def legacy_tensor(args: tuple[Any, ...], device: Any = None, to: dtype | None = None) -> Tensor:
+    """Tensor(2, 3), Tensor([1, 2]), Tensor(tensor): zeros of these sizes, or the data in `to` (the default dtype)."""
+    to = to or get_default_dtype()
+    check_device(device, "Tensor")
+    if not args:
+        return finished(np.zeros(0, to.np))
+    if len(args) == 1 and not isinstance(args[0], int):
+        if not isinstance(args[0], (list, tuple, range, np.ndarray, Tensor)):
+            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
+        return finished(_data_array(args[0], to))
+    return finished(np.zeros(sizes("Tensor", args), to.np))
+
+
+def _legacy(name: str, to: dtype) -> Any:
+    def create(*args: Any, device: Any = None) -> Tensor:
+        return legacy_tensor(args, device, to)
+
+    create.__name__ = create.__qualname__ = name
+    create.__doc__ = f"The legacy constructor of {to!r} tensors: from sizes or from data."
+    return create
+
+
+FloatTensor = _legacy("FloatTensor", float32)
+DoubleTensor = _legacy("DoubleTensor", float64)
+IntTensor = _legacy("IntTensor", int32)
+LongTensor = _legacy("LongTensor", int64)
+BoolTensor = _legacy("BoolTensor", bool_)
+
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+def _new(name: str, create: Any) -> None:
+    def method(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+        return create(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"{name.removeprefix('new_')}() in this tensor's dtype unless another is given."
+    setattr(Tensor, name, method)
+
+
+for _name, _create in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full),
+                       ("new_tensor", tensor)):
+    _new(_name, _create)

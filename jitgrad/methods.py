@@ -1,0 +1,149 @@
+"""Attaches the operators to Tensor: methods, in-place methods, Python's operators, properties and text."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.autograd.history import tensor_grad_fn
+from jitgrad.formatting import format_tensor, format_value
+from jitgrad.operators import arithmetic, conversion, indexing
+from jitgrad.operators.declare import OPERATORS, Number, inplace_method
+from jitgrad.tensor import Tensor, from_array
+
+OPERANDS = frozenset((Tensor, float, int, bool))      # classes that need no closer look
+
+
+def operand(other: Any) -> Any:
+    """What stands beside a tensor in Python's operators: a tensor or a number; arrays become tensors; else None."""
+    if isinstance(other, (Tensor, *Number)):
+        return other
+    return from_array(np.array(other)) if isinstance(other, np.ndarray) else None
+
+
+def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> None:
+    """A Python operator.  What it does not know is left to the other operand."""
+    if swap:
+        def method(self: Tensor, other: Any) -> Any:
+            if other.__class__ not in OPERANDS:
+                other = operand(other)
+                if other is None:
+                    return NotImplemented
+            return call(other, self)
+    else:
+        def method(self: Tensor, other: Any) -> Any:
+            if other.__class__ not in OPERANDS:
+                other = operand(other)
+                if other is None:
+                    return NotImplemented
+            return call(self, other)
+    _attach(name, method)
+
+
+def _attach(name: str, method: Callable) -> None:
+    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    setattr(Tensor, name, method)
+
+
+def _attach_operators() -> None:
+    call = {name: op.call for name, op in OPERATORS.items()}
+    for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
+                         ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"), ("or", "bitwise_or"),
+                         ("xor", "bitwise_xor")):
+        _binary(f"__{python}__", call[name])
+        _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
+    for python, name in (("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"),
+                         ("radd", "add"), ("rmul", "mul"), ("rsub", "rsub"), ("rand", "bitwise_and"),
+                         ("ror", "bitwise_or"), ("rxor", "bitwise_xor")):
+        _binary(f"__{python}__", call[name])
+    _binary("__rtruediv__", arithmetic.rdiv)
+    for python, name in (("rpow", "pow"), ("rfloordiv", "floor_divide"), ("rmod", "remainder")):
+        _binary(f"__{python}__", call[name], swap=True)
+    _attach("__neg__", lambda self: call["neg"](self))
+    _attach("__abs__", lambda self: call["abs"](self))
+    _attach("__invert__", lambda self: call["bitwise_not"](self))
+    _attach("__pos__", lambda self: call["positive"](self))
+    _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
+            else NotImplemented)
+    Tensor.__getitem__ = indexing.getitem                # type: ignore[attr-defined]
+    Tensor.__setitem__ = indexing.setitem                # type: ignore[attr-defined]
+
+
+def _attach_methods() -> None:
+    for name, op in OPERATORS.items():
+        if "method" in op.places:
+            setattr(Tensor, name, op.call)
+            if op.inplace:
+                setattr(Tensor, f"{name}_", inplace_method(op))
+    for function in conversion.METHODS:
+        setattr(Tensor, function.__name__, function)
+    for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim), ("nelement", conversion.numel),
+                           ("where", _where)):
+        setattr(Tensor, name, function)
+    for name, function in _PROPERTIES.items():
+        setattr(Tensor, name, property(function))
+
+
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """self where condition, other elsewhere."""
+    return OPERATORS["where"].call(condition, self, other)
+
+
+def _transposed(self: Tensor) -> Tensor:
+    """All dimensions in reverse order."""
+    return OPERATORS["T"].call(self)
+
+
+def _matrix_transposed(self: Tensor) -> Tensor:
+    """The last two dimensions exchanged."""
+    return OPERATORS["mT"].call(self)
+
+
+def _no(self: Tensor) -> bool:
+    """False on every tensor of this library."""
+    return False
+
+
+_PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
+    "T": _transposed, "mT": _matrix_transposed, "is_cuda": _no, "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
+    "itemsize": conversion.element_size, "nbytes": lambda self: self._node.type.size * self._node.type.dtype.itemsize}
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+def text(self: Tensor) -> str:
+    """The tensor as PyTorch prints it."""
+    node = self._current()
+    suffixes = []
+    if node.requires_grad:
+        fn = tensor_grad_fn(self)
+        suffixes.append("requires_grad=True" if fn is None else f"grad_fn=<{type(fn).__name__}>")
+    return format_tensor(self._array(), node.type.dtype, suffixes=suffixes)
+
+
+def formatted(self: Tensor, spec: str) -> str:
+    """format(): of a 0-d tensor as of its number."""
+    return format_value(self._array(), spec, self.__str__, type_name=type(self).__name__)
+
+
+# -- the legacy constructor ------------------------------------------------------------------------------------------
+
+def _legacy(self: Tensor, *args: Any, device: Any = None) -> None:
+    """Tensor(2, 3): of these sizes, filled with 0; Tensor([1, 2]): of this data, in the default dtype."""
+    if "_node" in self.__dict__:        # made by a subclass's __new__
+        return
+    from jitgrad.creation import legacy_tensor
+    self._node = legacy_tensor(args, device)._node
+
+
+def attach() -> None:
+    """Give Tensor everything that the operators provide."""
+    _attach_operators()
+    _attach_methods()
+    Tensor.__repr__ = text                      # type: ignore[method-assign]
+    Tensor.__format__ = formatted               # type: ignore[method-assign]
+    Tensor.__init__ = _legacy                   # type: ignore[method-assign]
+
+
+attach()

@@ -1,0 +1,218 @@
+"""Activation functions of nn.functional, and softmax."""
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from jitgrad import ops
+from jitgrad.dtype import as_dtype, dtype
+from jitgrad.graph import Node
+from jitgrad.operators.declare import OPERATORS, cast, inplace_method, normal_dim, number_node, operator, register
+from jitgrad.operators.reduction import NAMES, shifted
+from jitgrad.tensor import Tensor
+
+F = ("functional",)
+
+
+def _number(value: float, x: Node) -> Node:
+    return number_node(value, x.type.dtype)
+
+
+def _floating(called: str, x: Any) -> Node:
+    if type(x) is not Node:
+        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
+    if x.type.dtype.category < 2:
+        raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{NAMES[x.type.dtype.name]}': it takes "
+                                  "floating-point tensors")
+    return x
+
+
+# -- softmax ---------------------------------------------------------------------------------------------------------
+
+def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None) -> tuple[Node, tuple[int, ...]]:
+    if dtype is not None:
+        x = cast(x, as_dtype(dtype))
+    _floating(called, x)
+    if dim is None:
+        warnings.warn(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X as an "
+                      "argument.", UserWarning, stacklevel=4)
+        dim = 0 if x.type.ndim in (0, 1, 3) else 1
+    return x, (normal_dim(dim, x.type.ndim),) if x.type.ndim else ()
+
+
+def _softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+    """exp(input), divided by its sum along `dim`."""
+    x, dims = _softmax_operands("softmax", input, dim, dtype)
+    e = ops.exp(shifted(x, dims)[0])
+    return e / ops.sum(e, axes=dims)
+
+
+def _log_softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+    """log(softmax(input)) along `dim`, without overflow."""
+    x, dims = _softmax_operands("log_softmax", input, dim, dtype)
+    below = shifted(x, dims)[0]
+    return below - ops.log(ops.sum(ops.exp(below), axes=dims))
+
+
+softmax = operator("SoftmaxBackward0", name="softmax", saves=("result",))(_softmax)
+log_softmax = operator("LogSoftmaxBackward0", name="log_softmax", saves=("result",))(_log_softmax)
+
+
+def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
+    """torch.softmax with the arguments of nn.functional."""
+    return softmax(input, dim, dtype)
+
+
+def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
+                           dtype: dtype | None = None) -> Tensor:
+    """torch.log_softmax with the arguments of nn.functional."""
+    return log_softmax(input, dim, dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
+    """softmax of -input."""
+    return softmax(OPERATORS["neg"].call(input), dim, dtype)
+
+
+# -- with a parameter or none ----------------------------------------------------------------------------------------
+
+def _negative_part(x: Node) -> Node:
+    """min(x, 0): keeps the branch that is not chosen from overflowing."""
+    return ops.clamp_max(x, ops.number(0, x))
+
+
+@operator("LeakyReluBackward0", places=F, inplace=True)
+def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
+    """input where it is positive, negative_slope * input elsewhere."""
+    return ops.leaky_relu(_floating("leaky_relu", input), _number(negative_slope, input))
+
+
+@operator("EluBackward0", places=F, inplace=True, saves=("input",))
+def elu(input: Node, alpha: float = 1.0) -> Node:
+    """input where it is positive, alpha * (exp(input) - 1) elsewhere."""
+    x = _floating("elu", input)
+    return ops.where(x > 0, x, _number(alpha, x) * ops.expm1(_negative_part(x)))
+
+
+@operator("EluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
+def selu(input: Node) -> Node:
+    """elu with the fixed scale and alpha of self-normalizing networks (Klambauer et al. 2017)."""
+    x = _floating("selu", input)
+    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    return scale * ops.where(x > 0, x, alpha * ops.expm1(_negative_part(x)))
+
+
+@operator("CeluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
+def celu(input: Node, alpha: float = 1.0) -> Node:
+    """input where it is positive, alpha * (exp(input / alpha) - 1) elsewhere."""
+    x = _floating("celu", input)
+    a = _number(alpha, x)
+    return ops.where(x > 0, x, a * ops.expm1(_negative_part(x) / a))
+
+
+@operator("GeluBackward0", places=F, saves=("input",))
+def gelu(input: Node, approximate: str = "none") -> Node:
+    """input times the normal distribution function at it; approximate="tanh": by a tanh."""
+    x = _floating("gelu", input)
+    if approximate == "none":
+        return x * (0.5 * (1 + ops.erf(x * (1 / math.sqrt(2)))))
+    if approximate == "tanh":
+        return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    raise RuntimeError("approximate argument must be either none or tanh.")
+
+
+@operator("SiluBackward0", places=F, inplace=True, saves=("input",))
+def silu(input: Node) -> Node:
+    """input * sigmoid(input)."""
+    return _floating("silu", input) * ops.sigmoid(input)
+
+
+@operator("MishBackward0", places=F, inplace=True, saves=("input",))
+def mish(input: Node) -> Node:
+    """input * tanh(softplus(input))."""
+    return _floating("mish", input) * ops.tanh(ops.softplus(input))
+
+
+@operator("SoftplusBackward0", places=F, saves=("input",))
+def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
+    """log(1 + exp(beta * input)) / beta, and input itself where beta * input > threshold."""
+    x = _floating("softplus", input)
+    b = _number(beta, x)
+    scaled = x * b
+    return ops.where(ops.gt(scaled, _number(threshold, x)), x, ops.softplus(scaled) / b)
+
+
+@operator("LogSigmoidBackward0", places=F, saves=("input",))
+def logsigmoid(input: Node) -> Node:
+    """log(sigmoid(input)), without overflow."""
+    return -ops.softplus(-_floating("log_sigmoid", input))
+
+
+@operator("HardtanhBackward0", places=F, inplace=True, saves=("input",))
+def hardtanh(input: Node, min_val: float = -1.0, max_val: float = 1.0) -> Node:
+    """input kept between min_val and max_val; no gradient at or beyond them."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    lo, hi = _number(min_val, input), _number(max_val, input)
+    return ops.where(ops.le(input, lo), lo, ops.where(ops.ge(input, hi), hi, input))
+
+
+@operator("HardtanhBackward0", places=F, inplace=True, saves=("input",))
+def relu6(input: Node) -> Node:
+    """input kept between 0 and 6; no gradient at or beyond them."""
+    zero, six = ops.number(0, input), ops.number(6, input)
+    return ops.where(ops.le(input, zero), zero, ops.where(ops.ge(input, six), six, input))
+
+
+@operator("HardsigmoidBackward0", places=F, inplace=True, saves=("input",))
+def hardsigmoid(input: Node) -> Node:
+    """(input + 3) / 6, kept between 0 and 1."""
+    x = _floating("hardsigmoid", input)
+    return ops.where(x <= -3, ops.number(0, x), ops.where(x >= 3, ops.number(1, x), x / 6 + 0.5))
+
+
+@operator("HardswishBackward0", places=F, inplace=True, saves=("input",))
+def hardswish(input: Node) -> Node:
+    """input * hardsigmoid(input)."""
+    x = _floating("hardswish", input)
+    return ops.where(x < -3, ops.number(0, x), ops.where(x > 3, x, x * (x + 3) / 6))
+
+
+@operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
+def threshold(input: Node, threshold: float, value: float) -> Node:
+    """input where it is above the threshold, value elsewhere."""
+    return ops.where(ops.gt(input, _number(threshold, input)), input, _number(value, input))
+
+
+def softsign(input: Tensor) -> Tensor:
+    """input / (1 + |input|)."""
+    return OPERATORS["div"].call(input, OPERATORS["add"].call(OPERATORS["abs"].call(input), 1))
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """input - tanh(input)."""
+    return OPERATORS["sub"].call(input, OPERATORS["tanh"].call(input))
+
+
+for _function in (softsign, tanhshrink, softmin):
+    register(_function.__name__, _function, _function, None, F)
+
+
+def with_inplace(name: str) -> Any:
+    """nn.functional's form of an activation: with an `inplace` argument, by position or by name after the others."""
+    op = OPERATORS[name]
+    written, count = inplace_method(op), op.fn.__code__.co_argcount
+
+    def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
+        if len(args) == count:
+            *args, inplace = args
+        return written(input, *args, **kwargs) if inplace else op.call(input, *args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = op.call.__doc__
+    return call
+
+
+INPLACE = ("relu", "leaky_relu", "elu", "selu", "celu", "silu", "mish", "hardtanh", "relu6", "hardsigmoid", "hardswish",
+           "threshold")

@@ -1,0 +1,270 @@
+"""Loss functions of nn.functional, of differences and of probabilities."""
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor, ops
+from jitgrad.arraytype import array_type
+from jitgrad.dtype import int64
+from jitgrad.graph import Node, input_node, scalar_node
+from jitgrad.operators.activation import log_softmax
+from jitgrad.operators.declare import OPERATORS, cast, number_node, operator, promoted, register
+from jitgrad.tensor import Tensor
+
+F = ("functional",)
+
+
+def _mode(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction, from the old arguments too."""
+    if size_average is not None or reduce is not None:
+        if reduce is False:
+            return "none"
+        return "sum" if size_average is False else "mean"
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def _reduced(loss: Node, mode: str) -> Node:
+    if mode == "none":
+        return loss
+    axes = tuple(range(loss.type.ndim))
+    total = ops.squeeze(ops.sum(loss, axes=axes), dims=axes)
+    return total if mode == "sum" else total / scalar_node(float(loss.type.size), loss.type.dtype)
+
+
+def _warn_sizes(called: str, input: Any, target: Any) -> None:
+    for v, at in ((input, "'input' (position 1)"), (target, "'target' (position 2)")):
+        if type(v) is not Node and not isinstance(v, Tensor):
+            raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(v).__name__}")
+    a, b = [v.type.shape if type(v) is Node else tuple(v.shape) for v in (input, target)]
+    if a != b:
+        warnings.warn(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
+                      f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. Please "
+                      "ensure they have the same size.", UserWarning, stacklevel=4)
+
+
+def _weighted(loss: Node, weight: Node | None) -> Node:
+    return loss if weight is None else loss * cast(weight, loss.type.dtype)
+
+
+# -- differences -----------------------------------------------------------------------------------------------------
+
+@operator("MseLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
+def mse_loss(input: Node, target: Node, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Node | None = None) -> Node:
+    """The squared differences: their mean, their sum, or each."""
+    mode = _mode(size_average, reduce, reduction)
+    _warn_sizes("mse_loss", input, target)
+    a, b = promoted("mse_loss", input, target)
+    return _reduced(_weighted(ops.square(a - b), weight), mode)
+
+
+def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+            reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+    """The absolute differences: their mean, their sum, or each."""
+    mode = _mode(size_average, reduce, reduction)
+    _warn_sizes("l1_loss", input, target)
+    loss = OPERATORS["abs"].call(OPERATORS["sub"].call(input, target))
+    if weight is not None:
+        loss = OPERATORS["mul"].call(loss, weight)
+    return loss if mode == "none" else OPERATORS[mode].call(loss)
+
+
+@operator("SmoothL1LossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
+def smooth_l1_loss(input: Node, target: Node, size_average: bool | None = None, reduce: bool | None = None,
+                   reduction: str = "mean", beta: float = 1.0) -> Node:
+    """Squared differences over 2 beta where they are below beta, else the absolute ones less beta / 2."""
+    mode = _mode(size_average, reduce, reduction)
+    _warn_sizes("smooth_l1_loss", input, target)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    a, b = promoted("smooth_l1_loss", input, target)
+    distance = ops.abs(a - b)
+    if beta == 0:
+        return _reduced(distance, mode)
+    scale = number_node(beta, a.type.dtype)
+    return _reduced(ops.where(ops.lt(distance, scale), 0.5 * ops.square(distance) / scale, distance - 0.5 * scale), mode)
+
+
+@operator("HuberLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
+def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0, weight: Node | None = None) -> Node:
+    """Half the squared differences where they are within delta, else delta times (the absolute ones less delta / 2)."""
+    _warn_sizes("huber_loss", input, target)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    a, b = promoted("huber_loss", input, target)
+    distance, scale = ops.abs(a - b), number_node(delta, a.type.dtype)
+    loss = ops.where(ops.le(distance, scale), 0.5 * ops.square(distance), scale * (distance - 0.5 * scale))
+    return _reduced(_weighted(loss, weight), _mode(None, None, reduction))
+
+
+# -- binary cross-entropy --------------------------------------------------------------------------------------------
+
+def _same_size(called: str, input: Node, target: Node) -> None:
+    if input.type.shape != target.type.shape:
+        raise ValueError(f"{called}: Using a target size (torch.Size({list(target.type.shape)})) that is different to the "
+                         f"input size (torch.Size({list(input.type.shape)})) is deprecated. Please ensure they have the "
+                         "same size.")
+
+
+def _bounded_log(x: Node) -> Node:
+    """log(x), at least -100, as PyTorch bounds it; no gradient at 0."""
+    zero = ops.eq(x, 0)
+    low = ops.number(-100, x)
+    return ops.where(zero, low, ops.clamp_min(ops.log(ops.where(zero, ops.number(1, x), x)), low))
+
+
+@operator("BinaryCrossEntropyBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
+def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, size_average: bool | None = None,
+                         reduce: bool | None = None, reduction: str = "mean") -> Node:
+    """-(target log(input) + (1 - target) log(1 - input)), of probabilities in [0, 1]."""
+    mode = _mode(size_average, reduce, reduction)
+    _same_size("binary_cross_entropy", input, target)
+    if input.value is not None and not np.all((input.value >= 0) & (input.value <= 1)):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    loss = (target - 1) * _bounded_log(1 - input) - target * _bounded_log(input)
+    return _reduced(_weighted(loss, weight), mode)
+
+
+@operator("BinaryCrossEntropyWithLogitsBackward0", places=(*F, "torch"), saves=("input", "target"),
+          edges=("input", "target"))
+def binary_cross_entropy_with_logits(input: Node, target: Node, weight: Node | None = None,
+                                     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+                                     pos_weight: Node | None = None) -> Node:
+    """binary_cross_entropy of sigmoid(input), without overflow; pos_weight multiplies the positive part."""
+    mode = _mode(size_average, reduce, reduction)
+    if input.type.shape != target.type.shape:
+        raise ValueError(f"Target size (torch.Size({list(target.type.shape)})) must be the same as input size "
+                         f"(torch.Size({list(input.type.shape)}))")
+    x, t = promoted("binary_cross_entropy_with_logits", input, target)
+    wrong = ops.softplus(-x)
+    if pos_weight is not None:
+        wrong = (1 + (cast(pos_weight, x.type.dtype) - 1) * t) * wrong
+    return _reduced(_weighted((1 - t) * x + wrong, weight), mode)
+
+
+# -- likelihoods of classes ------------------------------------------------------------------------------------------
+
+def _class_dim(ndim: int) -> int:
+    return 1 if ndim > 1 else 0
+
+
+def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
+    """Raise for a class that does not exist, if the targets are known."""
+    value = target.value
+    if isinstance(value, np.ndarray) and value.size and (value.min() < 0 or value.max() >= classes):
+        wrong = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
+        if wrong.size:
+            raise IndexError(f"Target {int(wrong.flat[0])} is out of bounds.")
+
+
+@operator(lambda a: "NllLossBackward0" if a["input"].type.ndim <= 2 else "NllLoss2DBackward0", places=F, edges=("input",),
+          saves=("input", "target"))
+def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average: bool | None = None,
+             ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Node:
+    """Minus the element of the target class, from log-probabilities (N, C, ...) and classes (N, ...).
+
+    weight: a factor a class.  ignore_index: targets that count for nothing.  The mean is weighted."""
+    mode = _mode(size_average, reduce, reduction)
+    ndim, d = input.type.ndim, _class_dim(input.type.ndim)
+    if not ndim:
+        raise ValueError("nll_loss: input must have a dimension of classes, got a 0-d tensor")
+    expected = input.type.shape[:d] + input.type.shape[d + 1:]
+    if target.type.ndim and expected and target.type.shape[0] != expected[0]:
+        raise ValueError(f"Expected input batch_size ({expected[0]}) to match target batch_size ({target.type.shape[0]}).")
+    if target.type.shape != expected:
+        raise RuntimeError(f"nll_loss: expected target size {list(expected)}, got {list(target.type.shape)}")
+    if target.type.dtype is not int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.type.dtype.name}: nll_loss takes int64 targets")
+    _check_classes(target, input.type.shape[d], ignore_index)
+    counted = ops.ne(target, number_node(ignore_index, int64))
+    classes = ops.where(counted, target, ops.number(0, target))
+    picked = ops.squeeze(ops.take_along(input, ops.unsqueeze(classes, dims=(d,)), dim=d), dims=(d,))
+    factor = cast(counted, input.type.dtype)
+    if weight is not None:
+        if weight.type.shape != (input.type.shape[d],):
+            raise RuntimeError("weight tensor should be defined either for all "
+                               f"{input.type.shape[d]} classes or no classes but got weight tensor of shape: "
+                               f"{list(weight.type.shape)}")
+        factor = factor * ops.index(cast(weight, input.type.dtype), classes, axes=(0,))
+    loss = ops.where(counted, -picked * factor if weight is not None else -picked, ops.number(0, picked))
+    if mode != "mean":
+        return _reduced(loss, mode)
+    return _reduced(loss, "sum") / _reduced(factor, "sum")
+
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+                  ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Tensor:
+    """nll_loss of log_softmax(input): targets are classes, or probabilities of input's shape."""
+    mode = _mode(size_average, reduce, reduction)
+    d = _class_dim(input.ndim)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    logarithms = log_softmax(input, d)
+    if tuple(target.shape) == tuple(input.shape) and target.dtype.category == 2:
+        return _soft_cross_entropy(logarithms, target, weight, mode, label_smoothing, d)
+    loss = nll_loss(logarithms, target, weight, None, ignore_index, None, mode)
+    if not label_smoothing:
+        return loss
+    return (1 - label_smoothing) * loss + (label_smoothing / input.shape[d]) * _uniform_loss(
+        logarithms, target, weight, ignore_index, mode, d)
+
+
+def _uniform_loss(logarithms: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mode: str,
+                  d: int) -> Tensor:
+    """The cross-entropy of the uniform distribution, times the number of classes."""
+    counted = target != ignore_index
+    weights = 1 if weight is None else weight.reshape(_along(weight, d, logarithms.ndim))
+    loss = OPERATORS["where"].call(counted, -(logarithms * weights).sum(d), 0.0)
+    if mode == "none":
+        return loss
+    if mode == "sum":
+        return loss.sum()
+    factor = counted.to(logarithms.dtype)
+    if weight is not None:
+        factor = factor * weight[OPERATORS["where"].call(counted, target, 0)]
+    return loss.sum() / factor.sum()
+
+
+def _along(weight: Tensor, d: int, ndim: int) -> tuple[int, ...]:
+    return tuple([weight.shape[0] if i == d else 1 for i in range(ndim)])
+
+
+def _soft_cross_entropy(logarithms: Tensor, target: Tensor, weight: Tensor | None, mode: str, smoothing: float,
+                        d: int) -> Tensor:
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / logarithms.shape[d]
+    loss = logarithms * target
+    if weight is not None:
+        loss = loss * weight.reshape(_along(weight, d, logarithms.ndim))
+    if mode == "none":
+        return -loss.sum(d)
+    total = -loss.sum()
+    return total if mode == "sum" else total / (logarithms.numel() // logarithms.shape[d])
+
+
+@operator(places=F)
+def one_hot(tensor: Node, num_classes: int = -1) -> Node:
+    """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
+    if tensor.type.dtype is not int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    value = executor.value(tensor)
+    if not value.size and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if value.size and value.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = int(value.max()) + 1
+    elif value.size and value.max() >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    numbers = input_node(np.arange(num_classes), array_type((num_classes,), int64))
+    return cast(ops.eq(ops.unsqueeze(tensor, dims=(tensor.type.ndim,)), numbers), int64)
+
+
+for _function in (l1_loss, cross_entropy):
+    register(_function.__name__, _function, _function, None, F)

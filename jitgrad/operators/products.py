@@ -1,0 +1,141 @@
+"""Products of vectors and matrices."""
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad import ops
+from jitgrad.graph import Node
+from jitgrad.operators.declare import OPERATORS, number_node, operator, register
+from jitgrad.tensor import Tensor
+
+_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
+
+
+def _check(called: str, a: Any, b: Any, dims: tuple[int, int] | None = None) -> None:
+    for n, at in ((a, "'input' (position 1)"), (b, "'mat2' (position 2)")):
+        if type(n) is not Node:
+            raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(n).__name__}")
+    if a.type.dtype is not b.type.dtype:
+        raise RuntimeError(f"{called}: expected m1 and m2 to have the same dtype, but got: {_NAMES[a.type.dtype.name]} != "
+                           f"{_NAMES[b.type.dtype.name]}")
+    if dims is not None and (a.type.ndim, b.type.ndim) != dims:
+        raise RuntimeError(f"{called}(): expected tensors of {dims[0]} and {dims[1]} dimensions, got {a.type!r} and "
+                           f"{b.type!r}")
+
+
+@operator("MmBackward0")
+def mm(input: Node, mat2: Node) -> Node:
+    """The product of two matrices."""
+    _check("mm", input, mat2)
+    if input.type.ndim != 2:
+        raise RuntimeError("self must be a matrix")
+    if mat2.type.ndim != 2:
+        raise RuntimeError("mat2 must be a matrix")
+    return ops.matmul(input, mat2)
+
+
+@operator("BmmBackward0")
+def bmm(input: Node, mat2: Node) -> Node:
+    """The products of two batches of matrices."""
+    _check("bmm", input, mat2)
+    if input.type.ndim != 3 or mat2.type.ndim != 3:
+        which = 1 if input.type.ndim != 3 else 2
+        raise RuntimeError(f"batch{which} must be a 3D tensor")
+    if input.type.shape[0] != mat2.type.shape[0]:
+        raise RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
+                           f"[{input.type.shape[0]}, {input.type.shape[2]}] but got: [{mat2.type.shape[0]}, "
+                           f"{mat2.type.shape[1]}].")
+    return ops.matmul(input, mat2)
+
+
+@operator("MvBackward0")
+def mv(input: Node, vec: Node) -> Node:
+    """The product of a matrix and a vector."""
+    _check("mv", input, vec)
+    if input.type.ndim != 2 or vec.type.ndim != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.type.ndim}, {input.type.ndim}, {vec.type.ndim}")
+    if input.type.shape[1] != vec.type.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input.type.shape[0]}), mat "
+                           f"({input.type.shape[0]}x{input.type.shape[1]}), vec ({vec.type.shape[0]})")
+    return ops.squeeze(ops.matmul(input, ops.unsqueeze(vec, dims=(1,))), dims=(1,))
+
+
+@operator("DotBackward0", saves=("input", "tensor"))
+def dot(input: Node, tensor: Node) -> Node:
+    """The sum of the products of two vectors' elements."""
+    if input.type.ndim != 1 or tensor.type.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.type.ndim}D and {tensor.type.ndim}D tensors")
+    if input.type.dtype is not tensor.type.dtype:
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {input.type.dtype.name} and "
+                           f"{tensor.type.dtype.name}")
+    if input.type.shape != tensor.type.shape:
+        raise RuntimeError("inconsistent tensor size, expected tensor "
+                           f"{list(input.type.shape)} and src {list(tensor.type.shape)} to have the same number of elements, "
+                           f"but got {input.type.shape[0]} and {tensor.type.shape[0]} elements respectively")
+    return ops.squeeze(ops.sum(input * tensor, axes=(0,)), dims=(0,))
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product: of vectors, matrices, or batches of matrices with broadcast batch dimensions."""
+    for value, at in ((input, "'input' (position 1)"), (other, "'other' (position 2)")):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"matmul(): argument {at} must be Tensor, not {type(value).__name__}")
+    a, b = input.ndim, other.ndim
+    if not a or not b:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a}D and {b}D")
+    if a == 2 and b == 2:
+        return mm(input, other)
+    if a == 1 and b == 1:
+        return dot(input, other)
+    if a == 2 and b == 1:
+        return mv(input, other)
+    unsqueeze, squeeze = OPERATORS["unsqueeze"].call, OPERATORS["squeeze"].call
+    if a == 1:
+        return squeeze(matmul(unsqueeze(input, 0), other), -2)
+    if b == 1:
+        return squeeze(_batched(input, unsqueeze(other, 1)), -1)
+    return _batched(input, other)
+
+
+@operator("UnsafeViewBackward0", name="matmul.batched", places=())
+def _batched(input: Node, other: Node) -> Node:
+    _check("matmul", input, other)
+    return ops.matmul(input, other)
+
+
+register("matmul", matmul, matmul, None, ("torch", "method"))
+
+
+@operator("MulBackward0")
+def outer(input: Node, vec2: Node) -> Node:
+    """The products of all pairs of two vectors' elements."""
+    for n, at in ((input, "self"), (vec2, "vec2")):
+        if n.type.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {at}, but got {n.type.ndim}-D")
+    return ops.mul(ops.unsqueeze(input, dims=(1,)), vec2)
+
+
+@operator("AddmmBackward0", saves=("mat1", "mat2"), inplace=True)
+def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1) -> Node:
+    """beta * input + alpha * (mat1 @ mat2)."""
+    _check("addmm", mat1, mat2)
+    if mat1.type.ndim != 2 or mat2.type.ndim != 2:
+        raise RuntimeError(f"mat{1 if mat1.type.ndim != 2 else 2} must be a matrix, got "
+                           f"{(mat1 if mat1.type.ndim != 2 else mat2).type.ndim}-D tensor")
+    product = ops.matmul(mat1, mat2)
+    if alpha != 1:
+        product = product * number_node(alpha, product.type.dtype)
+    if beta == 0:
+        return product
+    return (input if beta == 1 else input * number_node(beta, input.type.dtype)) + product
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias, over the last dimension of input."""
+    if weight.ndim == 2 and input.ndim == 2 and bias is not None:
+        return addmm(bias, input, OPERATORS["t"].call(weight))
+    product = matmul(input, OPERATORS["t"].call(weight))
+    return product if bias is None else OPERATORS["add"].call(product, bias)
+
+
+register("linear", linear, linear, None, ("functional",))

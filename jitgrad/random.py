@@ -1,0 +1,224 @@
+"""Random tensors.  The streams are jitgrad's own: NumPy's PCG64, not PyTorch's generators."""
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.creation import finished, sizes
+from jitgrad.device import check_device
+from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64
+from jitgrad.operators.conversion import write_array
+from jitgrad.tensor import Tensor, from_array
+
+__all__ = ["Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "normal", "rand", "rand_like",
+           "randint", "randint_like", "randn", "randn_like", "randperm", "seed"]
+
+
+class Generator:
+    """A stream of random numbers: `manual_seed(n)` starts it anew, the same for the same n."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        check_device(device, "Generator")
+        self._lock = threading.Lock()
+        self.manual_seed(0)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream that belongs to a seed.  Raises RuntimeError for a seed of more than 64 bits."""
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise RuntimeError("Overflow when unpacking long long: a seed has at most 64 bits")
+        self._seed = seed % 2**64
+        self._stream = np.random.Generator(np.random.PCG64(self._seed))
+        return self
+
+    def seed(self) -> int:
+        """Start a stream that cannot be foretold, and return its seed."""
+        self.manual_seed(secrets.randbits(63))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed that the stream was started with."""
+        return self._seed
+
+    def draw(self, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
+        """Take numbers from the stream, safely among threads."""
+        with self._lock:
+            return sample(self._stream)
+
+
+default_generator = Generator()
+default_generator.seed()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator's stream that belongs to a seed."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Start a default stream that cannot be foretold, and return its seed."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def _floating(called: str, to: Any) -> dtype:
+    to = get_default_dtype() if to is None else as_dtype(to)
+    if to.category != 2:
+        raise NotImplementedError(f"{called}(): not implemented for {to!r}: random floats need float32 or float64")
+    return to
+
+
+def _uniform(shape: tuple[int, ...], to: dtype, generator: Generator | None) -> np.ndarray:
+    return np.asarray((generator or default_generator).draw(lambda g: g.random(shape, to.np.type)))
+
+
+def _gaussian(shape: tuple[int, ...], to: dtype, generator: Generator | None) -> np.ndarray:
+    return np.asarray((generator or default_generator).draw(lambda g: g.standard_normal(shape, to.np.type)), to.np)
+
+
+def _of_shape(called: str, sample: Callable, doc: str) -> Any:
+    def create(*size: Any, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
+               device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+        if named:
+            size = (named.pop("size"),) if set(named) == {"size"} else size
+            if named:
+                raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
+        check_device(device, called)
+        return finished(sample(sizes(called, size), _floating(called, dtype), generator), requires_grad)
+
+    create.__name__ = create.__qualname__ = called
+    create.__doc__ = doc
+    return create
+
+
+def _like(called: str, sample: Callable, doc: str) -> Any:
+    def create(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
+               device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+        check_device(device, called)
+        to = _floating(called, input.dtype if dtype is None else dtype)
+        return finished(sample(input._node.type.shape, to, generator), requires_grad)
+
+    create.__name__ = create.__qualname__ = called
+    create.__doc__ = doc
+    return create
+
+
+rand = _of_shape("rand", _uniform, "Uniform random numbers in [0, 1).")
+randn = _of_shape("randn", _gaussian, "Normal random numbers of mean 0 and variance 1.")
+rand_like = _like("rand_like", _uniform, "rand() of the shape and dtype of another tensor.")
+randn_like = _like("randn_like", _gaussian, "randn() of the shape and dtype of another tensor.")
+
+
+def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator | None) -> np.ndarray:
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return np.asarray((generator or default_generator).draw(lambda g: g.integers(low, high, shape, np.int64)))
+
+
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: None = None,
+            dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
+    check_device(device, "randint")
+    if size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
+    to = int64 if dtype is None else as_dtype(dtype)
+    array = _integers(int(low), int(high), sizes("randint", tuple(size)), generator)
+    return finished(array.astype(to.np, copy=False), requires_grad)
+
+
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None,
+                 requires_grad: bool = False) -> Tensor:
+    """randint() of the shape and dtype of another tensor."""
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, tuple(input.shape), dtype=input.dtype if dtype is None else dtype, device=device,
+                   requires_grad=requires_grad)
+
+
+def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """The integers from 0 to below n in random order."""
+    check_device(device, "randperm")
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    to = int64 if dtype is None else as_dtype(dtype)
+    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad)
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: None = None,
+           dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
+    check_device(device, "normal")
+    m, s = [v._array() if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in (mean, std)]
+    if s.size and s.min() < 0:
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        to = (mean if isinstance(mean, Tensor) else std).dtype
+        shape = np.broadcast_shapes(m.shape, s.shape)
+    else:
+        if size is None:
+            raise TypeError("normal(): with numbers for mean and std, a size is needed")
+        to, shape = _floating("normal", dtype), sizes("normal", (size,) if isinstance(size, int) else tuple(size))
+    return finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = None) -> Tensor:
+    """1 with the probabilities in input, else 0."""
+    p = input._array()
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
+    return from_array((_uniform(p.shape, _floating("bernoulli", input.dtype), generator) < p).astype(p.dtype))
+
+
+# -- in place --------------------------------------------------------------------------------------------------------
+
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None,
+             **named: Any) -> Tensor:
+    """Overwrite with uniform numbers in [from, to)."""
+    low = named.pop("from", from_)
+    if named:
+        raise TypeError(f"uniform_() got an unexpected keyword argument '{next(iter(named))}'")
+    if low > to:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
+    kind = _floating("uniform_", self.dtype)
+    return write_array(self, "uniform_", low + (to - low) * _uniform(self._node.type.shape, kind, generator))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with normal numbers."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    kind = _floating("normal_", self.dtype)
+    return write_array(self, "normal_", mean + std * _gaussian(self._node.type.shape, kind, generator))
+
+
+def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with 1 with probability p, else 0."""
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    drawn = (generator or default_generator).draw(lambda g: g.random(self._node.type.shape))
+    return write_array(self, "bernoulli_", np.asarray(drawn < p))
+
+
+def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with integers: random_(to), random_(from, to), or of the whole range that the dtype holds exactly."""
+    kind = self.dtype
+    if to is None:
+        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[kind.name]
+        from_, to = (0, from_) if from_ else (0, 2**bits)
+    return write_array(self, "random_", _integers(from_, to, self._node.type.shape, generator))
+
+
+for _method in (uniform_, normal_, bernoulli_, random_):
+    setattr(Tensor, _method.__name__, _method)
