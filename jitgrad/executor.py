@@ -256,10 +256,12 @@ def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> d
 
 
 def value(node: Node) -> np.ndarray:
-    """The array of a node that belongs to a tensor; computed and kept on the node if it is not known yet."""
-    if node.value is None:
+    """The array of a node; computed and kept on the node if it is not known yet."""
+    array = node.value
+    if array is None:
         _look(node)
-    return node.value
+        return node.value
+    return array if type(array) is np.ndarray else interpreter.leaf_value(node)
 
 
 def _look(node: Node) -> None:

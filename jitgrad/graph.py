@@ -19,7 +19,7 @@ class Op:
     """A primitive, declared once (see ops/declare.py for the constructors and the meaning of each field)."""
 
     __slots__ = ("name", "kind", "arg_names", "param_names", "infer", "numpy", "vjp", "scalar", "combine", "identity",
-                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact")
+                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history")
 
     def __init__(self, **fields: Any) -> None:
         for name in Op.__slots__:
@@ -150,6 +150,10 @@ def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | No
             requires_grad = False
             if depth:
                 depth += 1
+        elif op.shape_only and not op.history and not any([n.requires_grad for i, n in enumerate(inputs)
+                                                           if i not in op.shape_only]):
+            requires_grad = False       # it depends on the shape only of what requires a gradient
+            depth += 1
         else:
             depth += 1
             if op.vjp is None or out.dtype.category != 2:

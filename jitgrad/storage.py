@@ -28,10 +28,11 @@ class Step(NamedTuple):
 class Version:
     """A version counter.  Nodes refer to it rather than to the storage, so that nothing is cyclic."""
 
-    __slots__ = ("value",)
+    __slots__ = ("value", "writer")
 
     def __init__(self) -> None:
         self.value = 0
+        self.writer: weakref.ref[Node] | None = None        # the node last written, for error messages
 
 
 class Storage:

@@ -109,6 +109,7 @@ class Tensor:
                 new = leaf_node(executor.value(new), new, base.extra.leaf)
         if self._tracks_version:
             storage.cell.value += 1
+            storage.cell.writer = weakref.ref(value)
         stamp(new, storage.cell)
         storage.node = new
         storage.writes += 1

@@ -630,7 +630,7 @@ def truncated_history(t):
     for _ in range(4):
         state = t.tanh(w * state.detach() + 1)
         (state ** 2).backward()
-        out.append(state.item())
+        out.append(round(state.item(), 5))
     return out, w.grad
 
 

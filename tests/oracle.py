@@ -1,12 +1,14 @@
 """The same expression in jitgrad and in PyTorch: values, shapes, dtypes and errors must agree."""
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import jitgrad
+from jitgrad.operators import FUNCTIONAL
 
 torch = pytest.importorskip("torch")
 
@@ -39,7 +41,7 @@ def namespace(lib: Any, names: str | None = None, requires_grad: str = "") -> di
     values["w"] = lib.tensor(ARRAYS["d"]).t()                # not contiguous
     for name in requires_grad:
         values[name] = values[name].clone().requires_grad_()
-    functional = lib.nn.functional
+    functional = SimpleNamespace(**FUNCTIONAL) if lib is jitgrad else lib.nn.functional
     return {**values, "T": lib, "F": functional, "np": np}
 
 

@@ -72,23 +72,21 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
         grad_tensors = grad_variables
     cotangents = _cotangents(outputs, None if grad_tensors is None else _sequence(grad_tensors))
     roots = _roots(outputs)
-    only, interior = None, []
+    chosen = None
     if inputs is not None:
         chosen = _sequence(inputs)
         if not chosen:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-        only = {t._leaf for t in chosen if t._leaf is not None}
-        interior = [t for t in chosen if t._leaf is None]
-        for t in interior:
+        for t in chosen:
             if not t.requires_grad:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
     found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
-                                [t._current() for t in interior])
-    for t in interior:
+                                chosen)
+    for t in chosen or ():
         g = found.nodes.get(t._current())
         if g is not None:
             engine.accumulate(t, g, create_graph)
-    engine.deliver(found, create_graph, only)
+    engine.deliver(found, create_graph)
 
 
 def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_graph: bool | None = None,
@@ -105,12 +103,12 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
                          "allow_unused=False.")
     outs, ins = _sequence(outputs), _sequence(inputs)
     cotangents = _cotangents(outs, None if grad_outputs is None else _sequence(grad_outputs))
+    roots = _roots(outs)
     for t in ins:
         if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    roots = _roots(outs)
     found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
-                                [t._current() for t in ins if t._leaf is None])
+                                ins)
     results: list[Tensor | None] = []
     for i, t in enumerate(ins):
         g = found.leaves.get(t._leaf) if t._leaf is not None else found.nodes.get(t._current())

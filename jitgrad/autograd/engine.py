@@ -7,7 +7,7 @@ reach it has arrived.  With create_graph the derivative is recorded instead of e
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import differentiate
-from jitgrad.graph import Node, become_input, bind, grad_mode, input_node, topological
+from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
@@ -47,39 +47,74 @@ def _add(a: Node, b: Node) -> Node:
 
 
 def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
-                 targets: Sequence[Node]) -> Gradients:
-    """Gradients of the roots: of all leaves below them, and of the interior nodes `targets`.
+                 inputs: Sequence[Tensor] | None) -> Gradients:
+    """Gradients of the roots: of all leaves below them, or of `inputs` alone (leaves or intermediates).
 
+    Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
     captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
-    cut = False
-    if captured.special:
-        check_saved(roots)
-        cut = any([_is_station(n) for n in captured.order])
-    if cut or create_graph:
-        result = _by_stations(roots, cotangents, retain_graph, create_graph, targets)
+    wanted = None if inputs is None else _wanted(captured.order, inputs)
+    # The order is a superset of what is gone through when all leaves are wanted.
+    needed = captured.index if wanted is None else _leading_to(captured.order, wanted, lambda n: n.inputs)
+    if captured.special or wanted is not None:
+        if wanted is not None and captured.special:
+            order = topological(roots, _children)
+            wanted = _wanted(order, inputs or ())
+            needed = _leading_to(order, wanted, _children)
+        check_saved(roots, needed)
+    if create_graph or (captured.special and any([_is_station(n) for n in captured.order])):
+        result = _by_stations(roots, cotangents, retain_graph, create_graph, wanted)
         run = executor.Run(weakref.ref(roots[0]), None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
     else:
-        result = Gradients()
-        wrt = [n for n in captured.leaves if n.extra.leaf is not None] if not targets else \
-            list(dict.fromkeys([*captured.leaves, *[t for t in targets if t in captured.index]]))
-        held = roots[0].extra.held if roots[0].extra is not None and not targets and cotangents == [None] else None
-        if held is not None and held[1] == wrt:
-            roots[0].extra.held = None
-            entry, _, arrays = held
-            run = executor.Run(weakref.ref(roots[0]), entry, True, None)
-        else:
-            arrays, run = executor.gradients(captured, roots, cotangents, wrt)
+        result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
-        for node, array in zip(wrt, arrays, strict=True):
-            if array is not None:
-                result.add(node, input_node(array, node.type))
-    for node in captured.order:
+    for node in captured.order if wanted is None else [n for n in captured.order if n in needed]:
         if node.inputs:
             node.run = run
     _release_detached()
     return result
+
+
+def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
+              wanted: set[Node] | None) -> tuple[Gradients, executor.Run]:
+    """One request to the executor for the whole graph; or the gradients that an earlier look at the value left."""
+    wrt = captured.leaves if wanted is None else [n for n in captured.order if n in wanted]
+    extra = roots[0].extra
+    held = None if extra is None else extra.held
+    if held is not None and held[1] == wrt and list(cotangents) == [None]:
+        extra.held = None
+        entry, _, arrays = held
+        run = executor.Run(weakref.ref(roots[0]), entry, True, None)
+    else:
+        arrays, run = executor.gradients(captured, roots, cotangents, wrt)
+    result = Gradients()
+    for node, array in zip(wrt, arrays, strict=True):
+        if array is not None:
+            result.add(node, input_node(array, node.type))
+    return result, run
+
+
+def _children(node: Node) -> Sequence[Node]:
+    """The operands through which gradient may flow, those of Functions included."""
+    fn = _python(node)
+    return node.inputs if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
+
+
+def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
+    """The nodes of the order that stand for the given tensors."""
+    leaves = {t._leaf for t in inputs if t._leaf is not None}
+    interior = {t._current() for t in inputs if t._leaf is None}
+    return {n for n in order if n in interior or (n.extra is not None and n.extra.leaf in leaves)}
+
+
+def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[Node], Sequence[Node]]) -> set[Node]:
+    """The nodes that lie strictly above a wanted one."""
+    found: set[Node] = set()
+    for node in order:
+        if node.requires_grad and any([n in found or n in wanted for n in children(node)]):
+            found.add(node)
+    return found
 
 
 def _release_detached() -> None:
@@ -102,15 +137,16 @@ def _is_station(node: Node) -> bool:
 
 
 def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
-                 targets: Sequence[Node]) -> Gradients:
-    def children(node: Node) -> Sequence[Node]:
-        fn = _python(node)
-        return node.inputs if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
-
-    order = topological(roots, children)
+                 wanted: set[Node] | None) -> Gradients:
+    order = topological(roots, _children)
     position = {n: i for i, n in enumerate(order)}
-    wanted = set(targets)
-    stops = {n for n in order if _is_station(n) or n in wanted}
+    needed: Container[Node] = position
+    if wanted is None:
+        wanted = {n for n in order if n.extra is not None and n.extra.leaf is not None}
+    else:
+        needed = _leading_to(order, wanted, _children)
+    interior = {n for n in wanted if n.extra is None or n.extra.leaf is None}
+    stops = {n for n in order if (_is_station(n) and (n in needed or n in wanted)) or n in interior}
     remaining: dict[object, int] = {}
     for n in stops:
         if (fn := _python(n)) is not None:
@@ -125,15 +161,14 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         if node in stops:
             have = incoming.get(node)
             incoming[node] = g if have is None else _add(have, g)
-        elif node.extra is not None and node.extra.leaf is not None:
-            result.add(node, g)
-        else:
+        elif node.inputs:
             propagate(node, g)
+        elif node in wanted:
+            result.add(node, g)
 
     def propagate(source: Node, g: Node) -> None:
         segment = topological([source], lambda n: () if n is not source and n in stops else n.inputs)
-        ends = [n for n in segment if n is not source and n.requires_grad
-                and (n in stops or (n.extra is not None and n.extra.leaf is not None))]
+        ends = [n for n in segment if n is not source and (n in stops or n in wanted)]
         if create_graph:
             found = differentiate(segment, {source: g}, set(ends), stops - {source})
         else:
@@ -151,7 +186,7 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         for node in stations:
             g = incoming.pop(node, None)
             extra = node.extra
-            if g is not None and not create_graph and g.inputs:
+            if g is not None and not create_graph and g.op is not INPUT:
                 g = input_node(executor.own(executor.value(g)), g.type)
             if g is not None and extra is not None and extra.watch is not None:
                 g = run_hooks(extra.watch.hooks, wrap(g))._current()
@@ -160,6 +195,8 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
             if g is not None and node in wanted:
                 result.add(node, g)
             fn = _python(node)
+            if node not in needed:
+                continue
             if fn is not None:
                 grads = outputs.setdefault(fn.ctx, [None] * len(fn.ctx._outputs))
                 grads[fn.number] = g
@@ -170,12 +207,8 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
                             arrive(edge, gi)
                     if not retain_graph:
                         fn.ctx._freed = True
-            elif g is not None:
-                if extra is not None and extra.leaf is not None:
-                    if node not in wanted:
-                        result.add(node, g)
-                else:
-                    propagate(node, g)
+            elif g is not None and node.inputs:
+                propagate(node, g)
     finally:
         grad_mode.enabled = enabled
     return result
@@ -204,11 +237,9 @@ def _retain(tensor: Tensor, g: Node, create_graph: bool) -> None:
         accumulate(tensor, g, create_graph)
 
 
-def deliver(gradients: Gradients, create_graph: bool, only: set[Accumulator] | None) -> None:
+def deliver(gradients: Gradients, create_graph: bool) -> None:
     """Add the leaves' gradients to `.grad`, hooks before and after."""
     for leaf, g in gradients.leaves.items():
-        if only is not None and leaf not in only:
-            continue
         tensor = leaf.tensor()
         if tensor is None:
             continue

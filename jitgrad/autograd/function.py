@@ -15,6 +15,17 @@ from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor, wrap
 
 
+_ctx_classes: weakref.WeakKeyDictionary[type, type[FunctionCtx]] = weakref.WeakKeyDictionary()
+
+
+def _ctx_class(function: type[Function]) -> type[FunctionCtx]:
+    """A class of contexts per Function, named as its grad_fn is."""
+    found = _ctx_classes.get(function)
+    if found is None:
+        found = _ctx_classes[function] = type(function.__name__ + "Backward", (FunctionCtx,), {})
+    return found
+
+
 class PyFunction:
     """One output of one application of a Function; the node's `extra.fn`."""
 
@@ -140,7 +151,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward without recording, and record that backward is the derivative."""
-        ctx = FunctionCtx(cls)
+        ctx = _ctx_class(cls)(cls)
         ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
         record = grad_mode.enabled and any(ctx.needs_input_grad)
         ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])

@@ -5,7 +5,7 @@ What an operator saves follows from its derivative: the inputs, and the result, 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,16 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
     return tuple([i for i, n in enumerate(operands) if n in used] + ([-1] if result in used else []))
 
 
+def owner(node: Node) -> Node:
+    """The node whose history this one has: itself, unless a detached alias has written to it since."""
+    while node.op.history and (node.extra is None or node.extra.fn is None):
+        node = node.inputs[0]
+    return node
+
+
 def saved_nodes(node: Node) -> list[Node]:
     """The nodes whose values the operator that produced `node` has saved for backward."""
+    node = owner(node)
     fn = composite(node)
     if fn is None:
         return [node if i < 0 else node.inputs[i] for i in saved_positions(node)]
@@ -79,17 +87,20 @@ def composite(node: Node) -> Composite | None:
 
 def edges(node: Node) -> tuple[Node | None, ...]:
     """The operands of the public operator."""
+    node = owner(node)
     fn = composite(node)
     return node.inputs if fn is None else fn.inputs
 
 
-def check_saved(roots: Sequence[Node]) -> None:
-    """Raise RuntimeError if a saved value was freed by an earlier backward, or overwritten in place since."""
+def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
+    """Raise RuntimeError if a saved value was freed by an earlier backward, or overwritten in place since.
+
+    needed: the nodes that this backward goes through."""
     seen: set[Node] = set()
     stack = [n for n in roots if n.requires_grad]
     while stack:
         node = stack.pop()
-        if node in seen or not node.inputs:
+        if node in seen or not node.inputs or node not in needed:
             continue
         seen.add(node)
         if node.run is not None and node.run.freed and saved_nodes(node):
@@ -104,8 +115,9 @@ def stale_message(node: Node) -> str:
     """PyTorch's words for a saved value that was overwritten."""
     extra = node.ensure_extra()
     what = f"[torch.{LEGACY_NAMES[node.type.dtype.name]} {list(node.type.shape)}]"
-    if node.requires_grad and extra.leaf is None:
-        what += f", which is output 0 of {fn_name(node).split('Backward')[0]},"
+    writer = None if extra.cell.writer is None else extra.cell.writer()
+    if node.requires_grad and extra.leaf is None and writer is not None:
+        what += f", which is output 0 of {fn_name(writer).split('Backward')[0]},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"{what} is at version {extra.cell.value}; expected version {extra.version} instead. Hint: enable anomaly "
             "detection to find the operation that failed to compute its gradient, with "
@@ -156,6 +168,7 @@ _classes: dict[str, type[GradFn]] = {}
 
 def fn_name(node: Node) -> str:
     """PyTorch's grad_fn name of the operator that produced a node."""
+    node = owner(node)
     extra = node.extra
     if extra is not None and extra.fn is not None:
         return extra.fn.name
@@ -173,6 +186,7 @@ def output_number(node: Node) -> int:
 
 def grad_fn(node: Node) -> Any:
     """The grad_fn object of a node that requires a gradient; the same one as long as somebody holds it."""
+    node = owner(node)
     extra = node.ensure_extra()
     found = None if extra.grad_fn is None else extra.grad_fn()
     if found is None:

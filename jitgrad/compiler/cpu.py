@@ -2,21 +2,28 @@
 
 Input: the source of one `kernel(lo, hi, args)` over the vocabulary (intrinsics.py).  Output: a `Kernel`.  Invariant: one
 source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and these
-versions.
+versions; in that case Numba is not even imported.
 """
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.metadata
+import os
+import platform
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache as memoize
+from pathlib import Path
 
-from jitgrad.compiler import objectcode
+from jitgrad.compiler import cache, objectcode
 from jitgrad.config import logger
+from jitgrad.version import __version__
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+# The files that decide what code a source text becomes.
+_GENERATORS = ("intrinsics.py", "irvalue.py", "scalarmath.py", "vecmath.py", "loops.py", "frontend.py", "objectcode.py")
 
 
 @dataclass
@@ -30,9 +37,10 @@ class Stats:
 
 
 class Kernel:
-    """Machine code.  `kernel(lo, hi, block)` runs it for lo <= i < hi without the GIL; `block` is the address of its arguments.
+    """Machine code.  `kernel(lo, hi, block)` runs it for lo <= i < hi, without the GIL; `block` is the address of its arguments.
 
     name: its symbol, unique by the hash of the source.  origin: "compiled" or "disk".  seconds: what it took to get it.
+    call: the same function without a Python frame around it.  Machine code stays until the process ends.
     """
 
     __slots__ = ("name", "source", "address", "origin", "seconds", "call")
@@ -49,7 +57,7 @@ class Kernel:
         self.call(lo, hi, block)
 
     def __repr__(self) -> str:
-        return f"<Kernel {self.name} from {self.origin}>"
+        return f"<Kernel {self.name} ({self.origin})>"
 
     def llvm(self) -> str:
         """The optimised LLVM IR (compiled again, for inspection)."""
@@ -65,6 +73,9 @@ class Kernel:
 stats = Stats()
 _kernels: dict[str, Kernel] = {}
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def get_kernel(source: str) -> Kernel:
@@ -81,14 +92,41 @@ def get_kernel(source: str) -> Kernel:
         return kernel
 
 
+def forget() -> None:
+    """Drop all kernels of this process (those in use stay valid) and reset the counters; the disk is left alone."""
+    with _lock:
+        _kernels.clear()
+        for name, value in vars(Stats()).items():
+            setattr(stats, name, value)
+
+
+@memoize
+def _fingerprint() -> str:
+    """All that object code depends on besides its source; computed without importing Numba."""
+    here = Path(__file__).parent
+    parts = [objectcode.target_name(), __version__, platform.python_version(), platform.python_implementation(),
+             *[importlib.metadata.version(package) for package in ("numba", "llvmlite")],
+             *[hashlib.sha256((here / file).read_bytes()).hexdigest() for file in _GENERATORS]]
+    return cache.key(*parts)
+
+
 def _make(source: str) -> Kernel:
     start = time.perf_counter()
     name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
+    key = cache.key(source, _fingerprint())
+    data = cache.load(key)
+    if data is not None:
+        address = objectcode.load(data, name)
+        stats.disk_hits += 1
+        stats.object_bytes += len(data)
+        return Kernel(name, source, address, "disk", time.perf_counter() - start)
     from jitgrad.compiler.frontend import lower
     data = objectcode.emit(lower(source, name))
+    address = objectcode.load(data, name)
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
     stats.object_bytes += len(data)
     stats.compile_seconds += seconds
     logger.info("compiled %s in %.0f ms", name, 1000 * seconds)
-    return Kernel(name, source, objectcode.load(data, name), "compiled", seconds)
+    cache.save(key, data, source)
+    return Kernel(name, source, address, "compiled", seconds)

@@ -9,7 +9,7 @@ from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, cast, inplace_method, normal_dim, number_node, operator, register
-from jitgrad.operators.reduction import NAMES, shifted
+from jitgrad.operators.reduction import NAMES, largest
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -23,7 +23,7 @@ def _floating(called: str, x: Any) -> Node:
     if type(x) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
-        raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{NAMES[x.type.dtype.name]}': it takes "
+        raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{NAMES[x.type.dtype.name]}': it takes "
                                   "floating-point tensors")
     return x
 
@@ -44,14 +44,14 @@ def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None
 def _softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
     """exp(input), divided by its sum along `dim`."""
     x, dims = _softmax_operands("softmax", input, dim, dtype)
-    e = ops.exp(shifted(x, dims)[0])
+    e = ops.exp(x - largest(x, dims))
     return e / ops.sum(e, axes=dims)
 
 
 def _log_softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
     """log(softmax(input)) along `dim`, without overflow."""
     x, dims = _softmax_operands("log_softmax", input, dim, dtype)
-    below = shifted(x, dims)[0]
+    below = x - largest(x, dims)
     return below - ops.log(ops.sum(ops.exp(below), axes=dims))
 
 

@@ -37,8 +37,8 @@ def _scaled(called: str, op: Any, input: Any, other: Any, alpha: Any) -> Node:
     a, b = promoted(called, input, other)
     category = a.type.dtype.category
     if category < 2 and isinstance(alpha, (float, np.floating)):
-        raise RuntimeError(f"{called}(): For integral input tensors, argument alpha must not be a floating point number; "
-                           f"got {alpha!r}")
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number; "
+                           f"{called}() got {alpha!r}")
     if category and isinstance(alpha, (bool, np.bool_)):
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     return bind(op, (a, bind(_MUL, (b, number_node(alpha, a.type.dtype)))))

@@ -59,13 +59,21 @@ def finish(node: Node) -> Node:
     """Called on each node that a single-primitive operator recorded: compute it now, or note the user's line."""
     if node.depth == 0:
         if node.inputs:
-            with QUIET():
-                become_input(node, interpreter.apply(node, [interpreter.leaf_value(n) for n in node.inputs]))
+            become_input(node, compute(node))
         return node
     node.line = user_line()
     if node.depth > MAX_DEPTH:
         cut(node)
     return node
+
+
+def compute(node: Node) -> np.ndarray:
+    """The value of a node that depends on nothing pending."""
+    for n in node.inputs:
+        if n.value is None:         # a promoted operand, say, which no tensor holds
+            return interpreter.evaluate([node])[0]
+    with QUIET():
+        return interpreter.apply(node, [interpreter.leaf_value(n) for n in node.inputs])
 
 
 def cut(node: Node) -> None:
@@ -397,8 +405,8 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
     """Write an in-place operator's result, checking that it fits the tensor's shape and category of dtype."""
     type = self._node.type
     if result.type.shape != type.shape:
-        raise RuntimeError(f"{called}: output with shape {list(type.shape)} doesn't match the broadcast shape "
-                           f"{list(result.type.shape)}")
+        raise RuntimeError(f"output with shape {list(type.shape)} doesn't match the broadcast shape "
+                           f"{list(result.type.shape)} of {called}()")
     if result.type.dtype is not type.dtype:
         if result.type.dtype.category > type.dtype.category:
             names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "bool": "Bool"}

@@ -106,9 +106,9 @@ def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float 
 
 def _same_size(called: str, input: Node, target: Node) -> None:
     if input.type.shape != target.type.shape:
-        raise ValueError(f"{called}: Using a target size (torch.Size({list(target.type.shape)})) that is different to the "
+        raise ValueError(f"Using a target size (torch.Size({list(target.type.shape)})) that is different to the "
                          f"input size (torch.Size({list(input.type.shape)})) is deprecated. Please ensure they have the "
-                         "same size.")
+                         f"same size for {called}().")
 
 
 def _bounded_log(x: Node) -> Node:

@@ -197,7 +197,7 @@ def masked_fill(input: Node, mask: Node, value: Any) -> Node:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.type.dtype!r}")
     if type(value) is Node:
         if value.type.ndim:
-            raise RuntimeError("masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.type.ndim} dimension(s).")
         value = cast(value, input.type.dtype)
     elif isinstance(value, Number):

@@ -16,8 +16,8 @@ def _check(called: str, a: Any, b: Any, dims: tuple[int, int] | None = None) -> 
         if type(n) is not Node:
             raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(n).__name__}")
     if a.type.dtype is not b.type.dtype:
-        raise RuntimeError(f"{called}: expected m1 and m2 to have the same dtype, but got: {_NAMES[a.type.dtype.name]} != "
-                           f"{_NAMES[b.type.dtype.name]}")
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
+                           f"{_NAMES[a.type.dtype.name]} != {_NAMES[b.type.dtype.name]} in {called}()")
     if dims is not None and (a.type.ndim, b.type.ndim) != dims:
         raise RuntimeError(f"{called}(): expected tensors of {dims[0]} and {dims[1]} dimensions, got {a.type!r} and "
                            f"{b.type!r}")

@@ -265,11 +265,9 @@ def std_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim
 
 # -- logsumexp, norms ------------------------------------------------------------------------------------------------
 
-def shifted(x: Node, dims: tuple[int, ...]) -> tuple[Node, Node]:
-    """(x - m, m), where m is the largest element along dims, 0 where that is infinite.  No gradient passes m."""
-    largest = ops.detach(ops.amax(x, axes=dims))
-    largest = ops.where(ops.isfinite(largest), largest, ops.number(0, largest))
-    return x - largest, largest
+def largest(x: Node, dims: tuple[int, ...]) -> Node:
+    """The largest element along dims, kept; no gradient passes it."""
+    return ops.detach(ops.amax(x, axes=dims))
 
 
 @operator("LogsumexpBackward0", saves=("input", "result"))
@@ -278,8 +276,9 @@ def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
     if input.type.dtype.category < 2:
         input = cast(input, get_default_dtype())
     dims = normal_dims(dim, input.type.ndim)
-    below, largest = shifted(input, dims)
-    return dropped(ops.log(ops.sum(ops.exp(below), axes=dims)) + largest, dims, keepdim)
+    top = largest(input, dims)
+    top = ops.where(ops.isfinite(top), top, ops.number(0, top))       # inf - inf would be nan
+    return dropped(ops.log(ops.sum(ops.exp(input - top), axes=dims)) + top, dims, keepdim)
 
 
 def vector_norm(x: Node, order: float, dim: Dims, keepdim: bool) -> Node:

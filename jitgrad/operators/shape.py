@@ -129,9 +129,14 @@ def ravel(input: Tensor) -> Any:
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Any:
     """Dimension `dim` as several."""
     shape = input._node.type.shape
-    d = normal_dim(dim, len(shape))
-    return _reshape_or_copy(input, (*shape[:d], *complete_shape(integers("unflatten", (sizes,)), shape[d]),
-                                    *shape[d + 1:]))
+    d, given = normal_dim(dim, len(shape)), integers("unflatten", (sizes,))
+    known = 1
+    for n in given:
+        known *= abs(n)
+    if shape[d] != known if -1 not in given else known == 0 or shape[d] % known:
+        raise RuntimeError(f"unflatten: Provided sizes {list(given)} don't multiply up to the size of dim {d} ({shape[d]}) "
+                           "in the input tensor")
+    return _reshape_or_copy(input, (*shape[:d], *complete_shape(given, shape[d]), *shape[d + 1:]))
 
 
 @view_operator("ViewBackward0", places=("method",))
@@ -311,7 +316,10 @@ def select(input: Tensor, dim: int, index: int) -> Any:
     shape = input._node.type.shape
     if not shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    return selected(shape, normal_dim(dim, len(shape)), int(index))
+    d, position = normal_dim(dim, len(shape)), int(index)
+    if not -shape[d] <= position < shape[d]:
+        raise IndexError(f"select(): index {position} out of range for tensor of size {list(shape)} at dimension {d}")
+    return selected(shape, d, position)
 
 
 @view_operator("SliceBackward0")

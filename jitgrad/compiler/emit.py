@@ -1,0 +1,213 @@
+"""Source text of a kernel.
+
+Input: a `program.Kernel`.  Output: the text of one function over the kernel vocabulary.
+Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
+assigned once, except the accumulators a0, a1 ... (and b0, b1 ... of a block).
+
+Sample, the sum of x * c over all elements and its gradient:
+
+    def kernel(lo, hi, args):
+        p0 = arg_i8(args, 0)
+        p2 = arg_i8(args, 2)
+        p3 = arg_i8(args, 3)
+        v1 = arg_f8(args, 1)
+        a0 = f8(0.0)
+        for k in range(lo, hi, 1024):
+            b0 = f8(0.0)
+            for i0 in range(k, min(k + 1024, hi)):
+                v0 = load_f8(p0, i0)
+                v2 = v0 * v1
+                store_f8(p2, i0, v1)
+                b0 = radd(b0, v2)
+            a0 = radd(a0, b0)
+        store_f8(p3, 0, a0)
+"""
+from __future__ import annotations
+
+from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce,
+                                      Var)
+from jitgrad.compiler.target_cpu import CPU, CpuTarget
+
+
+def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
+    """The text, ending in a newline."""
+    return _Emitter(kernel, target).run()
+
+
+class _Emitter:
+    def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
+        self.k = kernel
+        self.t = target
+        self.lines: list[str] = []
+        self.indent = 1
+        self.offsets: dict[tuple[Amount, ...], str] = {}
+
+    # -- small parts -------------------------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.indent + text)
+
+    @staticmethod
+    def operand(x: Operand_) -> str:
+        return f"v{x}" if type(x) is int else str(x)
+
+    @staticmethod
+    def amount(x: Amount) -> str:
+        return f"n{x.slot}" if isinstance(x, Var) else str(x)
+
+    def position(self, coefs: tuple[Amount, ...]) -> str:
+        """The position as an expression at the innermost place that it varies in; outer parts come from variables."""
+        last = max([d for d, c in enumerate(coefs) if c != 0], default=-1)
+        if last < 0:
+            return "0"
+        before = self.offset(coefs[:last])
+        term = self.term(coefs[last], last)
+        return term if before == "0" else f"{before} + {term}"
+
+    def term(self, coef: Amount, loop: int) -> str:
+        return f"i{loop}" if coef == 1 else f"i{loop} * {self.amount(coef)}"
+
+    def offset(self, coefs: tuple[Amount, ...]) -> str:
+        """The variable that holds the part of a position that the outer loops give (made by `declare_offsets`)."""
+        while coefs and coefs[-1] == 0:
+            coefs = coefs[:-1]
+        return self.offsets[coefs] if coefs else "0"
+
+    def declare_offsets(self, loop: int) -> None:
+        """Inside `loop`: partial positions of accesses that vary in this loop and in an inner one."""
+        accesses = [e.access for e in self.k.body if isinstance(e, Load)] + [s.access for s in self.k.stores] + \
+            [r.access for r in self.k.reductions]
+        for a in accesses:
+            head = a.coefs[:loop + 1]
+            if head[-1] == 0 or head in self.offsets or not any([c != 0 for c in a.coefs[loop + 1:]]):
+                continue
+            self.assign_offset(head, loop)
+
+    def assign_offset(self, head: tuple[Amount, ...], loop: int) -> None:
+        before = self.offset(head[:-1])
+        name = f"o{len(self.offsets)}"
+        term = self.term(head[-1], loop)
+        self.line(f"{name} = {term if before == '0' else f'{before} + {term}'}")
+        self.offsets[head] = name
+
+    # -- the nest ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> str:
+        self.registers = [self.register_level(r) for r in self.k.reductions]
+        for k, slot in enumerate(self.k.slots):
+            if isinstance(slot, Pointer):
+                self.line(self.t.pointer(k))
+            elif isinstance(slot, Integer):
+                self.line(self.t.integer(k))
+        self.level(0)
+        return "\n".join([self.t.header, *self.lines]) + "\n"
+
+    def register_level(self, r: Reduce) -> int:
+        """The number of loops around the accumulator of a reduction: the loops inside are all reduced."""
+        return max([k + 1 for k, reduced in enumerate(r.reduced) if not reduced], default=0)
+
+    def level(self, depth: int) -> None:
+        """What stands inside `depth` loops: before, in and after the next loop."""
+        k = self.k
+        if depth:
+            self.declare_offsets(depth - 1)
+        self.entries(depth)
+        for r in k.reductions:
+            if r.reduced.index(True) == depth:
+                self.initialise(r)
+        if depth == k.depth:
+            self.innermost()
+            return
+        here = [j for j, level in enumerate(self.registers) if level == depth]
+        for j in here:
+            self.line(f"a{j} = {k.reductions[j].identity}")
+        stop = "hi" if depth == 0 else self.amount(k.lengths[depth])
+        start = "lo" if depth == 0 else "0"
+        if depth == k.depth - 1 and any([self.blocked(j) for j in range(len(k.reductions))]):
+            self.blocks(depth, start, stop)
+        else:
+            self.line(self.t.loop(f"i{depth}", start, stop))
+            self.indent += 1
+            self.level(depth + 1)
+            self.indent -= 1
+        for j in here:
+            self.finish(k.reductions[j], f"a{j}")
+
+    def blocks(self, depth: int, start: str, stop: str) -> None:
+        """The innermost loop, cut in blocks, each with accumulators of its own for floating sums."""
+        k = self.k
+        self.line(self.t.blocks("k", start, stop))
+        self.indent += 1
+        blocked = [j for j in range(len(k.reductions)) if self.blocked(j)]
+        for j in blocked:
+            self.line(f"b{j} = {k.reductions[j].identity}")
+        self.line(self.t.loop(f"i{depth}", "k", self.t.block_end("k", stop)))
+        self.indent += 1
+        self.level(depth + 1)
+        self.indent -= 1
+        for j in blocked:
+            self.line(f"a{j} = {self.combined(k.reductions[j], f'a{j}', f'b{j}')}")
+        self.indent -= 1
+
+    def blocked(self, j: int) -> bool:
+        r = self.k.reductions[j]
+        return self.registers[j] < self.k.depth and r.access.code in ("f4", "f8") and "radd" in r.combine
+
+    def entries(self, depth: int) -> None:
+        """The values that vary in exactly `depth` loops."""
+        for number, e in enumerate(self.k.body):
+            if e.depth != depth:
+                continue
+            if isinstance(e, Load):
+                a = e.access
+                self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a.coefs))}")
+            elif isinstance(e, Read):
+                self.line(f"v{number} = {self.t.number(e.slot, e.code)}")
+            else:
+                self.line(f"v{number} = {self.computed(e)}")
+
+    def computed(self, e: Compute) -> str:
+        operands = dict(zip(e.names, [self.operand(x) for x in e.operands], strict=True))
+        text = e.template.format(**operands)
+        return f"to_i4({text})" if e.code == "i4" else text     # Numba widens int32 arithmetic
+
+    def innermost(self) -> None:
+        for s in self.k.stores:
+            a = s.access
+            self.line(self.t.store(a.code, f"p{a.slot}", self.position(a.coefs), self.operand(s.operand)))
+        for j, r in enumerate(self.k.reductions):
+            x = self.operand(r.operand)
+            if self.registers[j] == self.k.depth:
+                self.finish(r, x)
+            else:
+                name = f"b{j}" if self.blocked(j) else f"a{j}"
+                self.line(f"{name} = {self.combined(r, name, x)}")
+
+    def combined(self, r: Reduce, acc: str, x: str) -> str:
+        text = r.combine.format(acc=acc, x=x)
+        return f"to_i4({text})" if r.access.code == "i4" else text
+
+    def finish(self, r: Reduce, total: str) -> None:
+        """An accumulator is complete: store it, or add it to the memory that outer loops accumulate in."""
+        a = r.access
+        position = self.position(a.coefs)
+        if self.in_memory(r):
+            have = self.t.load_accumulator(a.code, f"p{a.slot}", position)
+            self.line(self.t.store_accumulator(a.code, f"p{a.slot}", position, self.combined(r, have, total)))
+        else:
+            self.line(self.t.store(a.code, f"p{a.slot}", position, total))
+
+    def in_memory(self, r: Reduce) -> bool:
+        """Whether a kept loop lies inside a reduced one."""
+        return False in r.reduced[r.reduced.index(True):]
+
+    def initialise(self, r: Reduce) -> None:
+        """Before the outermost reduced loop: the neutral element in the memory that is accumulated in."""
+        if not self.in_memory(r):
+            return
+        a = r.access
+        before = self.offset(a.coefs[:r.reduced.index(True)])
+        self.line(self.t.loop("z", "0", self.amount(r.extent)))
+        self.indent += 1
+        self.line(self.t.store_accumulator(a.code, f"p{a.slot}", "z" if before == "0" else f"{before} + z", r.identity))
+        self.indent -= 1

@@ -1,0 +1,225 @@
+"""Which values are computed together.
+
+Input: values (values.py) and the ones that are wanted as outputs.  Output: steps in order, and the buffers they use.
+Invariant: the order of steps is that of levels, so it has no cycle by construction; every buffer that a step reads was
+written by an earlier step.
+
+Levels: an elementwise value has the level of its operands that are computed in the same loops (same domain, same
+element), and at least the level at which its other operands are available: one above that of the reduction, library
+call or other loops that give them.  Values of one level and domain are one kernel (several, above CAP operations).
+
+Recomputed are elementwise values that cost less than reading them back: short chains of cheap operations, and anything
+0-d.  Everything else that another kernel reads is stored.  Kernels are built from the last level to the first, so that
+only what is asked for is computed.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jitgrad.compiler.emit import emit
+from jitgrad.compiler.expr import text
+from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
+from jitgrad.compiler.program import Buffer, KernelInfo, KernelStep, LibraryStep
+from jitgrad.compiler.values import Dims, Ref, Step, Value, identity
+
+CAP = 80                # operations of one kernel
+RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
+
+
+@dataclass
+class Fused:
+    """The result: steps in order, buffers by number."""
+
+    steps: list[KernelStep | LibraryStep]
+    buffers: list[Buffer]
+
+
+class Fusion:
+    """State of the pass over one graph."""
+
+    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None]) -> None:
+        self._values = values
+        self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
+        self._wanted = [v.root() for v in outputs if v is not None]
+        self._cost: dict[int, int] = {}
+        self._level: dict[int, int] = {}
+        self._available: dict[int, int] = {}
+        self._demanded: set[int] = set()
+        self._numbers: dict[int, int] = {}
+        self._buffers: list[Buffer] = []
+
+    # -- levels ------------------------------------------------------------------------------------------------------
+
+    def _recomputable(self, value: Value) -> bool:
+        return value.kind == "elementwise" and self._cost[value.id] <= RECOMPUTE
+
+    def _cost_of(self, value: Value) -> int:
+        """What computing an elementwise value again costs, or more than RECOMPUTE."""
+        assert value.op is not None
+        if value.barrier:
+            return RECOMPUTE + 1
+        name = value.op.name
+        cost = 1 if name in CHEAP else 2 if name in MODERATE or not value.dims else RECOMPUTE + 1
+        for arg in value.args:
+            v = arg.value
+            if v.kind == "elementwise":
+                cost += self._cost[v.id] if self._recomputable(v) else 1
+            elif v.dims:
+                cost += 1
+        return cost
+
+    def _start(self, refs: Sequence[Ref], space: Dims) -> int:
+        """The lowest level at which loops over `space` can compute from these operands."""
+        level = 0
+        for ref in refs:
+            v = ref.value
+            at = self._level[v.id] if v.kind == "elementwise" and ref.is_identity(space) else self._available[v.id]
+            level = max(level, at)
+        return level
+
+    def _levels(self) -> None:
+        for v in self._values:
+            if v.kind in ("input", "scalar", "const", "assemble"):
+                self._level[v.id] = self._available[v.id] = 0
+            elif v.kind == "alias":
+                self._available[v.id] = self._available[v.args[0].value.id]
+            elif v.kind == "library":
+                level = max([self._available[o.ref.value.id] for o in v.operands if o.ref is not None], default=0)
+                self._level[v.id], self._available[v.id] = level, level + 1
+            elif v.kind == "reduction":
+                self._level[v.id] = self._start(v.args, v.space)
+                self._available[v.id] = self._level[v.id] + 1
+            elif v.kind == "put":
+                assert v.target is not None
+                level = self._start(v.args, v.dims)
+                if v.after is not None:
+                    level = max(level, self._level[v.after.id] + 1)
+                self._level[v.id] = level
+                self._available[v.target.id] = max(self._available[v.target.id], level + 1)
+            else:
+                self._cost[v.id] = self._cost_of(v)
+                self._level[v.id] = self._start(v.args, v.dims)
+                self._available[v.id] = max([self._available[a.value.id] for a in v.args], default=0) \
+                    if self._recomputable(v) else self._level[v.id] + 1
+
+    # -- demand ------------------------------------------------------------------------------------------------------
+
+    def _demand(self, value: Value) -> None:
+        """Ask that a value be computed and stored."""
+        value = value.root()
+        if value.kind == "assemble" and value.id not in self._demanded:
+            self._demanded.update([p.id for p in value.puts])
+        self._demanded.add(value.id)
+
+    def _buffer_of(self, value: Value) -> int:
+        """The number of the buffer that holds a value, which is thereby asked for."""
+        value = value.root()
+        self._demand(value)
+        number = self._numbers.get(value.id)
+        if number is None:
+            number = self._numbers[value.id] = len(self._buffers)
+            if value.kind == "input":
+                kind, which = "input", value.position
+            elif value.id in self._claimed:
+                kind, which = "output", self._claimed[value.id]
+            elif value.kind == "library" and value.op is not None and value.op.name != "matmul":
+                kind, which = "result", -1
+            else:
+                kind, which = "temp", -1
+            self._buffers.append(Buffer(kind, which, value.size(), value.dtype.np))
+        return number
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Fused:
+        """Build all steps."""
+        self._levels()
+        groups: dict[int, dict[Dims, list[Value]]] = {}
+        libraries: dict[int, list[Value]] = {}
+        for v in self._values:
+            if v.kind == "library":
+                libraries.setdefault(self._level[v.id], []).append(v)
+            elif v.kind in ("elementwise", "reduction", "put"):
+                space = v.space if v.kind == "reduction" else v.dims
+                groups.setdefault(self._level[v.id], {}).setdefault(space, []).append(v)
+        for v in self._wanted:
+            self._buffer_of(v)
+        steps: list[KernelStep | LibraryStep] = []
+        for level in range(max([*groups, *libraries], default=-1), -1, -1):
+            for v in reversed(libraries.get(level, [])):
+                if v.id in self._demanded:
+                    steps.append(self._library(v))
+            for space, members in reversed(groups.get(level, {}).items()):
+                steps += self._group(space, members)
+        steps.reverse()
+        kernels = [s for s in steps if isinstance(s, KernelStep)]
+        for i, step in enumerate(kernels):
+            step.info.name = f"k{i}"
+        return Fused(steps, self._buffers)
+
+    def _library(self, v: Value) -> LibraryStep:
+        assert v.op is not None
+        sources = tuple([self._source(o.ref) for o in v.operands])
+        params = dict(zip(v.op.param_names, v.params, strict=True))
+        return LibraryStep(v.op, params, v.operands, sources, self._buffer_of(v), v.shape, v.sizes, v.line)
+
+    def _source(self, ref: Ref | None) -> int:
+        return -1 if ref is None or ref.value.kind in ("const", "scalar") else self._buffer_of(ref.value)
+
+    def _group(self, space: Dims, members: list[Value]) -> list[KernelStep]:
+        """The kernels of one level and domain, last first."""
+        inside = {v.id for v in members}
+        needed: dict[int, Value] = {}
+        stack = [v for v in members if v.id in self._demanded]
+        while stack:
+            v = stack.pop()
+            if v.id in needed:
+                continue
+            needed[v.id] = v
+            stack += [a.value for a in v.args
+                      if a.value.id in inside and a.value.kind == "elementwise" and a.is_identity(space)]
+        ordered = [needed[k] for k in sorted(needed)]
+        count = -(-len(ordered) // CAP)
+        bounds = [len(ordered) * k // count for k in range(count + 1)] if count else []
+        return [s for k in range(count - 1, -1, -1) if (s := self._kernel(space, ordered[bounds[k]:bounds[k + 1]]))]
+
+    def _kernel(self, space: Dims, members: list[Value]) -> KernelStep | None:
+        here = {v.id for v in members}
+        nest = NestBuilder(space, lambda v: v.id in here, self._recomputable, self._buffer_of)
+        whole = tuple([Step(i) for i in range(len(space))])
+        combines = []
+        for v in members:
+            if v.id not in self._demanded:
+                continue
+            if v.kind == "reduction":
+                nest.reduce(v)
+                if 0 in v.reduced:
+                    assert v.op is not None
+                    combines.append((self._buffer_of(v), v.op, v.size()))
+            elif v.kind == "put":
+                assert v.target is not None
+                nest.store(v.target, v.index, v.args[0])
+            else:
+                nest.store(v, whole, identity(v))
+        if not nest.writes:
+            return None
+        kernel, outer, inner = nest.finish()
+        info = KernelInfo("", emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
+                          [self._label(b) for b in nest.writes], self._domain_text(space))
+        return KernelStep(kernel, info, outer, inner, combines)
+
+    # -- text --------------------------------------------------------------------------------------------------------
+
+    def _label(self, number: int) -> str:
+        b = self._buffers[number]
+        return f"{b.kind}{b.number}" if b.number >= 0 else f"{b.kind}:{number}"
+
+    @staticmethod
+    def _domain_text(space: Dims) -> str:
+        return "(" + ", ".join([text(("len", d), lambda a: f"n{a[1]}") for d in space]) + ")"
+
+
+def fuse(values: Sequence[Value], outputs: Sequence[Value | None]) -> Fused:
+    """Steps and buffers that compute the outputs."""
+    return Fusion(values, outputs).run()

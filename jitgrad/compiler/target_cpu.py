@@ -1,0 +1,46 @@
+"""What of a kernel's source is particular to the CPU: the header, loops over ranges, typed loads and stores by address.
+
+Used by emit.py, which writes everything that targets have in common.  The vocabulary is that of intrinsics.py.
+"""
+from __future__ import annotations
+
+BLOCK = 1024        # elements that are summed on their own before they join the total: bounds the rounding error
+
+
+class CpuTarget:
+    """Text fragments.  All methods return lines or expressions."""
+
+    header = "def kernel(lo, hi, args):"
+
+    def pointer(self, slot: int) -> str:
+        return f"p{slot} = arg_i8(args, {slot})"
+
+    def integer(self, slot: int) -> str:
+        return f"n{slot} = arg_i8(args, {slot})"
+
+    def number(self, slot: int, code: str) -> str:
+        return f"arg_{code}(args, {slot})"
+
+    def load(self, code: str, pointer: str, position: str) -> str:
+        return f"load_{code}({pointer}, {position})"
+
+    def store(self, code: str, pointer: str, position: str, value: str) -> str:
+        return f"store_{code}({pointer}, {position}, {value})"
+
+    def load_accumulator(self, code: str, pointer: str, position: str) -> str:
+        return f"accload_{code}({pointer}, {position})"
+
+    def store_accumulator(self, code: str, pointer: str, position: str, value: str) -> str:
+        return f"accstore_{code}({pointer}, {position}, {value})"
+
+    def loop(self, variable: str, start: str, stop: str) -> str:
+        return f"for {variable} in range({start}, {stop}):" if start != "0" else f"for {variable} in range({stop}):"
+
+    def blocks(self, variable: str, start: str, stop: str) -> str:
+        return f"for {variable} in range({start}, {stop}, {BLOCK}):"
+
+    def block_end(self, variable: str, stop: str) -> str:
+        return f"min({variable} + {BLOCK}, {stop})"
+
+
+CPU = CpuTarget()
