@@ -1,6 +1,149 @@
-"""Stopgap."""
+"""Memory for results: NumPy arrays whose addresses are cheap to get, large ones from a pool.
+
+The pages of a fresh large array cost as much to fault in as a kernel takes to fill them, so the memory of a large array is
+used again; but never before every array, view, memoryview or DLPack capsule on it is gone.  That is decided by the
+lifetime of an owner object, which NumPy keeps alive as the `base` of the array and of all its views; nothing counts references.
+"""
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
-def empty(shape, np_dtype):
-    return np.empty(shape, np_dtype)
-def address(array):
-    return array.ctypes.data
+
+LARGE = 256 * 1024              # bytes; below, malloc is as quick as the pool
+ALIGNMENT = 64                  # of pooled memory: a cache line, and a vector of AVX-512
+MAX_HELD = 1024 * 1024 * 1024   # bytes held for reuse
+
+
+@dataclass
+class Stats:
+    """held: bytes that wait for reuse.  hits, misses: large arrays that came from the pool, and from the system."""
+
+    held: int = 0
+    hits: int = 0
+    misses: int = 0
+
+
+class _Owner:
+    """The owner of a pooled piece of memory, while any array refers to it; then the memory goes back to the pool."""
+
+    __slots__ = ("__array_interface__", "chunk", "pool")
+
+    def __init__(self, pool: _Pool, chunk: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.pool = pool
+        self.chunk = chunk
+        start = address(chunk)
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str,
+                                    "data": (start + -start % ALIGNMENT, False)}
+
+    def __del__(self) -> None:
+        self.pool.give_back(self.chunk)
+
+
+class _Pool:
+    """Pieces of memory by size, the size used least recently first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.free: dict[int, list[np.ndarray]] = {}
+        self.stats = Stats()
+
+    def take(self, size: int) -> np.ndarray:
+        with self.lock:
+            chunks = self.free.get(size)
+            if chunks:
+                self.stats.hits += 1
+                self.stats.held -= size
+                chunk = chunks.pop()
+                if not chunks:
+                    del self.free[size]
+                return chunk
+            self.stats.misses += 1
+        return np.empty(size, np.uint8)
+
+    def give_back(self, chunk: np.ndarray) -> None:
+        # Called from __del__, so possibly by a garbage collection that started while this very thread holds the lock:
+        # never wait for it.  Losing a chunk to the system now and then costs nothing.
+        size = chunk.size
+        if size > MAX_HELD or not self.lock.acquire(blocking=False):
+            return
+        dropped = []    # freed after the lock is released
+        try:
+            chunks = self.free.pop(size, [])
+            chunks.append(chunk)
+            self.free[size] = chunks
+            self.stats.held += size
+            while self.stats.held > MAX_HELD:
+                oldest = next(iter(self.free))
+                dropped.append(self.free[oldest].pop())
+                self.stats.held -= oldest
+                if not self.free[oldest]:
+                    del self.free[oldest]
+        finally:
+            self.lock.release()
+
+    def clear(self) -> None:
+        with self.lock:
+            dropped, self.free = self.free, {}
+            self.stats.held = 0
+        del dropped
+
+    def reset_lock(self) -> None:
+        self.lock = threading.Lock()
+
+
+def _find_address() -> Callable[[np.ndarray], int]:
+    """The quickest way to an array's address.  `a.ctypes.data` takes 1.3 us and `__array_interface__` 1.4; the data pointer is
+    the first field after the object header in NumPy's C interface, and reading it there takes 0.15."""
+    read = ctypes.c_ssize_t.from_address
+    offset = object.__basicsize__
+
+    def quick(array: np.ndarray) -> int:
+        return read(id(array) + offset).value
+
+    def portable(array: np.ndarray) -> int:
+        return array.__array_interface__["data"][0]
+
+    probe = np.empty(3)
+    return quick if quick(probe) == portable(probe) and quick(probe[1:]) == portable(probe[1:]) else portable
+
+
+_find = _find_address()
+
+
+def address(array: np.ndarray) -> int:
+    """The address of the first element.  The caller keeps the array alive as long as the address is used."""
+    return _find(array)
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.reset_lock)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """A C-contiguous, writable array with undefined contents; from LARGE bytes on, of pooled memory, aligned to ALIGNMENT."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    # Sizes that differ by an eighth or less share memory.
+    step = 1 << max(size.bit_length() - 4, 12)
+    chunk = _pool.take((size + step - 1) // step * step + ALIGNMENT)
+    return np.asarray(_Owner(_pool, chunk, shape, dtype))
+
+
+def empty_cache() -> None:
+    """Return all memory that waits for reuse to the system."""
+    _pool.clear()
+
+
+def stats() -> Stats:
+    """The pool's counters, as they are now."""
+    now = _pool.stats
+    return Stats(now.held, now.hits, now.misses)

@@ -76,8 +76,10 @@ MAX_PROGRAMS = 4096
 _lock = threading.RLock()
 
 
-def capture(roots: Sequence[Node]) -> Capture:
-    """Walk the recorded graph once, inputs first: order, structure and what is special about it."""
+def capture(roots: Sequence[Node], again: bool = False) -> Capture:
+    """Walk the recorded graph once, inputs first: order, structure and what is special about it.
+
+    again: as it was captured by a backward that has gone through it already."""
     order: list[Node] = []
     index: dict[Node, int] = {}
     leaves: list[Node] = []
@@ -92,7 +94,7 @@ def capture(roots: Sequence[Node]) -> Capture:
             continue
         inputs = node.inputs
         if inputs:
-            if not node.requires_grad and _reads_finished_graph(node):
+            if not node.requires_grad and not again and _reads_finished_graph(node):
                 become_input(node, value(node))
                 continue
             ready = True
@@ -305,7 +307,7 @@ def _note_look(node: Node) -> None:
     entry = run.entry
     if entry is None or root is None:
         return
-    captured = capture([root])
+    captured = capture([root], again=True)
     i = captured.index.get(node)
     if i is None or i in entry.extra:
         return

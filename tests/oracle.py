@@ -1,6 +1,7 @@
 """The same expression in jitgrad and in PyTorch: values, shapes, dtypes and errors must agree."""
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,13 +49,15 @@ def namespace(lib: Any, names: str | None = None, requires_grad: str = "") -> di
 def run(lib: Any, code: str, requires_grad: str = "") -> Any:
     """The value of an expression, or of `result` after statements; an exception stands for itself."""
     names = namespace(lib, requires_grad=requires_grad)
-    try:
-        if "\n" in code or ";" in code:
-            exec(code, names)
-            return names["result"]
-        return eval(code, names)
-    except Exception as error:      # whatever it is, the other library must raise it too
-        return error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if ";" in code:
+                exec(code, names)
+                return names["result"]
+            return eval(code, names)
+        except Exception as error:      # whatever it is, the other library must raise it too
+            return error
 
 
 def plain(value: Any) -> Any:
@@ -99,3 +102,45 @@ def check_error(code: str, same_words: int = 4) -> None:
     assert isinstance(theirs, BaseException), f"{code}: PyTorch raises nothing: {theirs!r}"
     assert type(ours) is type(theirs), f"{code}: {ours!r}, PyTorch: {theirs!r}"
     assert str(ours).split()[:same_words] == str(theirs).split()[:same_words], f"{code}: {ours}\nPyTorch: {theirs}"
+
+
+def history(tensor: Any) -> str:
+    """The names of the backward functions below a tensor, three levels deep; `A` stands for a leaf."""
+
+    def name(fn: Any, level: int) -> str:
+        if fn is None:
+            return "None"
+        kind = type(fn).__name__
+        if kind == "AccumulateGrad":
+            return "A"
+        return kind + ("(" + ", ".join([name(f, level + 1) for f, _ in fn.next_functions]) + ")" if level < 3 else "")
+
+    return name(tensor.grad_fn, 0)
+
+
+def first_floating(value: Any) -> Any:
+    """The first differentiable tensor of a result."""
+    return value[0] if isinstance(value, (tuple, list)) else value
+
+
+def gradients(lib: Any, code: str, names: str) -> Any:
+    """The gradients of a weighted sum of a result with respect to some of the inputs."""
+    scope = namespace(lib, requires_grad=names)
+    leaves = [scope[name] for name in names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if ";" in code:
+            exec(code, scope)
+            result = first_floating(scope["result"])
+        else:
+            result = first_floating(eval(code, scope))
+        weights = np.cos(np.arange(result.numel())).reshape(tuple(result.shape))
+        total = (result * lib.tensor(weights).to(result.dtype)).sum()
+        return [None if g is None else plain(g) for g in lib.autograd.grad(total, leaves, allow_unused=True)]
+
+
+def check_gradients(code: str, names: str, ulp: float = 64) -> None:
+    """Assert that both libraries find the same gradients."""
+    ours, theirs = gradients(jitgrad, code, names), gradients(torch, code, names)
+    for name, a, b in zip(names, ours, theirs, strict=True):
+        agree(a, b, f"gradient of {code} to {name}", ulp)

@@ -14,7 +14,7 @@ Sample, the sum of x * c over all elements and its gradient:
         a0 = f8(0.0)
         for k in range(lo, hi, 1024):
             b0 = f8(0.0)
-            for i0 in range(k, min(k + 1024, hi)):
+            for i0 in range(k, minimum(k + 1024, hi)):
                 v0 = load_f8(p0, i0)
                 v2 = v0 * v1
                 store_f8(p2, i0, v1)
@@ -162,7 +162,8 @@ class _Emitter:
                 a = e.access
                 self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a.coefs))}")
             elif isinstance(e, Read):
-                self.line(f"v{number} = {self.t.number(e.slot, e.code)}")
+                integer = isinstance(self.k.slots[e.slot], Integer)
+                self.line(f"v{number} = " + (f"to_{e.code}(n{e.slot})" if integer else self.t.number(e.slot, e.code)))
             else:
                 self.line(f"v{number} = {self.computed(e)}")
 

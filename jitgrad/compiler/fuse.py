@@ -21,7 +21,7 @@ from jitgrad.compiler.emit import emit
 from jitgrad.compiler.expr import text
 from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
 from jitgrad.compiler.program import Buffer, KernelInfo, KernelStep, LibraryStep
-from jitgrad.compiler.values import Dims, Ref, Step, Value, identity
+from jitgrad.compiler.values import Dims, NUMBERS, Ref, Step, Value, identity
 
 CAP = 80                # operations of one kernel
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
@@ -80,7 +80,7 @@ class Fusion:
 
     def _levels(self) -> None:
         for v in self._values:
-            if v.kind in ("input", "scalar", "const", "assemble"):
+            if v.kind in NUMBERS or v.kind in ("input", "assemble"):
                 self._level[v.id] = self._available[v.id] = 0
             elif v.kind == "alias":
                 self._available[v.id] = self._available[v.args[0].value.id]
@@ -165,7 +165,7 @@ class Fusion:
         return LibraryStep(v.op, params, v.operands, sources, self._buffer_of(v), v.shape, v.sizes, v.line)
 
     def _source(self, ref: Ref | None) -> int:
-        return -1 if ref is None or ref.value.kind in ("const", "scalar") else self._buffer_of(ref.value)
+        return -1 if ref is None or ref.value.kind in NUMBERS else self._buffer_of(ref.value)
 
     def _group(self, space: Dims, members: list[Value]) -> list[KernelStep]:
         """The kernels of one level and domain, last first."""

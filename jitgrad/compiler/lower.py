@@ -15,7 +15,7 @@ from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import DimContext, Dims
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.simplify import fold, simplify
-from jitgrad.compiler.values import Operand, Ref, Step, Value, identity
+from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, identity
 from jitgrad.dtype import BY_CODE, dtype
 from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, INPUT, Node, Op, SCALAR
@@ -89,7 +89,7 @@ class Lowering:
     def stored(self, ref: Ref, space: Dims) -> Value:
         """A value that lies in memory, contiguous, with exactly these dimensions."""
         value = ref.value
-        if ref.is_identity(space) and value.layout is None and value.kind not in ("const", "scalar"):
+        if ref.is_identity(space) and value.layout is None and value.kind not in NUMBERS:
             if value.kind == "elementwise":
                 value.barrier = True
             return value
@@ -179,6 +179,11 @@ class Lowering:
 
     def _library(self, node: Node, dims: Dims) -> Ref:
         op = node.op
+        if op.name == "count":
+            n = E.mul(*[E.length(self._dims[node.inputs[0]][axis]) for axis in node.params[0]])
+            if type(n) is int:
+                return self.constant(float(n) if node.type.dtype.category == 2 else n, node.type.dtype)
+            return Ref(self._value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
         operands = []
         for i, n in enumerate(node.inputs):
             shape = full_shape(self._dims[n])
@@ -234,8 +239,8 @@ def _exchange(dims: Dims) -> tuple[Step, ...]:
 
 
 def _viewable(ref: Ref) -> bool:
-    """Whether an ndarray can stand for the view: memory, not a run-time number."""
-    return ref.value.kind != "scalar"
+    """Whether an ndarray can stand for the view: memory or a literal, not a run-time number."""
+    return ref.value.kind not in ("scalar", "extent")
 
 
 def _loop_order(refs: Sequence[Ref]) -> list[int]:

@@ -85,7 +85,9 @@ class NestBuilder:
         if value.kind == "const":
             return literal(value.payload, value.dtype)
         if value.kind == "scalar":
-            return self._emit(key, "read", Number(value.position, value.dtype.code), frozenset())
+            return self._emit(key, "read", (Number(value.position, value.dtype.code), value.dtype.code), frozenset())
+        if value.kind == "extent":
+            return self._emit(key, "read", (Integer(value.payload), value.dtype.code), frozenset())
         inside = value.kind == "elementwise" and (
             (self._here(value) and ref.is_identity(self.domain)) or self._recompute(value))
         if not inside:
@@ -170,7 +172,8 @@ class NestBuilder:
                 kernel.body.append(Load(access(entry), depth))
                 kernel.nanoseconds += 0.3 if depth == len(groups) else 0
             elif kind == "read":
-                kernel.body.append(Read(numbering.of(entry), entry.code))
+                slot, code = entry
+                kernel.body.append(Read(numbering.of(slot), code))
             else:
                 value, args = entry
                 kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))

@@ -7,7 +7,7 @@ compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once
 
     slots       what the argument block holds, one 8-byte slot each: `Pointer` (address of an array, offset included),
                 `Integer` (a length or stride), `Number` (a run-time scalar).  Slot k is variable pk, nk or ck.
-    body        in order of dependence, `Load`, `Read` (of a Number slot) and `Compute`; entry k defines variable vk.
+    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot) and `Compute`; entry k defines variable vk.
                 `depth` says in how many loops an entry varies: it is computed inside loop depth - 1 and outside loop
                 depth.
     stores      at the innermost place, one element each
@@ -96,7 +96,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Read:
-    """v = the number in the slot."""
+    """v = the number in the slot; an Integer slot is converted to `code`."""
 
     slot: int
     code: str

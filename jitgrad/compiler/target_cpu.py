@@ -40,7 +40,7 @@ class CpuTarget:
         return f"for {variable} in range({start}, {stop}, {BLOCK}):"
 
     def block_end(self, variable: str, stop: str) -> str:
-        return f"min({variable} + {BLOCK}, {stop})"
+        return f"minimum({variable} + {BLOCK}, {stop})"
 
 
 CPU = CpuTarget()

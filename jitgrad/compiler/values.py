@@ -18,6 +18,7 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Op
 
 Dims = tuple[int, ...]
+NUMBERS = frozenset(["const", "scalar", "extent"])      # kinds without memory
 
 
 class Step(tuple):
@@ -60,6 +61,7 @@ class Value:
     input        an array of the captured order: `position`, `layout` (strides, None where C-contiguous)
     scalar       a run-time number: `position`
     const        a literal: `payload` is the number
+    extent       a number of elements: `payload` is an expression over lengths
     elementwise  op over args, Refs from `dims`
     reduction    op over one arg, a Ref from `space`, of which the positions `reduced` are reduced, the others are dims
     library      op over `operands`

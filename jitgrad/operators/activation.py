@@ -176,7 +176,7 @@ def hardsigmoid(input: Node) -> Node:
 def hardswish(input: Node) -> Node:
     """input * hardsigmoid(input)."""
     x = _floating("hardswish", input)
-    return ops.where(x < -3, ops.number(0, x), ops.where(x > 3, x, x * (x + 3) / 6))
+    return ops.where(x <= -3, ops.number(0, x), ops.where(x >= 3, x, x * (x + 3) / 6))
 
 
 @operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))

@@ -107,7 +107,8 @@ multiply = binary(_MUL, name="multiply")
 true_divide = binary(_DIV, name="true_divide", floating=True)
 
 
-@operator(lambda a: "RsubBackward0" if type(a.get("other")) is Node else "RsubBackward1", edges=("input", "other"))
+@operator(lambda a: "RsubBackward0" if type(a.get("other")) is Node else "RsubBackward1",
+          edges=lambda a: ("input", "other") if type(a.get("other")) is Node else ("input",))
 def rsub(input: Node, other: Any, *, alpha: Any = 1) -> Node:
     """other - alpha * input."""
     if alpha != 1:

@@ -279,7 +279,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         broadcast_shapes(shape, source.type.shape)
         raise RuntimeError(f"copy_: output with shape {list(shape)} doesn't match the broadcast shape "
                            f"{list(source.type.shape)}") from None
-    return self._write(finish_composite(value, "CopyBackwards", (source,), ()))
+    return self._write(finish_composite(value, "CopyBackwards", (node, source), ()))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -289,7 +289,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     node = self._current()
     inputs = (node, value._current()) if isinstance(value, Tensor) else (node,)
     return self._write(finish_composite(broadcast_value(value_node(value, node), node.type.shape),
-                                        f"FillBackward{len(inputs) - 1}", inputs, ()))
+                                        f"FillBackward{len(inputs) + 1}", inputs, ()))
 
 
 def zero_(self: Tensor) -> Tensor:

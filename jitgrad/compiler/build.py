@@ -1,0 +1,119 @@
+"""The compiler's passes, in order.
+
+Input: a `Request`, a captured graph and what is wanted of it.  Output: a `Program`.
+Invariant: the program depends on the structure of the graph alone (operations, dtypes, ranks, which dimensions are 1,
+layouts of inputs), never on values or lengths, and keeps no node and no array of the request.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jitgrad.compiler.cpu import get_kernel
+from jitgrad.compiler.dims import Dims, lengths
+from jitgrad.compiler.fuse import fuse
+from jitgrad.compiler.lower import Lowering, core, full_shape
+from jitgrad.compiler.plan import Plans
+from jitgrad.compiler.program import KernelStep, Output, Program
+from jitgrad.compiler.values import NUMBERS, Value
+from jitgrad.differentiate import differentiate
+from jitgrad.graph import Node, const, grad_mode, topological
+from jitgrad.ops.declare import REGISTRY
+
+
+@dataclass
+class Request:
+    """What to compile.
+
+    order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
+    roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
+    wanted; they may be interior."""
+
+    order: list[Node]
+    outputs: list[Node]
+    roots: list[Node]
+    cotangents: list[Node | None]
+    wrt: list[Node]
+
+
+def build(request: Request) -> Program:
+    """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels."""
+    captured = {node: k for k, node in enumerate(request.order)}
+    sizes = _own_sizes(request.order)
+    gradients = _gradients(request)
+    wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
+    order = topological([*request.order, *[n for n in wanted if n is not None]])
+    dims, context = lengths(order, captured)
+    lowering = Lowering(captured, sizes, dims, _uses(order, wanted))
+    lowering.lower(order)
+    stored = _store_outputs(lowering, wanted, dims)
+    fused = fuse(lowering.values, stored)
+    outputs: list[Output | None] = []
+    by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
+    for k, node in enumerate(wanted):
+        outputs.append(None if node is None else
+                       Output(by_number[k], full_shape(dims[node]), node.type.dtype.np))
+    for step in fused.steps:
+        if isinstance(step, KernelStep):
+            step.function = get_kernel(step.info.source)
+            step.info.origin = step.function.origin
+    return Program(fused.steps, fused.buffers, outputs, Plans(fused.steps, fused.buffers, outputs, context))
+
+
+def _own_sizes(order: Sequence[Node]) -> dict[int, int]:
+    """Identity of each `sizes` tuple -> the position of its node.
+
+    Derivatives hand on the tuple object itself; where two nodes share one, they are given tuples of their own first, so
+    that it tells which node is meant."""
+    found: dict[int, int] = {}
+    for k, node in enumerate(order):
+        if node.sizes:
+            if id(node.sizes) in found:
+                node.sizes = tuple(list(node.sizes))
+            found[id(node.sizes)] = k
+    return found
+
+
+def _gradients(request: Request) -> dict[Node, Node]:
+    """The derivative as nodes, not recorded for a further derivative."""
+    enabled, grad_mode.enabled = grad_mode.enabled, False
+    try:
+        incoming: dict[Node, Node] = {}
+        for root, g in zip(request.roots, request.cotangents, strict=True):
+            if g is None:
+                g = const(1, root.type.dtype, root.type.device)
+                if root.type.ndim:
+                    g = REGISTRY["expand_like"](g, root)
+            incoming[root] = REGISTRY["add"](incoming[root], g) if root in incoming else g
+        return differentiate(request.order, incoming, set(request.wrt))
+    finally:
+        grad_mode.enabled = enabled
+
+
+def _uses(order: Sequence[Node], wanted: Sequence[Node | None]) -> dict[Node, int]:
+    """How often each node is an operand or wanted."""
+    uses: dict[Node, int] = {}
+    for node in [*[n for m in order for n in m.inputs], *[n for n in wanted if n is not None]]:
+        uses[node] = uses.get(node, 0) + 1
+    return uses
+
+
+def _store_outputs(lowering: Lowering, wanted: Sequence[Node | None], dims: dict[Node, Dims]) -> list[Value | None]:
+    """For each wanted node a value with memory of its own: the node's, or a copy where that is a view, an input or
+    already another output."""
+    claimed: set[int] = set()
+    result: list[Value | None] = []
+    for k, node in enumerate(wanted):
+        if node is None:
+            result.append(None)
+            continue
+        ref, space = lowering.refs[node], core(dims[node])
+        value = ref.value
+        root = value.root()
+        if not ref.is_identity(space) or root.kind in NUMBERS or root.kind == "input" or root.id in claimed:
+            value = root = lowering.copied(ref, space, ("output", k))
+        elif root.kind == "elementwise":
+            root.barrier = True
+        claimed.add(root.id)
+        result.append(value)
+    return result

@@ -1,0 +1,336 @@
+"""From a program to a run: everything that depends on lengths, worked out once for each set of lengths.
+
+Input: steps, buffers, outputs, and the captured dimensions that tell the lengths.  Output: for each set of lengths, run-time
+sizes and strides a `Plan` (addresses within an arena, chunks, the filled part of the argument blocks), and the results.
+Invariant: how work is cut, and so the bits of the results, depends on lengths alone, not on the number of threads; a
+workspace is used by one run at a time.
+
+A block holds the arguments of one chunk of one kernel; all blocks of a program are one array.  Lengths, strides and
+addresses in the arena are written when the workspace is made; addresses of inputs and outputs, and run-time numbers, at
+each call.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import buffers, threads
+from jitgrad.compiler import expr as E
+from jitgrad.compiler.dims import DimContext
+from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
+from jitgrad.compiler.steps import LibraryCall, Partials
+from jitgrad.graph import Node
+
+ALIGN = 64
+KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
+MAX_PLANS = 64
+SERIAL_NANOSECONDS = 200_000    # work below this is not cut
+CHUNK_NANOSECONDS = 100_000
+MAX_CHUNKS = 64
+MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
+
+
+class Plan:
+    """One set of lengths.  See `Plans`."""
+
+    def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
+        self._buffers = plans.buffers
+        self._value = _Evaluator(plans.context, order)
+        value = self._value
+        self.outputs = [None if o is None else (o.buffer, tuple([value(n) for n in o.shape]), o.dtype)
+                        for o in plans.outputs]
+        self._words: list[int] = []                         # the static content of the blocks
+        self._in_arena: list[tuple[int, int, int]] = []     # word, buffer, bytes
+        self.addresses: list[tuple[int, int, int]] = []     # word, buffer (input or output), bytes
+        self.numbers: list[tuple[int, int, bool]] = []      # word, position in the order, whether floating
+        self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
+        self._partials = [b for b in plans.buffers if False]
+        self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
+        self.calls: list[tuple] = []
+        for k, step in enumerate(plans.steps):
+            if isinstance(step, KernelStep):
+                self._kernel(k, step)
+            else:
+                self.calls.append((None, LibraryCall(step, plans.buffers, value)))
+        self.simple = all([c[0] is not None and len(c) == 4 for c in self.calls])
+        self._allocate(plans.steps)
+        self._spare: list[Workspace] = []
+
+    # -- kernels -----------------------------------------------------------------------------------------------------
+
+    def _kernel(self, k: int, step: KernelStep) -> None:
+        outer, inner = self._value(step.outer), self._value(step.inner)
+        bounds = _chunks(outer, inner * step.kernel.nanoseconds, step)
+        if len(bounds) == 1:
+            self.calls.append((step.function.call, 0, outer, 8 * self._block(step.kernel.slots, {}, 0)))
+            return
+        partial: dict[int, tuple[int, int]] = {}
+        combined = []
+        for buffer, op, size in step.combines:
+            count, itemsize = self._value(size), self._buffers[buffer].dtype.itemsize
+            number = len(self._buffers) + len(self._extra)
+            self._extra.append((len(bounds) * count * itemsize, k))
+            partial[buffer] = (number, count * itemsize)
+            combined.append((number, buffer, op, count, self._buffers[buffer].dtype))
+        if partial:
+            blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
+        else:
+            blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
+        self.calls.append((None, Partials(step.function, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
+                                          combined)))
+
+    def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
+        """Append a block; the number of its first word."""
+        first = len(self._words)
+        for word, slot in enumerate(slots, first):
+            number = 0
+            if isinstance(slot, Integer):
+                number = self._value(slot.expr)
+            elif isinstance(slot, Number):
+                self.numbers.append((word, slot.position, slot.code[0] == "f"))
+            else:
+                self._pointer(word, slot, partial, chunk)
+            self._words.append(number)
+        return first
+
+    def _pointer(self, word: int, slot: Pointer, partial: dict[int, tuple[int, int]], chunk: int) -> None:
+        b = self._buffers[slot.buffer]
+        if slot.partial and slot.buffer in partial:
+            number, nbytes = partial[slot.buffer]
+            self._in_arena.append((word, number, chunk * nbytes))
+            return
+        offset = self._value(slot.offset) * b.dtype.itemsize
+        if b.kind == "temp":
+            self._in_arena.append((word, slot.buffer, offset))
+        elif b.kind == "result":
+            self.late.setdefault(slot.buffer, []).append((word, offset))
+        else:
+            self.addresses.append((word, slot.buffer, offset))
+
+    # -- temporaries -------------------------------------------------------------------------------------------------
+
+    def _allocate(self, steps: Sequence[KernelStep | LibraryStep]) -> None:
+        """Places in the arena: a temporary takes the first gap left by those that are not needed any more."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        nbytes: dict[int, int] = {}
+        for k, step in enumerate(steps):
+            for number in _buffers_of(step):
+                if self._buffers[number].kind == "temp":
+                    first.setdefault(number, k)
+                    last[number] = k
+        for number in first:
+            b = self._buffers[number]
+            nbytes[number] = self._value(b.size) * b.dtype.itemsize
+        for i, (size, k) in enumerate(self._extra):
+            number = len(self._buffers) + i
+            first[number] = last[number] = k
+            nbytes[number] = size
+        self.places: dict[int, int] = {}
+        live: list[tuple[int, int, int]] = []               # start, end, last step
+        self.arena_bytes = 0
+        for number in sorted(first, key=lambda n: (first[n], n)):
+            live = sorted([x for x in live if x[2] >= first[number]])
+            size = -(-nbytes[number] // ALIGN) * ALIGN
+            start = 0
+            for begin, end, _ in live:
+                if start + size <= begin:
+                    break
+                start = max(start, end)
+            self.places[number] = start
+            if size:
+                live.append((start, start + size, last[number]))
+            self.arena_bytes = max(self.arena_bytes, start + size)
+        self._static_words = np.array(self._words, np.int64)
+        self._arena_words = np.array([w for w, _, _ in self._in_arena], np.int64)
+        self._arena_offsets = np.array([self.places[b] + off for _, b, off in self._in_arena], np.int64)
+
+    # -- workspaces --------------------------------------------------------------------------------------------------
+
+    def acquire(self) -> Workspace:
+        """A workspace for one run; `release` gives it back."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return Workspace(self)
+
+    def release(self, workspace: Workspace) -> None:
+        """Keep a workspace for the next run, unless it is large."""
+        if self.arena_bytes <= KEEP_BYTES and len(self._spare) < 4:
+            self._spare.append(workspace)
+
+
+class Workspace:
+    """Memory of one run at a time: the arena for temporaries, and the argument blocks with their static words."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.arena = buffers.empty((plan.arena_bytes,), np.dtype(np.uint8))
+        self.words = plan._static_words.copy()
+        if len(plan._arena_words):
+            self.words[plan._arena_words] = plan._arena_offsets + buffers.address(self.arena)
+        self.base = buffers.address(self.words) if len(self.words) else 0
+        self.integers = memoryview(self.words)
+        self.floats = memoryview(self.words.view(np.float64))
+        self.places = plan.places
+        self.views: dict[Any, np.ndarray] = {}
+
+    def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
+        """A temporary as a flat array."""
+        start = self.places[number]
+        return self.arena[start:start + count * dtype.itemsize].view(dtype)
+
+
+class Plans:
+    """Finds or makes the plan for the lengths of a captured graph, and runs it."""
+
+    def __init__(self, steps: list[KernelStep | LibraryStep], bufs: list[Buffer], outputs: list[Output | None],
+                 context: DimContext) -> None:
+        self.steps = steps
+        self.buffers = bufs
+        self.outputs = outputs
+        self.context = context
+        self._plans: dict[Any, Plan] = {}
+        self._inputs = [(k, b.number) for k, b in enumerate(bufs) if b.kind == "input"]
+        used = [a for x in _expressions(steps, bufs, outputs) for a in E.atoms(x)]
+        self._types = sorted({context.source(a[1])[0] for a in used if a[0] == "len"})
+        self._sizes = sorted({a[1] for a in used if a[0] == "size"})
+        self._strides = sorted({a[1] for a in used if a[0] == "stride"})
+        self._by_type = self._types[0] if len(self._types) == 1 and not self._sizes and not self._strides else None
+
+    def _plan(self, order: Sequence[Node]) -> Plan:
+        if self._by_type is not None:
+            key: Any = order[self._by_type].type
+        else:
+            key = (*[order[p].type for p in self._types], *[order[p].sizes for p in self._sizes],
+                   *[order[p].value.strides for p in self._strides])
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans = {}
+            plan = self._plans[key] = Plan(self, order)
+        return plan
+
+    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
+        """See Program.run."""
+        plan = self._plan(order)
+        workspace = plan.acquire()
+        results: list[np.ndarray | None] = []
+        address: dict[int, int] = {}
+        arrays: dict[int, np.ndarray] = {}
+        for output in plan.outputs:
+            if output is None:
+                results.append(None)
+                continue
+            number, shape, dtype = output
+            array = buffers.empty(shape, dtype)
+            arrays[number] = array
+            address[number] = buffers.address(array)
+            results.append(array)
+        for number, position in self._inputs:
+            array = order[position].value
+            arrays[number] = array
+            address[number] = buffers.address(array)
+        integers = workspace.integers
+        for word, number, offset in plan.addresses:
+            integers[word] = address[number] + offset
+        for word, position, floating in plan.numbers:
+            if floating:
+                workspace.floats[word] = order[position].value
+            else:
+                integers[word] = order[position].value
+        base = workspace.base
+        if plan.simple:
+            for call, lo, hi, block in plan.calls:
+                call(lo, hi, base + block)
+        else:
+            with np.errstate(all="ignore"):
+                for call in plan.calls:
+                    if call[0] is not None:
+                        call[0](call[1], call[2], base + call[3])
+                    else:
+                        self._other(call[1], order, plan, workspace, arrays)
+        plan.release(workspace)
+        return results
+
+    def _other(self, call: LibraryCall | Partials, order: Sequence[Node], plan: Plan, workspace: Workspace,
+               arrays: dict[int, np.ndarray]) -> None:
+        if isinstance(call, Partials):
+            call.run(workspace, arrays, self.buffers)
+            return
+        array = call.run(order, workspace, arrays)
+        if array is not None:
+            arrays[call.target] = array
+            base = buffers.address(array)
+            for word, offset in plan.late.get(call.target, ()):
+                workspace.integers[word] = base + offset
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+class _Evaluator:
+    """Numbers behind expressions, for one captured graph."""
+
+    def __init__(self, context: DimContext, order: Sequence[Node]) -> None:
+        self._context = context
+        self._order = order
+        self._known: dict[Expr, int] = {}
+
+    def __call__(self, expr: Expr) -> int:
+        if type(expr) is int:
+            return expr
+        found = self._known.get(expr)
+        if found is None:
+            found = self._known[expr] = E.evaluate(expr, self._atom)
+        return found
+
+    def _atom(self, atom: tuple) -> int:
+        if atom[0] == "len":
+            position, axis = self._context.source(atom[1])
+            return self._order[position].type.shape[axis]
+        if atom[0] == "size":
+            return self._order[atom[1]].sizes[atom[2]]
+        array = self._order[atom[1]].value
+        return array.strides[atom[2]] // array.itemsize
+
+
+def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
+    """How loop 0 is cut, given the time that one iteration takes."""
+    total = outer * nanoseconds
+    if total < SERIAL_NANOSECONDS or outer < 2:
+        return [(0, outer)]
+    count = min(MAX_CHUNKS, int(total // CHUNK_NANOSECONDS))
+    if any([r.reduced[0] and not all(r.reduced) for r in step.kernel.reductions]):
+        count = min(count, MAX_MEMORY_PARTIALS)
+    rows = -(-outer // count)
+    if rows > 1024:
+        rows = -(-rows // 1024) * 1024
+    return [(lo, min(lo + rows, outer)) for lo in range(0, outer, rows)]
+
+
+def _buffers_of(step: KernelStep | LibraryStep) -> list[int]:
+    """Every buffer that a step reads or writes."""
+    if isinstance(step, LibraryStep):
+        return [s for s in step.sources if s >= 0] + [step.target]
+    return [s.buffer for s in step.kernel.slots if isinstance(s, Pointer)]
+
+
+def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],
+                 outputs: list[Output | None]) -> list[Expr]:
+    """Every expression that a plan evaluates."""
+    found: list[Expr] = [n for o in outputs if o is not None for n in o.shape]
+    for k, step in enumerate(steps):
+        found += [bufs[b].size for b in _buffers_of(step) if bufs[b].kind == "temp"]
+        if isinstance(step, KernelStep):
+            found += [step.outer, step.inner, *[size for _, _, size in step.combines]]
+            found += [s.expr for s in step.kernel.slots if isinstance(s, Integer)]
+            found += [s.offset for s in step.kernel.slots if isinstance(s, Pointer)]
+        else:
+            found += [*step.shape, *(step.sizes or ())]
+            for o in step.operands:
+                found += o.shape
+                if o.ref is not None:
+                    found += [x for s in o.ref.index for x in s[1:]] + list(o.ref.value.strides())
+    return found

@@ -1,0 +1,153 @@
+"""What runs besides a plain kernel call: kernels cut in chunks, and NumPy calls on views of buffers.
+
+Input: a step and the lengths of one plan.  Output: objects that a run calls with its workspace and arrays.
+Invariant: they hold no array; the views of temporaries are kept by the workspace.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad import threads
+from jitgrad.compiler.expr import Expr, mul
+from jitgrad.compiler.program import Buffer, LibraryStep
+from jitgrad.compiler.values import Operand
+from jitgrad.graph import Node, Op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jitgrad.compiler.plan import Workspace
+
+Arrays = dict[int, np.ndarray]
+
+
+class Partials:
+    """A kernel in chunks.  combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
+
+    def __init__(self, function: Any, bounds: list[tuple[int, int, int]],
+                 combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
+        self._function = function
+        self._bounds = bounds
+        self._combined = combined
+
+    def run(self, workspace: Workspace, arrays: Arrays, buffers: list[Buffer]) -> None:
+        """Run all chunks, then combine their results in order."""
+        base = workspace.base
+        threads.parallel_for(self._function, [(lo, hi, base + block) for lo, hi, block in self._bounds])
+        for number, buffer, op, count, dtype in self._combined:
+            rows = workspace.array(number, dtype, count * len(self._bounds)).reshape(len(self._bounds), count)
+            if buffers[buffer].kind == "temp":
+                target = workspace.array(buffer, dtype, count)
+            else:
+                target = arrays[buffer].reshape(-1)
+            target[...] = op.numpy(rows, (0,))[0]
+
+
+class _View:
+    """How to see a buffer: lengths, strides and offset in bytes, and the buffer's number of elements."""
+
+    def __init__(self, operand: Operand, value: Callable[[Expr], int]) -> None:
+        ref = operand.ref
+        assert ref is not None
+        self.dtype = ref.value.dtype.np
+        self.shape = tuple([value(n) for n in operand.shape])
+        self.position = ref.value.position
+        self.literal = ref.value.payload
+        itemsize = self.dtype.itemsize
+        axes = [axis for axis, n in enumerate(operand.shape) if n != 1]
+        strides = [0] * len(self.shape)
+        offset = 0
+        for (dim, start, mult), stride in zip(ref.index, ref.value.strides(), strict=True):
+            offset += value(stride) * value(start)
+            if dim >= 0:
+                strides[axes[dim]] += value(mul(stride, mult))
+        self.strides = tuple([s * itemsize for s in strides])
+        self.offset = offset * itemsize
+        self.count = value(ref.value.size())
+        self.empty = 0 in self.shape
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """The view of an array that holds the buffer."""
+        if self.empty:
+            return np.empty(self.shape, self.dtype)
+        if array.flags.c_contiguous:
+            return np.ndarray(self.shape, self.dtype, array, self.offset, self.strides)
+        return np.asarray(_Interface(array, self))
+
+    def number(self, value: Any) -> np.ndarray:
+        """The view of a run-time number or literal."""
+        return np.broadcast_to(np.asarray(value, self.dtype), self.shape)
+
+
+class _Interface:
+    """NumPy's array interface over memory of a strided array."""
+
+    def __init__(self, array: np.ndarray, view: _View) -> None:
+        interface = dict(array.__array_interface__)
+        address, _ = interface["data"]
+        interface.update(data=(address + view.offset, True), shape=view.shape, strides=view.strides)
+        self.__array_interface__ = interface
+        self.array = array
+
+
+class LibraryCall:
+    """A NumPy call for one plan.  `target`: the buffer that takes the result."""
+
+    def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Callable[[Expr], int]) -> None:
+        self._op = step.op
+        self._kwargs = dict(step.params)
+        if step.sizes is not None:
+            self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
+        self.target = step.target
+        self._kind = buffers[step.target].kind
+        self._dtype = buffers[step.target].dtype
+        self._shape = tuple([value(n) for n in step.shape])
+        self._count = value(buffers[step.target].size)
+        self._matmul = step.op.name == "matmul"
+        self._operands: list[tuple[str, int, Any]] = []
+        for o, source in zip(step.operands, step.sources, strict=True):
+            if o.ref is None:
+                self._operands.append(("shape", -1, tuple([value(n) for n in o.shape])))
+            elif source < 0:
+                self._operands.append((o.ref.value.kind, -1, _View(o, value)))
+            else:
+                kind = "temp" if buffers[source].kind == "temp" else "array"
+                self._operands.append((kind, source, _View(o, value)))
+
+    def run(self, order: Sequence[Node], workspace: Workspace, arrays: Arrays) -> np.ndarray | None:
+        """Call; the array to go on with if it is a new one."""
+        args = [self._argument(k, order, workspace, arrays) for k in range(len(self._operands))]
+        if self._kind == "result":
+            result = np.asarray(self._op.numpy(*args, **self._kwargs), self._dtype)
+            return np.ascontiguousarray(result)
+        out = self._out(workspace, arrays)
+        if self._matmul:
+            np.matmul(*args, out=out)
+        else:
+            out[...] = self._op.numpy(*args, **self._kwargs)
+        return None
+
+    def _out(self, workspace: Workspace, arrays: Arrays) -> np.ndarray:
+        if self._kind != "temp":
+            return arrays[self.target].reshape(self._shape)
+        found = workspace.views.get(self)
+        if found is None:
+            flat = workspace.array(self.target, self._dtype, self._count)
+            found = workspace.views[self] = flat.reshape(self._shape)
+        return found
+
+    def _argument(self, k: int, order: Sequence[Node], workspace: Workspace, arrays: Arrays) -> Any:
+        kind, source, view = self._operands[k]
+        if kind == "array":
+            return view.of(arrays[source])
+        if kind == "temp":
+            found = workspace.views.get((self, k))
+            if found is None:
+                found = workspace.views[(self, k)] = view.of(workspace.array(source, view.dtype, view.count))
+            return found
+        if kind == "shape":
+            return view
+        return view.number(order[view.position].value if kind == "scalar" else view.literal)

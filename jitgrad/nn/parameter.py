@@ -1,0 +1,41 @@
+"""Parameter: the tensor that a module counts as its own."""
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad import executor
+from jitgrad.creation import empty
+from jitgrad.graph import input_node
+from jitgrad.storage import Storage
+from jitgrad.tensor import DETACH, Tensor
+
+
+class Parameter(Tensor):
+    """A leaf tensor that a Module registers when it is assigned as an attribute.
+
+    It shares the storage of `data`.  Raises RuntimeError if requires_grad and the data is not floating-point."""
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+        if data is None:
+            data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Parameter(): data must be a tensor, got {type(data).__name__}: convert it with tensor()")
+        self = Tensor.__new__(cls)
+        if data._storage is not None or data.requires_grad:
+            self.__dict__.update(data.detach().__dict__)
+            self.requires_grad_(requires_grad)
+        else:
+            # The parameter becomes the owner and `data` the view: writes, each step of an optimizer, then go to the
+            # base directly.
+            node = data._current()
+            self._node = input_node(executor.value(node), node.type)
+            self.requires_grad_(requires_grad)
+            self._storage = data._storage = Storage(self._node)
+            data._chain, data._seen = (DETACH,), -1
+        return self
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        """Everything has happened in __new__; Tensor's constructor takes other arguments."""
+
+    def __repr__(self, **kwargs: Any) -> str:
+        return "Parameter containing:\n" + super().__repr__(**kwargs)
