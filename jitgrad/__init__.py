@@ -35,7 +35,7 @@ from jitgrad.version import __version__
 from jitgrad import methods as _methods          # attaches the operators to Tensor
 from jitgrad.creation import *                   # noqa: F403
 from jitgrad.random import *                     # noqa: F403
-from jitgrad import autograd
+from jitgrad import autograd, nn, optim
 from jitgrad.capture import compile, interpret   # noqa: A004
 
 float = float32

@@ -42,7 +42,7 @@ def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
     from jitgrad.compiler import cache, cpu
     executor.clear()
-    cpu.clear()
+    cpu.forget()
     if disk:
         cache.clear()
 

@@ -111,6 +111,8 @@ CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"
 
 _signatures: dict[tuple, int] = {}
 _inferred: dict[tuple, tuple[ArrayType, int]] = {}
+_input_signatures: dict[ArrayType, int] = {}
+_scalar_types: dict[tuple[dtype, str], tuple[ArrayType, int]] = {}
 _lock = threading.Lock()
 
 
@@ -124,9 +126,21 @@ def signature(op: Op, params: tuple, type: ArrayType) -> int:
     return found
 
 
+def _remember(table: dict[ArrayType, int], type: ArrayType, sig: int) -> int:
+    if len(table) > 50_000:
+        table.clear()
+    table[type] = sig
+    return sig
+
+
 def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | None = None) -> Node:
     """Record one application: infer its type (raising the op's error for operands that do not fit), run nothing."""
-    key = (op, params, sizes, *[n.type for n in inputs])
+    if len(inputs) == 2:
+        key = (op, params, sizes, inputs[0].type, inputs[1].type)
+    elif len(inputs) == 1:
+        key = (op, params, sizes, inputs[0].type)
+    else:
+        key = (op, params, sizes, *[n.type for n in inputs])
     found = _inferred.get(key)
     if found is None:
         kwargs = dict(zip(op.param_names, params, strict=True))
@@ -171,13 +185,19 @@ def become_input(node: Node, value: Any) -> None:
 
 def input_node(value: Any, type: ArrayType, requires_grad: bool = False) -> Node:
     """A leaf that holds an array.  The caller vouches that the array is of that type and never written again."""
-    return Node(INPUT, (), (), None, type, signature(INPUT, (), type), requires_grad, 0, value)
+    sig = _input_signatures.get(type)
+    if sig is None:
+        sig = _remember(_input_signatures, type, signature(INPUT, (), type))
+    return Node(INPUT, (), (), None, type, sig, requires_grad, 0, value)
 
 
 def scalar_node(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
     """A run-time number: its value is never part of a key."""
-    type = array_type((), dtype, device)
-    return Node(SCALAR, (), (), None, type, signature(SCALAR, (), type), False, 0, value)
+    found = _scalar_types.get((dtype, device))
+    if found is None:
+        type = array_type((), dtype, device)
+        found = _scalar_types[dtype, device] = type, signature(SCALAR, (), type)
+    return Node(SCALAR, (), (), None, found[0], found[1], False, 0, value)
 
 
 def const(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:

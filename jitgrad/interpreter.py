@@ -20,7 +20,7 @@ def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
     op = node.op
     args = [n.type.shape if i in op.shape_only else a
             for i, (n, a) in enumerate(zip(node.inputs, arrays, strict=True))] if op.shape_only else arrays
-    value = op.numpy(*args, **node.kwargs)
+    value = op.numpy(*args, **node.kwargs) if node.params or op.has_sizes else op.numpy(*args)
     if type(value) is not np.ndarray or value.dtype != node.type.dtype.np:
         value = np.asarray(value, node.type.dtype.np)
     return value

@@ -9,35 +9,20 @@ import numpy as np
 from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
-from jitgrad.operators.declare import OPERATORS, Number, inplace_method
+from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
+from jitgrad.operators.operands import Number
 from jitgrad.tensor import Tensor, from_array
 
-OPERANDS = frozenset((Tensor, float, int, bool))      # classes that need no closer look
-
-
-def operand(other: Any) -> Any:
-    """What stands beside a tensor in Python's operators: a tensor or a number; arrays become tensors; else None."""
-    if isinstance(other, (Tensor, *Number)):
-        return other
-    return from_array(np.array(other)) if isinstance(other, np.ndarray) else None
-
-
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> None:
-    """A Python operator.  What it does not know is left to the other operand."""
-    if swap:
-        def method(self: Tensor, other: Any) -> Any:
-            if other.__class__ not in OPERANDS:
-                other = operand(other)
-                if other is None:
-                    return NotImplemented
-            return call(other, self)
-    else:
-        def method(self: Tensor, other: Any) -> Any:
-            if other.__class__ not in OPERANDS:
-                other = operand(other)
-                if other is None:
-                    return NotImplemented
-            return call(self, other)
+    """A Python operator, which leaves operands that it does not know to the other operand."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, *Number)):
+            if not isinstance(other, np.ndarray):
+                return NotImplemented
+            other = from_array(np.array(other))
+        return call(other, self) if swap else call(self, other)
+
     _attach(name, method)
 
 
@@ -48,22 +33,21 @@ def _attach(name: str, method: Callable) -> None:
 
 def _attach_operators() -> None:
     call = {name: op.call for name, op in OPERATORS.items()}
+    for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("lt", "lt"), ("le", "le"),
+                         ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul")):
+        _attach(f"__{python}__", SYMBOLS[name]())
+    for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
+                         ("or", "bitwise_or"), ("xor", "bitwise_xor")):
+        _binary(f"__{python}__", call[name])
+        _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"), ("or", "bitwise_or"),
                          ("xor", "bitwise_xor")):
-        _binary(f"__{python}__", call[name])
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
-    for python, name in (("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"),
-                         ("radd", "add"), ("rmul", "mul"), ("rsub", "rsub"), ("rand", "bitwise_and"),
-                         ("ror", "bitwise_or"), ("rxor", "bitwise_xor")):
-        _binary(f"__{python}__", call[name])
+    _attach("__rsub__", arithmetic.reflected_sub)
     _binary("__rtruediv__", arithmetic.rdiv)
-    for python, name in (("rpow", "pow"), ("rfloordiv", "floor_divide"), ("rmod", "remainder")):
-        _binary(f"__{python}__", call[name], swap=True)
-    _attach("__neg__", lambda self: call["neg"](self))
-    _attach("__abs__", lambda self: call["abs"](self))
-    _attach("__invert__", lambda self: call["bitwise_not"](self))
-    _attach("__pos__", lambda self: call["positive"](self))
+    for python, name in (("neg", "neg"), ("abs", "abs"), ("invert", "bitwise_not"), ("pos", "positive")):
+        setattr(Tensor, f"__{python}__", call[name])
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented)
     Tensor.__getitem__ = indexing.getitem                # type: ignore[attr-defined]

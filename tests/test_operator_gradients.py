@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import pytest
+from oracle import check_gradients, first_floating, history, run, torch
 
 import jitgrad
-from oracle import check_gradients, first_floating, history, run, torch
 
 # (expression, inputs that require gradients)
 CASES = [

@@ -276,8 +276,8 @@ def test_derivatives_take_their_lengths_from_operands(op: Op) -> None:
 
 def test_literal_is_typed_and_exact() -> None:
     assert literal(0.1, float32) == "f4(0.1)" and literal(1, float64) == "f8(1.0)" and literal(2, int32) == "i4(2)"
-    assert literal(float("inf"), float32) == "INF_f4" and literal(float("-inf"), float64) == "(-INF_f8)"
-    assert literal(float("nan"), float32) == "NAN_f4" and literal(1, BY_CODE["b1"]) == "b1(True)"
+    assert literal(float("inf"), float32) == "f4(inf)" and literal(float("-inf"), float64) == "(-f8(inf))"
+    assert literal(float("nan"), float32) == "f4(nan)" and literal(1, BY_CODE["b1"]) == "b1(True)"
 
 
 def test_declaring_twice_is_refused() -> None:

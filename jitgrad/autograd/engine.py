@@ -119,6 +119,8 @@ def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[No
 
 def _release_detached() -> None:
     """Give detached tensors whose source has been computed meanwhile that value, so that they do not keep the graph."""
+    if not len(pending_detached):
+        return
     for node in list(pending_detached):
         if node.inputs and node.inputs[0].value is not None:
             become_input(node, node.inputs[0].value)

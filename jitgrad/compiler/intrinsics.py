@@ -201,8 +201,8 @@ _FLOAT_BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "atan2": _libm("atan2"),
     "copysign": _llvm("copysign"),
     "fmod": lambda a, b: a % b,
-    "fmax": _llvm("maxnum"),
-    "fmin": _llvm("minnum"),
+    "fmax": sm.fmax,
+    "fmin": sm.fmin,
 }
 
 _NUMBER_BINARY: dict[str, Callable[[Value, Value], Value]] = {

@@ -22,6 +22,9 @@ from jitgrad.graph import CONST, INPUT, Node, Op, SCALAR
 from jitgrad.ops.declare import REGISTRY
 
 
+_OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
+
+
 def core(dims: Sequence[int]) -> Dims:
     """Without the dimensions of length 1."""
     return tuple([d for d in dims if d])
@@ -148,6 +151,9 @@ class Lowering:
     def _reduction(self, node: Node) -> Ref:
         (x,) = node.inputs
         (axes,) = node.params
+        op = node.op
+        if node.type.dtype.category == 0 and op.name in _OF_BOOLS:
+            op = REGISTRY[_OF_BOOLS[op.name]]
         dims = self._dims[x]
         space, place = core(dims), positions(dims)
         reduced = {place[a] for a in axes if a in place}
@@ -163,8 +169,8 @@ class Lowering:
         loop_kept = [d for d in order if d not in reduced]
         space = tuple([space[d] for d in order])
         where = tuple(sorted([back[d] for d in reduced]))
-        value = self._value(("reduction", node.op, arg, space, where), "reduction",
-                            tuple([space[back[d]] for d in loop_kept]), node.type.dtype, op=node.op, args=(arg,),
+        value = self._value(("reduction", op, arg, space, where), "reduction",
+                            tuple([space[back[d]] for d in loop_kept]), node.type.dtype, op=op, args=(arg,),
                             space=space, reduced=where, line=node.line)
         return Ref(value, tuple([Step(kept.index(d)) for d in loop_kept]))
 

@@ -11,12 +11,14 @@ each call.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers, threads
+from jitgrad import buffers
+from jitgrad.buffers import address
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import DimContext
 from jitgrad.compiler.expr import Expr
@@ -40,14 +42,17 @@ class Plan:
         self._buffers = plans.buffers
         self._value = _Evaluator(plans.context, order)
         value = self._value
-        self.outputs = [None if o is None else (o.buffer, tuple([value(n) for n in o.shape]), o.dtype)
-                        for o in plans.outputs]
+        self.blank = [0] * len(plans.buffers)
+        self.outputs: list[tuple[int, tuple[int, ...], np.dtype, bool] | None] = []
+        for o in plans.outputs:
+            shape = () if o is None else tuple([value(n) for n in o.shape])
+            self.outputs.append(None if o is None else (o.buffer, shape, o.dtype,
+                                                        math.prod(shape) * o.dtype.itemsize >= buffers.LARGE))
         self._words: list[int] = []                         # the static content of the blocks
         self._in_arena: list[tuple[int, int, int]] = []     # word, buffer, bytes
         self.addresses: list[tuple[int, int, int]] = []     # word, buffer (input or output), bytes
         self.numbers: list[tuple[int, int, bool]] = []      # word, position in the order, whether floating
         self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
-        self._partials = [b for b in plans.buffers if False]
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
         self.calls: list[tuple] = []
         for k, step in enumerate(plans.steps):
@@ -55,9 +60,10 @@ class Plan:
                 self._kernel(k, step)
             else:
                 self.calls.append((None, LibraryCall(step, plans.buffers, value)))
-        self.simple = all([c[0] is not None and len(c) == 4 for c in self.calls])
+        self.simple = all([c[0] is not None for c in self.calls])
         self._allocate(plans.steps)
-        self._spare: list[Workspace] = []
+        self.keep = self.arena_bytes <= KEEP_BYTES
+        self.spare: list[Workspace] = []            # workspaces that no run uses
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 
@@ -65,7 +71,7 @@ class Plan:
         outer, inner = self._value(step.outer), self._value(step.inner)
         bounds = _chunks(outer, inner * step.kernel.nanoseconds, step)
         if len(bounds) == 1:
-            self.calls.append((step.function.call, 0, outer, 8 * self._block(step.kernel.slots, {}, 0)))
+            self.calls.append((step.function.call, outer, 8 * self._block(step.kernel.slots, {}, 0)))
             return
         partial: dict[int, tuple[int, int]] = {}
         combined = []
@@ -151,16 +157,11 @@ class Plan:
     # -- workspaces --------------------------------------------------------------------------------------------------
 
     def acquire(self) -> Workspace:
-        """A workspace for one run; `release` gives it back."""
+        """A workspace for one run, which puts it back into `spare` if `keep`."""
         try:
-            return self._spare.pop()
+            return self.spare.pop()
         except IndexError:
             return Workspace(self)
-
-    def release(self, workspace: Workspace) -> None:
-        """Keep a workspace for the next run, unless it is large."""
-        if self.arena_bytes <= KEEP_BYTES and len(self._spare) < 4:
-            self._spare.append(workspace)
 
 
 class Workspace:
@@ -170,8 +171,8 @@ class Workspace:
         self.arena = buffers.empty((plan.arena_bytes,), np.dtype(np.uint8))
         self.words = plan._static_words.copy()
         if len(plan._arena_words):
-            self.words[plan._arena_words] = plan._arena_offsets + buffers.address(self.arena)
-        self.base = buffers.address(self.words) if len(self.words) else 0
+            self.words[plan._arena_words] = plan._arena_offsets + address(self.arena)
+        self.base = address(self.words) if len(self.words) else 0
         self.integers = memoryview(self.words)
         self.floats = memoryview(self.words.view(np.float64))
         self.places = plan.places
@@ -217,25 +218,21 @@ class Plans:
         """See Program.run."""
         plan = self._plan(order)
         workspace = plan.acquire()
+        where: list[Any] = plan.blank.copy()        # address by buffer
         results: list[np.ndarray | None] = []
-        address: dict[int, int] = {}
-        arrays: dict[int, np.ndarray] = {}
         for output in plan.outputs:
             if output is None:
                 results.append(None)
                 continue
-            number, shape, dtype = output
-            array = buffers.empty(shape, dtype)
-            arrays[number] = array
-            address[number] = buffers.address(array)
+            number, shape, dtype, large = output
+            array = buffers.empty(shape, dtype) if large else np.empty(shape, dtype)
+            where[number] = address(array)
             results.append(array)
         for number, position in self._inputs:
-            array = order[position].value
-            arrays[number] = array
-            address[number] = buffers.address(array)
+            where[number] = address(order[position].value)
         integers = workspace.integers
         for word, number, offset in plan.addresses:
-            integers[word] = address[number] + offset
+            integers[word] = where[number] + offset
         for word, position, floating in plan.numbers:
             if floating:
                 workspace.floats[word] = order[position].value
@@ -243,17 +240,28 @@ class Plans:
                 integers[word] = order[position].value
         base = workspace.base
         if plan.simple:
-            for call, lo, hi, block in plan.calls:
-                call(lo, hi, base + block)
+            for call, hi, block in plan.calls:
+                call(0, hi, base + block)
         else:
-            with np.errstate(all="ignore"):
-                for call in plan.calls:
-                    if call[0] is not None:
-                        call[0](call[1], call[2], base + call[3])
-                    else:
-                        self._other(call[1], order, plan, workspace, arrays)
-        plan.release(workspace)
+            self._run_all(order, plan, workspace, results)
+        if plan.keep:
+            plan.spare.append(workspace)
         return results
+
+    def _run_all(self, order: Sequence[Node], plan: Plan, workspace: Workspace,
+                 results: list[np.ndarray | None]) -> None:
+        """The calls of a plan among which are some that need arrays."""
+        arrays = {number: order[position].value for number, position in self._inputs}
+        for output, array in zip(plan.outputs, results, strict=True):
+            if output is not None and array is not None:
+                arrays[output[0]] = array
+        base = workspace.base
+        with np.errstate(all="ignore"):
+            for call in plan.calls:
+                if call[0] is not None:
+                    call[0](0, call[1], base + call[2])
+                else:
+                    self._other(call[1], order, plan, workspace, arrays)
 
     def _other(self, call: LibraryCall | Partials, order: Sequence[Node], plan: Plan, workspace: Workspace,
                arrays: dict[int, np.ndarray]) -> None:
@@ -263,7 +271,7 @@ class Plans:
         array = call.run(order, workspace, arrays)
         if array is not None:
             arrays[call.target] = array
-            base = buffers.address(array)
+            base = address(array)
             for word, offset in plan.late.get(call.target, ()):
                 workspace.integers[word] = base + offset
 

@@ -1,27 +1,36 @@
 """Operations of the vocabulary that need more than one instruction but no approximation (digamma apart).
 
-Division, remainder and their zero and sign cases are NumPy's; so are the maximum and minimum.
+Division, remainder, maximum and minimum are NumPy's, with their cases for zeros, signs and nan.
 """
 from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.irvalue import F4, I4, Value, declare, fma, intrinsic, libm, select
-
 from llvmlite import ir
+
+from jitgrad.compiler.irvalue import Value, declare, fma, intrinsic, libm, select
 
 
 def maximum(a: Value, b: Value) -> Value:
-    """The larger; nan if either is; the first where they are equal, as NumPy's elementwise loop has it (zeros)."""
-    if not a.is_float:
-        return select(a >= b, a, b)
-    return select((a >= b) | a.isnan(), a, b)
+    """The larger; nan if either is; the second where they are equal, as NumPy has it (which matters for zeros)."""
+    larger = a > b
+    return select(larger | a.isnan() if a.is_float else larger, a, b)
 
 
 def minimum(a: Value, b: Value) -> Value:
-    if not a.is_float:
-        return select(a <= b, a, b)
-    return select((a <= b) | a.isnan(), a, b)
+    """The smaller, with the same rules."""
+    smaller = a < b
+    return select(smaller | a.isnan() if a.is_float else smaller, a, b)
+
+
+def fmax(a: Value, b: Value) -> Value:
+    """The larger; the other one if one is nan."""
+    return select((a > b) | b.isnan(), a, b)
+
+
+def fmin(a: Value, b: Value) -> Value:
+    """The smaller; the other one if one is nan."""
+    return select((a < b) | b.isnan(), a, b)
 
 
 def reduction_maximum(a: Value, b: Value) -> Value:

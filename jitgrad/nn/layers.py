@@ -89,7 +89,7 @@ class _Activation(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of each element."""
-        return F.__dict__[self.function](input, **self._arguments())
+        return getattr(F, self.function)(input, **self._arguments())
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -105,7 +105,7 @@ class _InplaceActivation(_Activation):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of each element, written to the input if `inplace`."""
-        return F.__dict__[self.function](input, **self._arguments(), inplace=self.inplace)
+        return getattr(F, self.function)(input, **self._arguments(), inplace=self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -39,3 +39,18 @@ class Parameter(Tensor):
 
     def __repr__(self, **kwargs: Any) -> str:
         return "Parameter containing:\n" + super().__repr__(**kwargs)
+
+
+def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
+    """Remove a gradient, or set it to zero in place, cut off from its history."""
+    grad = parameter._grad
+    if grad is None:
+        return
+    if set_to_none:
+        parameter._grad = None
+    else:
+        if grad.grad_fn is not None:            # type: ignore[attr-defined]
+            grad = parameter._grad = grad.detach()
+        else:
+            grad.requires_grad_(False)
+        grad.zero_()                            # type: ignore[attr-defined]

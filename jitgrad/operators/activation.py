@@ -8,7 +8,8 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, cast, inplace_method, normal_dim, number_node, operator, register
+from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
+from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.reduction import NAMES, largest
 from jitgrad.tensor import Tensor
 

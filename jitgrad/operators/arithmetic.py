@@ -9,21 +9,18 @@ from jitgrad import executor, ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.declare import (
-    Number,
+    SYMBOLS,
     binary,
+    binary_call,
     binary_nodes,
-    cast,
     finish,
     finish_binary,
     finish_composite,
-    number_node,
     operator,
-    promoted,
     register,
-    result_dtype,
-    to_node,
     unary,
 )
+from jitgrad.operators.operands import Number, cast, number_node, operand, promoted, result_dtype, to_node
 from jitgrad.tensor import Tensor, wrap
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
@@ -77,31 +74,31 @@ def _finish_sum(result: Node, args: tuple, kwargs: dict) -> Node:
     return finish_binary(result, args)
 
 
+_plus = binary_call(_ADD, "add", False)
+_minus = binary_call(_SUB, "sub", False, nodes=_sub)
+
+
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, element by element, with broadcasting and type promotion."""
-    if isinstance(input, Tensor):
-        input = input._node if input._storage is None else input._current()
-    if isinstance(other, Tensor):
-        other = other._node if other._storage is None else other._current()
-    if alpha != 1:
-        return wrap(_finish_sum(_add(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
-    return wrap(finish_binary(binary_nodes(_ADD, "add", input, other, False), (input, other)))
+    if alpha == 1:
+        return _plus(input, other)
+    input, other = to_node(input), to_node(other)
+    return wrap(_finish_sum(_add(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, element by element, with broadcasting and type promotion."""
-    if isinstance(input, Tensor):
-        input = input._node if input._storage is None else input._current()
-    if isinstance(other, Tensor):
-        other = other._node if other._storage is None else other._current()
-    if alpha != 1:
-        return wrap(_finish_sum(_sub(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
-    return wrap(finish_binary(_sub(input, other), (input, other)))
+    if alpha == 1:
+        return _minus(input, other)
+    input, other = to_node(input), to_node(other)
+    return wrap(_finish_sum(_sub(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
 
 
 register("add", _add, add, _finish_sum, ("torch", "method"), True)
 register("sub", _sub, sub, _finish_sum, ("torch", "method"), True)
 register("subtract", _sub, sub, _finish_sum, ("torch", "method"), True)
+SYMBOLS["add"] = lambda: binary_call(_ADD, "add", False, True)
+SYMBOLS["sub"] = lambda: binary_call(_SUB, "sub", False, True, _sub)
 mul = binary(_MUL)
 multiply = binary(_MUL, name="multiply")
 true_divide = binary(_DIV, name="true_divide", floating=True)
@@ -113,10 +110,16 @@ def rsub(input: Node, other: Any, *, alpha: Any = 1) -> Node:
     """other - alpha * input."""
     if alpha != 1:
         return _scaled("rsub", _SUB, other, input, alpha)
-    if _is_bool(input) or _is_bool(other):
-        _refuse_bool(input, other)
-    b, a = promoted("rsub", input, other)
-    return bind(_SUB, (a, b))
+    return _sub(other, input)
+
+
+def reflected_sub(input: Tensor, other: Any) -> Any:
+    """other - input, as a Python operator: other is a number."""
+    other = operand(other)
+    if other is NotImplemented:
+        return other
+    node = input._current()
+    return wrap(finish_composite(_sub(other, node), "RsubBackward1", (node,)))
 
 
 # -- quotients -------------------------------------------------------------------------------------------------------
@@ -155,19 +158,19 @@ def _finish_div(result: Node, args: tuple, kwargs: dict) -> Node:
     return finish_binary(result, args)
 
 
+_quotient = binary_call(_DIV, "div", True)
+
+
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """input / other, in floating point; rounding_mode "floor" or "trunc" rounds the quotient and keeps integers."""
-    if isinstance(input, Tensor):
-        input = input._node if input._storage is None else input._current()
-    if isinstance(other, Tensor):
-        other = other._node if other._storage is None else other._current()
-    if rounding_mode is not None:
-        kwargs = {"rounding_mode": rounding_mode}
-        return wrap(_finish_div(_div(input, other, **kwargs), (input, other), kwargs))
-    return wrap(finish_binary(binary_nodes(_DIV, "div", input, other, True), (input, other)))
+    if rounding_mode is None:
+        return _quotient(input, other)
+    input, other, kwargs = to_node(input), to_node(other), {"rounding_mode": rounding_mode}
+    return wrap(_finish_div(_div(input, other, **kwargs), (input, other), kwargs))
 
 
 register("div", _div, div, _finish_div, ("torch", "method"), True)
+SYMBOLS["div"] = lambda: binary_call(_DIV, "div", True, True)
 register("divide", _div, div, _finish_div, ("torch", "method"), True)
 
 
@@ -253,6 +256,10 @@ def _finish_pow(result: Node, args: tuple, kwargs: dict | None = None) -> Node:
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent; either may be a number."""
+    if (type(exponent) is int or type(exponent) is float) and exponent == 2 and isinstance(input, Tensor):
+        node = input._node if input._storage is None else input._current()
+        if node.type.dtype.category == 2:
+            return wrap(finish(bind(_SQUARE, (node,))))
     input, exponent = to_node(input), to_node(exponent)
     return wrap(_finish_pow(_pow(input, exponent), (input, exponent)))
 

@@ -8,7 +8,8 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
-from jitgrad.operators.declare import binary, cast, number_node, operator, promoted
+from jitgrad.operators.declare import binary, operator
+from jitgrad.operators.operands import cast, number_node, promoted
 
 _R = ops.REGISTRY
 

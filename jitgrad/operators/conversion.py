@@ -12,9 +12,10 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64
 from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.operators.declare import OPERATORS, cast, finish_composite, normal_dim, operator, register, write_result
+from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register, write_result
 from jitgrad.operators.indexing import broadcast_value, value_node
 from jitgrad.operators.layout import is_contiguous, layout
+from jitgrad.operators.operands import cast, normal_dim
 from jitgrad.storage import apply_step
 from jitgrad.tensor import DETACH, Size, Tensor, from_array
 

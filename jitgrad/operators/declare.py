@@ -16,16 +16,22 @@ from typing import Any
 import numpy as np
 
 from jitgrad import executor, interpreter
-from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
+from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, Op, become_input, bind, scalar_node
+from jitgrad.operators.operands import (
+    cast,
+    operand,
+    promoted,
+    to_node,
+)
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
-Number = (int, float, np.number, np.bool_)      # bool is an int
+new_tensor = Tensor.__new__
 QUIET = functools.partial(np.errstate, all="ignore")      # nan and inf are results, not warnings
 
 
@@ -45,12 +51,13 @@ class Composite:
         self.number = number
 
 
-def user_line() -> tuple[CodeType, int] | None:
-    """Where the user's program is: the innermost frame outside the package."""
-    frame: FrameType | None = sys._getframe(2)
+def user_line(level: int = 2) -> tuple[CodeType, int] | None:
+    """Where the user's program is: the innermost frame outside the package, at least `level` callers up."""
+    frame: FrameType | None = sys._getframe(level)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return frame.f_code, frame.f_lasti
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return code, frame.f_lasti
         frame = frame.f_back
     return None
 
@@ -65,6 +72,17 @@ def finish(node: Node) -> Node:
     if node.depth > MAX_DEPTH:
         cut(node)
     return node
+
+
+def recorded(node: Node) -> Tensor:
+    """The tensor of a node that one primitive recorded; finish() and wrap() in one, on the short paths."""
+    if node.depth and node.depth < MAX_DEPTH:
+        node.line = user_line()
+    else:
+        finish(node)
+    result = new_tensor(Tensor)
+    result._node = node
+    return result
 
 
 def compute(node: Node) -> np.ndarray:
@@ -88,7 +106,7 @@ def cut(node: Node) -> None:
 def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ...],
                      saves: tuple[Node, ...] | None = None, saves_result: bool = False, number: int = 0) -> Node:
     """Called on the result of an operator that may have recorded several primitives."""
-    if any([node is n for n in inputs]):
+    if node in inputs:
         node = bind(REGISTRY["copy"], (node,))       # a result is always a tensor of its own
     if node.depth == 0:
         if node.inputs:
@@ -100,96 +118,15 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
         n = stack.pop()
         if n.line is None and n.inputs and n.run is None:
             n.line = line
-            stack.extend([m for m in n.inputs if m not in inputs])
+            for m in n.inputs:
+                if m.inputs and m not in inputs:
+                    stack.append(m)
     if node.requires_grad and name is not None and (node.op.grad_name != name or saves is not None
                                                     or node.inputs != inputs):
         node.ensure_extra().fn = Composite(name, inputs, saves, saves_result, number)
     if node.depth > MAX_DEPTH:
         cut(node)
     return node
-
-
-# -- operands --------------------------------------------------------------------------------------------------------
-
-
-def to_node(value: Any) -> Any:
-    """A tensor's node; lists and tuples of tensors likewise; anything else as it is."""
-    if isinstance(value, Tensor):
-        return value._current()
-    if type(value) in (list, tuple) and any([isinstance(v, Tensor) for v in value]):
-        return type(value)([to_node(v) for v in value])
-    return value
-
-
-def cast(node: Node, to: dtype) -> Node:
-    """The node in another dtype (itself if it has it)."""
-    return node if node.type.dtype is to else bind(REGISTRY["cast"], (node,), (to,))
-
-
-def describe(value: Any) -> str:
-    """An operand, for an error message."""
-    if isinstance(value, Node):
-        return repr(value.type)
-    if isinstance(value, (*Number, type(None), str)):
-        return repr(value)
-    return type(value).__name__
-
-
-def result_dtype(operands: tuple[Any, ...]) -> dtype:
-    """PyTorch's result type of nodes and Python numbers."""
-    nodes = [v for v in operands if type(v) is Node]
-    return promote([n.type.dtype for n in nodes if n.type.shape], [n.type.dtype for n in nodes if not n.type.shape],
-                   [of_scalar(v) for v in operands if type(v) is not Node])
-
-
-def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None) -> list[Node]:
-    """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
-
-    Numbers become run-time scalars.  Raises TypeError for operands that are neither."""
-    if not any([type(v) is Node for v in operands]):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
-    for v in operands:
-        if type(v) is not Node and not isinstance(v, Number):
-            raise TypeError(f"{name}(): operands must be tensors or numbers, got "
-                            f"({', '.join(describe(u) for u in operands)})")
-    if to is None:
-        to = result_dtype(operands)
-        if floating and to.category != 2:
-            to = get_default_dtype()
-    return [cast(v, to) if type(v) is Node else number_node(v, to) for v in operands]
-
-
-def number_node(value: Any, to: dtype) -> Node:
-    """A Python number as a run-time scalar of a dtype."""
-    if to.category == 2:
-        return scalar_node(float(value), to)
-    if to.category == 1:
-        number = int(value)
-        info = np.iinfo(to.np)
-        if not info.min <= number <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {to.np} without overflow: {number}")
-        return scalar_node(number, to)
-    return scalar_node(bool(value), bool_)
-
-
-def normal_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front.  Raises IndexError with PyTorch's wording."""
-    rank = max(ndim, 1)
-    if not -rank <= dim < rank:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
-    return dim + rank if dim < 0 else dim
-
-
-def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:
-    """Dimensions as a sorted tuple; None and () mean all of them.  Raises for a dimension named twice."""
-    if dims is None or dims == () or dims == []:
-        return tuple(range(ndim))
-    if isinstance(dims, int):
-        dims = (dims,)
-    found = [normal_dim(d, ndim) for d in dims]
-    if len(set(found)) != len(found):
-        raise RuntimeError(f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims")
-    return tuple(sorted(found)) if ndim else ()
 
 
 # -- declarations ----------------------------------------------------------------------------------------------------
@@ -337,7 +274,11 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
         return bind(op, (input,))
 
     def call(input: Any) -> Tensor:
-        return wrap(finish(fn(to_node(input))))
+        if isinstance(input, Tensor):
+            input = input._node if input._storage is None else input._current()
+            if input.type.dtype.category == 2:
+                return recorded(bind(op, (input,)))
+        return wrap(finish(fn(input)))
 
     call.__name__ = call.__qualname__ = called
     call.__doc__ = f"{op.doc}, element by element."
@@ -347,11 +288,16 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
 
 def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool) -> Node:
     """One application of a binary elementwise primitive to nodes and numbers, promoted."""
-    if type(a) is Node and type(b) is Node:
-        if a.type.dtype is b.type.dtype and not (floating and a.type.dtype.category != 2):
-            return bind(op, (a, b))
-    elif type(a) is Node and type(b) is float and a.type.dtype.category == 2:
-        return bind(op, (a, scalar_node(b, a.type.dtype)))
+    if type(a) is Node:
+        to = a.type.dtype
+        if type(b) is Node:
+            if to is b.type.dtype and (to.category == 2 or not floating):
+                return bind(op, (a, b))
+        elif to.category == 2:
+            if type(b) is float or type(b) is int:
+                return bind(op, (a, scalar_node(float(b), to)))
+    elif type(b) is Node and type(a) is float and b.type.dtype.category == 2:
+        return bind(op, (scalar_node(a, b.type.dtype), b))
     return bind(op, tuple(promoted(called, a, b, floating=floating)))
 
 
@@ -363,26 +309,55 @@ def binary(op: Op, *, name: str | None = None, floating: bool = False, places: t
     def fn(input: Any, other: Any) -> Node:
         return binary_nodes(op, called, input, other, floating)
 
-    def call(input: Any, other: Any) -> Tensor:
-        if isinstance(input, Tensor):
-            input = input._node if input._storage is None else input._current()
-        if isinstance(other, Tensor):
-            other = other._node if other._storage is None else other._current()
-        return wrap(finish_binary(binary_nodes(op, called, input, other, floating), (input, other)))
-
-    call.__name__ = call.__qualname__ = called
+    call = binary_call(op, called, floating)
+    SYMBOLS[called] = functools.partial(binary_call, op, called, floating, True)
     call.__doc__ = f"{op.doc}, element by element, with broadcasting and type promotion."
     register(called, fn, call, finish_binary, places, inplace)
     return call
 
 
+def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
+                nodes: Callable[[Any, Any], Node] | None = None) -> Callable[[Any, Any], Tensor]:
+    """What users call: a short path for tensors of one floating-point dtype, which are most.
+
+    symbol: for a Python operator, which leaves operands that it does not know to the other operand.
+    nodes: records the application where the short path does not apply, by default `binary_nodes`."""
+
+    def call(input: Any, other: Any) -> Tensor:
+        if isinstance(input, Tensor):
+            input = input._node if input._storage is None else input._current()
+            if isinstance(other, Tensor):
+                other = other._node if other._storage is None else other._current()
+                to = input.type.dtype
+                if to is other.type.dtype and to.category == 2:
+                    return recorded(bind(op, (input, other)))
+            elif type(other) is float or type(other) is int:
+                to = input.type.dtype
+                if to.category == 2:
+                    return recorded(bind(op, (input, scalar_node(float(other), to))))
+            elif symbol:
+                other = operand(other)
+                if other is NotImplemented:
+                    return other
+        elif isinstance(other, Tensor):
+            other = other._node if other._storage is None else other._current()
+        node = binary_nodes(op, called, input, other, floating) if nodes is None else nodes(input, other)
+        return wrap(finish_binary(node, (input, other)))
+
+    call.__name__ = call.__qualname__ = called
+    return call
+
+
+SYMBOLS: dict[str, Callable[[], Callable[[Any, Any], Tensor]]] = {}     # makes the Python operator of a binary operator
+
+
 def finish_binary(node: Node, operands: tuple, kwargs: Any = None) -> Node:
     """Settle a binary primitive; the operands that were promoted first are its edges, not their casts."""
     if node.requires_grad:
-        for n, v in zip(node.inputs, operands, strict=True):
-            if n is not v and type(v) is Node:
-                return finish_composite(node, node.op.grad_name, tuple([v if type(v) is Node else None
-                                                                        for v in operands]))
+        a, b = (*operands, *kwargs.values()) if kwargs else operands
+        if (node.inputs[0] is not a and type(a) is Node) or (node.inputs[1] is not b and type(b) is Node):
+            edges = tuple([v if type(v) is Node else None for v in (a, b)])
+            return finish_composite(node, node.op.grad_name, edges)
     return finish(node)
 
 

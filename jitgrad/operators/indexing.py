@@ -14,17 +14,8 @@ from jitgrad import executor, ops
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
-from jitgrad.operators.declare import (
-    Number,
-    cast,
-    finish_composite,
-    normal_dim,
-    number_node,
-    operator,
-    register,
-    to_node,
-    view,
-)
+from jitgrad.operators.declare import finish_composite, operator, register, view
+from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
 from jitgrad.operators.shape import region, selected
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, from_array, wrap

@@ -5,16 +5,8 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph import Node
-from jitgrad.operators.declare import (
-    OPERATORS,
-    cast,
-    describe,
-    normal_dim,
-    normal_dims,
-    operator,
-    register,
-    result_dtype,
-)
+from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.operands import cast, describe, normal_dim, normal_dims, result_dtype
 from jitgrad.tensor import Tensor
 
 

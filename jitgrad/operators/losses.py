@@ -11,7 +11,8 @@ from jitgrad.arraytype import array_type
 from jitgrad.dtype import int64
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
-from jitgrad.operators.declare import OPERATORS, cast, number_node, operator, promoted, register
+from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.operands import cast, number_node, promoted
 from jitgrad.tensor import Tensor
 
 F = ("functional",)

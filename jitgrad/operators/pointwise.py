@@ -8,18 +8,8 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.dtype import bool_, int64, of_scalar, promote
 from jitgrad.graph import Node, bind
-from jitgrad.operators.declare import (
-    Number,
-    OPERATORS,
-    cast,
-    describe,
-    number_node,
-    operator,
-    promoted,
-    register,
-    result_dtype,
-    unary,
-)
+from jitgrad.operators.declare import OPERATORS, operator, register, unary
+from jitgrad.operators.operands import Number, cast, describe, number_node, promoted, result_dtype
 from jitgrad.tensor import Tensor
 
 _R = ops.REGISTRY

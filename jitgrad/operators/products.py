@@ -5,7 +5,8 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, number_node, operator, register
+from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.operands import number_node
 from jitgrad.tensor import Tensor
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}

@@ -12,15 +12,15 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import as_dtype, bool_, dtype, get_default_dtype, int64
 from jitgrad.graph import Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
+    MAX_DEPTH,
     OPERATORS,
-    cast,
+    Composite,
     finish_composite,
-    normal_dim,
-    normal_dims,
-    number_node,
     operator,
     register,
+    user_line,
 )
+from jitgrad.operators.operands import cast, normal_dim, normal_dims, number_node, to_node
 from jitgrad.tensor import Tensor, wrap
 
 Dims = int | tuple[int, ...] | list[int] | None
@@ -79,8 +79,20 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype 
     if not isinstance(input, Tensor):
         raise TypeError(f"sum(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     x = input._node if input._storage is None else input._current()
-    return wrap(finish_composite(_sum(x, dim, keepdim, dtype=dtype), "SumBackward0" if dim is None else "SumBackward1",
-                                 (x,), ()))
+    return finish_reduction(_sum(x, dim, keepdim, dtype=dtype), "SumBackward0" if dim is None else "SumBackward1", x)
+
+
+def finish_reduction(node: Node, grad: str, x: Node) -> Tensor:
+    """The tensor of a reduction that saves nothing: finish_composite() on a short path."""
+    if node.depth and node.depth < MAX_DEPTH:
+        line, n = user_line(), node
+        while n is not x and n.line is None and n.inputs:
+            n.line = line
+            n = n.inputs[0]
+        if node.requires_grad:
+            node.ensure_extra().fn = Composite(grad, (x,), ())
+        return wrap(node)
+    return wrap(finish_composite(node, grad, (x,), ()))
 
 
 register("sum", _sum, sum, None, ("torch", "method"))
@@ -100,12 +112,19 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
 NAMES = {"float32": "Float", "float64": "Double", "int32": "Int", "int64": "Long", "bool": "Bool"}
 
 
-@operator(lambda a: "MeanBackward0" if _whole(a) else "MeanBackward1", saves=())
-def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """The mean over all elements or over `dim`, of floating-point tensors."""
+    x = to_node(input)
+    return finish_reduction(_mean(x, dim, keepdim, dtype=dtype), "MeanBackward0" if dim is None else "MeanBackward1", x)
+
+
+def _mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     input = _floating("mean", input, dtype)
     count = scalar_node(float(length(input.type, normal_dims(dim, input.type.ndim))), input.type.dtype)
     return bind(_DIV, (reduced(_SUM, input, dim, keepdim), count))
+
+
+register("mean", _mean, mean, None, ("torch", "method"))
 
 
 @operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))

@@ -54,16 +54,16 @@ def check_same(name: str, types: tuple[ArrayType, ...]) -> ArrayType:
 
 
 def literal(value: float | int | bool, dtype: dtype) -> str:
-    """A number as text for a `scalar` expression: `f4(0.5)`, `i8(1)`, `b1(True)`, `INF_f8`, `(-INF_f8)`, `NAN_f4`."""
+    """A number as text for a `scalar` expression: `f4(0.5)`, `i8(1)`, `b1(True)`, `f8(inf)`, `(-f8(inf))`, `f4(nan)`."""
     if dtype.category == 0:
         return f"b1({bool(value)})"
     if dtype.category == 1:
         return f"{dtype.code}({int(value)})"
     value = float(value)
     if math.isnan(value):
-        return f"NAN_{dtype.code}"
+        return f"{dtype.code}(nan)"
     if math.isinf(value):
-        return f"INF_{dtype.code}" if value > 0 else f"(-INF_{dtype.code})"
+        return f"{dtype.code}(inf)" if value > 0 else f"(-{dtype.code}(inf))"
     return f"{dtype.code}({value!r})"
 
 

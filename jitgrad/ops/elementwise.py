@@ -60,8 +60,8 @@ def _sign(x: np.ndarray) -> np.ndarray:
 
 
 def _sign_scalar(dtype: dtype) -> str:
-    zero, one = literal(0, dtype), literal(1, dtype)
-    return "{x}" if dtype is bool_ else f"where({{x}} > {zero}, {one}, where({{x}} < {zero}, -{one}, {zero}))"
+    zero, one, minus = literal(0, dtype), literal(1, dtype), literal(-1, dtype)
+    return "{x}" if dtype is bool_ else f"where({{x}} > {zero}, {one}, where({{x}} < {zero}, {minus}, {zero}))"
 
 
 sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=lambda g, y, x: (zeros_like(g),),

@@ -1,0 +1,7 @@
+"""NIST's reference problems of nonlinear regression (StRD), and a Levenberg-Marquardt fit that uses jitgrad's gradients."""
+from __future__ import annotations
+
+from jitgrad.nist.levenberg import Fit, least_squares
+from jitgrad.nist.problems import NAMES, Problem, load
+
+__all__ = ["NAMES", "Fit", "Problem", "least_squares", "load"]

@@ -1,0 +1,104 @@
+"""Operands of public operators: tensors and numbers as nodes, promotion, dimensions counted from the front."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
+from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.ops import REGISTRY
+from jitgrad.tensor import Tensor, from_array
+
+Number = (int, float, np.number, np.bool_)      # bool is an int
+
+
+def to_node(value: Any) -> Any:
+    """A tensor's node; lists and tuples of tensors likewise; anything else as it is."""
+    if isinstance(value, Tensor):
+        return value._current()
+    if type(value) in (list, tuple) and any([isinstance(v, Tensor) for v in value]):
+        return type(value)([to_node(v) for v in value])
+    return value
+
+
+def operand(value: Any) -> Any:
+    """What stands beside a tensor in a Python operator, as a node or a number; NotImplemented for anything else."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, Tensor):
+        return value._current()
+    if isinstance(value, np.ndarray):
+        return from_array(np.array(value))._node
+    return NotImplemented
+
+
+def cast(node: Node, to: dtype) -> Node:
+    """The node in another dtype (itself if it has it)."""
+    return node if node.type.dtype is to else bind(REGISTRY["cast"], (node,), (to,))
+
+
+def describe(value: Any) -> str:
+    """An operand, for an error message."""
+    if isinstance(value, Node):
+        return repr(value.type)
+    if isinstance(value, (*Number, type(None), str)):
+        return repr(value)
+    return type(value).__name__
+
+
+def result_dtype(operands: tuple[Any, ...]) -> dtype:
+    """PyTorch's result type of nodes and Python numbers."""
+    nodes = [v for v in operands if type(v) is Node]
+    return promote([n.type.dtype for n in nodes if n.type.shape], [n.type.dtype for n in nodes if not n.type.shape],
+                   [of_scalar(v) for v in operands if type(v) is not Node])
+
+
+def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None) -> list[Node]:
+    """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
+
+    Numbers become run-time scalars.  Raises TypeError for operands that are neither."""
+    if not any([type(v) is Node for v in operands]):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
+    for v in operands:
+        if type(v) is not Node and not isinstance(v, Number):
+            raise TypeError(f"{name}(): operands must be tensors or numbers, got "
+                            f"({', '.join(describe(u) for u in operands)})")
+    if to is None:
+        to = result_dtype(operands)
+        if floating and to.category != 2:
+            to = get_default_dtype()
+    return [cast(v, to) if type(v) is Node else number_node(v, to) for v in operands]
+
+
+def number_node(value: Any, to: dtype) -> Node:
+    """A Python number as a run-time scalar of a dtype."""
+    if to.category == 2:
+        return scalar_node(float(value), to)
+    if to.category == 1:
+        number = int(value)
+        info = np.iinfo(to.np)
+        if not info.min <= number <= info.max:
+            raise RuntimeError(f"value cannot be converted to type {to.np} without overflow: {number}")
+        return scalar_node(number, to)
+    return scalar_node(bool(value), bool_)
+
+
+def normal_dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front.  Raises IndexError with PyTorch's wording."""
+    rank = max(ndim, 1)
+    if not -rank <= dim < rank:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
+    return dim + rank if dim < 0 else dim
+
+
+def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:
+    """Dimensions as a sorted tuple; None and () mean all of them.  Raises for a dimension named twice."""
+    if dims is None or dims == () or dims == []:
+        return tuple(range(ndim))
+    if isinstance(dims, int):
+        dims = (dims,)
+    found = [normal_dim(d, ndim) for d in dims]
+    if len(set(found)) != len(found):
+        raise RuntimeError(f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims")
+    return tuple(sorted(found)) if ndim else ()

@@ -1,0 +1,274 @@
+"""What compiles, and how often: counted, never timed."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import jitgrad
+
+
+@pytest.fixture
+def counters(tmp_path, monkeypatch):
+    """A process cache and a disk cache of this test's own."""
+    from jitgrad.config import config
+    monkeypatch.setattr(config, "cache_dir", tmp_path / "cache")
+    jitgrad.clear_cache()
+    yield jitgrad.cache_info
+    jitgrad.clear_cache()
+
+
+def quadratic_loop(steps=500, lr=0.01, coefficients=(1.0, -2.0, 1.0), look=""):
+    """Minimise a x**2 + b x + c by SGD, looking at the loss in some places."""
+    a, b, c = (jitgrad.tensor(v) for v in coefficients)
+    x = jitgrad.tensor(0.0, requires_grad=True)
+    optimizer = jitgrad.optim.SGD(params=[x], lr=lr)
+    seen = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        y = a * jitgrad.pow(x, 2) + b * x + c
+        if "before" in look:
+            seen.append(str(y))
+        y.backward()
+        if "after" in look:
+            seen.append(y.item())
+        optimizer.step()
+    return x.item(), seen
+
+
+def test_a_loop_compiles_once(counters):
+    value, _ = quadratic_loop()
+    assert value == pytest.approx(1 - 0.98**500, rel=1e-4)
+    info = counters()
+    assert (info.compilations, info.interpreted, info.memory_hits) == (1, 0, 499)
+
+
+def test_other_values_and_rates_compile_nothing(counters):
+    quadratic_loop(3)
+    kernels = counters().kernels
+    quadratic_loop(3, lr=0.5)
+    quadratic_loop(3, coefficients=(3.0, 1.5, -7.0))
+    info = counters()
+    assert (info.compilations, info.kernels) == (1, kernels)
+
+
+@pytest.mark.parametrize("look", ["before", "after", "before and after"])
+def test_looking_at_the_loss_compiles_nothing_more(counters, look):
+    _, seen = quadratic_loop(20, look=look)
+    assert len(seen) == 20 * len(look.split(" and "))
+    assert counters().compilations == 1
+
+
+def test_other_lengths_compile_nothing(counters):
+    w = jitgrad.tensor([[0.5], [1.0], [-1.0]], requires_grad=True)
+
+    def step(n):
+        x = jitgrad.arange(3.0 * n).reshape(n, 3)
+        loss = ((x @ w).tanh() ** 2).mean()
+        loss.backward()
+        return loss.item()
+
+    for n in (5, 2, 64, 1000, 7):
+        step(n)
+    assert counters().compilations == 1
+
+
+def test_python_floats_are_arguments(counters):
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    for scale in (0.1, 2.0, 1e6, 1.0, 0.0, -3.0):
+        x.grad = None
+        (scale * x + scale).exp().sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), scale * np.exp(scale * np.array([2.0, 3.0])), rtol=1e-5)
+    assert counters().compilations == 1
+
+
+def test_a_length_of_one_is_another_structure(counters):
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    for n in (1, 2, 3):
+        (x * jitgrad.ones(n, 2)).sum().backward()
+    assert counters().compilations + counters().disk_hits == 2
+
+
+def test_an_intermediate_read_after_backward_is_an_output_from_the_second_time_on(counters):
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    for i in range(6):
+        h = x * float(i)
+        (h * h).sum().backward()
+        np.testing.assert_array_equal(h.detach().numpy(), np.float32([i, 2 * i]))
+    info = counters()
+    assert info.compilations + info.disk_hits == 2      # the program, and the one that returns h as well
+    assert info.memory_hits >= 4
+
+
+def test_higher_order_loops_compile_once(counters):
+    for i in range(5):
+        x = jitgrad.tensor([1.0, 2.0 + i], requires_grad=True)
+        g, = jitgrad.autograd.grad((x**3).sum(), x, create_graph=True)
+        h, = jitgrad.autograd.grad(g.sum(), x)
+        np.testing.assert_allclose(h.numpy(), [6.0, 12.0 + 6 * i])
+    assert counters().compilations == 1
+
+
+def test_interpreting_compiles_nothing(counters):
+    with jitgrad.interpret():
+        quadratic_loop(10)
+    info = counters()
+    assert (info.compilations, info.kernels, info.interpreted) == (0, 0, 10)
+
+
+def test_a_hook_interprets_and_its_removal_compiles(counters):
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: g * 2)
+    y.sum().backward()
+    assert counters().interpreted == 1 and counters().compilations == 0
+    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 4.0])
+
+
+def test_what_lies_around_a_function_is_compiled(counters):
+    class Double(jitgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    Double.apply(x.sin()).exp().sum().backward()
+    assert counters().interpreted == 0 and counters().compilations == 2
+    v = np.float64([1.0, 2.0])
+    np.testing.assert_allclose(x.grad.numpy(), np.exp(2 * np.sin(v)) * 2 * np.cos(v), rtol=1e-5)
+
+
+PROGRAM = """
+import jitgrad
+x = jitgrad.tensor([1.0, 2.0, 3.0], requires_grad=True)
+for i in range(3):
+    x.grad = None
+    (x.exp() * 2.0).sum().backward()
+info = jitgrad.cache_info()
+print(x.grad.tolist(), info.compilations, info.kernels, info.disk_hits, info.memory_hits)
+"""
+
+
+def run_python(source, cache_dir, **environment):
+    return subprocess.run([sys.executable, "-W", "error", "-c", source], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "JITGRAD_CACHE_DIR": str(cache_dir), **environment})
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    first = run_python(PROGRAM, tmp_path / "c")
+    second = run_python(PROGRAM, tmp_path / "c")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.split("] ")[1].split()[0] == "1"
+    assert second.stdout.split("] ")[1].split() == ["0", "0", "1", "2"]
+    assert first.stdout.split("]")[0] == second.stdout.split("]")[0]
+
+
+def test_a_second_process_does_not_import_numba(tmp_path):
+    source = PROGRAM + "\nimport sys\nprint('numba' in sys.modules)"
+    assert run_python(source, tmp_path / "c").stdout.strip().endswith("True")
+    assert run_python(source, tmp_path / "c").stdout.strip().endswith("False")
+
+
+def test_import_is_light():
+    done = run_python("import jitgrad, sys; print('numba' in sys.modules, 'llvmlite' in sys.modules)", "unused")
+    assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def test_an_unknown_variable_is_refused(tmp_path):
+    done = run_python("import jitgrad", tmp_path, JITGRAD_THREAD="2")
+    assert done.returncode != 0
+    assert "unknown environment variable JITGRAD_THREAD" in done.stderr and "JITGRAD_THREADS" in done.stderr
+    done = run_python("import jitgrad", tmp_path, JITGRAD_THREADS="many")
+    assert "JITGRAD_THREADS='many': must be a positive integer" in done.stderr
+
+
+def test_two_threads_at_once(counters):
+    failures = []
+
+    def work(k):
+        try:
+            x = jitgrad.tensor(np.arange(4.0) + k, requires_grad=True)
+            for i in range(50):
+                x.grad = None
+                (x * float(i)).sin().sum().backward()
+                np.testing.assert_allclose(x.grad.numpy(), i * np.cos(i * (np.arange(4.0) + k)), rtol=1e-9, atol=1e-9)
+        except Exception as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert counters().compilations == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_after_a_fork():
+    source = """
+import os, warnings, jitgrad
+warnings.simplefilter("ignore", DeprecationWarning)
+jitgrad.set_num_threads(2)
+def gradient():
+    x = jitgrad.ones(2_000_000, requires_grad=True)
+    (x.exp() * x).sum().backward()
+    return x.grad[0].item()
+before = gradient()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if gradient() == before else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), gradient() == before)
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["0", "True"], done.stderr
+
+
+def test_explain_names_kernels_and_lines(counters):
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    loss = (x.exp() * 2.0).sum()
+    text = jitgrad.explain(loss)
+    assert "1 kernels" in text and "compiled now" in text and "def kernel" in text
+    assert f"test_compilation.py:{test_explain_names_kernels_and_lines.__code__.co_firstlineno + 2}: exp mul" in text
+    loss.backward()
+    assert counters().compilations == 1 and counters().memory_hits == 1
+    y = x * 2
+    y.register_hook(lambda g: None)
+    assert "a hook on this tensor" in jitgrad.explain(y.sum())
+    with jitgrad.interpret():
+        assert "interpret()" in jitgrad.explain(x.sum())
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        jitgrad.explain(jitgrad.ones(2))
+
+
+def test_long_chains(counters):
+    x = jitgrad.tensor(1.0, dtype=jitgrad.float64, requires_grad=True)
+    y = x
+    for _ in range(100_000):
+        y = y * 0.9999
+    y.backward()
+    assert x.grad.item() == pytest.approx(0.9999**100_000, rel=1e-9)
+
+
+def test_a_state_without_gradient_stays_bounded():
+    state = jitgrad.zeros(3)
+    with jitgrad.no_grad():
+        for _ in range(20_000):
+            state = state * 0.5 + 1.0
+    assert state.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_total_never_looked_at_stays_bounded():
+    x = jitgrad.tensor(1.0, requires_grad=True)
+    total = jitgrad.tensor(0.0)
+    for _ in range(10_000):
+        total += (x * 2.0).detach()
+    assert total.item() == 20_000.0
