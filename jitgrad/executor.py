@@ -7,7 +7,6 @@ here: autograd/engine.py cuts the graph there.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,13 +41,13 @@ class Entry:
     program: Program
     extra: tuple[int, ...] = ()     # positions in the order that the program returns as well, after the roots
     looks: dict[int, int] = field(default_factory=dict)
+    wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the program
 
 
 @dataclass(eq=False)
 class Run:
-    """One backward that went through a graph.  Nodes refer to it; it holds none of them strongly."""
+    """One backward that went through a graph.  Nodes refer to it; it refers to none of them."""
 
-    root: weakref.ref[Node]
     entry: Entry | None
     freed: bool
     reason: str | None      # why it was interpreted
@@ -171,9 +170,12 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
     entry = programs.get(key)
     if entry is None:
         entry = _compile(key, captured, roots, cotangents, wrt)
+    elif entry.wanted:
+        logger.info("rebuilding a program to return what is read after each backward")
+        entry = _compile(key, captured, roots, cotangents, wrt, entry.wanted)
     else:
         stats.memory_hits += 1
-    return _run(entry, captured, roots), Run(weakref.ref(roots[0]), entry, True, None)
+    return _run(entry, captured, roots), Run(entry, True, None)
 
 
 def _run(entry: Entry, captured: Capture, roots: Sequence[Node]) -> list[np.ndarray | None]:
@@ -223,7 +225,7 @@ def _interpret(captured: Capture, roots: Sequence[Node], cotangents: Sequence[No
         if root.value is None:
             root.value = array
     by_node = dict(zip([n for n in wrt if n in grads], arrays[len(roots):], strict=True))
-    return [None if n not in by_node else own(by_node[n]) for n in wrt], Run(weakref.ref(roots[0]), None, True, reason)
+    return [None if n not in by_node else own(by_node[n]) for n in wrt], Run(None, True, reason)
 
 
 def own(array: np.ndarray) -> np.ndarray:
@@ -301,24 +303,12 @@ def _look_joint(root: Node) -> None:
 
 
 def _note_look(node: Node) -> None:
-    """An intermediate is read after backward.  The second time, its program is rebuilt once to return it too."""
-    run = node.run
-    root = run.root()
-    entry = run.entry
-    if entry is None or root is None:
-        return
-    captured = capture([root], again=True)
-    i = captured.index.get(node)
-    if i is None or i in entry.extra:
-        return
-    entry.looks[i] = entry.looks.get(i, 0) + 1
-    if entry.looks[i] < 2:
-        return
-    key = next((k for k, e in programs.items() if e is entry), None)
-    if key is None or make_key(captured, [root], [None], captured.leaves) != key:
-        return
-    logger.info("rebuilding a program to return an intermediate that is read after backward")
-    _compile(key, captured, [root], [None], captured.leaves, tuple(sorted([*entry.extra, i])))
+    """An intermediate is read after backward.  From the second time on, its program is to return it too."""
+    entry = node.run.entry
+    if entry is not None and node.position not in entry.extra:
+        looks = entry.looks[node.position] = entry.looks.get(node.position, 0) + 1
+        if looks == 2:
+            entry.wanted = tuple(sorted({*entry.extra, *entry.wanted, node.position}))
 
 
 def program_for(captured: Capture, root: Node) -> tuple[str, Program]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from types import CodeType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitgrad import executor
 from jitgrad.autograd.engine import station_reasons
@@ -10,6 +10,9 @@ from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 from jitgrad.tensor import Tensor
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.program import Program
 
 
 class CacheInfo(NamedTuple):
@@ -81,8 +84,12 @@ def explain(tensor: Tensor) -> str:
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")
-    for step in program.steps:
-        lines.append(f"  {step}")
+    return "\n".join([*lines, *describe(program)])
+
+
+def describe(program: Program) -> list[str]:
+    """The steps of a program, then each kernel with the operations it fuses, by line of the user's program, and source."""
+    lines = [f"  {step}" for step in program.steps]
     for kernel in program.kernels:
         lines.append("")
         lines.append(f"kernel {kernel.name} over {kernel.domain} ({kernel.origin}): reads {kernel.reads}, writes "
@@ -92,7 +99,7 @@ def explain(tensor: Tensor) -> str:
             by_line.setdefault(line_text(line) if line is not None else "derivative", []).append(op)
         lines += [f"  {where}: {' '.join(ops)}" for where, ops in by_line.items()]
         lines += ["    " + text for text in kernel.source.rstrip().splitlines()]
-    return "\n".join(lines)
+    return lines
 
 
 def _name(node: Node) -> str:

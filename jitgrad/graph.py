@@ -53,7 +53,7 @@ class Node:
     length of the longest pending chain below, which recording bounds."""
 
     __slots__ = ("op", "inputs", "params", "sizes", "type", "sig", "requires_grad", "depth", "value", "line", "run",
-                 "extra", "__weakref__")
+                 "position", "extra", "__weakref__")
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], params: tuple, sizes: tuple | None, type: ArrayType, sig: int,
                  requires_grad: bool, depth: int, value: Any = None, line: Any = None) -> None:
@@ -67,7 +67,7 @@ class Node:
         self.depth = depth
         self.value = value
         self.line = line
-        self.run = None         # executor.Run: set when a backward went through
+        self.run = None         # executor.Run: set when a backward went through, along with the position in its order
         self.extra: Extra | None = None
 
     if TYPE_CHECKING:       # for use in rules; jitgrad.ops attaches them (never __eq__: nodes are dictionary keys)

@@ -6,7 +6,6 @@ reach it has arrived.  With create_graph the derivative is recorded instead of e
 """
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Container, Sequence
 
 import numpy as np
@@ -64,14 +63,15 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         check_saved(roots, needed)
     if create_graph or (captured.special and any([_is_station(n) for n in captured.order])):
         result = _by_stations(roots, cotangents, retain_graph, create_graph, wanted)
-        run = executor.Run(weakref.ref(roots[0]), None, not retain_graph,
+        run = executor.Run(None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
     else:
         result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
-    for node in captured.order if wanted is None else [n for n in captured.order if n in needed]:
-        if node.inputs:
+    for i, node in enumerate(captured.order):
+        if node.inputs and (wanted is None or node in needed):
             node.run = run
+            node.position = i
     _release_detached()
     return result
 
@@ -85,7 +85,7 @@ def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Seq
     if held is not None and held[1] == wrt and list(cotangents) == [None]:
         extra.held = None
         entry, _, arrays = held
-        run = executor.Run(weakref.ref(roots[0]), entry, True, None)
+        run = executor.Run(entry, True, None)
     else:
         arrays, run = executor.gradients(captured, roots, cotangents, wrt)
     result = Gradients()
@@ -154,6 +154,8 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         if (fn := _python(n)) is not None:
             remaining[fn.ctx] = remaining.get(fn.ctx, 0) + 1
     watched = any([n.extra is not None and n.extra.watch is not None for n in stops])
+    if watched and not create_graph:
+        executor.stats.interpreted += 1
     incoming: dict[Node, Node] = {}
     outputs: dict[object, list[Node | None]] = {}
     result = Gradients()
@@ -225,7 +227,6 @@ def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Nod
     if not watched and not any([n.inputs for n in ends]):       # nothing to stop at but leaves and Functions' outputs
         arrays, _ = executor.gradients(captured, [source], [g], ends)
         return {n: input_node(a, n.type) for n, a in zip(ends, arrays, strict=True) if a is not None}
-    executor.stats.interpreted += 1
     found = executor.backward_graph(segment, [source], [g], ends, list(stops))
     arrays = interpreter.evaluate(list(found.values()), memo, keep=True)
     return {n: input_node(executor.own(a), n.type) for n, a in zip(found, arrays, strict=True)}

@@ -3,25 +3,26 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jitgrad.operators import OPERATORS
 from jitgrad.tensor import Tensor
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
-ALIASES = {"ln": "log", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "abs": "abs"}
+ALIASES = {"ln": "log", "arctan": "atan"}
 NIST_FUNCTIONS = ("exp", "log", "ln", "sin", "cos", "tan", "arctan", "sqrt")
 
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.FloorDiv, ast.MatMult, ast.UAdd, ast.USub)
-_NODES = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, *_OPERATORS)
+_NODES = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.cmpop, ast.Call, ast.Name, ast.Load, ast.Constant,
+          ast.keyword, *_OPERATORS)
 
 
 class FormulaError(ValueError):
     """A formula that cannot be read; the message says what and what would be right."""
 
 
-def functions(names: Any) -> dict[str, Callable[..., Any]]:
+def functions(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
     """The operators of these names, for `compile_formula`."""
     return {name: OPERATORS[ALIASES.get(name, name)].call for name in names}
 
@@ -41,7 +42,7 @@ def compile_formula(text: str, names: tuple[str, ...],
         if not isinstance(node, _NODES):
             raise FormulaError(f"formula {text.strip()!r}: {type(node).__name__} is not allowed: use numbers, "
                                f"{', '.join(names)}, + - * / ** and functions")
-        if isinstance(node, ast.Constant) and (isinstance(node.value, bool) or not isinstance(node.value, (int, float))):
+        if isinstance(node, ast.Constant) and not isinstance(node.value, (int, float)):
             raise FormulaError(f"formula {text.strip()!r}: {node.value!r} is not a number")
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in allowed):
             raise FormulaError(f"formula {text.strip()!r}: {ast.unparse(node.func)} is not a function that it can call; "

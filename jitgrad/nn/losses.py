@@ -14,8 +14,8 @@ class _Loss(Module):
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
         if size_average is not None or reduce is not None:
-            raise ValueError(f"{type(self).__name__}(): size_average and reduce are not supported: use reduction='mean', "
-                             "'sum' or 'none'")
+            raise ValueError(f"{type(self).__name__}(): size_average and reduce are not supported: use "
+                             "reduction='mean', 'sum' or 'none'")
         self.reduction = reduction
 
 

@@ -26,12 +26,6 @@ class IncompatibleKeys(NamedTuple):
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-class StateDict(OrderedDict):
-    """Tensors by dotted name, in order of registration; `_metadata` holds a version for each module."""
-
-    _metadata: OrderedDict
-
-
 def indented(text: str) -> str:
     """Text with all lines but the first two spaces to the right."""
     return text.replace("\n", "\n  ")
@@ -87,8 +81,8 @@ class Module:
                             "(torch.nn.Parameter or None required)")
         if param is not None and not param.is_leaf:
             raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                             f"explicitly. To express '{name}' as a function of another Tensor, compute the value in the "
-                             "forward() method.")
+                             f"explicitly. To express '{name}' as a function of another Tensor, compute the value in "
+                             "the forward() method.")
         self._register("_parameters", "parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -132,8 +126,8 @@ class Module:
             fields["_modules"][name] = None
         elif name in fields.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{_typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or "
-                                "None expected)")
+                raise TypeError(f"cannot assign '{_typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor "
+                                "or None expected)")
             fields["_buffers"][name] = value
         else:
             super().__setattr__(name, value)
@@ -293,8 +287,8 @@ class Module:
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """Parameters and persistent buffers by dotted name: detached, but on the same storage."""
         if destination is None:
-            destination = StateDict()
-            destination._metadata = OrderedDict()
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()       # a version for each module
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = {"version": self._version}
         for name, value in self._own_state().items():

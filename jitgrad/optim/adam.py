@@ -11,8 +11,8 @@ from jitgrad.optim.optimizer import Group, Optimizer, checked, number, replace
 from jitgrad.tensor import Tensor, from_array
 
 
-def adam_update(p: Any, g: Any, mean: Any, square: Any, largest: Any, step: float, lr: float, beta1: float, beta2: float,
-                eps: float, weight_decay: float, decoupled: bool, sqrt: Callable[[Any], Any],
+def adam_update(p: Any, g: Any, mean: Any, square: Any, largest: Any, step: float, lr: float, beta1: float,
+                beta2: float, eps: float, weight_decay: float, decoupled: bool, sqrt: Callable[[Any], Any],
                 maximum: Callable[[Any, Any], Any]) -> tuple[Any, Any, Any, Any]:
     """The new parameter, moments and largest second moment (None without amsgrad) at step 1, 2, ..., from values.
 
@@ -49,8 +49,8 @@ class Adam(Optimizer):
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
         checked("weight_decay value", weight_decay)
         super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
-            "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay})
 
     def _new_state(self, p: Tensor, amsgrad: bool) -> dict[str, Tensor]:

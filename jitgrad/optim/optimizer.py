@@ -30,7 +30,7 @@ def replace(tensor: Tensor, value: Any) -> None:
 
 def number(value: Any) -> float:
     """A hyperparameter given as a number or a 0-d tensor."""
-    return value.item() if isinstance(value, Tensor) else value
+    return float(value.item() if isinstance(value, Tensor) else value)      # type: ignore[attr-defined]
 
 
 class Optimizer:
@@ -44,8 +44,8 @@ class Optimizer:
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                             f"{params.type()}")         # type: ignore[attr-defined]
         if defaults.get("differentiable"):
-            raise NotImplementedError(f"{type(self).__name__}(): differentiable=True is not supported: write the update "
-                                      "with tensor operations to differentiate through it")
+            raise NotImplementedError(f"{type(self).__name__}(): differentiable=True is not supported: write the "
+                                      "update with tensor operations to differentiate through it")
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
@@ -117,7 +117,7 @@ class Optimizer:
     # -- state -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": by number of the parameter, "param_groups": with numbers for parameters}; the tensors are shared."""
+        """{"state": by number of the parameter, "param_groups": with numbers for parameters}; it shares the tensors."""
         parameters = [p for group in self.param_groups for p in group["params"]]
         numbers = {id(p): i for i, p in reversed(list(enumerate(parameters)))}
         groups = [{name: value for name, value in group.items() if name != "params"}
@@ -135,8 +135,8 @@ class Optimizer:
         by_number: dict[Any, Tensor] = {}
         for old, new in zip(self.param_groups, saved, strict=True):
             if len(old["params"]) != len(new["params"]):
-                raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
-                                 "group")
+                raise ValueError("loaded state dict contains a parameter group that doesn't match the size of "
+                                 "optimizer's group")
             by_number.update(zip(new["params"], old["params"], strict=True))
             new["params"] = old["params"]
             if "param_names" in old and "param_names" not in new:

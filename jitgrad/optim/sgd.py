@@ -28,8 +28,8 @@ class SGD(Optimizer):
     accepted for PyTorch's sake and change nothing."""
 
     def __init__(self, params: Iterable[Any], lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
-                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 differentiable: bool = False, fused: bool | None = None) -> None:
+                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None) -> None:
         checked("learning rate", lr)
         checked("momentum value", momentum)
         checked("weight_decay value", weight_decay)

@@ -1,0 +1,99 @@
+"""The demo: fits the problems, and measures how fast their gradients are, compiled and interpreted."""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+import jitgrad
+from jitgrad.nist.levenberg import jacobian, least_squares
+from jitgrad.nist.problems import Problem
+
+REQUIRED_DIGITS = 6
+SECONDS = 0.25          # for one measurement of a rate
+COMPARED = ("Misra1a", "Gauss1", "ENSO")
+
+
+class Progress:
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self.total = total
+        self.done = 0
+        self.stream = stream if stream.isatty() else None
+
+    def show(self, text: str) -> None:
+        """Draw the bar, with what is being done."""
+        if self.stream is not None:
+            full = 30 * self.done // self.total
+            self.stream.write(f"\r\x1b[K[{'#' * full}{'.' * (30 - full)}] {self.done}/{self.total} {text}")
+            self.stream.flush()
+        self.done += 1
+
+    def clear(self) -> None:
+        """Take the bar off the line."""
+        if self.stream is not None:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def run(problems: Sequence[Problem], starts: Sequence[int], out: TextIO | None = None, err: TextIO | None = None) -> int:
+    """Fit every problem from each of the starts (1, 2), print the tables, and return the exit status: 1 if some fit has
+    reached fewer than 6 certified digits."""
+    out, err = out or sys.stdout, err or sys.stderr
+    begun = time.perf_counter()
+    progress = Progress(len(problems) * len(starts), err)
+    print(f"jitgrad {jitgrad.__version__}: NIST StRD nonlinear regression by Levenberg-Marquardt, exact Jacobians", file=out)
+    print(f"\n{'problem':10} {'level':8} {'start':>5} {'digits':>6} {'steps':>6} {'Jacobians':>9} {'seconds':>8}"
+          "  residual sum of squares", file=out)
+    failed, gradients, least = [], 0, float("inf")
+    for problem in problems:
+        for number in starts:
+            progress.show(f"{problem.name} from start {number}")
+            t = time.perf_counter()
+            fit = least_squares(problem.model, problem.response, problem.starts[number - 1])
+            seconds = time.perf_counter() - t
+            digits = problem.digits(fit.values)
+            progress.clear()
+            print(f"{problem.name:10} {problem.difficulty:8} {number:5} {digits:6.1f} {fit.iterations:6} "
+                  f"{fit.evaluations:9} {seconds:8.2f}  {fit.residual:.10E}", file=out, flush=True)
+            gradients += fit.evaluations
+            least = min(least, digits)
+            if digits < REQUIRED_DIGITS:
+                failed.append(f"{problem.name} from start {number}")
+    seconds = time.perf_counter() - begun
+    print(f"\n{progress.total} fits, {gradients} Jacobians in {seconds:.1f} s, compilation included; at least {least:.1f} "
+          "certified digits (11 are published)", file=out)
+    _compare(problems, out)
+    info = jitgrad.cache_info()
+    print(f"\nprograms compiled: {info.compilations} ({info.kernels} kernels); found on disk: {info.disk_hits}; calls of "
+          f"programs in memory: {info.memory_hits}; interpreted: {info.interpreted}", file=out)
+    if failed:
+        out.flush()
+        print(f"jitgrad demo: fewer than {REQUIRED_DIGITS} certified digits: {', '.join(failed)}", file=err)
+    return 1 if failed else 0
+
+
+def _compare(problems: Sequence[Problem], out: TextIO) -> None:
+    """Gradients per second of some of the problems."""
+    chosen = [p for p in problems if p.name in COMPARED] or list(problems[:1])
+    print(f"\n{'gradients per second':22} {'observations':>12} {'parameters':>10} {'compiled':>9} {'interpreted':>11} "
+          f"{'ratio':>6}", file=out)
+    for problem in chosen:
+        compiled = _rate(problem)
+        with jitgrad.interpret():
+            interpreted = _rate(problem)
+        print(f"{problem.name:22} {len(problem.response):12} {len(problem.parameters):10} {compiled:9.0f} "
+              f"{interpreted:11.0f} {compiled / interpreted:6.1f}", file=out, flush=True)
+
+
+def _rate(problem: Problem) -> float:
+    """Jacobians a second at the certified parameters, recording included."""
+    count = len(problem.response)
+    jacobian(problem.model, problem.certified, count)
+    calls, begun = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - begun) < SECONDS:
+        jacobian(problem.model, problem.certified, count)
+        calls += 1
+    return calls / seconds
