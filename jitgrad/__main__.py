@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=run_demo)
     shown = commands.add_parser("explain", help="show what an expression's or a script's gradients are compiled to")
     shown.add_argument("target", metavar="EXPRESSION_OR_SCRIPT",
-                       help='such as "sum(tanh(x)*exp(-x*x))", x being a random vector; or the path of a .py file, which '
-                            "is run")
+                       help='such as "sum(tanh(x)*exp(-x*x))", x being a random vector; or the path of a .py file, '
+                            "which is run")
     shown.add_argument("arguments", nargs="*", help="the script's own")
     shown.add_argument("--size", type=int, default=1000, metavar="N", help="length of x (1000)")
     shown.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="dtype of x (float32)")
@@ -109,16 +109,17 @@ def run_explain(options: argparse.Namespace) -> int:
     x = jitgrad.randn(options.size, dtype=getattr(jitgrad, options.dtype)).requires_grad_()
     public = [name for name, op in OPERATORS.items() if {"torch", "functional"} & set(op.places)]
     try:
-        result = compile_formula(options.target, ("x",), functions([*public, "ln", "arctan"]))(x)
+        called = functions([*public, "ln", "arctan"])
+        result = compile_formula(options.target, ("x",), called)(x)
+        if isinstance(result, jitgrad.Tensor) and result._node.type.size != 1:
+            print("not a scalar: its sum is explained")
+            result = compile_formula(f"sum({options.target})", ("x",), called)(x)
     except FormulaError as error:
         return usage_error(str(error))
     except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
         return usage_error(f"{options.target!r}, with x of {options.size} elements: {error}")
     if not isinstance(result, jitgrad.Tensor) or not result.requires_grad:
         return usage_error(f"{options.target!r} is not a function of x with a gradient")
-    if result.numel() != 1:         # type: ignore[attr-defined]
-        print("not a scalar: its sum is explained")
-        result = result.sum()       # type: ignore[attr-defined]
     print(explain(result))
     return 0
 
@@ -144,8 +145,8 @@ def _explain_script(path: str, arguments: Sequence[str]) -> int:
 def _print_programs(path: str) -> None:
     programs = [entry.program for entry in executor.programs.values()]
     counts = jitgrad.cache_info()
-    print(f"\n{path}: {len(programs)} programs, {counts.memory_hits} more backwards served by them, {counts.interpreted} "
-          "interpreted")
+    print(f"\n{path}: {len(programs)} programs, {counts.memory_hits} more backwards served by them, "
+          f"{counts.interpreted} interpreted")
     for number, program in enumerate(programs, 1):
         print(f"\nprogram {number}: {len(program.kernels)} kernels, {len(program.steps)} steps")
         print("\n".join(describe(program)))

@@ -1,8 +1,9 @@
 """Memory for results: NumPy arrays whose addresses are cheap to get, large ones from a pool.
 
-The pages of a fresh large array cost as much to fault in as a kernel takes to fill them, so the memory of a large array is
-used again; but never before every array, view, memoryview or DLPack capsule on it is gone.  That is decided by the
-lifetime of an owner object, which NumPy keeps alive as the `base` of the array and of all its views; nothing counts references.
+The pages of a fresh large array cost as much to fault in as a kernel takes to fill them, so the memory of a large
+array is used again; but never before every array, view, memoryview or DLPack capsule on it is gone.  That is decided
+by the lifetime of an owner object, which NumPy keeps alive as the `base` of the array and of all its views; nothing
+counts references.
 """
 from __future__ import annotations
 
@@ -98,8 +99,8 @@ class _Pool:
 
 
 def _find_address() -> Callable[[np.ndarray], int]:
-    """The quickest way to an array's address.  `a.ctypes.data` takes 1.3 us and `__array_interface__` 1.4; the data pointer is
-    the first field after the object header in NumPy's C interface, and reading it there takes 0.15."""
+    """The quickest way to an array's address.  `a.ctypes.data` takes 1.3 us and `__array_interface__` 1.4; the data
+    pointer is the first field after the object header in NumPy's C interface, and reading it there takes 0.15."""
     read = ctypes.c_ssize_t.from_address
     offset = object.__basicsize__
 
@@ -127,7 +128,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """A C-contiguous, writable array with undefined contents; from LARGE bytes on, of pooled memory, aligned to ALIGNMENT."""
+    """A C-contiguous, writable array of undefined contents; from LARGE bytes on pooled, and aligned to ALIGNMENT."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:

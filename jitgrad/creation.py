@@ -20,7 +20,7 @@ from jitgrad.dtype import (
     int64,
     of_scalar,
 )
-from jitgrad.operators.conversion import to_dtype
+from jitgrad.operators.conversion import item, to_dtype
 from jitgrad.tensor import Tensor, from_array
 
 __all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor", "asarray",
@@ -61,6 +61,8 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
         flat.extend(data.ravel().tolist())
         return data.shape
     if not isinstance(data, (list, tuple, range)):
+        if isinstance(data, str):
+            raise ValueError("too many dimensions 'str'")
         if not isinstance(data, (int, float, np.number, np.bool_)):
             raise _not_a_number(data)
         flat.append(data)
@@ -73,6 +75,13 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
                                 "sequences must be of equal length and depth")
             raise ValueError(f"expected sequence of length {shapes[0][0]} at dim {level + 1} (got {shape[0]})")
     return (len(data), *(shapes[0] if shapes else ()))
+
+
+def _first(data: Any) -> Any:
+    """The first number in nested sequences, or the first tensor or array."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return data
 
 
 def _not_a_number(value: Any) -> Exception:
@@ -101,6 +110,10 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
             raise ValueError("Overflow when unpacking long long")
     elif isinstance(data, (list, tuple, range)):
         array = _sequence_array(data)
+        first = _first(data)
+        if to is None and isinstance(first, (Tensor, np.ndarray, np.generic)) and array.dtype.kind == "f":
+            known = first.dtype.np if isinstance(first, Tensor) else first.dtype
+            to = from_numpy_dtype(known) if known.kind == "f" else None
     elif hasattr(data, "__array__"):
         return _data_array(np.asarray(data), to)
     else:
@@ -174,6 +187,11 @@ def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _plain(value: Any) -> Any:
+    """A 0-d tensor as its number; anything else as it is."""
+    return item(value) if isinstance(value, Tensor) else value
+
+
 def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool) -> Tensor:
     check_device(device, called)
     return finished(np.full(shape, value, to.np), requires_grad)
@@ -181,7 +199,8 @@ def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: 
 
 def _constant(called: str, value: int, doc: str) -> Any:
     def create(*size: Any, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-               requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any) -> Tensor:
+               requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+               **named: Any) -> Tensor:
         if named:
             size = (named.pop("size"),) if set(named) == {"size"} else size
             if named:
@@ -204,8 +223,7 @@ def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, lay
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()
+    fill_value = _plain(fill_value)
     to = of_scalar(fill_value) if dtype is None else as_dtype(dtype)
     return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad)
 
@@ -227,8 +245,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
     if not isinstance(input, Tensor):
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     type_ = input._node.type
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()
+    fill_value = _plain(fill_value)
     return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
                    requires_grad)
 
@@ -250,10 +267,6 @@ def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, la
 
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
-
 
 def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, dtype: Any = None, layout: Any = None,
            device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -287,7 +300,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any =
     step = (last - first) / to.np.type(max(steps - 1, 1))
     forward = first + step * at.astype(to.np)
     backward = last - step * (steps - 1 - at).astype(to.np)
-    return finished(np.where(at < steps // 2, forward, backward) if steps != 1 else np.full(1, first, to.np), requires_grad)
+    array = np.where(at < steps // 2, forward, backward) if steps != 1 else np.full(1, first, to.np)
+    return finished(array, requires_grad)
 
 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,

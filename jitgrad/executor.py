@@ -126,7 +126,8 @@ def capture(roots: Sequence[Node], again: bool = False) -> Capture:
                 if node.requires_grad:
                     leaves.append(node)
                     extra = node.extra
-                    if extra.fn is not None or (extra.cell is not None and extra.cell.value != extra.version):
+                    if extra is not None and (extra.fn is not None or (
+                            extra.cell is not None and extra.cell.value != extra.version)):
                         special = True
     return Capture(order, index, leaves, special, parts)
 

@@ -13,6 +13,7 @@ from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
 from jitgrad.operators.operands import Number
 from jitgrad.tensor import Tensor, from_array
 
+
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> None:
     """A Python operator, which leaves operands that it does not know to the other operand."""
 
@@ -41,8 +42,8 @@ def _attach_operators() -> None:
         _binary(f"__{python}__", call[name])
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
-                         ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"), ("or", "bitwise_or"),
-                         ("xor", "bitwise_xor")):
+                         ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
+                         ("or", "bitwise_or"), ("xor", "bitwise_xor")):
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
     _attach("__rsub__", arithmetic.reflected_sub)
     _binary("__rtruediv__", arithmetic.rdiv)
@@ -62,8 +63,8 @@ def _attach_methods() -> None:
                 setattr(Tensor, f"{name}_", inplace_method(op))
     for function in conversion.METHODS:
         setattr(Tensor, function.__name__, function)
-    for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim), ("nelement", conversion.numel),
-                           ("where", _where)):
+    for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),
+                           ("nelement", conversion.numel), ("where", _where)):
         setattr(Tensor, name, function)
     for name, function in _PROPERTIES.items():
         setattr(Tensor, name, property(function))

@@ -162,7 +162,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     check_device(device, "normal")
     m, s = [v._array() if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in (mean, std)]
     if s.size and s.min() < 0:
-        raise RuntimeError("normal expects all elements of std >= 0.0")
+        raise RuntimeError("normal expects all elements of std >= 0.0" if isinstance(std, Tensor)
+                           else f"normal expects std >= 0.0, but found std {std}")
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
         to = (mean if isinstance(mean, Tensor) else std).dtype
         shape = np.broadcast_shapes(m.shape, s.shape)
@@ -216,7 +217,7 @@ def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: G
     kind = self.dtype
     if to is None:
         bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[kind.name]
-        from_, to = (0, from_) if from_ else (0, 2**bits)
+        from_, to = 0, from_ or 2**bits
     return write_array(self, "random_", _integers(from_, to, self._node.type.shape, generator))
 
 

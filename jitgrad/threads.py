@@ -1,8 +1,8 @@
 """A persistent pool of Python threads for kernels, which run without the GIL.
 
-(Numba's own threading layers abort a process in which two threads enter, or a forked child runs.)  The hand-off takes some
-40 us, so this is for work of some 200 us and more.  Results do not depend on the number of threads: the caller fixes the
-partition, the pool only decides who runs which part.
+(Numba's own threading layers abort a process in which two threads enter, or a forked child runs.)  The hand-off takes
+some 40 us, so this is for work of some 200 us and more.  Results do not depend on the number of threads: the caller
+fixes the partition, the pool only decides who runs which part.
 """
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class _Pool:
             thread = threading.Thread(target=_serve, args=(queue,), name=f"jitgrad-{len(self.workers)}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:    # no more threads here, or the interpreter is shutting down: the caller does the work
+            except RuntimeError:    # no more threads, or the interpreter is shutting down: the caller works alone
                 return
             self.workers.append(queue)
 
@@ -117,10 +117,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def parallel_for(kernel: Kernel, bounds: Sequence[Chunk]) -> None:
-    """Run `kernel(lo, hi, block)` for each entry of `bounds`, in any order and at the same time; returns when all are done.
+    """Run `kernel(lo, hi, block)` for each entry of `bounds`, in any order and at the same time; returns when all are
+    done.
 
-    One chunk, one thread, or another Python thread in the middle of such a run: serially, here.  The first exception of a
-    chunk is raised when the others have ended; chunks not begun by then are left out."""
+    One chunk, one thread, or another Python thread in the middle of such a run: serially, here.  The first exception
+    of a chunk is raised when the others have ended; chunks not begun by then are left out."""
     helpers = min(config.threads, len(bounds)) - 1
     pool = _pool
     if helpers < 1 or not pool.busy.acquire(blocking=False):

@@ -52,7 +52,7 @@ def run(lib: Any, code: str, requires_grad: str = "") -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if ";" in code:
+            if "result = " in code:
                 exec(code, names)
                 return names["result"]
             return eval(code, names)
@@ -64,6 +64,8 @@ def plain(value: Any) -> Any:
     """A result without the library it comes from: (dtype, array) for tensors."""
     if isinstance(value, (jitgrad.Tensor, torch.Tensor)):
         return str(value.dtype), np.array(value.detach().numpy())
+    if isinstance(value, np.ndarray):
+        return str(value.dtype), value
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if isinstance(value, (jitgrad.dtype, torch.dtype)):
@@ -129,7 +131,7 @@ def gradients(lib: Any, code: str, names: str) -> Any:
     leaves = [scope[name] for name in names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if ";" in code:
+        if "result = " in code:
             exec(code, scope)
             result = first_floating(scope["result"])
         else:

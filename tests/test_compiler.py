@@ -112,7 +112,8 @@ def test_strided_inputs(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_infinities_nans_and_signed_zeros_keep_their_bits(dtype: type) -> None:
-    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 5e-324, 1e308, -2.5], np.float64).astype(dtype)
+    limits = np.finfo(dtype)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, limits.smallest_subnormal, limits.max, -2.5], dtype)
     a, b = leaf(special[:, None].copy()), leaf(special.copy())
     zero = scalar_node(0.0, float64 if dtype is np.float64 else float32)
     outputs = [a + b, a - b, a * b, a / b, ops.maximum(a, b), -(-a), a + zero, a * 1, a + 0.0, a - 0.0, a * -1,
@@ -286,7 +287,7 @@ def test_large_graphs_are_cut_in_kernels() -> None:
     for _ in range(150):
         y = ops.sin(y) * x + 0.5
     program = check([total(y)], [x])
-    assert max([k.source.count("\n") for k in program.kernels]) < 150
+    assert max([k.source.count("\n") for k in program.kernels]) < 250
     assert len({k.source for k in program.kernels}) < len(program.kernels)
 
 

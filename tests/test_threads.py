@@ -70,7 +70,10 @@ def test_nothing_runs_after_an_exception_returned():
 
 def test_a_call_inside_a_call_runs_serially():
     done = []
-    threads.parallel_for(lambda lo, hi, block: threads.parallel_for(lambda a, b, c: done.append((lo, a)), chunks(3)), chunks(4))
+    def outer(lo, hi, block):
+        threads.parallel_for(lambda a, b, c: done.append((lo, a)), chunks(3))
+
+    threads.parallel_for(outer, chunks(4))
     assert sorted(done) == [(10 * i, 10 * j) for i in range(4) for j in range(3)]
 
 
@@ -123,16 +126,19 @@ def test_an_interrupt_waits_for_the_workers():
     main = threading.get_ident()
 
     def work(lo, hi, block):
-        if threading.get_ident() != main:
+        if threading.get_ident() == main:
+            while len(active) < 2:
+                time.sleep(0.001)
+        else:
             active.append(lo)
-            time.sleep(0.3)
+            time.sleep(0.5)
             active.remove(lo)
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(Interrupt):
-            threads.parallel_for(work, chunks(3) * 10)
+            threads.parallel_for(work, chunks(3))
         assert not active
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

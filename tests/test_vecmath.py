@@ -130,7 +130,8 @@ def test_overflow_and_underflow_thresholds(kind):
         while mpmath.exp(mpmath.mpf(float(np.nextafter(top, dtype(np.inf))))) <= float(info.max):
             top = np.nextafter(top, dtype(np.inf))
         bottom = dtype(float(mpmath.log(mpmath.mpf(float(info.smallest_subnormal)) / 2)))
-    x = np.array([top, top + 4 * np.spacing(top), bottom + 4 * np.spacing(-bottom), bottom - 4 * np.spacing(-bottom)], dtype)
+    step = 4 * np.spacing(abs(bottom))
+    x = np.array([top, top + 4 * np.spacing(top), bottom + step, bottom - step], dtype)
     got = evaluate("exp", x)
     assert np.isfinite(got[0]) and got[0] > 0.99 * float(info.max)
     assert got[1] == np.inf

@@ -82,7 +82,7 @@ def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Seq
     wrt = captured.leaves if wanted is None else [n for n in captured.order if n in wanted]
     extra = roots[0].extra
     held = None if extra is None else extra.held
-    if held is not None and held[1] == wrt and list(cotangents) == [None]:
+    if extra is not None and held is not None and held[1] == wrt and list(cotangents) == [None]:
         extra.held = None
         entry, _, arrays = held
         run = executor.Run(entry, True, None)

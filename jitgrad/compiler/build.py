@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jitgrad.compiler.cpu import get_kernel
 from jitgrad.compiler.dims import Dims, lengths
 from jitgrad.compiler.fuse import fuse
 from jitgrad.compiler.lower import Lowering, core, full_shape
-from jitgrad.compiler.plan import Plans
 from jitgrad.compiler.program import KernelStep, Output, Program
+from jitgrad.compiler.targets import chosen_target
 from jitgrad.compiler.values import NUMBERS, Value
 from jitgrad.differentiate import differentiate
 from jitgrad.graph import Node, const, grad_mode, topological
@@ -43,11 +42,12 @@ def build(request: Request) -> Program:
     gradients = _gradients(request)
     wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
     order = topological([*request.order, *[n for n in wanted if n is not None]])
-    dims, context = lengths(order, captured)
+    dims, sources = lengths(order, captured)
     lowering = Lowering(captured, sizes, dims, _uses(order, wanted))
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
-    fused = fuse(lowering.values, stored)
+    target = chosen_target()
+    fused = fuse(lowering.values, stored, target.emit)
     outputs: list[Output | None] = []
     by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
     for k, node in enumerate(wanted):
@@ -55,9 +55,9 @@ def build(request: Request) -> Program:
                        Output(by_number[k], full_shape(dims[node]), node.type.dtype.np))
     for step in fused.steps:
         if isinstance(step, KernelStep):
-            step.function = get_kernel(step.info.source)
+            step.function = target.get_kernel(step.info.source)
             step.info.origin = step.function.origin
-    return Program(fused.steps, fused.buffers, outputs, Plans(fused.steps, fused.buffers, outputs, context))
+    return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources))
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

@@ -1,8 +1,9 @@
 """The disk cache: bytes by key, in one directory that is the user's own.
 
-What is kept is executed by the next process, so a directory that others can write is refused, and an entry is used only if
-its checksum is right.  Any number of processes may use the directory at once: an entry appears by one atomic rename and is
-never changed.  Whatever goes wrong, the program goes on without the cache, after one `CacheWarning` for each kind of trouble.
+What is kept is executed by the next process, so a directory that others can write is refused, and an entry is used
+only if its checksum is right.  Any number of processes may use the directory at once: an entry appears by one atomic
+rename and is never changed.  Whatever goes wrong, the program goes on without the cache, after one `CacheWarning` for
+each kind of trouble.
 
 An entry is two files: `<key>.bin`, a header and the bytes, and beside it `<key>.py`, the source, for people to read.
 """
@@ -102,8 +103,8 @@ def save(name: str, data: bytes, source: str) -> bool:
         _write(directory, f"{name}.bin", _seal(name, data))
     except OSError as error:
         state.writable = False
-        _warn(directory, "write", f"cannot write to the cache directory {directory}: {error}; nothing more is kept on disk. "
-                                  "Make room, or set JITGRAD_CACHE_DIR to another directory, or JITGRAD_CACHE=off")
+        _warn(directory, "write", f"cannot write to the cache directory {directory}: {error}; nothing more is kept on "
+                                  "disk. Make room, set JITGRAD_CACHE_DIR to another directory, or JITGRAD_CACHE=off")
         return False
     with _lock:
         if state.total is None:
@@ -170,13 +171,14 @@ def _usable(directory: Path, create: bool) -> bool:
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                _warn(directory, "create", f"cannot create the cache directory {directory}: {error}; nothing is kept on disk")
+                _warn(directory, "create", f"cannot create the cache directory {directory}: {error}; nothing is kept "
+                                           "on disk. Set JITGRAD_CACHE_DIR to another directory, or JITGRAD_CACHE=off")
                 state.usable = False
                 return False
         reason = _refusal(directory)
         if reason is not None:
-            _warn(directory, "refused", f"the cache directory {directory} {reason}; what it holds would be executed, so it is "
-                                        "not used. Remove it, or run: chmod 700 on it")
+            _warn(directory, "refused", f"the cache directory {directory} {reason}; what it holds would be executed, "
+                                        "so it is not used. Make it yours alone (chmod 700), or set JITGRAD_CACHE_DIR")
         state.usable = reason is None
         return state.usable
 

@@ -1,8 +1,8 @@
 """Kernels for the CPU: from source text to something to call.
 
-Input: the source of one `kernel(lo, hi, args)` over the vocabulary (intrinsics.py).  Output: a `Kernel`.  Invariant: one
-source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and these
-versions; in that case Numba is not even imported.
+Input: the source of one `kernel(lo, hi, args)` over the vocabulary (intrinsics.py).  Output: a `Kernel`.  Invariant:
+one source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and
+these versions; in that case Numba is not even imported.
 """
 from __future__ import annotations
 
@@ -37,21 +37,23 @@ class Stats:
 
 
 class Kernel:
-    """Machine code.  `kernel(lo, hi, block)` runs it for lo <= i < hi, without the GIL; `block` is the address of its arguments.
+    """Machine code.  `kernel(lo, hi, block)` runs it for lo <= i < hi, without the GIL; `block` is the address of its
+    arguments.
 
     name: its symbol, unique by the hash of the source.  origin: "compiled" or "disk".  seconds: what it took to get it.
     call: the same function without a Python frame around it.  Machine code stays until the process ends.
     """
 
-    __slots__ = ("name", "source", "address", "origin", "seconds", "call")
+    __slots__ = ("name", "source", "address", "origin", "seconds", "call", "owner")
 
-    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float) -> None:
+    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float, owner: object = None) -> None:
         self.name = name
         self.source = source
         self.address = address
         self.origin = origin
         self.seconds = seconds
         self.call = _PROTOTYPE(address)
+        self.owner = owner      # what keeps the code mapped, where that is not objectcode
 
     def __call__(self, lo: int, hi: int, block: int) -> None:
         self.call(lo, hi, block)
@@ -120,13 +122,32 @@ def _make(source: str) -> Kernel:
         stats.disk_hits += 1
         stats.object_bytes += len(data)
         return Kernel(name, source, address, "disk", time.perf_counter() - start)
-    from jitgrad.compiler.frontend import lower
-    data = objectcode.emit(lower(source, name))
-    address = objectcode.load(data, name)
+    owner = None
+    try:
+        from jitgrad.compiler.frontend import lower
+    except (ImportError, AttributeError) as error:
+        logger.warning("this version of Numba is not known (%s): kernels are slower and not kept on disk", error)
+        address, owner = _compile_publicly(source, name)
+    else:
+        data = objectcode.emit(lower(source, name))
+        address = objectcode.load(data, name)
+        stats.object_bytes += len(data)
+        cache.save(key, data, source)
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
-    stats.object_bytes += len(data)
     stats.compile_seconds += seconds
     logger.info("compiled %s in %.0f ms", name, 1000 * seconds)
-    cache.save(key, data, source)
-    return Kernel(name, source, address, "compiled", seconds)
+    return Kernel(name, source, address, "compiled", seconds, owner)
+
+
+def _compile_publicly(source: str, name: str) -> tuple[int, object]:
+    """The address of a kernel compiled through Numba's public interface alone, and what keeps it alive."""
+    from numba import cfunc
+    from numba.core.errors import NumbaError
+
+    from jitgrad.compiler.intrinsics import define, refusal
+    try:
+        compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(define(source, name))
+    except NumbaError as error:
+        raise refusal(error, source) from error
+    return compiled.address, compiled

@@ -1,12 +1,12 @@
 """The vocabulary of kernels (intrinsics.py) for CUDA: every name that a kernel's source may use, as plain Python.
 
-Input: scalars of one type; output: a scalar of that type, or bool.  The same text serves a device, where Numba compiles it, and the
-simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba lowers to CUDA's
-libdevice, or to NumPy's function of the same meaning.
+Input: scalars of one type; output: a scalar of that type, or bool.  The same text serves a device, where Numba compiles
+it, and the simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba lowers
+to CUDA's libdevice, or to NumPy's function of the same meaning.
 
-Invariant: nothing widens.  A Python literal beside a float32 would make Numba compute in float64, so constants are made by
-`type(x)(...)`; `type(x)(0.5) == 0` asks whether x is an integer and is decided at compile time.  float32 and float64 agree
-with the CPU's vocabulary at inf, nan, both zeros and ties; last bits of exp, log, ... are libdevice's or NumPy's.
+Invariant: nothing widens.  A Python literal beside a float32 would make Numba compute in float64, so constants are made
+by `type(x)(...)`; `type(x)(0.5) == 0` asks whether x is an integer and is decided at compile time.  Results agree with
+the CPU's vocabulary at inf, nan, both zeros and ties; the last bits of exp, log, ... are libdevice's or NumPy's.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numba import config, cuda
+from numba.extending import register_jitable
 
 from jitgrad.ops import reference
 
@@ -57,8 +58,8 @@ FORMULAS: dict[str, Function] = {}
 
 def formula(function: Function) -> Function:
     """Enter a function into the vocabulary under its own name."""
-    compiled = FORMULAS[function.__name__] = function if SIMULATED else cuda.jit(device=True)(function)
-    return compiled
+    FORMULAS[function.__name__] = function
+    return function if SIMULATED else register_jitable(function)
 
 
 # -- selection and comparison ----------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def softplus0(x):
 
 @formula
 def digamma(x):
-    """The derivative of lgamma, by reflection, upward recurrence and the asymptotic series (Abramowitz and Stegun 6.3.18)."""
+    """The derivative of lgamma: reflection, upward recurrence, asymptotic series (Abramowitz and Stegun 6.3.18)."""
     kind = type(x)
     low = x < kind(0.5)
     t = kind(1) - x if low else x

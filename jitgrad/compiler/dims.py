@@ -16,6 +16,7 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import INPUT, Node
 
 Dims = tuple[int, ...]
+Sources = dict[int, tuple[int, int]]
 
 
 class DimContext:
@@ -26,7 +27,7 @@ class DimContext:
     def __init__(self, captured: Mapping[Node, int]) -> None:
         self._captured = captured
         self._parent: list[int] = [0]
-        self._source: dict[int, tuple[int, int]] = {}
+        self._source: Sources = {}
         self._node: Node | None = None
 
     def at(self, node: Node) -> None:
@@ -64,9 +65,9 @@ class DimContext:
         self._parent[b] = a
         return a
 
-    def source(self, symbol: int) -> tuple[int, int]:
-        """(position in the captured order, axis) of a dimension with this length."""
-        return self._source[symbol]
+    def sources(self) -> Sources:
+        """For each symbol (position in the captured order, axis) of a dimension with its length."""
+        return self._source
 
 
 def broadcast(context: DimContext, node: Node, operands: Sequence[Dims]) -> Dims:
@@ -104,8 +105,10 @@ def _of_node(context: DimContext, node: Node, operands: list[Dims]) -> Dims:
     return dims
 
 
-def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[Node, Dims], DimContext]:
-    """Symbols of every node of `order`.  Raises InternalError for a rule that contradicts the recorded types."""
+def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[Node, Dims], Sources]:
+    """Symbols of every node of `order`, and where their lengths are found: (position in the captured order, axis).
+
+    Raises InternalError for a rule that contradicts the recorded types."""
     context = DimContext(captured)
     found: dict[Node, Dims] = {}
     for node in order:
@@ -114,4 +117,4 @@ def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[N
         if [d == 0 for d in dims] != [n == 1 for n in node.type.shape]:
             raise InternalError(f"the dims rule of {node} gave {dims}")
         found[node] = dims
-    return {node: tuple([context.find(d) for d in dims]) for node, dims in found.items()}, context
+    return {node: tuple([context.find(d) for d in dims]) for node, dims in found.items()}, context.sources()

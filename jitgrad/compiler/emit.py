@@ -24,25 +24,37 @@ Sample, the sum of x * c over all elements and its gradient:
 """
 from __future__ import annotations
 
+from typing import Generic, Protocol, TypeVar
+
 from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce,
                                       Var)
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
 
 
+class Fragments(Protocol):
+    """How a target writes an element and a run-time number."""
+
+    def number(self, slot: int, code: str) -> str: ...
+    def load(self, code: str, pointer: str, position: str) -> str: ...
+    def store(self, code: str, pointer: str, position: str, value: str) -> str: ...
+
+
 def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
     """The text, ending in a newline."""
-    return _Emitter(kernel, target).run()
+    return _Nest(kernel, target).run()
 
 
-class _Emitter:
-    def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
+T = TypeVar("T", bound=Fragments)
+
+
+class Emitter(Generic[T]):
+    """What the targets have in common: operands, amounts, and the assignment that an entry of the body is."""
+
+    def __init__(self, kernel: Kernel, target: T) -> None:
         self.k = kernel
         self.t = target
         self.lines: list[str] = []
         self.indent = 1
-        self.offsets: dict[tuple[Amount, ...], str] = {}
-
-    # -- small parts -------------------------------------------------------------------------------------------------
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.indent + text)
@@ -55,17 +67,53 @@ class _Emitter:
     def amount(x: Amount) -> str:
         return f"n{x.slot}" if isinstance(x, Var) else str(x)
 
-    def position(self, coefs: tuple[Amount, ...]) -> str:
+    def term(self, coef: Amount, loop: int) -> str:
+        return f"i{loop}" if coef == 1 else f"i{loop} * {self.amount(coef)}"
+
+    def position(self, access: Access) -> str:
+        """Where an element lies, as an expression."""
+        raise NotImplementedError
+
+    def entry(self, number: int) -> None:
+        """The assignment of one variable."""
+        e = self.k.body[number]
+        if isinstance(e, Load):
+            a = e.access
+            self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a))}")
+        elif isinstance(e, Read):
+            integer = isinstance(self.k.slots[e.slot], Integer)
+            self.line(f"v{number} = " + (f"to_{e.code}(n{e.slot})" if integer else self.t.number(e.slot, e.code)))
+        else:
+            self.line(f"v{number} = {self.computed(e)}")
+
+    def computed(self, e: Compute) -> str:
+        operands = dict(zip(e.names, [self.operand(x) for x in e.operands], strict=True))
+        text = e.template.format(**operands)
+        return f"to_i4({text})" if e.code == "i4" else text     # Numba widens int32 arithmetic
+
+    def combined(self, r: Reduce, acc: str, x: str) -> str:
+        text = r.combine.format(acc=acc, x=x)
+        return f"to_i4({text})" if r.access.code == "i4" else text
+
+
+class _Nest(Emitter[CpuTarget]):
+    """The kernel as one nest of loops, in the order given: what a CPU runs."""
+
+    def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
+        super().__init__(kernel, target)
+        self.offsets: dict[tuple[Amount, ...], str] = {}
+
+    # -- positions ---------------------------------------------------------------------------------------------------
+
+    def position(self, access: Access) -> str:
         """The position as an expression at the innermost place that it varies in; outer parts come from variables."""
+        coefs = access.coefs
         last = max([d for d, c in enumerate(coefs) if c != 0], default=-1)
         if last < 0:
             return "0"
         before = self.offset(coefs[:last])
         term = self.term(coefs[last], last)
         return term if before == "0" else f"{before} + {term}"
-
-    def term(self, coef: Amount, loop: int) -> str:
-        return f"i{loop}" if coef == 1 else f"i{loop} * {self.amount(coef)}"
 
     def offset(self, coefs: tuple[Amount, ...]) -> str:
         """The variable that holds the part of a position that the outer loops give (made by `declare_offsets`)."""
@@ -156,26 +204,13 @@ class _Emitter:
     def entries(self, depth: int) -> None:
         """The values that vary in exactly `depth` loops."""
         for number, e in enumerate(self.k.body):
-            if e.depth != depth:
-                continue
-            if isinstance(e, Load):
-                a = e.access
-                self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a.coefs))}")
-            elif isinstance(e, Read):
-                integer = isinstance(self.k.slots[e.slot], Integer)
-                self.line(f"v{number} = " + (f"to_{e.code}(n{e.slot})" if integer else self.t.number(e.slot, e.code)))
-            else:
-                self.line(f"v{number} = {self.computed(e)}")
-
-    def computed(self, e: Compute) -> str:
-        operands = dict(zip(e.names, [self.operand(x) for x in e.operands], strict=True))
-        text = e.template.format(**operands)
-        return f"to_i4({text})" if e.code == "i4" else text     # Numba widens int32 arithmetic
+            if e.depth == depth:
+                self.entry(number)
 
     def innermost(self) -> None:
         for s in self.k.stores:
             a = s.access
-            self.line(self.t.store(a.code, f"p{a.slot}", self.position(a.coefs), self.operand(s.operand)))
+            self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
         for j, r in enumerate(self.k.reductions):
             x = self.operand(r.operand)
             if self.registers[j] == self.k.depth:
@@ -184,14 +219,10 @@ class _Emitter:
                 name = f"b{j}" if self.blocked(j) else f"a{j}"
                 self.line(f"{name} = {self.combined(r, name, x)}")
 
-    def combined(self, r: Reduce, acc: str, x: str) -> str:
-        text = r.combine.format(acc=acc, x=x)
-        return f"to_i4({text})" if r.access.code == "i4" else text
-
     def finish(self, r: Reduce, total: str) -> None:
         """An accumulator is complete: store it, or add it to the memory that outer loops accumulate in."""
         a = r.access
-        position = self.position(a.coefs)
+        position = self.position(a)
         if self.in_memory(r):
             have = self.t.load_accumulator(a.code, f"p{a.slot}", position)
             self.line(self.t.store_accumulator(a.code, f"p{a.slot}", position, self.combined(r, have, total)))

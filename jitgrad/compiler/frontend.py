@@ -1,33 +1,30 @@
 """From a kernel's source text to LLVM IR, through Numba's typing and lowering.
 
-The one file that uses Numba's private interface: `compile_extra` with a code library of our own, so that the IR can be taken
-before Numba optimises it.  Loop annotations are added (loops.py) and LLVM runs once, ours (objectcode.py); Numba's
-own pipeline would run twice, link its runtime in and keep the module in its own JIT.
+The one file that uses Numba's internals: `compile_extra` with a code library of our own, so that the IR can be taken
+before Numba optimises it.  Loop annotations are added (loops.py), and LLVM runs once (objectcode.py); Numba's own
+pipeline would run it twice, link its run-time library in and keep the module in its own JIT.  Where a version of
+Numba does not have these internals, importing this file fails, and cpu.py goes through the public `numba.cfunc`
+instead.
 
 Sample of the output for `kernel(lo, hi, args)`, before optimisation:
 
-    define internal i32 @"_ZN...kernel..."(ptr %retptr, ptr %excinfo, i64 %arg.lo, i64 %arg.hi, i64 %arg.args) alwaysinline {...}
+    define internal i32 @"_ZN...kernel..."(ptr %retptr, ptr %excinfo, i64 %lo, i64 %hi, i64 %args) alwaysinline { ... }
     define void @"jitgrad_0123456789abcdef"(i64 %lo, i64 %hi, i64 %args) { ... call ... ret void }
 """
 from __future__ import annotations
 
-import linecache
-import logging
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import codegen, compiler, registry
+from numba.core import codegen, compiler, compiler_machinery, registry, typed_passes, untyped_passes
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaError
 
 from jitgrad.compiler import intrinsics
 from jitgrad.compiler.loops import annotate_loops
-from jitgrad.errors import InternalError
 
 _SIGNATURE = (types.int64, types.int64, types.int64)
-logger = logging.getLogger("jitgrad.compiler")
 
 
 class _Collector(codegen.CPUCodeLibrary):
@@ -48,14 +45,17 @@ class _Collector(codegen.CPUCodeLibrary):
         raise AssertionError("a collector is never finalised")
 
 
-def define(source: str, name: str) -> Callable[[int, int, int], None]:
-    """Execute the source of a kernel over the vocabulary and return its Python function (not to be called)."""
-    filename = f"<jitgrad {name}>"
-    # Numba shows lines of the source in its errors; the text is not in a file.
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = dict(intrinsics.VOCABULARY)
-    exec(compile(source, filename, "exec"), namespace)
-    return namespace["kernel"]
+class _Pipeline(compiler.CompilerBase):
+    """Only the passes that straight kernels need: without rewrites, inlining and parallel loops, half the time."""
+
+    def define_pipelines(self) -> list[compiler_machinery.PassManager]:
+        manager = compiler_machinery.PassManager("jitgrad")
+        for step in (untyped_passes.TranslateByteCode, untyped_passes.FixupArgs, untyped_passes.IRProcessing,
+                     untyped_passes.ReconstructSSA, typed_passes.NopythonTypeInference, typed_passes.PreLowerStripPhis,
+                     typed_passes.NativeLowering, typed_passes.NoPythonBackend):
+            manager.add_pass(step, step.__name__)
+        manager.finalize()
+        return [manager]
 
 
 def lower(source: str, name: str) -> str:
@@ -69,17 +69,17 @@ def lower(source: str, name: str) -> str:
     flags.nrt = False
     flags.error_model = "numpy"
     flags.boundscheck = False
-    function = define(source, name)
-    target = registry.cpu_target
+    function = intrinsics.define(source, name)
+    target: Any = registry.cpu_target
     with global_compiler_lock:
         target.typing_context.refresh()
         target.target_context.refresh()
         library = _Collector(target.target_context.codegen(), name)
         try:
-            result = compiler.compile_extra(target.typing_context, target.target_context, function, _SIGNATURE, types.void,
-                                            flags, {}, library=library)
+            result = compiler.compile_extra(target.typing_context, target.target_context, function, _SIGNATURE,
+                                            types.void, flags, {}, library=library, pipeline_class=_Pipeline)
         except NumbaError as error:
-            raise InternalError(f"Numba refused a generated kernel: {error}\n--- source ---\n{source}") from error
+            raise intrinsics.refusal(error, source) from error
         [module] = library.modules
         _add_entry(module, target.target_context, result.fndesc, name)
         annotate_loops(module)

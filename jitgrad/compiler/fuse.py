@@ -14,13 +14,13 @@ only what is asked for is computed.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jitgrad.compiler.emit import emit
 from jitgrad.compiler.expr import text
 from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
-from jitgrad.compiler.program import Buffer, KernelInfo, KernelStep, LibraryStep
+from jitgrad.compiler.segments import segments
+from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.values import Dims, NUMBERS, Ref, Step, Value, identity
 
 CAP = 80                # operations of one kernel
@@ -38,8 +38,9 @@ class Fused:
 class Fusion:
     """State of the pass over one graph."""
 
-    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None]) -> None:
+    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str]) -> None:
         self._values = values
+        self._emit = emit
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
         self._wanted = [v.root() for v in outputs if v is not None]
         self._cost: dict[int, int] = {}
@@ -180,9 +181,8 @@ class Fusion:
             stack += [a.value for a in v.args
                       if a.value.id in inside and a.value.kind == "elementwise" and a.is_identity(space)]
         ordered = [needed[k] for k in sorted(needed)]
-        count = -(-len(ordered) // CAP)
-        bounds = [len(ordered) * k // count for k in range(count + 1)] if count else []
-        return [s for k in range(count - 1, -1, -1) if (s := self._kernel(space, ordered[bounds[k]:bounds[k + 1]]))]
+        bounds = segments([_kind(v) for v in ordered], CAP)
+        return [s for first, end in reversed(bounds) if (s := self._kernel(space, ordered[first:end]))]
 
     def _kernel(self, space: Dims, members: list[Value]) -> KernelStep | None:
         here = {v.id for v in members}
@@ -205,7 +205,7 @@ class Fusion:
         if not nest.writes:
             return None
         kernel, outer, inner = nest.finish()
-        info = KernelInfo("", emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
+        info = KernelInfo("", self._emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
                           [self._label(b) for b in nest.writes], self._domain_text(space))
         return KernelStep(kernel, info, outer, inner, combines)
 
@@ -220,6 +220,11 @@ class Fusion:
         return "(" + ", ".join([text(("len", d), lambda a: f"n{a[1]}") for d in space]) + ")"
 
 
-def fuse(values: Sequence[Value], outputs: Sequence[Value | None]) -> Fused:
-    """Steps and buffers that compute the outputs."""
-    return Fusion(values, outputs).run()
+def _kind(v: Value) -> object:
+    """What repeating parts of a graph have in common."""
+    return (v.kind, v.op, v.params, [a.value.payload for a in v.args])
+
+
+def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str]) -> Fused:
+    """Steps and buffers that compute the outputs; `emit` gives a kernel's source."""
+    return Fusion(values, outputs, emit).run()

@@ -1,23 +1,24 @@
 """The vocabulary of kernels: every name that a kernel's source may use, bound to what it lowers to.
 
-Each entry is a Numba intrinsic that builds LLVM IR from a formula over `Value`s, the same formula for all types it takes.
-Nothing here promotes: float32 in, float32 out.  The arguments of one operation must have one type.
+Each entry is a Numba intrinsic that builds LLVM IR from a formula over `Value`s, the same formula for all types it
+takes. Nothing here promotes: float32 in, float32 out.  The arguments of one operation must have one type.
 
-| names                                  | meaning                                                                        |
-|----------------------------------------|--------------------------------------------------------------------------------|
-| arg_T(args, k)                         | slot k (8 bytes each) of the argument block; f4 and f8 from a float64 pattern  |
-| load_T(p, i), store_T(p, i, v)         | element i of the array at address p; iterations of the innermost loop are      |
-|                                        | independent: no address is stored in one and touched in another                |
-| accload_T(p, i), accstore_T(p, i, v)   | the same without that promise, for `out[k] += v`                               |
-| f4 f8 i4 i8 b1                         | typed literals: f4(0.5)                                                        |
-| to_f4 to_f8 to_i4 to_i8 to_b1          | NumPy's astype                                                                 |
-| radd rmul rmax rmin                    | an accumulation that LLVM may reorder into vector lanes                        |
+| names                                | meaning                                                                       |
+|--------------------------------------|-------------------------------------------------------------------------------|
+| arg_T(args, k)                       | slot k (8 bytes each) of the argument block; f4 and f8 from a float64 pattern |
+| load_T(p, i), store_T(p, i, v)       | element i of the array at address p; no address stored in one iteration of    |
+|                                      | the innermost loop is touched in another                                      |
+| accload_T(p, i), accstore_T(p, i, v) | the same without that promise, for `out[k] += v`                              |
+| f4 f8 i4 i8 b1                       | typed literals: f4(0.5)                                                       |
+| to_f4 to_f8 to_i4 to_i8 to_b1        | NumPy's astype                                                                |
+| radd rmul rmax rmin                  | an accumulation that LLVM may reorder into vector lanes                       |
 
-T is one of f4 f8 i4 i8 b1 (a boolean is one byte in arrays, an int64 in the block).  Elementwise functions: see the tables
-at the end; accuracy: vecmath.py.
+T is one of f4 f8 i4 i8 b1 (a boolean is one byte in arrays, an int64 in the block).  Elementwise functions: see the
+tables at the end; accuracy: vecmath.py.
 """
 from __future__ import annotations
 
+import linecache
 import math
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ from jitgrad.compiler import scalarmath as sm
 from jitgrad.compiler import vecmath as vm
 from jitgrad.compiler.irvalue import F4, F8, I1, I4, I8, Value, inlined, intrinsic, libm, select
 from jitgrad.compiler.loops import mark_independent, mark_invariant
+from jitgrad.errors import InternalError
 
 KINDS: dict[str, Any] = {"f4": types.float32, "f8": types.float64, "i4": types.int32, "i8": types.int64,
                          "b1": types.boolean}
@@ -244,3 +246,19 @@ VOCABULARY: dict[str, Any] = {
     "bxor": _binary("bxor", _INTS | _BOOL, lambda a, b: a ^ b),
     "bnot": _unary("bnot", _INTS | _BOOL, lambda a: ~a),
 }
+
+
+def define(source: str, name: str) -> Callable[[int, int, int], None]:
+    """Execute the source of a kernel over the vocabulary and return its Python function (to be compiled, not
+    called)."""
+    filename = f"<jitgrad {name}>"
+    # Numba shows lines of the source in its errors; this text is in no file.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = dict(VOCABULARY)
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace["kernel"]
+
+
+def refusal(error: Exception, source: str) -> InternalError:
+    """What is raised for a kernel that Numba cannot compile."""
+    return InternalError(f"Numba refused a generated kernel: {error}\n--- source ---\n{source}")

@@ -1,19 +1,22 @@
 """LLVM values with Python's operators, so that the formulas in vecmath.py and intrinsics.py read as formulas.
 
 A `Value` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
-constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math flag.
+constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math
+flag.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from llvmlite import ir
 
-F4 = ir.FloatType()
-F8 = ir.DoubleType()
-I1 = ir.IntType(1)
-I4 = ir.IntType(32)
-I8 = ir.IntType(64)
+# llvmlite has no type annotations: its builders, values and types are Any here.
+F4: Any = ir.FloatType()
+F8: Any = ir.DoubleType()
+I1: Any = ir.IntType(1)
+I4: Any = ir.IntType(32)
+I8: Any = ir.IntType(64)
 
 
 class Value:
@@ -21,12 +24,12 @@ class Value:
 
     __slots__ = ("builder", "ir")
 
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+    def __init__(self, builder: Any, value: Any) -> None:
         self.builder = builder
         self.ir = value
 
     @property
-    def type(self) -> ir.Type:
+    def type(self) -> Any:
         return self.ir.type
 
     @property
@@ -144,7 +147,7 @@ class Value:
         """The float with this bit pattern."""
         return Value(self.builder, self.builder.bitcast(self.ir, F4 if self.type == I4 else F8))
 
-    def cast(self, target: ir.Type) -> Value:
+    def cast(self, target: Any) -> Value:
         """NumPy's astype: truncation towards zero, != 0 for booleans, wrap-around between integers."""
         b, source = self.builder, self.type
         if source == target:
@@ -154,7 +157,7 @@ class Value:
         if self.is_float:
             if target in (F4, F8):
                 return Value(b, b.fpext(self.ir, target) if target == F8 else b.fptrunc(self.ir, target))
-            # Out of range is the hardware's affair (the lowest integer on x86); the saturating intrinsics differ from it.
+            # Out of range is the hardware's affair (the lowest integer on x86); the saturating intrinsics differ.
             return Value(b, b.fptosi(self.ir, target))
         if source == I1:
             return Value(b, b.uitofp(self.ir, target) if target in (F4, F8) else b.zext(self.ir, target))
@@ -204,7 +207,7 @@ def libm(name: str, *args: Value) -> Value:
 
 
 def inlined(formula: Callable[..., Value], *args: Value) -> Value:
-    """Apply a formula, of the type of its arguments, through a function of the module's own: built once, always inlined."""
+    """Apply a formula, of its arguments' type, through a function of the module's own: built once, always inlined."""
     builder = args[0].builder
     type = args[0].type
     symbol = f"jitgrad.{formula.__name__}.{type}"

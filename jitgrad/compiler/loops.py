@@ -5,13 +5,14 @@ that its ordinary loads and stores carry nothing from one iteration to the next 
 group).  Invariant: a load or store belongs to the group only if the emitter promised that; `accload_*` and
 `accstore_*` do not, so a loop with one of them is analysed by LLVM as it would be without any annotation.
 
-The promise is about different iterations of the innermost loop alone.  Within an iteration the order of loads and stores
-is kept, which is why an output may be the very array that an input is read from, at the same index.  (Alias scopes would
-promise more: that such a load and store never meet at all.)
+The promise is about different iterations of the innermost loop alone.  Within an iteration the order of loads and
+stores is kept, which is why an output may be the very array that an input is read from, at the same index.  (Alias
+scopes would promise more: that such a load and store never meet at all.)
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from llvmlite import ir
 
@@ -64,11 +65,15 @@ def annotate_loops(module: ir.Module) -> None:
     accesses = module.add_metadata([ir.MetaDataString(module, "llvm.loop.parallel_accesses"), group])
     for function in module.functions:
         for latch in _innermost_latches(function):
-            latch.terminator.set_metadata("llvm.loop", _Distinct(module, (accesses,), loop=True))
+            _terminator(latch).set_metadata("llvm.loop", _Distinct(module, (accesses,), loop=True))
+
+
+def _terminator(block: ir.Block) -> Any:
+    return block.terminator
 
 
 def _successors(block: ir.Block) -> list[ir.Block]:
-    return [op for op in block.terminator.operands if isinstance(op, ir.Block)]
+    return [op for op in _terminator(block).operands if isinstance(op, ir.Block)]
 
 
 def _innermost_latches(function: ir.Function) -> Iterator[ir.Block]:

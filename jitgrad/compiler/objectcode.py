@@ -2,8 +2,8 @@
 
 Imports llvmlite alone, never Numba: a process that finds its kernels on disk goes through `load` only.
 
-Invariant: object code refers to nothing outside itself but the C library's functions in `RUNTIME` (LLVM ends the process
-when it cannot resolve a symbol, so this is checked before an object is made, and again before one is loaded).
+Invariant: object code refers to nothing outside itself but the C library's functions in `RUNTIME` (LLVM ends the
+process when it cannot resolve a symbol, so this is checked before an object is made, and again before one is loaded).
 """
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import llvmlite.binding as llvm
 
 from jitgrad.errors import InternalError
 
-_DOUBLE = ("exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc "
-           "lgamma pow fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt ldexp").split()
+_DOUBLE = ("exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
+           "erf erfc lgamma pow fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt ldexp").split()
 # What generated code may call: C99 mathematics in both precisions, and what LLVM's code generator adds by itself.
 RUNTIME = frozenset([*_DOUBLE, *[name + "f" for name in _DOUBLE], "memset", "memcpy", "memmove"])
 

@@ -20,7 +20,7 @@ import numpy as np
 from jitgrad import buffers
 from jitgrad.buffers import address
 from jitgrad.compiler import expr as E
-from jitgrad.compiler.dims import DimContext
+from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import LibraryCall, Partials
@@ -40,7 +40,7 @@ class Plan:
 
     def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
         self._buffers = plans.buffers
-        self._value = _Evaluator(plans.context, order)
+        self._value = Evaluator(plans.sources, order)
         value = self._value
         self.blank = [0] * len(plans.buffers)
         self.outputs: list[tuple[int, tuple[int, ...], np.dtype, bool] | None] = []
@@ -62,6 +62,7 @@ class Plan:
                 self.calls.append((None, LibraryCall(step, plans.buffers, value)))
         self.simple = all([c[0] is not None for c in self.calls])
         self._allocate(plans.steps)
+        del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
         self.spare: list[Workspace] = []            # workspaces that no run uses
 
@@ -119,7 +120,7 @@ class Plan:
     # -- temporaries -------------------------------------------------------------------------------------------------
 
     def _allocate(self, steps: Sequence[KernelStep | LibraryStep]) -> None:
-        """Places in the arena: a temporary takes the first gap left by those that are not needed any more."""
+        """Places in the arena: a temporary takes that of one of its size which is not needed any more, or a new one."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         nbytes: dict[int, int] = {}
@@ -136,20 +137,24 @@ class Plan:
             first[number] = last[number] = k
             nbytes[number] = size
         self.places: dict[int, int] = {}
-        live: list[tuple[int, int, int]] = []               # start, end, last step
+        expiring: dict[int, list[int]] = {}
+        for number, k in last.items():
+            expiring.setdefault(k, []).append(number)
+        free: dict[int, list[int]] = {}                     # places by size
         self.arena_bytes = 0
+        step = 0
         for number in sorted(first, key=lambda n: (first[n], n)):
-            live = sorted([x for x in live if x[2] >= first[number]])
-            size = -(-nbytes[number] // ALIGN) * ALIGN
-            start = 0
-            for begin, end, _ in live:
-                if start + size <= begin:
-                    break
-                start = max(start, end)
-            self.places[number] = start
-            if size:
-                live.append((start, start + size, last[number]))
-            self.arena_bytes = max(self.arena_bytes, start + size)
+            for k in range(step, first[number]):
+                for old in expiring.get(k, ()):
+                    free.setdefault(_aligned(nbytes[old]), []).append(self.places[old])
+            step = max(step, first[number])
+            size = _aligned(nbytes[number])
+            places = free.get(size)
+            if places:
+                self.places[number] = places.pop()
+            else:
+                self.places[number] = self.arena_bytes
+                self.arena_bytes += size
         self._static_words = np.array(self._words, np.int64)
         self._arena_words = np.array([w for w, _, _ in self._in_arena], np.int64)
         self._arena_offsets = np.array([self.places[b] + off for _, b, off in self._in_arena], np.int64)
@@ -188,15 +193,15 @@ class Plans:
     """Finds or makes the plan for the lengths of a captured graph, and runs it."""
 
     def __init__(self, steps: list[KernelStep | LibraryStep], bufs: list[Buffer], outputs: list[Output | None],
-                 context: DimContext) -> None:
+                 sources: Sources) -> None:
         self.steps = steps
         self.buffers = bufs
         self.outputs = outputs
-        self.context = context
+        self.sources = sources
         self._plans: dict[Any, Plan] = {}
         self._inputs = [(k, b.number) for k, b in enumerate(bufs) if b.kind == "input"]
         used = [a for x in _expressions(steps, bufs, outputs) for a in E.atoms(x)]
-        self._types = sorted({context.source(a[1])[0] for a in used if a[0] == "len"})
+        self._types = sorted({sources[a[1]][0] for a in used if a[0] == "len"})
         self._sizes = sorted({a[1] for a in used if a[0] == "size"})
         self._strides = sorted({a[1] for a in used if a[0] == "stride"})
         self._by_type = self._types[0] if len(self._types) == 1 and not self._sizes and not self._strides else None
@@ -278,11 +283,15 @@ class Plans:
 
 # -- parts -----------------------------------------------------------------------------------------------------------
 
-class _Evaluator:
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGN) * ALIGN
+
+
+class Evaluator:
     """Numbers behind expressions, for one captured graph."""
 
-    def __init__(self, context: DimContext, order: Sequence[Node]) -> None:
-        self._context = context
+    def __init__(self, sources: Sources, order: Sequence[Node]) -> None:
+        self._sources = sources
         self._order = order
         self._known: dict[Expr, int] = {}
 
@@ -296,7 +305,7 @@ class _Evaluator:
 
     def _atom(self, atom: tuple) -> int:
         if atom[0] == "len":
-            position, axis = self._context.source(atom[1])
+            position, axis = self._sources[atom[1]]
             return self._order[position].type.shape[axis]
         if atom[0] == "size":
             return self._order[atom[1]].sizes[atom[2]]

@@ -31,6 +31,7 @@ from jitgrad.compiler.expr import Expr
 from jitgrad.graph import Node, Op
 
 if TYPE_CHECKING:
+    from jitgrad.compiler.launches import Launches
     from jitgrad.compiler.plan import Plans
     from jitgrad.compiler.values import Operand, Value
 
@@ -226,7 +227,7 @@ class Program:
     kernels: list[KernelInfo]; steps: list of str()-able steps; bytes: size of the kernels' object code."""
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
-                 plans: Plans) -> None:
+                 plans: Plans | Launches) -> None:
         self.steps = steps
         self.buffers = buffers
         self.outputs = outputs

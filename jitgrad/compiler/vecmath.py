@@ -1,8 +1,8 @@
 """Vector mathematics: formulas that LLVM vectorises, for float32 and float64, from their own arithmetic alone.
 
-Each formula is straight-line code: fused multiply-add, bit patterns and selections, no branch, no table, no call.  float32 is
-computed in float32 throughout.  Largest errors, in units in the last place (ulp), as tests/test_vecmath.py bounds them
-against 100-digit arithmetic:
+Each formula is straight-line code: fused multiply-add, bit patterns and selections, no branch, no table, no call.
+float32 is computed in float32 throughout.  Largest errors, in units in the last place (ulp), as tests/test_vecmath.py
+bounds them against 100-digit arithmetic:
 
 | function  | float32 | float64 |                                         |
 |-----------|---------|---------|-----------------------------------------|
@@ -16,8 +16,8 @@ against 100-digit arithmetic:
 
 Infinities, nan, both zeros, subnormal arguments and results, and the overflow thresholds come out as in C99.
 
-Method: arguments are reduced by ln 2 in two pieces (W. J. Cody and W. Waite, Software Manual for the Elementary Functions, 1980);
-the polynomials are minimax (Remez exchange), fitted for this file.
+Method: arguments are reduced by ln 2 in two pieces (W. J. Cody and W. Waite, Software Manual for the Elementary
+Functions, 1980); the polynomials are minimax (Remez exchange), fitted for this file.
 """
 from __future__ import annotations
 
@@ -43,17 +43,16 @@ class _Format:
     exp_range: tuple[float, float]  # beyond, exp is 0 or infinite after rounding
     expm1_floor: float              # below, expm1 is -1 after rounding
     tanh_end: float                 # above, tanh is 1 after rounding
-    log: tuple[float, ...]          # float64: in s**2, (log((1+s)/(1-s)) - 2s) / s**3; float32: (log(1+f) - f + f**2/2) / f**3
-
-    def one_bits(self) -> int:
-        return self.bias << self.mantissa
+    # float64: (log((1+s) / (1-s)) - 2*s) / s**3, in s**2; float32: (log(1+f) - f + f**2/2) / f**3
+    log: tuple[float, ...]
 
 
 _F8 = _Format(
     mantissa=52, bias=1023, smallest=2.0**-1022,
     ln2_high=float.fromhex("0x1.62e42feep-1"), ln2_low=float.fromhex("0x1.a39ef35793c76p-33"),
-    exp=(0.5, 0.16666666666666685, 0.04166666666666673, 0.008333333333316739, 0.001388888888885855, 0.00019841269897059985,
-         2.4801587373538495e-05, 2.7557234235860313e-06, 2.75572335250153e-07, 2.511224013663601e-08, 2.092689415459037e-09),
+    exp=(0.5, 0.16666666666666685, 0.04166666666666673, 0.008333333333316739, 0.001388888888885855,
+         0.00019841269897059985, 2.4801587373538495e-05, 2.7557234235860313e-06, 2.75572335250153e-07,
+         2.511224013663601e-08, 2.092689415459037e-09),
     exp_range=(-746.0, 710.0), expm1_floor=-40.0, tanh_end=20.0,
     log=(0.6666666666666735, 0.39999999999412894, 0.285714287428236, 0.2222219852471421, 0.18183567027316042,
          0.15313977017586305, 0.14796727815868932))
@@ -89,7 +88,7 @@ def _clamp(x: Value, low: float, high: float) -> Value:
 def _reduce(x: Value) -> tuple[Value, Value, Value]:
     """x = n * ln 2 + r with |r| <= ln(2) / 2: n as an integer, r, and r**2 * q(r) = exp(r) - 1 - r."""
     f = _format(x)
-    # Adding 1.5 * 2**mantissa leaves the rounded integer in the lowest bits, without a conversion (AVX2 has none for 64 bits).
+    # Adding 1.5 * 2**mantissa leaves the rounded integer in the lowest bits: AVX2 has no conversion to 64 bits.
     magic = 1.5 * 2.0**f.mantissa
     shifted = fma(x, 1 / math.log(2), magic)
     n = shifted - magic
@@ -99,11 +98,12 @@ def _reduce(x: Value) -> tuple[Value, Value, Value]:
 
 def _bits(number: float, f: _Format) -> int:
     """The bit pattern of a positive number in this format."""
-    return struct.unpack("<i", struct.pack("<f", number))[0] if f is _F4 else struct.unpack("<q", struct.pack("<d", number))[0]
+    real, integer = ("<f", "<i") if f is _F4 else ("<d", "<q")
+    return struct.unpack(integer, struct.pack(real, number))[0]
 
 
 def exp(x: Value) -> Value:
-    """e**x.  The power of two is applied in two factors, so that results near overflow and subnormal ones are rounded once."""
+    """e**x.  The power of two is applied in two factors, so that extreme results, subnormal ones too, round once."""
     f = _format(x)
     n, r, rest = _reduce(_clamp(x, *f.exp_range))
     half = (n + 2 * (f.bias + 1)) >> 1      # positive, so that a logical shift halves it
@@ -113,7 +113,7 @@ def exp(x: Value) -> Value:
 
 
 def expm1(x: Value) -> Value:
-    """e**x - 1, as 2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2)), which loses nothing for n = 0 and does not overflow early."""
+    """e**x - 1, as 2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2)): exact for n = 0, and no early overflow."""
     f = _format(x)
     n, r, rest = _reduce(_clamp(x, f.expm1_floor, f.exp_range[1]))
     half_power = ((n + (f.bias - 1)) << f.mantissa).as_float()

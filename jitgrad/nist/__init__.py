@@ -1,4 +1,4 @@
-"""NIST's reference problems of nonlinear regression (StRD), and a Levenberg-Marquardt fit that uses jitgrad's gradients."""
+"""NIST's reference problems of nonlinear regression (StRD), and a Levenberg-Marquardt fit."""
 from __future__ import annotations
 
 from jitgrad.nist.levenberg import Fit, least_squares

@@ -38,13 +38,14 @@ class Progress:
             self.stream.flush()
 
 
-def run(problems: Sequence[Problem], starts: Sequence[int], out: TextIO | None = None, err: TextIO | None = None) -> int:
+def run(problems: Sequence[Problem], starts: Sequence[int]) -> int:
     """Fit every problem from each of the starts (1, 2), print the tables, and return the exit status: 1 if some fit has
     reached fewer than 6 certified digits."""
-    out, err = out or sys.stdout, err or sys.stderr
+    out, err = sys.stdout, sys.stderr
     begun = time.perf_counter()
     progress = Progress(len(problems) * len(starts), err)
-    print(f"jitgrad {jitgrad.__version__}: NIST StRD nonlinear regression by Levenberg-Marquardt, exact Jacobians", file=out)
+    print(f"jitgrad {jitgrad.__version__}: NIST StRD nonlinear regression by Levenberg-Marquardt, exact Jacobians",
+          file=out)
     print(f"\n{'problem':10} {'level':8} {'start':>5} {'digits':>6} {'steps':>6} {'Jacobians':>9} {'seconds':>8}"
           "  residual sum of squares", file=out)
     failed, gradients, least = [], 0, float("inf")
@@ -63,12 +64,12 @@ def run(problems: Sequence[Problem], starts: Sequence[int], out: TextIO | None =
             if digits < REQUIRED_DIGITS:
                 failed.append(f"{problem.name} from start {number}")
     seconds = time.perf_counter() - begun
-    print(f"\n{progress.total} fits, {gradients} Jacobians in {seconds:.1f} s, compilation included; at least {least:.1f} "
-          "certified digits (11 are published)", file=out)
+    print(f"\n{progress.total} fits, {gradients} Jacobians in {seconds:.1f} s, compilation included; at least "
+          f"{least:.1f} certified digits (11 are published)", file=out)
     _compare(problems, out)
     info = jitgrad.cache_info()
-    print(f"\nprograms compiled: {info.compilations} ({info.kernels} kernels); found on disk: {info.disk_hits}; calls of "
-          f"programs in memory: {info.memory_hits}; interpreted: {info.interpreted}", file=out)
+    print(f"\nprograms compiled: {info.compilations} ({info.kernels} kernels); found on disk: {info.disk_hits}; calls "
+          f"of programs in memory: {info.memory_hits}; interpreted: {info.interpreted}", file=out)
     if failed:
         out.flush()
         print(f"jitgrad demo: fewer than {REQUIRED_DIGITS} certified digits: {', '.join(failed)}", file=err)

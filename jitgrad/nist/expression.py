@@ -45,8 +45,8 @@ def compile_formula(text: str, names: tuple[str, ...],
         if isinstance(node, ast.Constant) and not isinstance(node.value, (int, float)):
             raise FormulaError(f"formula {text.strip()!r}: {node.value!r} is not a number")
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in allowed):
-            raise FormulaError(f"formula {text.strip()!r}: {ast.unparse(node.func)} is not a function that it can call; "
-                               f"there are {', '.join(sorted(allowed))}")
+            raise FormulaError(f"formula {text.strip()!r}: {ast.unparse(node.func)} is not a function that it can "
+                               f"call: there are {', '.join(sorted(allowed))}")
         if isinstance(node, ast.Name) and node.id not in names and node.id not in allowed and node.id not in CONSTANTS:
             raise FormulaError(f"formula {text.strip()!r}: unknown name {node.id}; it can use {', '.join(names)}")
     arguments = ast.arguments(posonlyargs=[], args=[ast.arg(arg=name) for name in names], kwonlyargs=[], kw_defaults=[],

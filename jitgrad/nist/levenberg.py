@@ -107,14 +107,14 @@ def least_squares(model: Callable[..., Tensor], response: np.ndarray, start: Seq
 
 
 def _shrinkage(actual: float, slope: float, there: _Point, here: _Point) -> float:
-    """By how much to shrink the bound after a poor step: to the minimum of the parabola through both ends, in limits."""
+    """By how much to shrink the bound after a poor step: to the minimum of the parabola through both ends."""
     shrink = 0.5 if actual >= 0 else 0.5 * slope / (slope - 0.5 * actual)
     return 0.1 if not there.finite or 0.1 * there.norm >= here.norm or shrink < 0.1 else shrink
 
 
 def _refine(here: _Point, scale: np.ndarray, at: Callable[[np.ndarray], _Point]) -> tuple[_Point, int]:
-    """Undamped steps as long as they get shorter: sums of squares cannot tell apart parameters whose difference is below
-    the root of the rounding error, while steps can."""
+    """Undamped steps as long as they get shorter: sums of squares cannot tell apart parameters whose difference is
+    below the root of the rounding error, while steps can."""
     steps, last = 0, 1e-3 * float(np.linalg.norm(scale * here.x))
     while here.norm > 0 and steps < 50:
         _, step = _Local(here, scale).step(np.inf)

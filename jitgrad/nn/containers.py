@@ -1,6 +1,7 @@
 """Modules that hold other modules: Sequential, ModuleList, ModuleDict."""
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import index
@@ -78,11 +79,11 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """Modules applied one after the other; given as arguments, or in a dict with their names."""
+    """Modules applied one after the other; given as arguments, or in an OrderedDict with their names."""
 
-    def __init__(self, *args: Module | Mapping[str, Module]) -> None:
+    def __init__(self, *args: Module | OrderedDict[str, Module]) -> None:
         super().__init__()
-        if len(args) == 1 and isinstance(args[0], Mapping):
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
             for name, module in args[0].items():
                 self.add_module(name, module)
         else:
@@ -101,7 +102,7 @@ class Sequential(_Numbered):
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
-            return type(self)(dict(list(self._modules.items())[at]))        # type: ignore[arg-type]
+            return type(self)(OrderedDict(list(self._modules.items())[at]))      # type: ignore[arg-type]
         return self._modules[self._name(at)]
 
     def __setitem__(self, at: Any, module: Module) -> None:
@@ -201,5 +202,5 @@ class ModuleDict(Module):
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace modules by name."""
-        for name, module in (modules.items() if isinstance(modules, Mapping) else modules):
+        for name, module in dict(modules).items():
             self[name] = module

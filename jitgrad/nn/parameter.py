@@ -20,6 +20,8 @@ class Parameter(Tensor):
             data = empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter(): data must be a tensor, got {type(data).__name__}: convert it with tensor()")
+        if requires_grad and not data.dtype.is_floating_point:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         self = Tensor.__new__(cls)
         if data._storage is not None or data.requires_grad:
             self.__dict__.update(data.detach().__dict__)

@@ -24,8 +24,8 @@ def _floating(called: str, x: Any) -> Node:
     if type(x) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
-        raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{NAMES[x.type.dtype.name]}': it takes "
-                                  "floating-point tensors")
+        raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{NAMES[x.type.dtype.name]}': it "
+                                  "takes floating-point tensors")
     return x
 
 
@@ -36,8 +36,8 @@ def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None
         x = cast(x, as_dtype(dtype))
     _floating(called, x)
     if dim is None:
-        warnings.warn(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X as an "
-                      "argument.", UserWarning, stacklevel=4)
+        warnings.warn(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X "
+                      "as an argument.", UserWarning, stacklevel=4)
         dim = 0 if x.type.ndim in (0, 1, 3) else 1
     return x, (normal_dim(dim, x.type.ndim),) if x.type.ndim else ()
 
@@ -60,7 +60,8 @@ softmax = operator("SoftmaxBackward0", name="softmax", saves=("result",))(_softm
 log_softmax = operator("LogSoftmaxBackward0", name="log_softmax", saves=("result",))(_log_softmax)
 
 
-def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
+def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
+                       dtype: dtype | None = None) -> Tensor:
     """torch.softmax with the arguments of nn.functional."""
     return softmax(input, dim, dtype)
 
@@ -207,7 +208,7 @@ def with_inplace(name: str) -> Any:
 
     def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
         if len(args) == count:
-            *args, inplace = args
+            args, inplace = args[:-1], args[-1]
         return written(input, *args, **kwargs) if inplace else op.call(input, *args, **kwargs)
 
     call.__name__ = call.__qualname__ = name

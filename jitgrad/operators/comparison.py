@@ -13,8 +13,9 @@ from jitgrad.operators.operands import cast, number_node, promoted
 
 _R = ops.REGISTRY
 
-for _name, _op in (("eq", "eq"), ("ne", "ne"), ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"), ("not_equal", "ne"),
-                   ("less", "lt"), ("less_equal", "le"), ("greater", "gt"), ("greater_equal", "ge")):
+for _name, _op in (("eq", "eq"), ("ne", "ne"), ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"),
+                   ("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"), ("greater", "gt"),
+                   ("greater_equal", "ge")):
     binary(_R[_op], name=_name)
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     binary(_R[_name], inplace=False)
@@ -46,8 +47,8 @@ def _bitwise(called: str) -> None:
     def fn(input: Any, other: Any) -> Node:
         a, b = promoted(called, input, other)
         if a.type.dtype.category == 2:
-            raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{a.type.dtype.name}': it takes integers and "
-                                      "bools")
+            raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{a.type.dtype.name}': it takes integers "
+                                      "and bools")
         return bind(op, (a, b))
 
     fn.__doc__ = f"{op.doc}."
@@ -70,8 +71,8 @@ def logical_not(input: Node) -> Node:
 def bitwise_not(input: Node) -> Node:
     """~input of integers or bools."""
     if input.type.dtype.category == 2:
-        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.type.dtype.name}': it takes integers "
-                                  "and bools")
+        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.type.dtype.name}': it takes "
+                                  "integers and bools")
     return ops.bitwise_not(input)
 
 

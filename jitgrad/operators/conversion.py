@@ -15,7 +15,7 @@ from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register, write_result
 from jitgrad.operators.indexing import broadcast_value, value_node
 from jitgrad.operators.layout import is_contiguous, layout
-from jitgrad.operators.operands import cast, normal_dim
+from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.storage import apply_step
 from jitgrad.tensor import DETACH, Size, Tensor, from_array
 
@@ -118,7 +118,7 @@ def tolist(input: Tensor) -> Any:
 
 
 def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
-    """The values as an array: a read-only snapshot.  Raises RuntimeError where gradients are recorded, unless `force`."""
+    """The values as an array: a read-only snapshot.  RuntimeError where gradients are recorded, unless `force`."""
     if input.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     array = input._array().view()
@@ -269,6 +269,8 @@ def get_device(input: Tensor) -> int:
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Write the values of src, broadcast and converted, to this tensor."""
+    if isinstance(src, Number):
+        return fill_(self, src)
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     node, source = self._current(), src._current()
@@ -302,9 +304,10 @@ def zero_(self: Tensor) -> Tensor:
 def detach_(self: Tensor) -> Tensor:
     """Cut this tensor off from the graph.  Raises RuntimeError for views."""
     if self._chain:
-        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
-                           "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
-                           "buckets, and hence detach_() cannot be called on these gradients.")
+        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                           "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
+                           "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
+                           "gradients.")
     node = self._current()
     if node.requires_grad:
         self._leaf = None
@@ -319,8 +322,9 @@ def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
                                                  array_type(type.shape, type.dtype)))
 
 
-METHODS = (to, type_as, cpu, cuda, item, tolist, numpy, __array__, __array_wrap__, __float__, __int__, __complex__, __bool__,
-           __index__, __len__, __iter__, __contains__, __hash__, size, dim, numel, element_size, stride, storage_offset,
-           data_ptr, is_contiguous, is_floating_point, is_complex, is_signed, is_same_size, get_device, copy_, fill_, zero_,
-           detach_)
-FUNCTIONS = (numel, is_floating_point, is_complex, is_signed, is_same_size)
+METHODS = (to, type_as, cpu, cuda, item, tolist, numpy, __array__, __array_wrap__, __float__, __int__, __complex__,
+           __bool__, __index__, __len__, __iter__, __contains__, __hash__, size, dim, numel, element_size, stride,
+           storage_offset, data_ptr, is_contiguous, is_floating_point, is_complex, is_signed, is_same_size, get_device,
+           copy_, fill_, zero_, detach_)
+for _function in (numel, is_floating_point, is_complex, is_signed, is_same_size):
+    register(_function.__name__, _function, _function, None, ("torch",))

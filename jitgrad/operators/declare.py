@@ -133,8 +133,8 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
 
 
 class Operator:
-    """A public operator: `call` is what users call, `fn` the function of nodes, `finish(result, args, kwargs)` settles a
-    node that fn has returned for these arguments."""
+    """A public operator: `call` is what users call, `fn` the function of nodes, `finish(result, args, kwargs)` settles
+    a node that fn has returned for these arguments."""
 
     __slots__ = ("name", "fn", "call", "finish", "places", "inplace")
 
@@ -183,10 +183,10 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             if edges is None:
                 inputs = operand_nodes((*args, *kwargs.values()))
             else:
-                listed = edges if type(edges) is tuple else edges(bound)
+                listed = edges if isinstance(edges, tuple) else edges(bound)
                 inputs = tuple([v if type(v) is Node else None for v in map(bound.get, listed)])
             saved = None if saves is None else tuple([v for v in map(bound.get, saves) if type(v) is Node])
-            return finish_composite(result, grad if type(grad) is str else grad(bound), inputs, saved,
+            return finish_composite(result, grad if isinstance(grad, str) else grad(bound), inputs, saved,
                                     saves is not None and "result" in saves, number)
 
         @functools.wraps(fn)
@@ -195,10 +195,10 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             if kwargs:
                 kwargs = {k: to_node(v) for k, v in kwargs.items()}
             result = fn(*args, **kwargs)
-            if type(result) is Node:
+            if isinstance(result, Node):
                 return wrap(finish(result, args, kwargs))
             if isinstance(result, tuple):
-                out = [wrap(finish(n, args, kwargs, i)) if type(n) is Node else n for i, n in enumerate(result)]
+                out = [wrap(finish(n, args, kwargs, i)) if isinstance(n, Node) else n for i, n in enumerate(result)]
                 return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
             return result
 
@@ -364,6 +364,8 @@ def finish_binary(node: Node, operands: tuple, kwargs: Any = None) -> Node:
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
     fn, settle, called = op.fn, op.finish, op.name + "_"
+    if settle is None:
+        raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         args = (self._current(), *[to_node(v) for v in args])

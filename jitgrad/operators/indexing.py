@@ -16,6 +16,7 @@ from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import finish_composite, operator, register, view
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
+from jitgrad.operators.reduction import NAMES
 from jitgrad.operators.shape import region, selected
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, from_array, wrap
@@ -114,8 +115,8 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
     parts = _as_tuple(key)
     if sum(map(_consumed, parts)) > len(shape):
         if not shape and len(parts) == 1 and _whole_number(parts[0]) is not None:
-            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
-                             "to convert a 0-dim tensor to a number")
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+                             "C++ to convert a 0-dim tensor to a number")
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     views: list[tuple[str, Steps]] = []
     positions: list[tuple[int, Tensor]] = []
@@ -149,20 +150,16 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
         else:
             tensor = _as_position(part)
             if tensor is None:
-                raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-                                 f"indices (got {type(part).__name__})")
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+                                 f"valid indices (got {type(part).__name__})")
             width = _consumed(tensor)
             if tensor.dtype is bool_ and tuple(tensor.shape) != shape[dim:dim + width]:
-                raise IndexError(f"The shape of the mask {list(tensor.shape)} at index {_first_difference(tensor, shape, dim)} "
-                                 f"does not match the shape of the indexed tensor {list(shape)} at index "
-                                 f"{dim + _first_difference(tensor, shape, dim)}")
+                at = next(i for i, (n, m) in enumerate(zip(tensor.shape, shape[dim:], strict=False)) if n != m)
+                raise IndexError(f"The shape of the mask {list(tensor.shape)} at index {at} does not match the shape "
+                                 f"of the indexed tensor {list(shape)} at index {dim + at}")
             positions.append((dim, tensor))
             dim += width
     return Key(views, positions)
-
-
-def _first_difference(mask: Tensor, shape: tuple[int, ...], dim: int) -> int:
-    return next(i for i, (n, m) in enumerate(zip(mask.shape, shape[dim:], strict=False)) if n != m)
 
 
 def _positions(key: Key) -> tuple[tuple[int, ...], list[Node]]:
@@ -251,6 +248,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             chosen = ops.unsqueeze(chosen, dims=tuple(range(mask.ndim, mask.ndim + after)))
         new = ops.where(chosen, new, node)
     else:
+        if isinstance(value, Tensor) and value.dtype is not target.dtype:
+            raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                               f"{NAMES[target.dtype.name]} for the destination and {NAMES[value.dtype.name]} for the "
+                               "source.")
         axes, positions = _positions(parsed)
         shape = ops.index(node, *positions, axes=axes).type.shape
         try:

@@ -57,8 +57,8 @@ def stack(tensors: Any, dim: int = 0) -> Node:
     first = nodes[0].type
     for i, n in enumerate(nodes):
         if n.type.shape != first.shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
-                               f"{list(n.type.shape)} at entry {i}")
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 "
+                               f"and {list(n.type.shape)} at entry {i}")
     to, d = result_dtype(tuple(nodes)), normal_dim(dim, first.ndim + 1)
     return ops.cat(*[ops.unsqueeze(cast(n, to), dims=(d,)) for n in nodes], dim=d)
 
@@ -146,8 +146,8 @@ def _rolled(x: Node, shift: int, dim: int) -> Node:
     if not shift:
         return ops.copy(x)
     full = (True,) * dim + (False,) + (True,) * (x.type.ndim - dim - 1)
-    return ops.cat(ops.slice(x, full=full, sizes=(n - shift, shift, 1)), ops.slice(x, full=full, sizes=(0, n - shift, 1)),
-                   dim=dim)
+    end, start = [ops.slice(x, full=full, sizes=region) for region in ((n - shift, shift, 1), (0, n - shift, 1))]
+    return ops.cat(end, start, dim=dim)
 
 
 def positive(input: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ def _warn_sizes(called: str, input: Any, target: Any) -> None:
     a, b = [v.type.shape if type(v) is Node else tuple(v.shape) for v in (input, target)]
     if a != b:
         warnings.warn(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
-                      f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. Please "
-                      "ensure they have the same size.", UserWarning, stacklevel=4)
+                      f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. "
+                      "Please ensure they have the same size.", UserWarning, stacklevel=4)
 
 
 def _weighted(loss: Node, weight: Node | None) -> Node:
@@ -88,11 +88,13 @@ def smooth_l1_loss(input: Node, target: Node, size_average: bool | None = None, 
     if beta == 0:
         return _reduced(distance, mode)
     scale = number_node(beta, a.type.dtype)
-    return _reduced(ops.where(ops.lt(distance, scale), 0.5 * ops.square(distance) / scale, distance - 0.5 * scale), mode)
+    loss = ops.where(ops.lt(distance, scale), 0.5 * ops.square(distance) / scale, distance - 0.5 * scale)
+    return _reduced(loss, mode)
 
 
 @operator("HuberLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
-def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0, weight: Node | None = None) -> Node:
+def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0,
+               weight: Node | None = None) -> Node:
     """Half the squared differences where they are within delta, else delta times (the absolute ones less delta / 2)."""
     _warn_sizes("huber_loss", input, target)
     if delta <= 0:
@@ -108,8 +110,8 @@ def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float 
 def _same_size(called: str, input: Node, target: Node) -> None:
     if input.type.shape != target.type.shape:
         raise ValueError(f"Using a target size (torch.Size({list(target.type.shape)})) that is different to the "
-                         f"input size (torch.Size({list(input.type.shape)})) is deprecated. Please ensure they have the "
-                         f"same size for {called}().")
+                         f"input size (torch.Size({list(input.type.shape)})) is deprecated. Please ensure they have "
+                         f"the same size for {called}().")
 
 
 def _bounded_log(x: Node) -> Node:
@@ -134,8 +136,8 @@ def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, 
 @operator("BinaryCrossEntropyWithLogitsBackward0", places=(*F, "torch"), saves=("input", "target"),
           edges=("input", "target"))
 def binary_cross_entropy_with_logits(input: Node, target: Node, weight: Node | None = None,
-                                     size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
-                                     pos_weight: Node | None = None) -> Node:
+                                     size_average: bool | None = None, reduce: bool | None = None,
+                                     reduction: str = "mean", pos_weight: Node | None = None) -> Node:
     """binary_cross_entropy of sigmoid(input), without overflow; pos_weight multiplies the positive part."""
     mode = _mode(size_average, reduce, reduction)
     if input.type.shape != target.type.shape:
@@ -163,8 +165,8 @@ def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
             raise IndexError(f"Target {int(wrong.flat[0])} is out of bounds.")
 
 
-@operator(lambda a: "NllLossBackward0" if a["input"].type.ndim <= 2 else "NllLoss2DBackward0", places=F, edges=("input",),
-          saves=("input", "target"))
+@operator(lambda a: "NllLossBackward0" if a["input"].type.ndim <= 2 else "NllLoss2DBackward0", places=F,
+          edges=("input",), saves=("input", "target"))
 def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average: bool | None = None,
              ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Node:
     """Minus the element of the target class, from log-probabilities (N, C, ...) and classes (N, ...).
@@ -176,11 +178,13 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
         raise ValueError("nll_loss: input must have a dimension of classes, got a 0-d tensor")
     expected = input.type.shape[:d] + input.type.shape[d + 1:]
     if target.type.ndim and expected and target.type.shape[0] != expected[0]:
-        raise ValueError(f"Expected input batch_size ({expected[0]}) to match target batch_size ({target.type.shape[0]}).")
+        raise ValueError(f"Expected input batch_size ({expected[0]}) to match target batch_size "
+                         f"({target.type.shape[0]}).")
     if target.type.shape != expected:
         raise RuntimeError(f"nll_loss: expected target size {list(expected)}, got {list(target.type.shape)}")
     if target.type.dtype is not int64:
-        raise RuntimeError(f"expected scalar type Long but found {target.type.dtype.name}: nll_loss takes int64 targets")
+        raise RuntimeError(f"expected scalar type Long but found {target.type.dtype.name}: nll_loss takes int64 "
+                           "targets")
     _check_classes(target, input.type.shape[d], ignore_index)
     counted = ops.ne(target, number_node(ignore_index, int64))
     classes = ops.where(counted, target, ops.number(0, target))
@@ -219,7 +223,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
 def _uniform_loss(logarithms: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mode: str,
                   d: int) -> Tensor:
     """The cross-entropy of the uniform distribution, times the number of classes."""
-    counted = target != ignore_index
+    counted: Tensor = OPERATORS["ne"].call(target, ignore_index)
     weights = 1 if weight is None else weight.reshape(_along(weight, d, logarithms.ndim))
     loss = OPERATORS["where"].call(counted, -(logarithms * weights).sum(d), 0.0)
     if mode == "none":

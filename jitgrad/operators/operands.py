@@ -100,5 +100,6 @@ def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tu
         dims = (dims,)
     found = [normal_dim(d, ndim) for d in dims]
     if len(set(found)) != len(found):
-        raise RuntimeError(f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims")
+        twice = next(d for d in found if found.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
     return tuple(sorted(found)) if ndim else ()

@@ -17,18 +17,18 @@ EVERYWHERE = ("torch", "method", "functional")
 
 # -- one operand -----------------------------------------------------------------------------------------------------
 
-for _name in ("sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
-              "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "digamma"):
+for _name in ("sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
+              "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "digamma"):
     unary(_R[_name], floating=True)
 for _name in ("tanh", "sigmoid"):
     unary(_R[_name], floating=True, places=EVERYWHERE)
-for _name, _op in (("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan"), ("arcsinh", "asinh"), ("arccosh", "acosh"),
-                   ("arctanh", "atanh"), ("floor", "floor"), ("ceil", "ceil"), ("trunc", "trunc"), ("fix", "trunc"),
-                   ("sign", "sign"), ("sgn", "sign"), ("frac", "frac")):
+for _name, _op in (("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan"), ("arcsinh", "asinh"),
+                   ("arccosh", "acosh"), ("arctanh", "atanh"), ("floor", "floor"), ("ceil", "ceil"),
+                   ("trunc", "trunc"), ("fix", "trunc"), ("sign", "sign"), ("sgn", "sign"), ("frac", "frac")):
     unary(_R[_op], name=_name, floating=_name.startswith("arc"))
 for _name in ("neg", "negative"):
-    unary(_R["neg"], name=_name, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you are "
-          "trying to invert a mask, use the `~` or `logical_not()` operator instead.")
+    unary(_R["neg"], name=_name, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
+          "are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 for _name in ("abs", "absolute"):
     unary(_R["abs"], name=_name, refuse_bool=f"{_name}(): not supported on a bool tensor; convert it with .int() first")
 unary(_R["relu"], places=EVERYWHERE, refuse_bool="Boolean inputs not supported for relu")
@@ -60,7 +60,8 @@ def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = Non
     if to.category < 2:
         return ops.copy(input)
     info = np.finfo(to.np)
-    values = (0.0 if nan is None else nan, info.max if posinf is None else posinf, info.min if neginf is None else neginf)
+    values = (0.0 if nan is None else nan, info.max if posinf is None else posinf,
+              info.min if neginf is None else neginf)
     return ops.nan_to_num(input, *[number_node(v, to) for v in values])
 
 
@@ -157,8 +158,8 @@ def _alike(called: str, *nodes: Any) -> tuple[Any, ...]:
         if type(n) is not Node:
             raise TypeError(f"{called}(): expected Tensors, got {', '.join(map(describe, nodes))}")
         if n.type.dtype is not nodes[0].type.dtype:
-            raise RuntimeError(f"expected dtype {nodes[0].type.dtype.name} for the operands of {called}() but got dtype "
-                               f"{n.type.dtype.name}; convert them with .to()")
+            raise RuntimeError(f"expected dtype {nodes[0].type.dtype.name} for the operands of {called}() but got "
+                               f"dtype {n.type.dtype.name}; convert them with .to()")
     return nodes
 
 
@@ -174,8 +175,8 @@ def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Nod
     """input + value * tensor1 / tensor2, in floating point."""
     x, a, b = promoted("addcdiv", input, tensor1, tensor2)
     if a.type.dtype.category < 2:
-        raise RuntimeError("Integer division with addcdiv is no longer supported; convert an operand to floating point, "
-                           "or use (input + value * torch.div(tensor1, tensor2, rounding_mode='trunc'))")
+        raise RuntimeError("Integer division with addcdiv is no longer supported; convert an operand to floating "
+                           "point, or use (input + value * torch.div(tensor1, tensor2, rounding_mode='trunc'))")
     return x + (a / b if value == 1 else number_node(value, x.type.dtype) * (a / b))
 
 

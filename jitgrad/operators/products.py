@@ -54,7 +54,8 @@ def mv(input: Node, vec: Node) -> Node:
     """The product of a matrix and a vector."""
     _check("mv", input, vec)
     if input.type.ndim != 2 or vec.type.ndim != 1:
-        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.type.ndim}, {input.type.ndim}, {vec.type.ndim}")
+        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.type.ndim}, {input.type.ndim}, "
+                           f"{vec.type.ndim}")
     if input.type.shape[1] != vec.type.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.type.shape[0]}), mat "
                            f"({input.type.shape[0]}x{input.type.shape[1]}), vec ({vec.type.shape[0]})")
@@ -71,8 +72,8 @@ def dot(input: Node, tensor: Node) -> Node:
                            f"{tensor.type.dtype.name}")
     if input.type.shape != tensor.type.shape:
         raise RuntimeError("inconsistent tensor size, expected tensor "
-                           f"{list(input.type.shape)} and src {list(tensor.type.shape)} to have the same number of elements, "
-                           f"but got {input.type.shape[0]} and {tensor.type.shape[0]} elements respectively")
+                           f"{list(input.type.shape)} and src {list(tensor.type.shape)} to have the same number of "
+                           f"elements, but got {input.type.shape[0]} and {tensor.type.shape[0]} elements respectively")
     return ops.squeeze(ops.sum(input * tensor, axes=(0,)), dims=(0,))
 
 

@@ -216,8 +216,8 @@ def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> No
         return of_all(input) if dim is None else along(input, dim, keepdim)
 
     call.__name__ = call.__qualname__ = called
-    call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two "
-                    "element by element.")
+    call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the "
+                    "two element by element.")
     register(called, call, call, None, ("torch", "method"))
 
 
@@ -256,13 +256,15 @@ def _root(variance: Node) -> Node:
 
 
 @operator("VarBackward0", saves=("input",))
-def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Node:
+def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: Any = None) -> Node:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
     return _moments("std and var", input, dim, unbiased, keepdim, correction)[0]
 
 
 @operator("StdBackward0", saves=("input", "result"))
-def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None) -> Node:
+def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: Any = None) -> Node:
     """The square root of the variance; the derivative is 0 where it is 0."""
     return _root(_moments("std and var", input, dim, unbiased, keepdim, correction)[0])
 

@@ -73,12 +73,13 @@ def view_shape(input: Tensor, *shape: Any, size: Any = None) -> Any:
     if len(shape) == 1 and isinstance(shape[0], dtype):
         if shape[0] is input.dtype:
             return ()
-        raise RuntimeError(f"view(): jitgrad has no bitwise view of {input.dtype!r} as {shape[0]!r}; use to() to convert")
+        raise RuntimeError(f"view(): jitgrad has no bitwise view of {input.dtype!r} as {shape[0]!r}; use to() to "
+                           "convert")
     old = input._node.type
     to = complete_shape(integers("view", shape, size), old.size)
     if input._chain and viewed(old.shape, layout(input)[0], to) is None:
-        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans "
-                           "across two contiguous subspaces). Use .reshape(...) instead.")
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
+                           "spans across two contiguous subspaces). Use .reshape(...) instead.")
     return _reshaped(to)
 
 
@@ -128,8 +129,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Any:
     for n in given:
         known *= abs(n)
     if shape[d] != known if -1 not in given else known == 0 or shape[d] % known:
-        raise RuntimeError(f"unflatten: Provided sizes {list(given)} don't multiply up to the size of dim {d} ({shape[d]}) "
-                           "in the input tensor")
+        raise RuntimeError(f"unflatten: Provided sizes {list(given)} don't multiply up to the size of dim {d} "
+                           f"({shape[d]}) in the input tensor")
     return _reshape_or_copy(input, (*shape[:d], *complete_shape(given, shape[d]), *shape[d + 1:]))
 
 
@@ -157,8 +158,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Any:
     ndim = input.ndim
     order = integers("permute", dims, named.get("dims"))
     if len(order) != ndim:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
-                           f"desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
+                           f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
                            f"{len(order)}")
     normal = tuple([normal_dim(d, ndim) for d in order])
     if len(set(normal)) != ndim:
@@ -258,7 +259,7 @@ def _expanded(called: str, input: Tensor, sizes: Ints) -> Steps:
         elif n < 0:
             raise RuntimeError(f"{called}(): invalid size {n} in {list(sizes)}")
         full.append(n)
-    return (Step(_EXPAND, (), tuple(full)),)
+    return () if tuple(full) == shape else (Step(_EXPAND, (), tuple(full)),)
 
 
 @view_operator("ExpandBackward0", places=("method",))
@@ -357,8 +358,8 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     if isinstance(split_size_or_sections, (tuple, list)):
         lengths = integers("split", (split_size_or_sections,))
         if min(lengths, default=0) < 0 or sum(lengths) != shape[d]:
-            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {shape[d]} (input tensor's size at "
-                               f"dimension {d}), but got split_sizes={list(lengths)}")
+            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {shape[d]} (input tensor's "
+                               f"size at dimension {d}), but got split_sizes={list(lengths)}")
         return _pieces(input, d, lengths, "SplitWithSizesBackward0")
     size = index(split_size_or_sections)
     if size < 0 or (size == 0 and shape[d]):

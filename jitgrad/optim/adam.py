@@ -50,8 +50,8 @@ class Adam(Optimizer):
         checked("weight_decay value", weight_decay)
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay})
+            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
+            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
     def _new_state(self, p: Tensor, amsgrad: bool) -> dict[str, Tensor]:
         count = float64 if get_default_dtype() is float64 else float32

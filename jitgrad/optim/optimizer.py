@@ -30,7 +30,7 @@ def replace(tensor: Tensor, value: Any) -> None:
 
 def number(value: Any) -> float:
     """A hyperparameter given as a number or a 0-d tensor."""
-    return float(value.item() if isinstance(value, Tensor) else value)      # type: ignore[attr-defined]
+    return float(value._array().item() if isinstance(value, Tensor) else value)
 
 
 class Optimizer:
@@ -157,7 +157,7 @@ class Optimizer:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
             lines += [""] * bool(i) + [f"Parameter Group {i}"]
-            lines += [f"    {name}: {value.item() if isinstance(value, Tensor) else value}"
+            lines += [f"    {name}: {value._array().item() if isinstance(value, Tensor) else value}"
                       for name, value in sorted(group.items()) if name != "params"]
         return "\n".join([*lines, ")"])
 

@@ -1,0 +1,34 @@
+"""Which target a program is compiled for: the one place that looks.
+
+A target is three functions; everything before them (differentiation, lowering, fusion, the kernel IR) is the same for all.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jitgrad.compiler.program import Kernel
+from jitgrad.config import config
+
+
+@dataclass(frozen=True)
+class Target:
+    """emit(kernel): its source.  get_kernel(source): what runs it.  plans(steps, buffers, outputs, context): what runs a
+    program, by run(order)."""
+
+    emit: Callable[[Kernel], str]
+    get_kernel: Callable[[str], Any]
+    plans: Callable[..., Any]
+
+
+def chosen_target() -> Target:
+    """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda without a GPU and without the simulator."""
+    if config.target == "cuda":
+        from jitgrad.compiler import cuda, target_cuda
+        from jitgrad.compiler.launches import Launches
+        cuda.check()
+        return Target(target_cuda.emit, cuda.get_kernel, Launches)
+    from jitgrad.compiler import cpu, emit
+    from jitgrad.compiler.plan import Plans
+    return Target(emit.emit, cpu.get_kernel, Plans)
