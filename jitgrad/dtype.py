@@ -131,7 +131,11 @@ def as_dtype(value: object) -> dtype:
     Raises TypeError for one that jitgrad does not have."""
     if isinstance(value, dtype):
         return value
-    found = _PYTHON_TYPES.get(value) if isinstance(value, type) else _BY_NAME.get(value) if isinstance(value, str) else None
+    found = None
+    if isinstance(value, type):
+        found = _PYTHON_TYPES.get(value)
+    elif isinstance(value, str):
+        found = _BY_NAME.get(value)
     if found is None:
         raise TypeError(f"invalid dtype {value!r}: the dtypes are {', '.join(map(repr, ALL))}")
     return found

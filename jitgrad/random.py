@@ -218,7 +218,7 @@ def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: G
     if to is None:
         bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[kind.name]
         from_, to = 0, from_ or 2**bits
-    return write_array(self, "random_", _integers(from_, to, self._node.type.shape, generator))
+    return write_array(self, "random_", _integers(from_, int(to), self._node.type.shape, generator))
 
 
 for _method in (uniform_, normal_, bernoulli_, random_):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import Step, Storage, derive, put, stamp
 
 DETACH = Step(REGISTRY["detach"], (), None)
-COPY = REGISTRY["copy"]
+COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
 
 
 class Hooks(dict):
@@ -96,7 +96,7 @@ class Tensor:
         storage = self._storage
         if storage is None or storage.writes == self._seen:
             return self._node
-        node = storage.node if not self._chain else derive(storage.node, self._chain)
+        node = storage.node if not self._chain else recorded(derive, storage.node, self._chain)
         if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
             node = leaf_node(executor.value(node), node, self._leaf)
         if node is not storage.node:
@@ -146,6 +146,9 @@ class Tensor:
             new = put(base, self._chain, value)
             if base.extra is not None and base.extra.leaf is not None and not new.requires_grad:
                 new = leaf_node(executor.value(new), new, base.extra.leaf)
+        unseen = base.requires_grad and not grad_mode.enabled and not new.requires_grad
+        if unseen:      # written without grad mode: the history stays as it was
+            new = value = recorded(bind, ATTACH, (base, new))
         if self._tracks_version:
             storage.cell.value += 1
             storage.cell.writer = weakref.ref(value)
@@ -153,7 +156,7 @@ class Tensor:
         storage.node = new
         storage.writes += 1
         if self._chain:
-            if new.extra is not None and new.extra.leaf is not None:
+            if unseen or (new.extra is not None and new.extra.leaf is not None):
                 self._current()
                 return self
             stamp(value, storage.cell)
@@ -356,6 +359,17 @@ class Size(tuple):
 
     def __add__(self, other: tuple) -> Size:      # type: ignore[override]
         return Size(tuple(self) + tuple(other))
+
+
+def recorded(record: Callable[..., Node], *args: Any) -> Node:
+    """What `record` records as in grad mode: values that change hands inside no_grad keep the history they have."""
+    if grad_mode.enabled:
+        return record(*args)
+    grad_mode.enabled = True
+    try:
+        return record(*args)
+    finally:
+        grad_mode.enabled = False
 
 
 _new = Tensor.__new__

@@ -79,7 +79,7 @@ def test_other_lengths_compile_nothing(counters):
 
 def test_python_floats_are_arguments(counters):
     x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
-    for scale in (0.1, 2.0, 1e6, 1.0, 0.0, -3.0):
+    for scale in (0.1, 2.0, 10.0, 1.0, 0.0, -3.0):
         x.grad = None
         (scale * x + scale).exp().sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), scale * np.exp(scale * np.array([2.0, 3.0])), rtol=1e-5)

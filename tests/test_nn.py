@@ -154,7 +154,8 @@ def _moved(xp: Any) -> Any:
     net.double()
     xp.nn.MSELoss()(net(xp.ones(1, 2, dtype=xp.float64)), xp.zeros(1, 2, dtype=xp.float64)).backward()
     net.float()
-    return net.first.weight is first, [(p.dtype, p.grad.dtype) for p in net.parameters()], net.to(xp.float64).shift.dtype
+    dtypes = [(p.dtype, p.grad.dtype) for p in net.parameters()]
+    return net.first.weight is first, dtypes, net.to(xp.float64).shift.dtype
 
 
 def _loaded(xp: Any) -> Any:
@@ -220,10 +221,11 @@ def test_same_text_as_pytorch(name):
     assert outcome(ACTIONS[name], jitgrad) == outcome(ACTIONS[name], torch)
 
 
-LAYERS = ["ReLU()", "ReLU(inplace=True)", "Tanh()", "Sigmoid()", "Softplus()", "Softplus(beta=2, threshold=1)", "GELU()",
-          "GELU('tanh')", "LeakyReLU(0.2)", "ELU(0.5)", "SELU()", "CELU(2.0)", "SiLU()", "Mish()", "Hardtanh(-2, 0.5)",
-          "ReLU6()", "LogSigmoid()", "Softsign()", "Tanhshrink()", "Hardswish()", "Hardsigmoid()", "Threshold(0.1, 20)",
-          "Softmax(dim=1)", "LogSoftmax(dim=0)", "Softmin(dim=1)", "Identity(54, unused=1)", "Flatten()", "Flatten(0, 1)"]
+LAYERS = ["ReLU()", "ReLU(inplace=True)", "Tanh()", "Sigmoid()", "Softplus()", "Softplus(beta=2, threshold=1)",
+          "GELU()", "GELU('tanh')", "LeakyReLU(0.2)", "ELU(0.5)", "SELU()", "CELU(2.0)", "SiLU()", "Mish()",
+          "Hardtanh(-2, 0.5)", "ReLU6()", "LogSigmoid()", "Softsign()", "Tanhshrink()", "Hardswish()", "Hardsigmoid()",
+          "Threshold(0.1, 20)", "Softmax(dim=1)", "LogSoftmax(dim=0)", "Softmin(dim=1)", "Identity(54, unused=1)", "Flatten()",
+          "Flatten(0, 1)"]
 
 
 @pytest.mark.parametrize("text", LAYERS)
@@ -273,12 +275,14 @@ def test_linear_init():
         values = p.detach().numpy()
         assert 0.095 < np.abs(values).max() <= 0.1
         assert abs(values.mean()) < 0.01
-    assert layer.weight.dtype is jitgrad.float32 and nn.Linear(1, 1, dtype=jitgrad.float64).bias.dtype is jitgrad.float64
+    assert layer.weight.dtype is jitgrad.float32
+    assert nn.Linear(1, 1, dtype=jitgrad.float64).bias.dtype is jitgrad.float64
 
 
 @pytest.mark.parametrize(("name", "spread"), [
     ("xavier_uniform_(w, gain=2)", 2 * (2 / 500) ** 0.5), ("xavier_normal_(w)", (2 / 500) ** 0.5),
-    ("kaiming_uniform_(w, nonlinearity='relu')", (2 / 200) ** 0.5), ("kaiming_normal_(w, mode='fan_out')", (2 / 300) ** 0.5),
+    ("kaiming_uniform_(w, nonlinearity='relu')", (2 / 200) ** 0.5),
+    ("kaiming_normal_(w, mode='fan_out')", (2 / 300) ** 0.5),
     ("uniform_(w, -1, 1)", 3 ** -0.5), ("normal_(w, 1, 3)", 3.0)])
 def test_init_spread(name, spread):
     jitgrad.manual_seed(2)

@@ -1,8 +1,11 @@
 """Gradients, grad_fn names and edges of the operators against PyTorch, by the interpreter."""
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import pytest
-from oracle import check_gradients, first_floating, history, run, torch
+from oracle import check_gradients, first_floating, history, namespace, run, torch
 
 import jitgrad
 
@@ -89,6 +92,37 @@ def test_unary(name: str) -> None:
     if name != "reciprocal":
         check_gradients(f"T.tensor(0.3) * p.{name}()", "p", ulp=256)
     assert history(run(jitgrad, f"p.{name}()", "p")) == history(run(torch, f"p.{name}()", "p"))
+
+
+MULTIPLE_VIEWS = ("split", "chunk", "unbind")      # PyTorch forbids writing to what these return
+
+
+def _after(lib: Any, code: str, names: str, what: str) -> str:
+    """What backward says after the operator's first input or its result was overwritten, or when it runs twice."""
+    scope = namespace(lib, requires_grad=names)
+    for name in names:
+        scope[name] = scope[name] * 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = first_floating(eval(code, scope))
+    try:
+        with lib.no_grad():
+            if what != "again":
+                (scope[names[0]] if what == "input" else result).mul_(1.5)
+        result.sum().backward()
+        if what == "again":
+            result.sum().backward()
+    except RuntimeError as error:
+        return " ".join(str(error).split()[:8])
+    return "no error"
+
+
+@pytest.mark.parametrize("what", ["input", "result", "again"])
+def test_what_is_saved(what: str) -> None:
+    cases = [c for c in CASES if "result = " not in c[0]] + [(f"p.{name}()", "p") for name in SPELLED]
+    for code, names in cases:
+        if not any(word in code for word in MULTIPLE_VIEWS):
+            assert _after(jitgrad, code, names, what) == _after(torch, code, names, what), code
 
 
 @pytest.mark.parametrize(("code", "names"), [c for c in CASES if ";" not in c[0]])

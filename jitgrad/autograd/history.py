@@ -74,7 +74,8 @@ def saved_nodes(node: Node) -> list[Node]:
         if inner in boundary or not inner.inputs or not inner.requires_grad:
             continue
         # Numbers made by the operator itself (the count of a mean) are no saved tensors in PyTorch either.
-        found += [n for n in (inner if i < 0 else inner.inputs[i] for i in saved_positions(inner))
+        found += [n.inputs[0] if n.op.name == "cast" and n.inputs[0] in boundary else n      # a promoted operand
+                  for n in (inner if i < 0 else inner.inputs[i] for i in saved_positions(inner))
                   if n.op is not SCALAR and n.op is not CONST]
     return found
 

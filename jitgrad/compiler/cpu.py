@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from functools import cache as memoize
 from pathlib import Path
+from typing import Any
 
 from jitgrad.compiler import cache, objectcode
 from jitgrad.config import logger
@@ -147,7 +148,7 @@ def _compile_publicly(source: str, name: str) -> tuple[int, object]:
 
     from jitgrad.compiler.intrinsics import define, refusal
     try:
-        compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(define(source, name))
+        compiled: Any = cfunc("void(int64, int64, int64)", error_model="numpy")(define(source, name))
     except NumbaError as error:
         raise refusal(error, source) from error
     return compiled.address, compiled

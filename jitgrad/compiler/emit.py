@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
+from jitgrad.compiler.expr import atoms
 from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce,
                                       Var)
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
@@ -102,6 +103,8 @@ class _Nest(Emitter[CpuTarget]):
     def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
         super().__init__(kernel, target)
         self.offsets: dict[tuple[Amount, ...], str] = {}
+        self.registers = [self.register_level(r) for r in kernel.reductions]
+        self.units: frozenset[int] = frozenset()        # Integer slots that are 1 in this copy of the innermost loop
 
     # -- positions ---------------------------------------------------------------------------------------------------
 
@@ -123,9 +126,7 @@ class _Nest(Emitter[CpuTarget]):
 
     def declare_offsets(self, loop: int) -> None:
         """Inside `loop`: partial positions of accesses that vary in this loop and in an inner one."""
-        accesses = [e.access for e in self.k.body if isinstance(e, Load)] + [s.access for s in self.k.stores] + \
-            [r.access for r in self.k.reductions]
-        for a in accesses:
+        for a in self.accesses():
             head = a.coefs[:loop + 1]
             if head[-1] == 0 or head in self.offsets or not any([c != 0 for c in a.coefs[loop + 1:]]):
                 continue
@@ -141,7 +142,6 @@ class _Nest(Emitter[CpuTarget]):
     # -- the nest ----------------------------------------------------------------------------------------------------
 
     def run(self) -> str:
-        self.registers = [self.register_level(r) for r in self.k.reductions]
         for k, slot in enumerate(self.k.slots):
             if isinstance(slot, Pointer):
                 self.line(self.t.pointer(k))
@@ -169,6 +169,24 @@ class _Nest(Emitter[CpuTarget]):
         here = [j for j, level in enumerate(self.registers) if level == depth]
         for j in here:
             self.line(f"a{j} = {k.reductions[j].identity}")
+        strides = self.strides() if depth == k.depth - 1 else []
+        if strides:
+            self.line("if " + " and ".join([f"n{slot} == 1" for slot in strides]) + ":")
+            self.indent += 1
+            self.units = frozenset(strides)
+            self.loop(depth)
+            self.units = frozenset()
+            self.indent -= 1
+            self.line("else:")
+            self.indent += 1
+        self.loop(depth)
+        self.indent -= 1 if strides else 0
+        for j in here:
+            self.finish(k.reductions[j], f"a{j}")
+
+    def loop(self, depth: int) -> None:
+        """The loop number `depth` with all that it contains."""
+        k = self.k
         stop = "hi" if depth == 0 else self.amount(k.lengths[depth])
         start = "lo" if depth == 0 else "0"
         if depth == k.depth - 1 and any([self.blocked(j) for j in range(len(k.reductions))]):
@@ -178,8 +196,26 @@ class _Nest(Emitter[CpuTarget]):
             self.indent += 1
             self.level(depth + 1)
             self.indent -= 1
-        for j in here:
-            self.finish(k.reductions[j], f"a{j}")
+
+    def strides(self) -> list[int]:
+        """Integer slots that are the step of an access in the innermost loop and known only at run time.
+
+        Where all are 1, as they nearly always are, a copy of the loop that says so can be vectorised."""
+        last = [a.coefs[-1] for a in self.accesses()]
+        return list(dict.fromkeys([c.slot for c in last if isinstance(c, Var) and self.may_be_one(c.slot)]))
+
+    def may_be_one(self, slot: int) -> bool:
+        """Whether the integer comes from the user's slices or layouts; a length is never 1."""
+        integer = self.k.slots[slot]
+        return isinstance(integer, Integer) and any([kind != "len" for kind, *_ in atoms(integer.expr)])
+
+    def accesses(self) -> list[Access]:
+        return [e.access for e in self.k.body if isinstance(e, Load)] + [s.access for s in self.k.stores] + \
+            [r.access for r in self.k.reductions]
+
+    def term(self, coef: Amount, loop: int) -> str:
+        unit = isinstance(coef, Var) and coef.slot in self.units and loop == self.k.depth - 1
+        return super().term(1 if unit else coef, loop)
 
     def blocks(self, depth: int, start: str, stop: str) -> None:
         """The innermost loop, cut in blocks, each with accumulators of its own for floating sums."""

@@ -62,7 +62,7 @@ def lower(source: str, name: str) -> str:
     """LLVM IR text that defines `void name(int64 lo, int64 hi, int64 args)`, not optimised.
 
     Raises InternalError, with Numba's message and the source, when the source is not within the vocabulary."""
-    flags = compiler.Flags()
+    flags: Any = compiler.Flags()
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
     flags.no_compile = True
@@ -71,13 +71,14 @@ def lower(source: str, name: str) -> str:
     flags.boundscheck = False
     function = intrinsics.define(source, name)
     target: Any = registry.cpu_target
+    pipeline: Any = _Pipeline
     with global_compiler_lock:
         target.typing_context.refresh()
         target.target_context.refresh()
         library = _Collector(target.target_context.codegen(), name)
         try:
             result = compiler.compile_extra(target.typing_context, target.target_context, function, _SIGNATURE,
-                                            types.void, flags, {}, library=library, pipeline_class=_Pipeline)
+                                            types.void, flags, {}, library=library, pipeline_class=pipeline)
         except NumbaError as error:
             raise intrinsics.refusal(error, source) from error
         [module] = library.modules

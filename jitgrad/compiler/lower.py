@@ -8,6 +8,7 @@ built into a kernel, since fuse.py starts from the outputs.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from jitgrad.graph import CONST, INPUT, Node, Op, SCALAR
 from jitgrad.ops.declare import REGISTRY
 
 
+MAX_PARTS = 64      # of one sum of padded arrays
 _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
 
 
@@ -103,6 +105,40 @@ class Lowering:
         copy = REGISTRY["copy"]
         return self._value(("copied", ref, space, tag), "elementwise", space, ref.value.dtype, op=copy, args=(ref,),
                            barrier=True)
+
+    # -- values that are filled part by part -------------------------------------------------------------------------
+
+    def put(self, target: Value, ref: Ref, space: Dims, index: tuple[Step, ...], ordered: bool) -> None:
+        """Write one more part."""
+        after = target.puts[-1] if ordered and target.puts else None
+        put = Value(len(self.values), "put", space, target.dtype, args=(ref,), target=target, index=index,
+                    line=target.line, after=after)
+        self.values.append(put)
+        target.puts.append(put)
+
+    def padded_sum(self, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None:
+        """x + y where both are zeros with parts written into them: the parts added into one array, in order.
+
+        So that the gradient of an array of which many parts were used costs the parts, not as many whole arrays."""
+        parts: list[Part] = []
+        for ref in (x, y):
+            if ref.value.kind != "assemble" or not ref.value.payload or not ref.is_identity(space):
+                return None
+            parts += ref.value.payload
+        if len(parts) > MAX_PARTS:
+            return None
+        d = x.value.dtype
+        zero = self.constant((False, 0, 0.0)[d.category], d)
+        target = self._value(("padded sum", tuple(parts)), "assemble", space, d, line=line, payload=parts)
+        if not target.puts:
+            self.put(target, zero, space, tuple([Step(i) for i in range(len(space))]), True)
+            add = REGISTRY["add"]
+            for ref, own, index in parts:
+                # A value of its own each time: it reads the target as the put before left it.
+                value = Value(len(self.values), "elementwise", own, d, op=add, args=(Ref(target, index), ref), line=line)
+                self.values.append(value)
+                self.put(target, identity(value), own, index, True)
+        return identity(target)
 
     # -- nodes -------------------------------------------------------------------------------------------------------
 
@@ -348,19 +384,24 @@ def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
 
 # -- values that are filled part by part ------------------------------------------------------------------------------
 
-def _assemble(low: Lowering, key: tuple, dims: Dims, dtype: dtype,
-              parts: list[tuple[Ref, Dims, tuple[Step, ...], bool]], line: Any) -> Ref:
-    """parts: (what, its space, where in the whole, whether it must follow the part before)."""
-    target = low._value(("assemble", *key, tuple([p[:3] for p in parts])), "assemble", dims, dtype, line=line)
+Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
+
+
+def _assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: list[Part], line: Any, *,
+              ordered: bool) -> Ref:
+    """The parts written one after the other; with `ordered`, they may overlap."""
+    target = low._value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
     if not target.puts:
-        before = None
-        for ref, space, index, ordered in parts:
-            put = Value(len(low.values), "put", space, dtype, args=(ref,), target=target, index=index, line=line,
-                        after=before if ordered else None)
-            low.values.append(put)
-            target.puts.append(put)
-            before = put
+        for ref, space, index in parts:
+            low.put(target, ref, space, index, ordered)
+        if len(parts) == 2 and ordered and _is_zero(parts[0][0]):
+            target.payload = parts[1:]
     return identity(target)
+
+
+def _is_zero(ref: Ref) -> bool:
+    value = ref.value.payload
+    return ref.value.kind == "const" and value == 0 and math.copysign(1, value) == 1
 
 
 def _whole(dims: Dims) -> tuple[Step, ...]:
@@ -375,8 +416,8 @@ def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
     for axis in positions(dims):
         region = regions[axis]
         index.append(Step(place[axis]) if region is None else Step(place.get(axis, -1), *region))
-    parts = [(low.refs[base], core(dims), _whole(dims), False), (low.refs[value], core(inner), tuple(index), True)]
-    return _assemble(low, ("slice_put",), core(dims), node.type.dtype, parts, node.line)
+    parts = [(low.refs[base], core(dims), _whole(dims)), (low.refs[value], core(inner), tuple(index))]
+    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
 
 
 def _part_index(low: Lowering, dims: Dims, inner: Dims, dim: int, start: Expr) -> tuple[Step, ...]:
@@ -394,8 +435,8 @@ def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
     for i, n in enumerate(node.inputs):
         inner = low._dims[n]
         index = _part_index(low, dims, inner, dim, _offset(low, node.inputs[:i], dim))
-        parts.append((low.refs[n], core(inner), index, False))
-    return _assemble(low, ("cat",), core(dims), node.type.dtype, parts, node.line)
+        parts.append((low.refs[n], core(inner), index))
+    return _assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
 
 
 def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
@@ -415,8 +456,8 @@ def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
         return low.constant(_zero(node.type.dtype), node.type.dtype)
     where = _part_index(low, dims, inner, dim, _offset(low, donors[:index], dim))
     zero = low.constant(_zero(node.type.dtype), node.type.dtype)
-    parts = [(zero, core(dims), _whole(dims), False), (low.refs[value], core(inner), where, True)]
-    return _assemble(low, ("cat_put",), core(dims), node.type.dtype, parts, node.line)
+    parts = [(zero, core(dims), _whole(dims)), (low.refs[value], core(inner), where)]
+    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
 
 
 def _zero(d: dtype) -> float | int | bool:

@@ -141,8 +141,8 @@ _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, 
 def digamma(x: Value) -> Value:
     """The derivative of lgamma: reflection below 0.5, upward recurrence to 10 and more, then the asymptotic series.
 
-    Error: a few ulp, relative to the larger of the value and 1 (there is a zero at 1.4616).  nan at the negative
-    integers, minus infinity at 0 and infinity at -0, as PyTorch has it.
+    Error: a few ulp of the larger of the value and 1 (there is a zero at 1.4616) above 0; below, the reflection adds
+    that of x next to the poles.  nan at the negative integers, minus infinity at 0, infinity at -0, as in PyTorch.
     """
     low = x < 0.5
     t = select(low, 1.0 - x, x)

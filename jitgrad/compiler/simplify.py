@@ -24,6 +24,7 @@ class Builder(Protocol):
     def apply(self, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref: ...
     def named(self, name: str, refs: list[Ref], space: Dims, line: Any) -> Ref: ...
     def constant(self, value: Any, dtype: dtype) -> Ref: ...
+    def padded_sum(self, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None: ...
 
 
 Rule = Callable[[Builder, tuple, list[Ref], Dims, Any], "Ref | None"]
@@ -65,7 +66,7 @@ def _add(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
         return b.named("sub", [x, z], space, line)
     if (z := _under(x, "neg")) is not None:
         return b.named("sub", [y, z], space, line)
-    return None
+    return b.padded_sum(x, y, space, line)
 
 
 def _sub(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:

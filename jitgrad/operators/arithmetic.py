@@ -16,6 +16,7 @@ from jitgrad.operators.declare import (
     finish,
     finish_binary,
     finish_composite,
+    operand_nodes,
     operator,
     register,
     unary,
@@ -152,9 +153,10 @@ def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
 
 def _finish_div(result: Node, args: tuple, kwargs: dict) -> Node:
     if kwargs:
-        operands = (*args, *[kwargs[k] for k in ("other",) if k in kwargs])
-        return finish_composite(result, "DivBackward0" if kwargs.get("rounding_mode") is None else "DivBackward2",
-                                tuple([v if type(v) is Node else None for v in operands]))
+        edges = tuple([v if type(v) is Node else None for v in (*args, *[kwargs[k] for k in ("other",) if k in kwargs])])
+        if kwargs.get("rounding_mode") is None:
+            return finish_composite(result, "DivBackward0", edges)
+        return finish_composite(result, "DivBackward2", edges, operand_nodes(edges))
     return finish_binary(result, args)
 
 

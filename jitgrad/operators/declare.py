@@ -160,7 +160,8 @@ def register(name: str, fn: Callable, call: Callable, finish: Callable | None, p
 
 
 def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name: str | None = None,
-             places: tuple[str, ...] = ("torch", "method"), inplace: bool = False, saves: tuple[str, ...] | None = None,
+             places: tuple[str, ...] = ("torch", "method"), inplace: bool = False,
+             saves: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] | None = None,
              edges: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] | None = None,
              ) -> Callable[[Callable], Callable]:
     """Declare a composite: a function of nodes (tensors arrive as nodes, everything else as given) that returns a node
@@ -168,8 +169,8 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
 
     grad: the grad_fn's name, or a function of the arguments by name that returns it (absent ones are missing there).
     saves: the parameters that PyTorch saves, "result" among them; None: what the primitives inside save.
-    edges: the parameters that next_functions lists (absent ones and numbers as None), or a function of the arguments;
-    None: every tensor argument."""
+    edges: the parameters that next_functions lists (absent ones and numbers as None); None: every tensor argument.
+    Each may be a function of the arguments instead."""
 
     def decorate(fn: Callable) -> Callable:
         called = name or fn.__name__
@@ -185,9 +186,12 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             else:
                 listed = edges if isinstance(edges, tuple) else edges(bound)
                 inputs = tuple([v if type(v) is Node else None for v in map(bound.get, listed)])
-            saved = None if saves is None else tuple([v for v in map(bound.get, saves) if type(v) is Node])
-            return finish_composite(result, grad if isinstance(grad, str) else grad(bound), inputs, saved,
-                                    saves is not None and "result" in saves, number)
+            fn_name = grad if isinstance(grad, str) else grad(bound)
+            if saves is None:
+                return finish_composite(result, fn_name, inputs, None, False, number)
+            kept = saves if isinstance(saves, tuple) else saves(bound)
+            saved = tuple([v for v in map(bound.get, kept) if type(v) is Node])
+            return finish_composite(result, fn_name, inputs, saved, "result" in kept, number)
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -273,7 +273,7 @@ def _index_node(called: str, node: Any) -> Node:
     return cast(node, int64)
 
 
-@operator("GatherBackward0", edges=("input",))
+@operator("GatherBackward0", edges=("input",), saves=("input", "index"))
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
     index = _index_node("gather", index)
@@ -290,7 +290,7 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
     return ops.take_along(input, index, dim=d)
 
 
-@operator("GatherBackward0", edges=("input",))
+@operator("GatherBackward0", edges=("input",), saves=("input", "indices"))
 def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     """gather(), the other dimensions broadcast; without `dim` of the flattened tensors."""
     indices = _index_node("take_along_dim", indices)
@@ -319,7 +319,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     return ops.index(input, index, axes=(d,))
 
 
-@operator("MaskedSelectBackward0", edges=("input",))
+@operator("MaskedSelectBackward0", edges=("input",), saves=("input", "mask"))
 def masked_select(input: Node, mask: Node) -> Node:
     """The elements where the bool tensor `mask` is true, 1-d; the two are broadcast."""
     if mask.type.dtype is not bool_:

@@ -145,7 +145,8 @@ register("where", where, where, None, ("torch",))
 
 
 @operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True,
-          edges=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ("input", "end"))
+          edges=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ("input", "end"),
+          saves=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ())
 def lerp(input: Node, end: Node, weight: Any) -> Node:
     """input + weight * (end - input), exact at weight 0 and 1."""
     a, b = _alike("lerp", input, end)
