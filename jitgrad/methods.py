@@ -47,6 +47,8 @@ def _attach_operators() -> None:
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
     _attach("__rsub__", arithmetic.reflected_sub)
     _binary("__rtruediv__", arithmetic.rdiv)
+    for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
+        setattr(Tensor, f"__{name}__", getattr(Tensor, f"__{name.replace('div', 'truediv')}__"))
     for python, name in (("neg", "neg"), ("abs", "abs"), ("invert", "bitwise_not"), ("pos", "positive")):
         setattr(Tensor, f"__{python}__", call[name])
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)

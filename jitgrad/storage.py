@@ -47,6 +47,20 @@ class Storage:
         stamp(node, self.cell)
 
 
+    def release(self) -> None:
+        """Let go of the base's history if backward has finished with it: detached tensors must not keep it alive.
+
+        The tensor that has the history keeps it itself."""
+        node = self.node
+        if node.inputs and node.value is not None and node.run is not None and node.run.freed:
+            self.node = input_node(node.value, node.type)
+            stamp(self.node, self.cell)
+
+
+# Storages with detached tensors on them; backward releases those whose value it has computed.
+detached_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+
+
 def stamp(node: Node, cell: Version) -> None:
     """Note on a node that it is the value of a storage, as of now."""
     extra = node.ensure_extra()

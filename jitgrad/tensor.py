@@ -13,7 +13,7 @@ from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Step, Storage, derive, put, stamp
+from jitgrad.storage import Step, Storage, derive, detached_storages, put, stamp
 
 DETACH = Step(REGISTRY["detach"], (), None)
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
@@ -125,6 +125,10 @@ class Tensor:
         result._seen = storage.writes
         result._tracks_version = self._tracks_version
         stamp(result._node, storage.cell)
+        if steps[0] is DETACH and storage.node.inputs:
+            storage.release()
+            if storage.node.inputs:
+                detached_storages.add(storage)
         return result
 
     def _write(self, value: Node) -> Tensor:

@@ -17,7 +17,7 @@ from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import pending_detached
+from jitgrad.storage import detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 
 class Gradients:
@@ -119,8 +119,12 @@ def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[No
 
 def _release_detached() -> None:
     """Give detached tensors whose source has been computed meanwhile that value, so that they do not keep the graph."""
-    if not len(pending_detached):
+    if not detached_storages:
         return
+    for storage in list(detached_storages):
+        storage.release()
+        if not storage.node.inputs:
+            detached_storages.discard(storage)
     for node in list(pending_detached):
         if node.inputs and node.inputs[0].value is not None:
             become_input(node, node.inputs[0].value)

@@ -94,6 +94,8 @@ def define(source: str, name: str) -> dict[str, Callable[..., None]]:
     filename = f"<jitgrad {name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {**VOCABULARY, "GRID": GRID, "BLOCK": BLOCK}
+    if SIMULATED:
+        namespace["cuda"] = SimulatedCuda(namespace)
     known = set(namespace)
     exec(compile(source, filename, "exec"), namespace)
     return {key: value for key, value in namespace.items() if key not in known and inspect.isfunction(value)}
@@ -149,12 +151,40 @@ def _make(source: str) -> Kernel:
     return Kernel(name, source, tuple(stages), seconds)
 
 
+class SimulatedCuda:
+    """`cuda` for simulated kernels: Numba's, apart from shared memory, which Numba's simulator gives out without a lock, so
+    that two threads of a block now and then get two different arrays.  Since blocks, and launches, run one after the
+    other, one array for each line of the source is enough."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        namespace["numba_cuda"] = cuda      # the simulator puts its own there while a kernel runs
+        self._namespace = namespace
+        self._arrays: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._namespace["numba_cuda"], name)
+
+    @property
+    def shared(self) -> SimulatedCuda:
+        """What has the method `array`."""
+        return self
+
+    def array(self, size: int, dtype: type) -> np.ndarray:
+        """The array of the line that calls."""
+        line = sys._getframe(1).f_lineno
+        with self._lock:
+            if line not in self._arrays:
+                self._arrays[line] = np.empty(size, dtype)
+            return self._arrays[line]
+
+
 def _quiet(function: Callable[..., None]) -> Callable[..., None]:
     """The function without NumPy's warnings, which every simulated thread, being new, would have to switch off."""
     def quiet(*arguments: Any) -> None:
         with np.errstate(all="ignore"):
             function(*arguments)
-    # The simulator puts its own `cuda` among the globals of what it runs.
+    # The simulator changes the globals of what it runs, so they must be the kernel's.
     return FunctionType(quiet.__code__, function.__globals__, quiet.__name__, closure=quiet.__closure__)
 
 

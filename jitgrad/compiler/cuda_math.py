@@ -72,24 +72,26 @@ def where(condition, a, b):
 
 @formula
 def maximum(a, b):
-    """The larger; nan if either is; the first where they are equal."""
-    return a if a >= b or a != a else b
+    """The larger; nan if either is; the second where they are equal, as NumPy has it (which matters for zeros)."""
+    return a if a > b or a != a else b
 
 
 @formula
 def minimum(a, b):
-    return a if a <= b or a != a else b
+    """The smaller, with the same rules."""
+    return a if a < b or a != a else b
 
 
 @formula
 def fmax(a, b):
-    """The larger; the other where one is nan."""
-    return b if a != a or a < b else a
+    """The larger; the other one if one is nan."""
+    return a if a > b or b != b else b
 
 
 @formula
 def fmin(a, b):
-    return b if a != a or a > b else a
+    """The smaller; the other one if one is nan."""
+    return a if a < b or b != b else b
 
 
 @formula

@@ -1,4 +1,4 @@
-"""What runs besides a plain kernel call: kernels cut in chunks, and NumPy calls on views of buffers.
+"""What runs besides a plain kernel call: kernels cut in chunks of rows, and NumPy calls on views of buffers.
 
 Input: a step and the lengths of one plan.  Output: objects that a run calls with its workspace and arrays.
 Invariant: they hold no array; the views of temporaries are kept by the workspace.
@@ -24,19 +24,27 @@ if TYPE_CHECKING:
 Arrays = dict[int, np.ndarray]
 
 
-class Partials:
-    """A kernel in chunks.  combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
+class Chunked:
+    """Kernels over the same rows, cut in chunks of rows; each chunk goes through all kernels.
 
-    def __init__(self, function: Any, bounds: list[tuple[int, int, int]],
-                 combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
-        self._function = function
+    kernels: (function, iterations of loop 0 a row, offset of the block for each chunk).  bounds: first and last row of each
+    chunk.  combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
+
+    def __init__(self, kernels: list[tuple[Callable[[int, int, int], None], int, list[int]]],
+                 bounds: list[tuple[int, int]], combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
+        self._kernels = kernels
         self._bounds = bounds
         self._combined = combined
 
     def run(self, workspace: Workspace, arrays: Arrays, buffers: list[Buffer]) -> None:
         """Run all chunks, then combine their results in order."""
-        base = workspace.base
-        threads.parallel_for(self._function, [(lo, hi, base + block) for lo, hi, block in self._bounds])
+        base, kernels = workspace.base, self._kernels
+
+        def chunk(lo: int, hi: int, which: int) -> None:
+            for call, factor, blocks in kernels:
+                call(lo * factor, hi * factor, base + blocks[which])
+
+        threads.parallel_for(chunk, [(lo, hi, k) for k, (lo, hi) in enumerate(self._bounds)])
         for number, buffer, op, count, dtype in self._combined:
             rows = workspace.array(number, dtype, count * len(self._bounds)).reshape(len(self._bounds), count)
             if buffers[buffer].kind == "temp":

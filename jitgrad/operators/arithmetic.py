@@ -153,7 +153,8 @@ def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
 
 def _finish_div(result: Node, args: tuple, kwargs: dict) -> Node:
     if kwargs:
-        edges = tuple([v if type(v) is Node else None for v in (*args, *[kwargs[k] for k in ("other",) if k in kwargs])])
+        operands = (*args, *[kwargs[k] for k in ("other",) if k in kwargs])
+        edges = tuple([v if type(v) is Node else None for v in operands])
         if kwargs.get("rounding_mode") is None:
             return finish_composite(result, "DivBackward0", edges)
         return finish_composite(result, "DivBackward2", edges, operand_nodes(edges))
