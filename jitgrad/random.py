@@ -214,11 +214,12 @@ def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = No
 
 def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with integers: random_(to), random_(from, to), or of the whole range that the dtype holds exactly."""
-    kind = self.dtype
     if to is None:
-        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[kind.name]
-        from_, to = 0, from_ or 2**bits
-    return write_array(self, "random_", _integers(from_, int(to), self._node.type.shape, generator))
+        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[self.dtype.name]
+        low, high = 0, from_ or 2**bits
+    else:
+        low, high = from_, to
+    return write_array(self, "random_", _integers(low, high, self._node.type.shape, generator))
 
 
 for _method in (uniform_, normal_, bernoulli_, random_):

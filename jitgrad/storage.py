@@ -7,7 +7,9 @@ notice that `writes` has changed and derive their node again.
 from __future__ import annotations
 
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
 from jitgrad.interpreter import apply, leaf_value
@@ -36,15 +38,45 @@ class Version:
 
 
 class Storage:
-    """The current base node, the number of writes (views compare it) and the version counter that autograd checks."""
+    """The current base node, the number of writes (views compare it) and the version counter that autograd checks.
 
-    __slots__ = ("node", "writes", "cell", "__weakref__")
+    `private`: the base's next value, an array that no node refers to yet.  A loop that fills an array by index writes
+    there, so that only the first write copies; `flush` makes it the base node before anybody can look."""
+
+    __slots__ = ("node", "writes", "cell", "private", "__weakref__")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.writes = 0
         self.cell = Version()
+        self.private: np.ndarray | None = None
         stamp(node, self.cell)
+
+    def write_private(self, index: Any, value: Any) -> bool:
+        """base[index] = value for a base and a value that are plain arrays; False if NumPy does not take it so.
+
+        The caller sees to it that every tensor on this storage looks again (`writes`)."""
+        array = self.private
+        if array is None:
+            node = self.node
+            if node.op is not INPUT or node.requires_grad:
+                return False
+            array = node.value.copy()
+        try:
+            array[index] = value
+        except (ValueError, IndexError, TypeError, OverflowError):
+            return False            # the general way raises the error in PyTorch's words
+        self.private = array
+        self.writes += 1
+        self.cell.value += 1
+        return True
+
+    def flush(self) -> None:
+        """Make what was written privately the base node."""
+        if self.private is not None:
+            self.node = input_node(self.private, self.node.type)
+            self.private = None
+            stamp(self.node, self.cell)
 
 
     def release(self) -> None:

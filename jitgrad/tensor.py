@@ -96,6 +96,7 @@ class Tensor:
         storage = self._storage
         if storage is None or storage.writes == self._seen:
             return self._node
+        storage.flush()
         node = storage.node if not self._chain else recorded(derive, storage.node, self._chain)
         if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
             node = leaf_node(executor.value(node), node, self._leaf)
@@ -167,6 +168,14 @@ class Tensor:
         self._node = value
         self._seen = storage.writes
         return self
+
+    def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool:
+        """self[index] = value without recording, if this is a plain array; False if it has to be written in general.
+
+        `index`: integers, slices of positive step, None and Ellipsis."""
+        if self._chain or self._leaf is not None or not self._tracks_version:
+            return False
+        return self._ensure_storage().write_private(index, value)
 
     def _rebase(self, node: Node) -> Tensor:
         """Take a node of the same value but another history (an input that a Function has modified in place)."""

@@ -367,7 +367,7 @@ def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],
     """Every expression that a plan evaluates."""
     found: list[Expr] = [n for o in outputs if o is not None for n in o.shape]
     for k, step in enumerate(steps):
-        found += [bufs[b].size for b in _buffers_of(step) if bufs[b].kind == "temp"]
+        found += [bufs[b].size for b in _buffers_of(step)]
         if isinstance(step, KernelStep):
             found += [step.outer, step.inner, *[size for _, _, size in step.combines]]
             found += [s.expr for s in step.kernel.slots if isinstance(s, Integer)]

@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
-from jitgrad.graph import Node, input_node
+from jitgrad.graph import INPUT, Node, input_node
 from jitgrad.operators.declare import finish_composite, operator, register, view
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
 from jitgrad.operators.reduction import NAMES
@@ -226,8 +226,29 @@ def broadcast_value(node: Node, shape: tuple[int, ...]) -> Node:
     return node if node.type.shape == shape else ops.expand(node, sizes=shape)
 
 
+PLAIN_NUMBERS = {bool: 0, int: 1, float: 2}     # by category of dtype: what NumPy stores as PyTorch does
+
+
+def _is_basic(key: Any) -> bool:
+    """Whether NumPy reads an index as PyTorch does: integers and slices of positive step, at most with an Ellipsis."""
+    for k in key if type(key) is tuple else (key,):
+        if type(k) is not int and k is not Ellipsis and not (
+                type(k) is slice and (k.step is None or (type(k.step) is int and k.step > 0))):
+            return False
+    return True
+
+
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """self[key] = value, seen by every tensor that shares the storage."""
+    if _is_basic(key):
+        if isinstance(value, Tensor):
+            source = value._current()
+            if (source.op is INPUT and not source.requires_grad and source.type.dtype is self._node.type.dtype
+                    and self._write_private(key, source.value)):
+                return
+        elif type(value) in PLAIN_NUMBERS and self._node.type.dtype.category >= PLAIN_NUMBERS[type(value)]:
+            if self._write_private(key, value):
+                return
     parsed = parse(key, self._node.type.shape)
     target = self
     if parsed.views or not parsed.positions:
