@@ -99,7 +99,7 @@ def sources(program: Program) -> list[str]:
     return [target_cuda.emit(s.kernel) for s in program.steps if isinstance(s, KernelStep)]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ["chain", "columns"])
 def test_golden_sources(name: str) -> None:
     text = "\n# ----\n\n".join(sources(PROGRAMS[name]()))
     file = GOLDEN / f"cuda_{name}.txt"
