@@ -17,7 +17,7 @@ from jitgrad.autograd import (
 )
 from jitgrad.device import device
 from jitgrad.dtype import (
-    bool_ as bool,      # noqa: A004  (PyTorch's name)
+    bool_ as bool,
     dtype,
     float32,
     float64,
@@ -33,10 +33,10 @@ from jitgrad.tensor import Size, Tensor
 from jitgrad.threads import get_num_threads, set_num_threads
 from jitgrad.version import __version__
 from jitgrad import methods as _methods          # attaches the operators to Tensor
-from jitgrad.creation import *                   # noqa: F403
-from jitgrad.random import *                     # noqa: F403
+from jitgrad.creation import *
+from jitgrad.random import *
 from jitgrad import autograd, nn, optim
-from jitgrad.capture import compile, interpret   # noqa: A004
+from jitgrad.capture import compile, interpret
 
 float = float32
 double = float64

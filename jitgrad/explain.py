@@ -34,6 +34,7 @@ class CacheInfo(NamedTuple):
 def cache_info() -> CacheInfo:
     """The counters as of now."""
     import sys
+
     from jitgrad.compiler import cache
     cpu = sys.modules.get("jitgrad.compiler.cpu")
     s = executor.stats

@@ -5,7 +5,7 @@ from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 
-from jitgrad.graph import CONST, Node, SCALAR, topological
+from jitgrad.graph import CONST, SCALAR, Node, topological
 
 
 def leaf_value(node: Node) -> np.ndarray:

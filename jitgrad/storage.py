@@ -14,7 +14,6 @@ import numpy as np
 from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
 from jitgrad.interpreter import apply, leaf_value
 
-
 # Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
 pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
 

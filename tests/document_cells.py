@@ -33,7 +33,7 @@ False
 False
 False
 tensor([5.])
-grad_fn: 
+grad_fn:\x20
   None None <AddBackward0 object at 0x> <AddBackward0 object at 0x> <MulBackward0 object at 0x>
 """)
 

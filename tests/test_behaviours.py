@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from behaviours import BEHAVIOURS
 
 import jitgrad
-from behaviours import BEHAVIOURS
 
 FILE = Path(__file__).parent / "behaviours.txt"
 

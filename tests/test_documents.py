@@ -13,9 +13,9 @@ import warnings
 
 import numpy as np
 import pytest
+from document_cells import CELLS, EXPECTED
 
 import jitgrad
-from document_cells import CELLS, EXPECTED
 
 RANDOM = ("rand", "randn")
 

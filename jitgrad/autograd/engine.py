@@ -20,6 +20,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 
+
 class Gradients:
     """Gradients on their way: nodes by leaf accumulator and by interior node."""
 

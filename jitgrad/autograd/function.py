@@ -14,7 +14,6 @@ from jitgrad.graph import Node, become_input, grad_mode, input_node
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor, wrap
 
-
 _ctx_classes: weakref.WeakKeyDictionary[type, type[FunctionCtx]] = weakref.WeakKeyDictionary()
 
 

@@ -1,7 +1,7 @@
 """Kernels for CUDA: from source text to something to launch, on a GPU or in Numba's simulator.
 
-Input: the source of one kernel (target_cuda.py).  Output: a `Kernel`.  Invariant: one source text is compiled at most once
-in a process; every launch has the same size, so that results do not depend on the machine's.
+Input: the source of one kernel (target_cuda.py).  Output: a `Kernel`.  Invariant: one source text is compiled at most
+once in a process; every launch has the same size, so that results do not depend on the machine's.
 
 The simulator (NUMBA_ENABLE_CUDASIM=1) runs a kernel's Python text, one thread of the interpreter for each thread of a
 block: right for tests, slow for everything else.
@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from numba import from_dtype, types
-from numba.core.errors import NumbaPerformanceWarning
 
 from jitgrad.compiler import program
 from jitgrad.compiler.cpu import stats
@@ -31,8 +30,8 @@ from jitgrad.compiler.cuda_math import SIMULATED, VOCABULARY, cuda
 from jitgrad.config import logger
 from jitgrad.dtype import BY_CODE
 
-# Blocks and threads a block of every launch.  A thread of the simulator is a thread of Python and takes about 2 ms to pass
-# the barriers of a reduction.
+# Blocks and threads a block of every launch.  A thread of the simulator is a thread of Python, which takes about 2 ms to
+# start and to pass the barriers of a reduction.
 GRID, BLOCK = (2, 8) if SIMULATED else (256, 256)
 # The simulator waits for its threads by polling; with Python's usual 5 ms a turn, that is nearly all it does.
 _SWITCH_SECONDS = 5e-5
@@ -142,7 +141,7 @@ def _make(source: str) -> Kernel:
         parameters = tuple(inspect.signature(function).parameters)
         compiled = cuda.jit(_quiet(function) if SIMULATED else function)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NumbaPerformanceWarning)    # a grid smaller than the GPU
+            warnings.filterwarnings("ignore", "Grid size")      # of less than a whole GPU
             stages.append(Stage(compiled[1 if key.startswith("combine") else GRID, BLOCK], parameters))
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
@@ -152,9 +151,9 @@ def _make(source: str) -> Kernel:
 
 
 class SimulatedCuda:
-    """`cuda` for simulated kernels: Numba's, apart from shared memory, which Numba's simulator gives out without a lock, so
-    that two threads of a block now and then get two different arrays.  Since blocks, and launches, run one after the
-    other, one array for each line of the source is enough."""
+    """`cuda` for simulated kernels: Numba's, apart from shared memory, which Numba's simulator gives out without a lock,
+    so that two threads of a block now and then get two different arrays.  Since blocks, and launches, run one after
+    the other, one array for each line of the source is enough."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         namespace["numba_cuda"] = cuda      # the simulator puts its own there while a kernel runs

@@ -1,8 +1,8 @@
 """The vocabulary of kernels (intrinsics.py) for CUDA: every name that a kernel's source may use, as plain Python.
 
 Input: scalars of one type; output: a scalar of that type, or bool.  The same text serves a device, where Numba compiles
-it, and the simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba lowers
-to CUDA's libdevice, or to NumPy's function of the same meaning.
+it, and the simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba
+lowers to CUDA's libdevice, or to NumPy's function of the same meaning.
 
 Invariant: nothing widens.  A Python literal beside a float32 would make Numba compute in float64, so constants are made
 by `type(x)(...)`; `type(x)(0.5) == 0` asks whether x is an integer and is decided at compile time.  Results agree with
@@ -15,11 +15,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import config, cuda
+from numba import config as numba_config
+from numba import cuda as numba_cuda
 from numba.extending import register_jitable
 
 from jitgrad.ops import reference
 
+# Numba makes the attributes of both at run time: which module `cuda` is depends on the setting.
+config: Any = numba_config
+cuda: Any = numba_cuda
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 Function = Callable[..., Any]

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from jitgrad.compiler.expr import text
 from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
-from jitgrad.compiler.pipeline import join
 from jitgrad.compiler.segments import segments
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.values import Dims, NUMBERS, Ref, Step, Value, identity
@@ -158,7 +157,6 @@ class Fusion:
         kernels = [s for s in steps if isinstance(s, KernelStep)]
         for i, step in enumerate(kernels):
             step.info.name = f"k{i}"
-        join(steps)
         return Fused(steps, self._buffers)
 
     def _library(self, v: Value) -> LibraryStep:
@@ -209,7 +207,7 @@ class Fusion:
         kernel, outer, inner = nest.finish()
         info = KernelInfo("", self._emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
                           [self._label(b) for b in nest.writes], self._domain_text(space))
-        return KernelStep(kernel, info, outer, inner, combines, nest.rows())
+        return KernelStep(kernel, info, outer, inner, combines)
 
     # -- text --------------------------------------------------------------------------------------------------------
 

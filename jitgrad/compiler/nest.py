@@ -15,7 +15,7 @@ from typing import Any
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Number, Operand_, Pointer, Read,
-                                      Reduce, Rows, Slot, Store, Var)
+                                      Reduce, Slot, Store, Var)
 from jitgrad.compiler.values import Dims, Ref, Step, Value
 from jitgrad.ops.declare import literal
 
@@ -35,7 +35,6 @@ class Place:
     coefs: tuple[Expr, ...]
     code: str
     partial: bool = False
-    by_rows: bool = False       # row i of the domain touches only row i of the buffer
 
 
 def scalar_text(value: Value) -> str:
@@ -107,8 +106,7 @@ class NestBuilder:
             offset = E.add(offset, E.mul(stride, start))
             if dim >= 0:
                 coefs[dim] = E.add(coefs[dim], E.mul(stride, mult))
-        by_rows = bool(value.dims and self.domain) and value.dims[0] == self.domain[0] and index[0] == Step(0)
-        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial, by_rows and not partial)
+        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial)
 
     def _load(self, key: tuple, value: Value, index: tuple[Step, ...]) -> int:
         place = self.place(value, index)
@@ -129,14 +127,6 @@ class NestBuilder:
         self._reductions.append((place, self.operand(value.args[0]), value))
         assert value.op is not None
         self.ops.append((value.op.name, value.line))
-
-    def rows(self) -> Rows | None:
-        """How the kernel treats rows, the positions along the first dimension; None if it must see all of them at once."""
-        if not self.domain or any([0 in v.reduced and len(v.reduced) < len(self.domain) for _, _, v in self._reductions]):
-            return None
-        reads = [e for kind, e, _ in self._body if kind == "load"]
-        writes = [p for p, _ in self._stores] + [p for p, _, _ in self._reductions]
-        return Rows(E.length(self.domain[0]), _by_rows(reads), _by_rows(writes))
 
     # -- finishing ---------------------------------------------------------------------------------------------------
 
@@ -203,13 +193,6 @@ class NestBuilder:
         kernel.slots = numbering.slots
         kernel.nanoseconds -= 1 - 0.3 * len(kernel.stores) - 0.3 * len(kernel.reductions)
         return kernel, lengths[0] if lengths else 1, E.mul(*lengths[1:])
-
-
-def _by_rows(places: list[Place]) -> dict[int, bool]:
-    result: dict[int, bool] = {}
-    for p in places:
-        result[p.buffer] = result.get(p.buffer, True) and p.by_rows
-    return result
 
 
 def _names(value: Value) -> tuple[str, ...]:

@@ -33,9 +33,6 @@ SERIAL_NANOSECONDS = 200_000    # work below this is not cut
 CHUNK_NANOSECONDS = 100_000
 MAX_CHUNKS = 64
 MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
-CACHE_BYTES = 256 << 10         # what the kernels of one chunk of rows may touch together
-IN_CACHE_BYTES = 1 << 20        # below, several kernels run one after the other on all rows
-MAX_CACHED_CHUNKS = 1024
 
 
 class Plan:
@@ -58,20 +55,11 @@ class Plan:
         self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
         self.calls: list[tuple] = []
-        self._time = [0] * len(plans.steps)                 # steps of one time share memory with none of their own
-        at = 0
-        while at < len(plans.steps):
-            step, end = plans.steps[at], at + 1
+        for k, step in enumerate(plans.steps):
             if isinstance(step, KernelStep):
-                group = [step]
-                while end < len(plans.steps) and isinstance(more := plans.steps[end], KernelStep) and more.joined:
-                    group.append(more)
-                    end += 1
-                self._kernels(at, group)
+                self._kernel(k, step)
             else:
-                self._time[at] = at
                 self.calls.append((None, LibraryCall(step, plans.buffers, value)))
-            at = end
         self.simple = all([c[0] is not None for c in self.calls])
         self._allocate(plans.steps)
         del self._value                             # it refers to the graph
@@ -80,43 +68,26 @@ class Plan:
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 
-    def _kernels(self, k: int, group: list[KernelStep]) -> None:
-        """Steps that may go together, from number k on."""
-        value = self._value
-        work = [value(s.outer) * value(s.inner) * s.kernel.nanoseconds for s in group]
-        rows = value(group[0].rows.count if group[0].rows is not None else group[0].outer)
-        if sum(work) < SERIAL_NANOSECONDS or rows < 2:
-            for i, step in enumerate(group):
-                self._time[k + i] = k + i
-                block = self._block(step.kernel.slots, {}, 0)
-                self.calls.append((step.function.call, value(step.outer), 8 * block))
+    def _kernel(self, k: int, step: KernelStep) -> None:
+        outer, inner = self._value(step.outer), self._value(step.inner)
+        bounds = _chunks(outer, inner * step.kernel.nanoseconds, step)
+        if len(bounds) == 1:
+            self.calls.append((step.function.call, outer, 8 * self._block(step.kernel.slots, {}, 0)))
             return
-        if len(group) > 1 and sum([self._bytes(s) for s in group]) < IN_CACHE_BYTES:
-            for i, step in enumerate(group):        # all of it stays in cache anyway
-                self._kernels(k + i, [step])
-            return
-        self._time[k:k + len(group)] = [k] * len(group)
-        bounds = _chunks(rows, sum(work), sum([self._bytes(s) for s in group]) if len(group) > 1 else 0, group)
-        kernels, combined = [], []
-        for step in group:
-            partial: dict[int, tuple[int, int]] = {}
-            for buffer, op, size in step.combines if len(bounds) > 1 else ():
-                count, itemsize = value(size), self._buffers[buffer].dtype.itemsize
-                number = len(self._buffers) + len(self._extra)
-                self._extra.append((len(bounds) * count * itemsize, k))
-                partial[buffer] = (number, count * itemsize)
-                combined.append((number, buffer, op, count, self._buffers[buffer].dtype))
-            if partial:
-                blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
-            else:
-                blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
-            kernels.append((step.function.call, value(step.outer) // rows, blocks))
-        self.calls.append((None, Chunked(kernels, bounds, combined)))
-
-    def _bytes(self, step: KernelStep) -> int:
-        """Memory that a kernel touches."""
-        return sum([self._value(self._buffers[b].size) * self._buffers[b].dtype.itemsize
-                    for b in {s.buffer for s in step.kernel.slots if isinstance(s, Pointer)}])
+        partial: dict[int, tuple[int, int]] = {}
+        combined = []
+        for buffer, op, size in step.combines:
+            count, itemsize = self._value(size), self._buffers[buffer].dtype.itemsize
+            number = len(self._buffers) + len(self._extra)
+            self._extra.append((len(bounds) * count * itemsize, k))
+            partial[buffer] = (number, count * itemsize)
+            combined.append((number, buffer, op, count, self._buffers[buffer].dtype))
+        if partial:
+            blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
+        else:
+            blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
+        self.calls.append((None, Chunked(step.function.call, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
+                                         combined)))
 
     def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
         """Append a block; the number of its first word."""
@@ -156,8 +127,8 @@ class Plan:
         for k, step in enumerate(steps):
             for number in _buffers_of(step):
                 if self._buffers[number].kind == "temp":
-                    first.setdefault(number, self._time[k])
-                    last[number] = self._time[k]
+                    first.setdefault(number, k)
+                    last[number] = k
         for number in first:
             b = self._buffers[number]
             nbytes[number] = self._value(b.size) * b.dtype.itemsize
@@ -342,17 +313,18 @@ class Evaluator:
         return array.strides[atom[2]] // array.itemsize
 
 
-def _chunks(rows: int, nanoseconds: float, nbytes: int, group: list[KernelStep]) -> list[tuple[int, int]]:
-    """How rows are cut, given the time that all take and, for several kernels, the memory that they touch."""
-    count = min(MAX_CHUNKS, int(nanoseconds // CHUNK_NANOSECONDS))
-    if nbytes:
-        count = min(MAX_CACHED_CHUNKS, max(count, nbytes // CACHE_BYTES))
-    if any([r.reduced[0] and not all(r.reduced) for s in group for r in s.kernel.reductions]):
+def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
+    """How loop 0 is cut, given the time that one iteration takes."""
+    total = outer * nanoseconds
+    if total < SERIAL_NANOSECONDS or outer < 2:
+        return [(0, outer)]
+    count = min(MAX_CHUNKS, int(total // CHUNK_NANOSECONDS))
+    if any([r.reduced[0] and not all(r.reduced) for r in step.kernel.reductions]):
         count = min(count, MAX_MEMORY_PARTIALS)
-    size = -(-rows // max(count, 1))
+    size = -(-outer // count)
     if size > 1024:
         size = -(-size // 1024) * 1024
-    return [(lo, min(lo + size, rows)) for lo in range(0, rows, size)]
+    return [(lo, min(lo + size, outer)) for lo in range(0, outer, size)]
 
 
 def _buffers_of(step: KernelStep | LibraryStep) -> list[int]:
@@ -367,7 +339,7 @@ def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],
     """Every expression that a plan evaluates."""
     found: list[Expr] = [n for o in outputs if o is not None for n in o.shape]
     for k, step in enumerate(steps):
-        found += [bufs[b].size for b in _buffers_of(step)]
+        found += [bufs[b].size for b in _buffers_of(step) if bufs[b].kind == "temp"]
         if isinstance(step, KernelStep):
             found += [step.outer, step.inner, *[size for _, _, size in step.combines]]
             found += [s.expr for s in step.kernel.slots if isinstance(s, Integer)]

@@ -169,30 +169,15 @@ class KernelInfo:
     origin: str = ""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """How a kernel treats the positions along the first dimension of its domain, of which there are `count`.
-
-    reads, writes: for each buffer, whether row i of the domain touches nothing but row i of it."""
-
-    count: Expr
-    reads: dict[int, bool]
-    writes: dict[int, bool]
-
-
 @dataclass
 class KernelStep:
-    """Run a kernel.  `function(lo, hi, block_address)` is the compiled code; loop 0 has `outer` iterations.
-
-    joined: may run on some rows as soon as the step before has run on these (pipeline.py)."""
+    """Run a kernel.  `function(lo, hi, block_address)` is the compiled code; loop 0 has `outer` iterations."""
 
     kernel: Kernel
     info: KernelInfo
     outer: Expr
     inner: Expr                 # iterations of all other loops together
     combines: list[tuple[int, Op, Expr]]    # for Reduce over loop 0: buffer, reduction op, size of the result
-    rows: Rows | None = None
-    joined: bool = False
     function: Any = None
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What runs besides a plain kernel call: kernels cut in chunks of rows, and NumPy calls on views of buffers.
+"""What runs besides a plain kernel call: kernels cut in chunks, and NumPy calls on views of buffers.
 
 Input: a step and the lengths of one plan.  Output: objects that a run calls with its workspace and arrays.
 Invariant: they hold no array; the views of temporaries are kept by the workspace.
@@ -6,7 +6,7 @@ Invariant: they hold no array; the views of temporaries are kept by the workspac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,27 +24,31 @@ if TYPE_CHECKING:
 Arrays = dict[int, np.ndarray]
 
 
+class Temporaries(Protocol):
+    """What a library call needs of the memory of a run: flat arrays of temporaries, and a place to keep its views."""
+
+    views: dict[Any, np.ndarray]
+
+    def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
+        """A temporary."""
+        ...
+
+
 class Chunked:
-    """Kernels over the same rows, cut in chunks of rows; each chunk goes through all kernels.
+    """A kernel in chunks.  bounds: (first and last iteration of loop 0, offset of the block) of each chunk.
 
-    kernels: (function, iterations of loop 0 a row, offset of the block for each chunk).  bounds: first and last row of each
-    chunk.  combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
+    combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
 
-    def __init__(self, kernels: list[tuple[Callable[[int, int, int], None], int, list[int]]],
-                 bounds: list[tuple[int, int]], combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
-        self._kernels = kernels
+    def __init__(self, call: Callable[[int, int, int], None], bounds: list[tuple[int, int, int]],
+                 combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
+        self._call = call
         self._bounds = bounds
         self._combined = combined
 
     def run(self, workspace: Workspace, arrays: Arrays, buffers: list[Buffer]) -> None:
         """Run all chunks, then combine their results in order."""
-        base, kernels = workspace.base, self._kernels
-
-        def chunk(lo: int, hi: int, which: int) -> None:
-            for call, factor, blocks in kernels:
-                call(lo * factor, hi * factor, base + blocks[which])
-
-        threads.parallel_for(chunk, [(lo, hi, k) for k, (lo, hi) in enumerate(self._bounds)])
+        base = workspace.base
+        threads.parallel_for(self._call, [(lo, hi, base + block) for lo, hi, block in self._bounds])
         for number, buffer, op, count, dtype in self._combined:
             rows = workspace.array(number, dtype, count * len(self._bounds)).reshape(len(self._bounds), count)
             if buffers[buffer].kind == "temp":
@@ -125,7 +129,7 @@ class LibraryCall:
                 kind = "temp" if buffers[source].kind == "temp" else "array"
                 self._operands.append((kind, source, _View(o, value)))
 
-    def run(self, order: Sequence[Node], workspace: Workspace, arrays: Arrays) -> np.ndarray | None:
+    def run(self, order: Sequence[Node], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:
         """Call; the array to go on with if it is a new one."""
         args = [self._argument(k, order, workspace, arrays) for k in range(len(self._operands))]
         if self._kind == "result":
@@ -138,7 +142,7 @@ class LibraryCall:
             out[...] = self._op.numpy(*args, **self._kwargs)
         return None
 
-    def _out(self, workspace: Workspace, arrays: Arrays) -> np.ndarray:
+    def _out(self, workspace: Temporaries, arrays: Arrays) -> np.ndarray:
         if self._kind != "temp":
             return arrays[self.target].reshape(self._shape)
         found = workspace.views.get(self)
@@ -147,7 +151,7 @@ class LibraryCall:
             found = workspace.views[self] = flat.reshape(self._shape)
         return found
 
-    def _argument(self, k: int, order: Sequence[Node], workspace: Workspace, arrays: Arrays) -> Any:
+    def _argument(self, k: int, order: Sequence[Node], workspace: Temporaries, arrays: Arrays) -> Any:
         kind, source, view = self._operands[k]
         if kind == "array":
             return view.of(arrays[source])

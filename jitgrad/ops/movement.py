@@ -331,5 +331,5 @@ detach = movement(
 
 attach = movement(
     "attach(history, value)", doc="the elements of value; the gradient goes to history alone", shape_only=(0,),
-    history=True, infer=_attach_infer, numpy=lambda shape, value: value, vjp=lambda g, y, history, value: (g, None), dims="donor:1",
-    sample=structured((((2, 3), (2, 3)), {}), order=0))
+    history=True, infer=_attach_infer, numpy=lambda shape, value: value, vjp=lambda g, y, history, value: (g, None),
+    dims="donor:1", sample=structured((((2, 3), (2, 3)), {}), order=0))
