@@ -21,8 +21,9 @@ def start(tmp_path_factory):
 
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess:
         # A kernel that is not in this cache yet is compiled: seconds on a busy machine.
-        return subprocess.run([sys.executable, "-W", "error", "-m", "jitgrad", *arguments], capture_output=True, text=True,
-                              timeout=300, env=os.environ | {"JITGRAD_CACHE_DIR": str(directory)} | environ)
+        return subprocess.run([sys.executable, "-W", "error", "-m", "jitgrad", *arguments], capture_output=True,
+                              text=True, timeout=300,
+                              env=os.environ | {"JITGRAD_CACHE_DIR": str(directory)} | environ)
 
     return run
 
@@ -79,8 +80,8 @@ def test_info(start):
     found = start("info")
     assert (found.returncode, found.stderr) == (0, "")
     rows = dict(line.split(None, 1) for line in found.stdout.splitlines())
-    assert set(rows) == {"jitgrad", "python", "numpy", "numba", "llvmlite", "numba-cuda", "cpu", "features", "threads", "cuda",
-                         "cache"}
+    assert set(rows) == {"jitgrad", "python", "numpy", "numba", "llvmlite", "numba-cuda", "cpu", "features", "threads",
+                         "cuda", "cache"}
     assert rows["jitgrad"] == jitgrad.__version__
     assert re.search(r"entries, [\d.]+ of 512 MiB", rows["cache"])
 

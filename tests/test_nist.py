@@ -152,7 +152,8 @@ def test_formula():
     ("__import__('os')", "is not a function that it can call: there are exp"), ("'a' * x", "'a' is not a number"),
     ("1j * x", "1j is not a number"), ("y + 1", "unknown name y; it can use x"),
     ("(lambda: x)()", "Lambda is not allowed|not a function"), ("[x for x in x]", "ListComp is not allowed"),
-    ("exp(x)(x)", "is not a function"), ("f'{x}'", "JoinedStr is not allowed"), ("x if x else x", "IfExp is not allowed"),
+    ("exp(x)(x)", "is not a function"), ("f'{x}'", "JoinedStr is not allowed"),
+    ("x if x else x", "IfExp is not allowed"),
     ("exp(*x)", "Starred is not allowed"), ("(y := x)", "NamedExpr is not allowed"), ("", "cannot read")])
 def test_formula_refuses(text, message):
     with pytest.raises(FormulaError, match=message):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from jitgrad.compiler.dims import Dims, lengths
 from jitgrad.compiler.fuse import fuse
-from jitgrad.compiler.lower import Lowering, core, full_shape
+from jitgrad.compiler.lower import Lowering
 from jitgrad.compiler.program import KernelStep, Output, Program
 from jitgrad.compiler.targets import chosen_target
-from jitgrad.compiler.values import NUMBERS, Value
+from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import differentiate
 from jitgrad.graph import Node, const, grad_mode, topological
 from jitgrad.ops.declare import REGISTRY

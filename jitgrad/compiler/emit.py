@@ -27,8 +27,7 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from jitgrad.compiler.expr import atoms
-from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce,
-                                      Var)
+from jitgrad.compiler.program import Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce, Var
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
 
 

@@ -27,7 +27,7 @@ def length(symbol: int) -> Expr:
 def _combine(kind: str, neutral: int, operands: tuple[Expr, ...]) -> tuple[int, list[tuple]]:
     constant, rest = neutral, []
     for x in operands:
-        if type(x) is int:
+        if isinstance(x, int):
             constants, terms = x, ()
         elif x[0] == kind:
             constants, terms = x[1], x[2:]
@@ -60,7 +60,7 @@ def add(*operands: Expr) -> Expr:
 
 def evaluate(expr: Expr, atom: Atom) -> int:
     """The number; `atom` gives the value of a "len", "size" or "stride"."""
-    if type(expr) is int:
+    if isinstance(expr, int):
         return expr
     kind = expr[0]
     if kind == "mul":
@@ -78,7 +78,7 @@ def evaluate(expr: Expr, atom: Atom) -> int:
 
 def atoms(expr: Expr) -> list[tuple]:
     """The run-time numbers that an expression depends on."""
-    if type(expr) is int:
+    if isinstance(expr, int):
         return []
     if expr[0] in ("mul", "add"):
         return [a for x in expr[2:] for a in atoms(x)]
@@ -87,7 +87,7 @@ def atoms(expr: Expr) -> list[tuple]:
 
 def text(expr: Expr, names: Callable[[tuple], str]) -> str:
     """For people: `a*b + 3`."""
-    if type(expr) is int:
+    if isinstance(expr, int):
         return str(expr)
     kind, rest = expr[0], expr[2:]
     if kind == "mul":

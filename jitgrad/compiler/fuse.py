@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from jitgrad.compiler.expr import text
 from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
-from jitgrad.compiler.segments import segments
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
-from jitgrad.compiler.values import Dims, NUMBERS, Ref, Step, Value, identity
+from jitgrad.compiler.segments import segments
+from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value, along, identity
 
 CAP = 80                # operations of one kernel
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
@@ -187,7 +187,7 @@ class Fusion:
     def _kernel(self, space: Dims, members: list[Value]) -> KernelStep | None:
         here = {v.id for v in members}
         nest = NestBuilder(space, lambda v: v.id in here, self._recomputable, self._buffer_of)
-        whole = tuple([Step(i) for i in range(len(space))])
+        whole = tuple([along(i) for i in range(len(space))])
         combines = []
         for v in members:
             if v.id not in self._demanded:

@@ -8,38 +8,22 @@ built into a kernel, since fuse.py starts from the outputs.
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler import expr as E
-from jitgrad.compiler.dims import DimContext, Dims
+from jitgrad.compiler.dims import Dims
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.simplify import fold, simplify
-from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, identity
+from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, along, core, full_shape, identity, positions
+from jitgrad.compiler.views import VIEWS
 from jitgrad.dtype import BY_CODE, dtype
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, INPUT, Node, Op, SCALAR
+from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
-
 
 MAX_PARTS = 64      # of one sum of padded arrays
 _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
-
-
-def core(dims: Sequence[int]) -> Dims:
-    """Without the dimensions of length 1."""
-    return tuple([d for d in dims if d])
-
-
-def positions(dims: Sequence[int]) -> dict[int, int]:
-    """Axis -> place in the core, for the axes that are not of length 1."""
-    return {axis: k for k, axis in enumerate([i for i, d in enumerate(dims) if d])}
-
-
-def full_shape(dims: Sequence[int]) -> tuple[Expr, ...]:
-    """Lengths as expressions, ones included."""
-    return tuple([E.length(d) for d in dims])
 
 
 class Lowering:
@@ -51,13 +35,13 @@ class Lowering:
         self.refs: dict[Node, Ref] = {}
         self._captured = captured
         self._sizes = sizes
-        self._dims = dims
+        self.dims = dims
         self._uses = uses
         self._known: dict[tuple, Value] = {}
 
     # -- making values -----------------------------------------------------------------------------------------------
 
-    def _value(self, key: tuple, kind: str, dims: Dims, dtype: dtype, **fields: Any) -> Value:
+    def value(self, key: tuple, kind: str, dims: Dims, dtype: dtype, **fields: Any) -> Value:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Value(len(self.values), kind, dims, dtype, **fields)
@@ -66,7 +50,7 @@ class Lowering:
 
     def constant(self, value: Any, dtype: dtype) -> Ref:
         """A literal, seen from anywhere."""
-        return Ref(self._value(("const", repr(value), dtype), "const", (), dtype, payload=value), ())
+        return Ref(self.value(("const", repr(value), dtype), "const", (), dtype, payload=value), ())
 
     def named(self, name: str, refs: list[Ref], space: Dims, line: Any) -> Ref:
         """An op of the registry without params."""
@@ -84,12 +68,12 @@ class Lowering:
             return simpler
         order = _loop_order(refs)
         back = {d: i for i, d in enumerate(order)}
-        steps = tuple([Step(back.get(d, -1)) for d in range(len(space))])
+        steps = tuple([along(back.get(d, -1)) for d in range(len(space))])
         args = tuple([r.within(steps) for r in refs])
         dims = tuple([space[d] for d in order])
-        value = self._value(("elementwise", op, params, args, dims, out), "elementwise", dims, out, op=op,
+        value = self.value(("elementwise", op, params, args, dims, out), "elementwise", dims, out, op=op,
                             params=params, args=args, line=line)
-        return Ref(value, tuple([Step(d) for d in order]))
+        return Ref(value, tuple([along(d) for d in order]))
 
     def stored(self, ref: Ref, space: Dims) -> Value:
         """A value that lies in memory, contiguous, with exactly these dimensions."""
@@ -103,7 +87,7 @@ class Lowering:
     def copied(self, ref: Ref, space: Dims, tag: Any = None) -> Value:
         """A contiguous copy of a view; copies with different tags are different arrays."""
         copy = REGISTRY["copy"]
-        return self._value(("copied", ref, space, tag), "elementwise", space, ref.value.dtype, op=copy, args=(ref,),
+        return self.value(("copied", ref, space, tag), "elementwise", space, ref.value.dtype, op=copy, args=(ref,),
                            barrier=True)
 
     # -- values that are filled part by part -------------------------------------------------------------------------
@@ -120,7 +104,7 @@ class Lowering:
         """x + y where both are zeros with parts written into them: the parts added into one array, in order.
 
         So that the gradient of an array of which many parts were used costs the parts, not as many whole arrays."""
-        parts: list[Part] = []
+        parts: list[tuple[Ref, Dims, tuple[Step, ...]]] = []
         for ref in (x, y):
             if ref.value.kind != "assemble" or not ref.value.payload or not ref.is_identity(space):
                 return None
@@ -129,9 +113,9 @@ class Lowering:
             return None
         d = x.value.dtype
         zero = self.constant((False, 0, 0.0)[d.category], d)
-        target = self._value(("padded sum", tuple(parts)), "assemble", space, d, line=line, payload=parts)
+        target = self.value(("padded sum", tuple(parts)), "assemble", space, d, line=line, payload=parts)
         if not target.puts:
-            self.put(target, zero, space, tuple([Step(i) for i in range(len(space))]), True)
+            self.put(target, zero, space, tuple([along(i) for i in range(len(space))]), True)
             add = REGISTRY["add"]
             for ref, own, index in parts:
                 # A value of its own each time: it reads the target as the put before left it.
@@ -148,17 +132,17 @@ class Lowering:
             self.refs[node] = self._lower(node)
 
     def _lower(self, node: Node) -> Ref:
-        op, dims = node.op, self._dims[node]
+        op, dims = node.op, self.dims[node]
         if op.kind == "leaf":
             return self._leaf(node, dims)
         if op.kind == "elementwise":
             space = core(dims)
-            refs = [self._aligned(n, dims) for n in node.inputs]
+            refs = [self.aligned(n, dims) for n in node.inputs]
             return self.apply(op, node.params, refs, space, node.line, out=node.type.dtype)
         if op.kind == "reduction":
             return self._reduction(node)
         if op.kind == "movement":
-            view = _VIEWS.get(op.name)
+            view = VIEWS.get(op.name)
             if view is not None:
                 return view(self, node, dims)
         return self._library(node, dims)
@@ -171,18 +155,18 @@ class Lowering:
         if position is None:
             raise InternalError(f"a derivative made the leaf {node}")
         if node.op is SCALAR:
-            return Ref(self._value(("scalar", position), "scalar", (), d, position=position), ())
+            return Ref(self.value(("scalar", position), "scalar", (), d, position=position), ())
         assert node.op is INPUT
         layout = None
         if not node.value.flags.c_contiguous:
             layout = tuple([("stride", position, axis) for axis in positions(dims)])
-        return identity(self._value(("input", position), "input", core(dims), d, position=position, layout=layout))
+        return identity(self.value(("input", position), "input", core(dims), d, position=position, layout=layout))
 
-    def _aligned(self, n: Node, to: Dims) -> Ref:
+    def aligned(self, n: Node, to: Dims) -> Ref:
         """An operand, broadcast: seen from the core of `to`."""
-        lead = len(to) - len(self._dims[n])
+        lead = len(to) - len(self.dims[n])
         place = positions(to)
-        return self.refs[n].within(tuple([Step(place[lead + axis]) for axis in positions(self._dims[n])]))
+        return self.refs[n].within(tuple([along(place[lead + axis]) for axis in positions(self.dims[n])]))
 
     def _reduction(self, node: Node) -> Ref:
         (x,) = node.inputs
@@ -190,7 +174,7 @@ class Lowering:
         op = node.op
         if node.type.dtype.category == 0 and op.name in _OF_BOOLS:
             op = REGISTRY[_OF_BOOLS[op.name]]
-        dims = self._dims[x]
+        dims = self.dims[x]
         space, place = core(dims), positions(dims)
         reduced = {place[a] for a in axes if a in place}
         ref = self.refs[x]
@@ -201,14 +185,14 @@ class Lowering:
         if len(order) != len(space):
             order = list(range(len(space)))
         back = {d: i for i, d in enumerate(order)}
-        arg = ref.within(tuple([Step(back[d]) for d in range(len(space))]))
+        arg = ref.within(tuple([along(back[d]) for d in range(len(space))]))
         loop_kept = [d for d in order if d not in reduced]
         space = tuple([space[d] for d in order])
         where = tuple(sorted([back[d] for d in reduced]))
-        value = self._value(("reduction", op, arg, space, where), "reduction",
+        value = self.value(("reduction", op, arg, space, where), "reduction",
                             tuple([space[back[d]] for d in loop_kept]), node.type.dtype, op=op, args=(arg,),
                             space=space, reduced=where, line=node.line)
-        return Ref(value, tuple([Step(kept.index(d)) for d in loop_kept]))
+        return Ref(value, tuple([along(kept.index(d)) for d in loop_kept]))
 
     def sizes_of(self, node: Node) -> tuple[Expr, ...]:
         """The run-time integers of a node, as expressions."""
@@ -217,30 +201,30 @@ class Lowering:
             position = self._sizes.get(id(node.sizes))
             if position is None:
                 raise InternalError(f"a derivative made {node} with sizes that no recorded node has")
-        return tuple([("size", position, k) for k in range(len(node.sizes))])
+        return tuple([("size", position, k) for k in range(len(node.sizes or ()))])
 
     def _library(self, node: Node, dims: Dims) -> Ref:
         op = node.op
         if op.name == "count":
-            n = E.mul(*[E.length(self._dims[node.inputs[0]][axis]) for axis in node.params[0]])
+            n = E.mul(*[E.length(self.dims[node.inputs[0]][axis]) for axis in node.params[0]])
             if type(n) is int:
                 return self.constant(float(n) if node.type.dtype.category == 2 else n, node.type.dtype)
-            return Ref(self._value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
+            return Ref(self.value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
         operands = []
         for i, n in enumerate(node.inputs):
-            shape = full_shape(self._dims[n])
+            shape = full_shape(self.dims[n])
             if i in op.shape_only:
                 operands.append(Operand(None, shape))
                 continue
-            ref, space = self.refs[n], core(self._dims[n])
+            ref, space = self.refs[n], core(self.dims[n])
             if op.name == "matmul" or not _viewable(ref):
-                ref = self._matrix(ref, space, self._dims[n])
+                ref = self._matrix(ref, space, self.dims[n])
             elif ref.value.kind == "elementwise":
                 ref.value.barrier = True
             operands.append(Operand(ref, shape))
         sizes = self.sizes_of(node) if op.has_sizes else None
         key = ("library", op, node.params, tuple(operands), sizes, dims)
-        return identity(self._value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
+        return identity(self.value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
                                     operands=tuple(operands), shape=full_shape(dims), sizes=sizes, line=node.line))
 
     def _matrix(self, ref: Ref, space: Dims, dims: Dims) -> Ref:
@@ -258,17 +242,17 @@ class Lowering:
         """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
         ref = self.refs[n]
         value = ref.value
-        if n.op.name != "matmul" or self._uses.get(n) != 1 or not ref.is_identity(core(self._dims[n])):
+        if n.op.name != "matmul" or self._uses.get(n) != 1 or not ref.is_identity(core(self.dims[n])):
             return None
         turned = []
         for operand, node in zip(reversed(value.operands), reversed(n.inputs), strict=True):
-            dims = self._dims[node]
+            dims = self.dims[node]
             assert operand.ref is not None
             turned.append(Operand(operand.ref.within(_exchange(dims)), (*operand.shape[:-2], *operand.shape[:-3:-1])))
-        dims = self._dims[n]
+        dims = self.dims[n]
         dims = (*dims[:-2], dims[-1], dims[-2])
         key = ("library", n.op, n.params, tuple(turned), None, dims)
-        return identity(self._value(key, "library", core(dims), value.dtype, op=n.op, params=n.params,
+        return identity(self.value(key, "library", core(dims), value.dtype, op=n.op, params=n.params,
                                     operands=tuple(turned), shape=full_shape(dims), line=n.line))
 
 
@@ -277,7 +261,7 @@ def _exchange(dims: Dims) -> tuple[Step, ...]:
     axes = list(range(len(dims)))
     axes[-2:] = axes[:-3:-1]
     place = positions([dims[a] for a in axes])
-    return tuple([Step(place[axes.index(axis)]) for axis in positions(dims)])
+    return tuple([along(place[axes.index(axis)]) for axis in positions(dims)])
 
 
 def _viewable(ref: Ref) -> bool:
@@ -293,179 +277,3 @@ def _loop_order(refs: Sequence[Ref]) -> list[int]:
         if len(own) == len(used):
             return own
     return used
-
-
-# -- movements -------------------------------------------------------------------------------------------------------
-
-View = Callable[[Lowering, Node, Dims], Ref]
-
-
-def _moved(low: Lowering, node: Node, steps: Callable[[int], Step]) -> Ref:
-    """The first operand, dimension `axis` of which (not of length 1) runs along steps(axis)."""
-    x = node.inputs[0]
-    return low.refs[x].within(tuple([steps(axis) for axis in positions(low._dims[x])]))
-
-
-def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
-    (order,) = node.params
-    n = len(order)
-    if n >= 2 and order == (*range(n - 2), n - 1, n - 2):
-        swapped = low.swapped_matmul(node.inputs[0])
-        if swapped is not None:
-            return swapped
-    place = positions(dims)
-    return _moved(low, node, lambda axis: Step(place[order.index(axis)]))
-
-
-def _same(low: Lowering, node: Node, dims: Dims) -> Ref:
-    return low.refs[node.inputs[0]]
-
-
-def _value_of(low: Lowering, node: Node, dims: Dims) -> Ref:
-    return low.refs[node.inputs[1]]
-
-
-def _expand(low: Lowering, node: Node, dims: Dims) -> Ref:
-    return low._aligned(node.inputs[0], dims)
-
-
-def _regions(full: tuple[bool, ...], sizes: tuple[Expr, ...]) -> list[tuple[Expr, Expr] | None]:
-    """(start, step) of each dimension, None where it is whole."""
-    flat = iter(sizes)
-    result: list[tuple[Expr, Expr] | None] = []
-    for whole in full:
-        if whole:
-            result.append(None)
-        else:
-            start, _, step = next(flat), next(flat), next(flat)
-            result.append((start, step))
-    return result
-
-
-def _slice(low: Lowering, node: Node, dims: Dims) -> Ref:
-    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(dims)
-
-    def step(axis: int) -> Step:
-        region = regions[axis]
-        return Step(place[axis]) if region is None else Step(place.get(axis, -1), *region)
-
-    return _moved(low, node, step)
-
-
-def _flip(low: Lowering, node: Node, dims: Dims) -> Ref:
-    place, turned = positions(dims), node.params[0]
-    return _moved(low, node, lambda axis: Step(place[axis], E.add(E.length(dims[axis]), -1), -1) if axis in turned
-                  else Step(place[axis]))
-
-
-def _offset(low: Lowering, donors: Sequence[Node], dim: int) -> Expr:
-    return E.add(*[E.length(low._dims[n][dim]) for n in donors])
-
-
-def _cat_part(low: Lowering, node: Node, dims: Dims) -> Ref:
-    dim, index = node.params
-    start, place = _offset(low, node.inputs[1:1 + index], dim), positions(dims)
-    return _moved(low, node, lambda axis: Step(place.get(axis, -1), start) if axis == dim else Step(place[axis]))
-
-
-def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
-    x = node.inputs[0]
-    before, after = core(low._dims[x]), core(dims)
-    if before == after:
-        return low.refs[x]
-    base = low.stored(low.refs[x], before)
-    while base.kind == "alias":
-        base = base.args[0].value
-    if base.dims == after:
-        return identity(base)
-    key = ("alias", base, after)
-    return identity(low._value(key, "alias", after, base.dtype, args=(identity(base),), line=node.line))
-
-
-# -- values that are filled part by part ------------------------------------------------------------------------------
-
-Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
-
-
-def _assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: list[Part], line: Any, *,
-              ordered: bool) -> Ref:
-    """The parts written one after the other; with `ordered`, they may overlap."""
-    target = low._value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
-    if not target.puts:
-        for ref, space, index in parts:
-            low.put(target, ref, space, index, ordered)
-        if len(parts) == 2 and ordered and _is_zero(parts[0][0]):
-            target.payload = parts[1:]
-    return identity(target)
-
-
-def _is_zero(ref: Ref) -> bool:
-    value = ref.value.payload
-    return ref.value.kind == "const" and value == 0 and math.copysign(1, value) == 1
-
-
-def _whole(dims: Dims) -> tuple[Step, ...]:
-    return tuple([Step(i) for i in range(len(core(dims)))])
-
-
-def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
-    base, value = node.inputs
-    inner = low._dims[value]
-    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(inner)
-    index = []
-    for axis in positions(dims):
-        region = regions[axis]
-        index.append(Step(place[axis]) if region is None else Step(place.get(axis, -1), *region))
-    parts = [(low.refs[base], core(dims), _whole(dims)), (low.refs[value], core(inner), tuple(index))]
-    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
-
-
-def _part_index(low: Lowering, dims: Dims, inner: Dims, dim: int, start: Expr) -> tuple[Step, ...]:
-    place = positions(inner)
-    return tuple([Step(place.get(axis, -1), start) if axis == dim else Step(place[axis]) for axis in positions(dims)])
-
-
-def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
-    (dim,) = node.params
-    if len(node.inputs) == 1:
-        return low.refs[node.inputs[0]]
-    if not dims[dim]:
-        return _single(low, node, dims)
-    parts = []
-    for i, n in enumerate(node.inputs):
-        inner = low._dims[n]
-        index = _part_index(low, dims, inner, dim, _offset(low, node.inputs[:i], dim))
-        parts.append((low.refs[n], core(inner), index))
-    return _assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
-
-
-def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
-    """A cat of total length 1: the one operand of length 1, the others being empty."""
-    (dim,) = node.params
-    (n,) = [n for n in node.inputs if not low._dims[n][dim]]
-    return low.refs[n]
-
-
-def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
-    value, _, *donors = node.inputs
-    dim, index = node.params
-    inner = low._dims[value]
-    if not dims[dim]:
-        if not inner[dim]:
-            return low.refs[value]
-        return low.constant(_zero(node.type.dtype), node.type.dtype)
-    where = _part_index(low, dims, inner, dim, _offset(low, donors[:index], dim))
-    zero = low.constant(_zero(node.type.dtype), node.type.dtype)
-    parts = [(zero, core(dims), _whole(dims)), (low.refs[value], core(inner), where)]
-    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
-
-
-def _zero(d: dtype) -> float | int | bool:
-    return (False, 0, 0.0)[d.category]
-
-
-_VIEWS: dict[str, View] = {
-    "permute": _permute, "squeeze": _same, "unsqueeze": _same,
-    "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
-    "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
-    "cat_put": _cat_put, "detach": _same, "attach": _value_of}

@@ -14,9 +14,23 @@ from typing import Any
 
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
-from jitgrad.compiler.program import (Access, Amount, Compute, Integer, Kernel, Load, Number, Operand_, Pointer, Read,
-                                      Reduce, Slot, Store, Var)
-from jitgrad.compiler.values import Dims, Ref, Step, Value
+from jitgrad.compiler.program import (
+    Access,
+    Amount,
+    Compute,
+    Integer,
+    Kernel,
+    Load,
+    Number,
+    Operand_,
+    Pointer,
+    Read,
+    Reduce,
+    Slot,
+    Store,
+    Var,
+)
+from jitgrad.compiler.values import Dims, Ref, Step, Value, along
 from jitgrad.ops.declare import literal
 
 CHEAP = frozenset("add sub mul neg abs sign square maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
@@ -122,7 +136,7 @@ class NestBuilder:
     def reduce(self, value: Value) -> None:
         """Compute a reduction whose space is the domain."""
         kept = [i for i in range(len(self.domain)) if i not in value.reduced]
-        place = self.place(value, tuple([Step(i) for i in kept]), partial=0 in value.reduced)
+        place = self.place(value, tuple([along(i) for i in kept]), partial=0 in value.reduced)
         self.writes[place.buffer] = None
         self._reductions.append((place, self.operand(value.args[0]), value))
         assert value.op is not None

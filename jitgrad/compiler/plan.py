@@ -23,7 +23,7 @@ from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
-from jitgrad.compiler.steps import LibraryCall, Chunked
+from jitgrad.compiler.steps import Chunked, LibraryCall
 from jitgrad.graph import Node
 
 ALIGN = 64
@@ -178,8 +178,8 @@ class Workspace:
         if len(plan._arena_words):
             self.words[plan._arena_words] = plan._arena_offsets + address(self.arena)
         self.base = address(self.words) if len(self.words) else 0
-        self.integers = memoryview(self.words)
-        self.floats = memoryview(self.words.view(np.float64))
+        self.integers = self.words.data
+        self.floats = self.words.view(np.float64).data
         self.places = plan.places
         self.views: dict[Any, np.ndarray] = {}
 
@@ -338,7 +338,7 @@ def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],
                  outputs: list[Output | None]) -> list[Expr]:
     """Every expression that a plan evaluates."""
     found: list[Expr] = [n for o in outputs if o is not None for n in o.shape]
-    for k, step in enumerate(steps):
+    for step in steps:
         found += [bufs[b].size for b in _buffers_of(step) if bufs[b].kind == "temp"]
         if isinstance(step, KernelStep):
             found += [step.outer, step.inner, *[size for _, _, size in step.combines]]

@@ -33,7 +33,7 @@ from jitgrad.graph import Node, Op
 if TYPE_CHECKING:
     from jitgrad.compiler.launches import Launches
     from jitgrad.compiler.plan import Plans
-    from jitgrad.compiler.values import Operand, Value
+    from jitgrad.compiler.values import Operand
 
 
 # -- slots -----------------------------------------------------------------------------------------------------------

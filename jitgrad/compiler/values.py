@@ -9,8 +9,9 @@ Invariant: arguments of a value have smaller ids; a value keeps no node and no a
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
@@ -21,14 +22,19 @@ Dims = tuple[int, ...]
 NUMBERS = frozenset(["const", "scalar", "extent"])      # kinds without memory
 
 
-class Step(tuple):
-    """(dim, start, mult): the position along one dimension of a value is start + mult * (position along dim of the
-    user's space); dim -1 fixes it at start."""
+class Step(NamedTuple):
+    """The position along one dimension of a value: start + mult * (position along `dim` of the user's space).
 
-    __slots__ = ()
+    dim -1 fixes it at start, and mult is 0."""
 
-    def __new__(cls, dim: int, start: Expr = 0, mult: Expr = 1) -> Step:
-        return tuple.__new__(cls, (dim, start, mult if dim >= 0 else 0))
+    dim: int
+    start: Expr
+    mult: Expr
+
+
+def along(dim: int, start: Expr = 0, mult: Expr = 1) -> Step:
+    """A Step, in the one form that equal steps have."""
+    return Step(dim, start, mult if dim >= 0 else 0)
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,10 @@ class Ref:
         composed = []
         for dim, start, mult in self.index:
             if dim < 0:
-                composed.append(Step(-1, start))
+                composed.append(along(-1, start))
             else:
                 outer, first, factor = steps[dim]
-                composed.append(Step(outer, E.add(start, E.mul(mult, first)), E.mul(mult, factor)))
+                composed.append(along(outer, E.add(start, E.mul(mult, first)), E.mul(mult, factor)))
         return Ref(self.value, tuple(composed))
 
     def is_identity(self, dims: Dims) -> bool:
@@ -127,4 +133,19 @@ class Operand:
 
 def identity(value: Value) -> Ref:
     """A value seen from its own dimensions."""
-    return Ref(value, tuple([Step(i) for i in range(len(value.dims))]))
+    return Ref(value, tuple([along(i) for i in range(len(value.dims))]))
+
+
+def core(dims: Sequence[int]) -> Dims:
+    """Without the dimensions of length 1."""
+    return tuple([d for d in dims if d])
+
+
+def positions(dims: Sequence[int]) -> dict[int, int]:
+    """Axis -> place in the core, for the axes that are not of length 1."""
+    return {axis: k for k, axis in enumerate([i for i, d in enumerate(dims) if d])}
+
+
+def full_shape(dims: Sequence[int]) -> tuple[Expr, ...]:
+    """Lengths as expressions, ones included."""
+    return tuple([E.length(d) for d in dims])

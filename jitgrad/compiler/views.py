@@ -1,0 +1,193 @@
+"""The movement ops, as index arithmetic where possible.
+
+Input: a node of a movement op and its operands' Refs.  Output: the Ref that the node is.
+Invariant: permute, expand, squeeze, unsqueeze, slice, flip and cat_part compute nothing; reshape asks at most for a
+contiguous copy; what is filled part by part (slice_put, cat, cat_put) is one value with a put for each part.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitgrad.compiler import expr as E
+from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.values import Dims, Ref, Step, along, core, identity, positions
+from jitgrad.dtype import dtype
+from jitgrad.graph import Node
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.lower import Lowering
+
+View = Callable[["Lowering", Node, Dims], Ref]
+
+
+def _moved(low: Lowering, node: Node, steps: Callable[[int], Step]) -> Ref:
+    """The first operand, dimension `axis` of which (not of length 1) runs along steps(axis)."""
+    x = node.inputs[0]
+    return low.refs[x].within(tuple([steps(axis) for axis in positions(low.dims[x])]))
+
+
+def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
+    (order,) = node.params
+    n = len(order)
+    if n >= 2 and order == (*range(n - 2), n - 1, n - 2):
+        swapped = low.swapped_matmul(node.inputs[0])
+        if swapped is not None:
+            return swapped
+    place = positions(dims)
+    return _moved(low, node, lambda axis: along(place[order.index(axis)]))
+
+
+def _same(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low.refs[node.inputs[0]]
+
+
+def _value_of(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low.refs[node.inputs[1]]
+
+
+def _expand(low: Lowering, node: Node, dims: Dims) -> Ref:
+    return low.aligned(node.inputs[0], dims)
+
+
+def _regions(full: tuple[bool, ...], sizes: tuple[Expr, ...]) -> list[tuple[Expr, Expr] | None]:
+    """(start, step) of each dimension, None where it is whole."""
+    flat = iter(sizes)
+    result: list[tuple[Expr, Expr] | None] = []
+    for whole in full:
+        if whole:
+            result.append(None)
+        else:
+            start, _, step = next(flat), next(flat), next(flat)
+            result.append((start, step))
+    return result
+
+
+def _slice(low: Lowering, node: Node, dims: Dims) -> Ref:
+    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(dims)
+
+    def step(axis: int) -> Step:
+        region = regions[axis]
+        return along(place[axis]) if region is None else along(place.get(axis, -1), *region)
+
+    return _moved(low, node, step)
+
+
+def _flip(low: Lowering, node: Node, dims: Dims) -> Ref:
+    place, turned = positions(dims), node.params[0]
+    return _moved(low, node, lambda axis: along(place[axis], E.add(E.length(dims[axis]), -1), -1) if axis in turned
+                  else along(place[axis]))
+
+
+def _offset(low: Lowering, donors: Sequence[Node], dim: int) -> Expr:
+    return E.add(*[E.length(low.dims[n][dim]) for n in donors])
+
+
+def _cat_part(low: Lowering, node: Node, dims: Dims) -> Ref:
+    dim, index = node.params
+    start, place = _offset(low, node.inputs[1:1 + index], dim), positions(dims)
+    return _moved(low, node, lambda axis: along(place.get(axis, -1), start) if axis == dim else along(place[axis]))
+
+
+def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
+    x = node.inputs[0]
+    before, after = core(low.dims[x]), core(dims)
+    if before == after:
+        return low.refs[x]
+    base = low.stored(low.refs[x], before)
+    while base.kind == "alias":
+        base = base.args[0].value
+    if base.dims == after:
+        return identity(base)
+    key = ("alias", base, after)
+    return identity(low.value(key, "alias", after, base.dtype, args=(identity(base),), line=node.line))
+
+
+# -- values that are filled part by part ------------------------------------------------------------------------------
+
+Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
+
+
+def _assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: list[Part], line: Any, *,
+              ordered: bool) -> Ref:
+    """The parts written one after the other; with `ordered`, they may overlap."""
+    target = low.value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
+    if not target.puts:
+        for ref, space, index in parts:
+            low.put(target, ref, space, index, ordered)
+        if len(parts) == 2 and ordered and _is_zero(parts[0][0]):
+            target.payload = parts[1:]
+    return identity(target)
+
+
+def _is_zero(ref: Ref) -> bool:
+    value = ref.value.payload
+    return ref.value.kind == "const" and value == 0 and math.copysign(1, value) == 1
+
+
+def _whole(dims: Dims) -> tuple[Step, ...]:
+    return tuple([along(i) for i in range(len(core(dims)))])
+
+
+def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+    base, value = node.inputs
+    inner = low.dims[value]
+    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(inner)
+    index = []
+    for axis in positions(dims):
+        region = regions[axis]
+        index.append(along(place[axis]) if region is None else along(place.get(axis, -1), *region))
+    parts = [(low.refs[base], core(dims), _whole(dims)), (low.refs[value], core(inner), tuple(index))]
+    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
+
+
+def _part_index(low: Lowering, dims: Dims, inner: Dims, dim: int, start: Expr) -> tuple[Step, ...]:
+    place = positions(inner)
+    return tuple([along(place.get(axis, -1), start) if axis == dim else along(place[axis]) for axis in positions(dims)])
+
+
+def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
+    (dim,) = node.params
+    if len(node.inputs) == 1:
+        return low.refs[node.inputs[0]]
+    if not dims[dim]:
+        return _single(low, node, dims)
+    parts = []
+    for i, n in enumerate(node.inputs):
+        inner = low.dims[n]
+        index = _part_index(low, dims, inner, dim, _offset(low, node.inputs[:i], dim))
+        parts.append((low.refs[n], core(inner), index))
+    return _assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
+
+
+def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
+    """A cat of total length 1: the one operand of length 1, the others being empty."""
+    (dim,) = node.params
+    (n,) = [n for n in node.inputs if not low.dims[n][dim]]
+    return low.refs[n]
+
+
+def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+    value, _, *donors = node.inputs
+    dim, index = node.params
+    inner = low.dims[value]
+    if not dims[dim]:
+        if not inner[dim]:
+            return low.refs[value]
+        return low.constant(_zero(node.type.dtype), node.type.dtype)
+    where = _part_index(low, dims, inner, dim, _offset(low, donors[:index], dim))
+    zero = low.constant(_zero(node.type.dtype), node.type.dtype)
+    parts = [(zero, core(dims), _whole(dims)), (low.refs[value], core(inner), where)]
+    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
+
+
+def _zero(d: dtype) -> float | int | bool:
+    return (False, 0, 0.0)[d.category]
+
+
+VIEWS: dict[str, View] = {
+    "permute": _permute, "squeeze": _same, "unsqueeze": _same,
+    "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
+    "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
+    "cat_put": _cat_put, "detach": _same, "attach": _value_of}
