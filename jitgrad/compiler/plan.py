@@ -26,6 +26,7 @@ from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, N
 from jitgrad.compiler.steps import Chunked, LibraryCall
 from jitgrad.graph import Node
 
+empty = np.empty
 ALIGN = 64
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 MAX_PLANS = 64
@@ -159,15 +160,6 @@ class Plan:
         self._arena_words = np.array([w for w, _, _ in self._in_arena], np.int64)
         self._arena_offsets = np.array([self.places[b] + off for _, b, off in self._in_arena], np.int64)
 
-    # -- workspaces --------------------------------------------------------------------------------------------------
-
-    def acquire(self) -> Workspace:
-        """A workspace for one run, which puts it back into `spare` if `keep`."""
-        try:
-            return self.spare.pop()
-        except IndexError:
-            return Workspace(self)
-
 
 class Workspace:
     """Memory of one run at a time: the arena for temporaries, and the argument blocks with their static words."""
@@ -204,9 +196,15 @@ class Plans:
         self._types = sorted({sources[a[1]][0] for a in used if a[0] == "len"})
         self._sizes = sorted({a[1] for a in used if a[0] == "size"})
         self._strides = sorted({a[1] for a in used if a[0] == "stride"})
-        self._by_type = self._types[0] if len(self._types) == 1 and not self._sizes and not self._strides else None
+        only_types = not self._sizes and not self._strides
+        self._by_type = self._types[0] if only_types and len(self._types) == 1 else None
+        self._independent = only_types and not self._types      # of all lengths: one plan is for ever
+        self._the_plan: Plan | None = None
 
     def _plan(self, order: Sequence[Node]) -> Plan:
+        if self._independent:
+            self._the_plan = Plan(self, order)
+            return self._the_plan
         if self._by_type is not None:
             key: Any = order[self._by_type].type
         else:
@@ -221,8 +219,12 @@ class Plans:
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """See Program.run."""
-        plan = self._plan(order)
-        workspace = plan.acquire()
+        plan = self._the_plan or self._plan(order)
+        spare = plan.spare
+        try:
+            workspace = spare.pop()
+        except IndexError:
+            workspace = Workspace(plan)
         where: list[Any] = plan.blank.copy()        # address by buffer
         results: list[np.ndarray | None] = []
         for output in plan.outputs:
@@ -230,7 +232,7 @@ class Plans:
                 results.append(None)
                 continue
             number, shape, dtype, large = output
-            array = buffers.empty(shape, dtype) if large else np.empty(shape, dtype)
+            array = buffers.empty(shape, dtype) if large else empty(shape, dtype)
             where[number] = address(array)
             results.append(array)
         for number, position in self._inputs:
@@ -250,7 +252,7 @@ class Plans:
         else:
             self._run_all(order, plan, workspace, results)
         if plan.keep:
-            plan.spare.append(workspace)
+            spare.append(workspace)
         return results
 
     def _run_all(self, order: Sequence[Node], plan: Plan, workspace: Workspace,

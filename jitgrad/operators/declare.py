@@ -32,7 +32,6 @@ from jitgrad.tensor import Tensor, wrap
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
 new_tensor = Tensor.__new__
-QUIET = functools.partial(np.errstate, all="ignore")      # nan and inf are results, not warnings
 
 
 class Composite:
@@ -90,8 +89,7 @@ def compute(node: Node) -> np.ndarray:
     for n in node.inputs:
         if n.value is None:         # a promoted operand, say, which no tensor holds
             return interpreter.evaluate([node])[0]
-    with QUIET():
-        return interpreter.apply(node, [interpreter.leaf_value(n) for n in node.inputs])
+    return interpreter.quiet.run(interpreter.apply, node, [interpreter.leaf_value(n) for n in node.inputs])
 
 
 def cut(node: Node) -> None:
