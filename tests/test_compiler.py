@@ -186,6 +186,21 @@ def test_positions() -> None:
     check([total(ops.square(y)), y], [x])
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (0, 4), (2, 1), (5,)])
+def test_the_largest_of_each_row(shape: tuple[int, ...]) -> None:
+    x = normal(*shape)
+    dim = len(shape) - 1
+    y = ops.take_along(ops.exp(x), ops.argmax(x, axes=(dim,)), dim=dim)
+    program = check([total(ops.square(y)), y], [x])
+    assert "put_along_add" not in "".join([str(s) for s in program.steps]) or shape == (2, 1)
+
+
+def test_several_elements_of_each_row_add_up() -> None:
+    x = normal(3, 4)
+    y = ops.take_along(x, leaf(np.array([[0, 0], [1, 3]]), False), dim=1)
+    check([total(ops.square(y)), y], [x])
+
+
 @pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((5, 2, 3), (3, 2)), ((2, 1, 2, 3), (4, 3, 2)), ((1, 3), (3, 1)),
                                     ((0, 3), (3, 2)), ((2, 0), (0, 2))])
 def test_products(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:

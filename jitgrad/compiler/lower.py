@@ -11,18 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Dims
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.simplify import fold, simplify
 from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, along, core, full_shape, identity, positions
 from jitgrad.compiler.views import VIEWS
-from jitgrad.dtype import BY_CODE, dtype
+from jitgrad.dtype import BY_CODE, bool_, dtype, int64
 from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
 
 MAX_PARTS = 64      # of one sum of padded arrays
+POSITIONS = Op(name="positions", kind="library", arg_names=("donor",), param_names=(), shape_only=(0,),
+               numpy=lambda shape: np.arange(shape[0]), doc="0, 1, 2 ... along the donor's one dimension")
+_EXTREMA = {"argmax": "amax", "argmin": "amin"}     # the value at the position is the extremum itself
 _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
 
 
@@ -140,7 +145,7 @@ class Lowering:
             refs = [self.aligned(n, dims) for n in node.inputs]
             return self.apply(op, node.params, refs, space, node.line, out=node.type.dtype)
         if op.kind == "reduction":
-            return self._reduction(node)
+            return self._reduction(node.op, node.inputs[0], node.params[0], node.line)
         if op.kind == "movement":
             view = VIEWS.get(op.name)
             if view is not None:
@@ -168,11 +173,8 @@ class Lowering:
         place = positions(to)
         return self.refs[n].within(tuple([along(place[lead + axis]) for axis in positions(self.dims[n])]))
 
-    def _reduction(self, node: Node) -> Ref:
-        (x,) = node.inputs
-        (axes,) = node.params
-        op = node.op
-        if node.type.dtype.category == 0 and op.name in _OF_BOOLS:
+    def _reduction(self, op: Op, x: Node, axes: tuple[int, ...], line: Any) -> Ref:
+        if x.type.dtype.category == 0 and op.name in _OF_BOOLS:
             op = REGISTRY[_OF_BOOLS[op.name]]
         dims = self.dims[x]
         space, place = core(dims), positions(dims)
@@ -190,8 +192,8 @@ class Lowering:
         space = tuple([space[d] for d in order])
         where = tuple(sorted([back[d] for d in reduced]))
         value = self.value(("reduction", op, arg, space, where), "reduction",
-                            tuple([space[back[d]] for d in loop_kept]), node.type.dtype, op=op, args=(arg,),
-                            space=space, reduced=where, line=node.line)
+                            tuple([space[back[d]] for d in loop_kept]), x.type.dtype, op=op, args=(arg,),
+                            space=space, reduced=where, line=line)
         return Ref(value, tuple([along(kept.index(d)) for d in loop_kept]))
 
     def sizes_of(self, node: Node) -> tuple[Expr, ...]:
@@ -210,6 +212,12 @@ class Lowering:
             if type(n) is int:
                 return self.constant(float(n) if node.type.dtype.category == 2 else n, node.type.dtype)
             return Ref(self.value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
+        if op.name == "take_along" and node.inputs[1].op.name in _EXTREMA:
+            x, index = node.inputs
+            if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
+                return self._reduction(REGISTRY[_EXTREMA[index.op.name]], x, index.params[0], node.line)
+        if op.name == "put_along_add" and (ref := self._one_of_each_row(node, dims)) is not None:
+            return ref
         operands = []
         for i, n in enumerate(node.inputs):
             shape = full_shape(self.dims[n])
@@ -226,6 +234,24 @@ class Lowering:
         key = ("library", op, node.params, tuple(operands), sizes, dims)
         return identity(self.value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
                                     operands=tuple(operands), shape=full_shape(dims), sizes=sizes, line=node.line))
+
+    def _one_of_each_row(self, node: Node, dims: Dims) -> Ref | None:
+        """put_along_add of one element a row into zeros, the gradient of `max(dim)` and of a gather of one element:
+        where(position == index, value, 0), which fuses.  The gather itself has checked the index."""
+        base, index, value = node.inputs
+        (dim,) = node.params
+        given, zero = self.dims[index], self.refs[base]
+        others = [a for a in range(len(dims)) if a != dim]
+        if given[dim] or not dims[dim] or any([given[a] != dims[a] for a in others]) or not zero.value.is_zero():
+            return None
+        n = E.length(dims[dim])
+        position = self.value(("positions", n), "library", (dims[dim],), int64, op=POSITIONS,
+                              operands=(Operand(None, (n,)),), shape=(n,), line=node.line)
+        space = core(dims)
+        here = Ref(position, (along(positions(dims)[dim]),))
+        chosen = self.apply(REGISTRY["eq"], (), [here, self.aligned(index, dims)], space, node.line, out=bool_)
+        d = node.type.dtype
+        return self.apply(REGISTRY["where"], (), [chosen, self.aligned(value, dims), zero], space, node.line, out=d)
 
     def _matrix(self, ref: Ref, space: Dims, dims: Dims) -> Ref:
         """An operand of matmul: a view that BLAS can take, else a copy."""

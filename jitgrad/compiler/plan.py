@@ -24,6 +24,7 @@ from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall
+from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
 empty = np.empty
@@ -312,7 +313,10 @@ class Evaluator:
         if atom[0] == "size":
             return self._order[atom[1]].sizes[atom[2]]
         array = self._order[atom[1]].value
-        return array.strides[atom[2]] // array.itemsize
+        elements, rest = divmod(array.strides[atom[2]], array.itemsize)
+        if rest:
+            raise InternalError(f"an input of strides {array.strides} and item size {array.itemsize} was not copied")
+        return elements
 
 
 def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ Invariant: arguments of a value have smaller ids; a value keeps no node and no a
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -106,6 +107,10 @@ class Value:
         while value.kind == "alias":
             value = value.args[0].value
         return value
+
+    def is_zero(self) -> bool:
+        """Whether this is the literal 0, not -0."""
+        return self.kind == "const" and self.payload == 0 and math.copysign(1, self.payload) == 1
 
     def strides(self) -> tuple[Expr, ...]:
         """Elements from one position to the next along each dimension."""

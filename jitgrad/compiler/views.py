@@ -6,7 +6,6 @@ contiguous copy; what is filled part by part (slice_put, cat, cat_put) is one va
 """
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -116,14 +115,9 @@ def _assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: list[Pa
     if not target.puts:
         for ref, space, index in parts:
             low.put(target, ref, space, index, ordered)
-        if len(parts) == 2 and ordered and _is_zero(parts[0][0]):
+        if len(parts) == 2 and ordered and parts[0][0].value.is_zero():
             target.payload = parts[1:]
     return identity(target)
-
-
-def _is_zero(ref: Ref) -> bool:
-    value = ref.value.payload
-    return ref.value.kind == "const" and value == 0 and math.copysign(1, value) == 1
 
 
 def _whole(dims: Dims) -> tuple[Step, ...]:
