@@ -177,6 +177,23 @@ class Tensor:
             return False
         return self._ensure_storage().write_private(index, value)
 
+    def _replace(self, array: np.ndarray) -> None:
+        """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
+        node = input_node(array, self._node.type)
+        if self._chain or (self._leaf is None and self._node.requires_grad):
+            self._write(node)
+            return
+        if self._leaf is not None:
+            node = leaf_node(array, node, self._leaf)
+        storage = self._ensure_storage()
+        storage.private = None              # what was written by index before is overwritten
+        storage.cell.value += 1
+        storage.cell.writer = None
+        stamp(node, storage.cell)
+        storage.node = self._node = node
+        storage.writes += 1
+        self._seen = storage.writes
+
     def _rebase(self, node: Node) -> Tensor:
         """Take a node of the same value but another history (an input that a Function has modified in place)."""
         if self._chain:

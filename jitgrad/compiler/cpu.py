@@ -45,9 +45,10 @@ class Kernel:
     call: the same function without a Python frame around it.  Machine code stays until the process ends.
     """
 
-    __slots__ = ("name", "source", "address", "origin", "seconds", "call", "owner")
+    __slots__ = ("name", "source", "address", "origin", "seconds", "call", "owner", "bytes")
 
-    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float, owner: object = None) -> None:
+    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float, owner: object = None,
+                 size: int = 0) -> None:
         self.name = name
         self.source = source
         self.address = address
@@ -55,6 +56,7 @@ class Kernel:
         self.seconds = seconds
         self.call = _PROTOTYPE(address)
         self.owner = owner      # what keeps the code mapped, where that is not objectcode
+        self.bytes = size       # of the object code; 0 where it is not known
 
     def __call__(self, lo: int, hi: int, block: int) -> None:
         self.call(lo, hi, block)
@@ -122,8 +124,8 @@ def _make(source: str) -> Kernel:
         address = objectcode.load(data, name)
         stats.disk_hits += 1
         stats.object_bytes += len(data)
-        return Kernel(name, source, address, "disk", time.perf_counter() - start)
-    owner = None
+        return Kernel(name, source, address, "disk", time.perf_counter() - start, size=len(data))
+    owner, size = None, 0
     try:
         from jitgrad.compiler.frontend import lower
     except (ImportError, AttributeError) as error:
@@ -132,13 +134,14 @@ def _make(source: str) -> Kernel:
     else:
         data = objectcode.emit(lower(source, name))
         address = objectcode.load(data, name)
-        stats.object_bytes += len(data)
+        size = len(data)
+        stats.object_bytes += size
         cache.save(key, data, source)
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
     stats.compile_seconds += seconds
     logger.info("compiled %s in %.0f ms", name, 1000 * seconds)
-    return Kernel(name, source, address, "compiled", seconds, owner)
+    return Kernel(name, source, address, "compiled", seconds, owner, size)
 
 
 def _compile_publicly(source: str, name: str) -> tuple[int, object]:

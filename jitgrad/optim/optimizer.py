@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd import enable_grad
-from jitgrad.graph import grad_mode, input_node
+from jitgrad.graph import grad_mode
 from jitgrad.nn.parameter import clear_grad
 from jitgrad.tensor import Tensor
 
@@ -24,8 +24,7 @@ Group = dict[str, Any]
 
 def replace(tensor: Tensor, value: Any) -> None:
     """Write a new value (an array or NumPy scalar of the tensor's dtype that nobody else writes to)."""
-    type = tensor._node.type
-    tensor._write(input_node(np.asarray(value, type.dtype.np), type))
+    tensor._replace(np.asarray(value, tensor._node.type.dtype.np))
 
 
 def number(value: Any) -> float:
