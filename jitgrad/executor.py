@@ -78,7 +78,8 @@ _lock = threading.RLock()
 def capture(roots: Sequence[Node], again: bool = False) -> Capture:
     """Walk the recorded graph once, inputs first: order, structure and what is special about it.
 
-    again: as it was captured by a backward that has gone through it already."""
+    again: nodes that read a graph which a backward has finished with stay as they are, as when that backward captured
+    them; otherwise their values enter as arrays."""
     order: list[Node] = []
     index: dict[Node, int] = {}
     leaves: list[Node] = []
@@ -125,10 +126,10 @@ def capture(roots: Sequence[Node], again: bool = False) -> Capture:
                 parts.append(-1 if node.value.flags.c_contiguous else -2)
                 if node.requires_grad:
                     leaves.append(node)
-                    extra = node.extra
-                    if extra is not None and (extra.fn is not None or (
-                            extra.cell is not None and extra.cell.value != extra.version)):
-                        special = True
+                extra = node.extra
+                if extra is not None and (extra.fn is not None or (
+                        extra.cell is not None and extra.cell.value != extra.version)):
+                    special = True
     return Capture(order, index, leaves, special, parts)
 
 
@@ -255,6 +256,18 @@ def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> d
                 g = REGISTRY["expand_like"](g, root)
         result[root] = REGISTRY["add"](result[root], g) if root in result else g
     return result
+
+
+MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
+
+
+def cut(node: Node) -> None:
+    """Bound the chain of pending operations: compute the value here."""
+    array = value(node)
+    if node.requires_grad:
+        node.depth = 0          # later operations count from here; the history stays, as it does in PyTorch
+    else:
+        become_input(node, array)
 
 
 # -- values ----------------------------------------------------------------------------------------------------------

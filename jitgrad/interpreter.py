@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,19 @@ class _Quiet(threading.local):
     NumPy keeps its error state in a context variable; entering a context that has it set costs a fifth of errstate."""
 
     def __init__(self) -> None:
-        context = contextvars.copy_context()
-        context.run(np.seterr, all="ignore")
-        self.run = context.run
+        self._context = contextvars.copy_context()
+        self._context.run(np.seterr, all="ignore")
+        self._inside = False
+
+    def run(self, function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+        """function(*arguments), quietly.  May be entered again, by a signal handler or a finalizer that computes."""
+        if self._inside:
+            return function(*arguments)
+        self._inside = True
+        try:
+            return self._context.run(function, *arguments)
+        finally:
+            self._inside = False
 
 
 quiet = _Quiet()

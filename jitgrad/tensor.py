@@ -16,6 +16,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import Step, Storage, derive, detached_storages, put, stamp
 
 DETACH = Step(REGISTRY["detach"], (), None)
+NO_GRAD = Step(REGISTRY["detach"], (), None)      # the same, put in by a view that is made without grad mode
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
 
 
@@ -117,7 +118,7 @@ class Tensor:
         storage = self._ensure_storage()
         node = self._current()
         if node.requires_grad and not grad_mode.enabled and steps[0] is not DETACH:
-            steps = (DETACH, *steps)
+            steps = (NO_GRAD, *steps)
         result = wrap(derive(node, steps))
         if result._node is node:
             result._node = bind(COPY, (node,))
@@ -137,9 +138,9 @@ class Tensor:
         current = self._current()
         if not same_type(value.type, current.type):
             raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
-        if grad_mode.enabled and current.requires_grad:
-            self._check_writable(current)
         storage = self._ensure_storage()
+        if grad_mode.enabled and storage.node.requires_grad:
+            self._check_writable(current)
         if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
             value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
         if self._leaf is not None:
@@ -149,11 +150,13 @@ class Tensor:
             new = value
         else:
             new = put(base, self._chain, value)
-            if base.extra is not None and base.extra.leaf is not None and not new.requires_grad:
+            if base.extra is not None and base.extra.leaf is not None:
                 new = leaf_node(executor.value(new), new, base.extra.leaf)
         unseen = base.requires_grad and not grad_mode.enabled and not new.requires_grad
         if unseen:      # written without grad mode: the history stays as it was
             new = value = recorded(bind, ATTACH, (base, new))
+        if new.depth > executor.MAX_DEPTH:
+            executor.cut(new)
         if self._tracks_version:
             storage.cell.value += 1
             storage.cell.writer = weakref.ref(value)
@@ -206,11 +209,13 @@ class Tensor:
         return self
 
     def _check_writable(self, current: Node) -> None:
-        storage = self._storage
         if current.extra is not None and current.extra.leaf is not None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if storage is not None and self._chain and DETACH not in self._chain:
-            base = storage.node
+        if any([step is NO_GRAD for step in self._chain]):
+            raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+                               "Make the view outside of no_grad, or modify it inside.")
+        if self._storage is not None and self._chain and DETACH not in self._chain:
+            base = self._storage.node
             if base.extra is not None and base.extra.leaf is not None:
                 raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
@@ -336,11 +341,16 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if value._storage is not None and value._storage is self._storage and value._chain == (*self._chain, DETACH):
+            return                          # x.data += 1: what is assigned is this tensor's own data, written already
         node = value._current()
         new = input_node(executor.value(node), node.type)
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
-        self._node, self._storage, self._chain, self._seen = new, None, (), 0
+        cell = self._ensure_storage().cell
+        self._node, self._storage, self._chain, self._seen = new, Storage(new), (), 0
+        self._storage.cell = cell           # the version counts on
+        stamp(new, cell)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:

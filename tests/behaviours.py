@@ -661,3 +661,85 @@ def deep_chain(t):
         y = y + 0.001 * x
     y.backward()
     return round(x.grad.item(), 3)
+
+
+@behaviour
+def data_assignment_keeps_aliases(t):
+    x = t.zeros(3, requires_grad=True)
+    alias = x.detach()
+    x.data += 1
+    x.data -= 0.5
+    net = t.nn.Linear(1, 1, bias=False)
+    net.weight.data.fill_(1.0)
+    state = net.state_dict()
+    net.weight.data -= 0.25
+    net.weight.data -= 0.25
+    return alias, x, state["weight"]
+
+
+@behaviour
+def hooks_of_leaves_are_not_recorded(t):
+    w, x = t.tensor([2.0, 3.0], requires_grad=True), t.ones(2, requires_grad=True)
+    x.register_hook(lambda g: g * w)
+    (x * x).sum().backward()
+    p = t.ones(2, requires_grad=True)
+    p.register_post_accumulate_grad_hook(lambda q: q.sub_(q.grad))
+    (p * p).sum().backward()
+    return x.grad, p
+
+
+@behaviour
+def accumulation_onto_a_recorded_gradient(t):
+    x = t.tensor([1.0, 2.0], requires_grad=True)
+    (x ** 3).sum().backward(create_graph=True)
+    (x ** 2).sum().backward()
+    before = x.grad.detach().clone()
+    x.grad.sum().backward()
+    return before, x.grad.detach()
+
+
+@behaviour
+def saved_constants_overwritten(t):
+    x = leaf(t)
+    a, mask = t.ones(3), t.tensor([True, False, True])
+    first, second = (x * a).sum(), t.where(mask, x, 0.0).sum()
+    a[0] = 5.0
+    mask[0] = False
+    return [error(loss.backward)[:110] for loss in (first, second)]
+
+
+@behaviour
+def views_made_without_grad_mode(t):
+    x = t.ones(3, requires_grad=True)
+    with t.no_grad():
+        v = x[1:]
+    refused = error(lambda: v.add_(1))[:60]
+    with t.no_grad():
+        v.add_(1)
+    w = x[1:]
+    return refused, x, error(lambda: w.add_(1))
+
+
+@behaviour
+def a_hook_that_fails_frees_the_graph(t):
+    x = leaf(t)
+    y = x * x
+
+    def fail(grad):
+        raise KeyError("hook")
+
+    handle = y.register_hook(fail)
+    z = (y * y).sum()
+    first = error(z.backward)
+    handle.remove()
+    return first, error(z.backward), t.is_grad_enabled()
+
+
+@behaviour
+def recursion_through_writes(t):
+    x = t.tensor(1.0, requires_grad=True)
+    states = t.zeros(700)
+    for i in range(699):
+        states[i + 1] = states[i] * 0.5 + x
+    states.sum().backward()
+    return x.grad

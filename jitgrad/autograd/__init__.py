@@ -115,7 +115,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
         if g is not None:
             result = engine.wrap(g)
             if t._leaf is not None and t._leaf.hooks:
-                result = hooks.run_hooks(t._leaf.hooks, result)
+                result = engine.leaf_hooks(t._leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:
             from jitgrad.creation import zeros_like

@@ -6,12 +6,13 @@ reach it has arrived.  With create_graph the derivative is recorded instead of e
 """
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
 from jitgrad import executor, interpreter
-from jitgrad.autograd.function import PyFunction, call_backward
+from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import differentiate
@@ -63,18 +64,26 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
             needed = _leading_to(order, wanted, _children)
         check_saved(roots, needed)
     if create_graph or (captured.special and any([_is_station(n) for n in captured.order])):
-        result = _by_stations(roots, cotangents, retain_graph, create_graph, wanted)
         run = executor.Run(None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
+        try:
+            result = _by_stations(roots, cotangents, retain_graph, create_graph, wanted)
+        finally:                # also when a hook raises: what was gone through is freed
+            _mark(captured, run, None if wanted is None else needed)
     else:
         result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
-    for i, node in enumerate(captured.order):
-        if node.inputs and (wanted is None or node in needed):
-            node.run = run
-            node.position = i
+        _mark(captured, run, None if wanted is None else needed)
     _release_detached()
     return result
+
+
+def _mark(captured: executor.Capture, run: executor.Run, needed: Container[Node] | None) -> None:
+    """Note on the nodes that a backward went through them (on all, or on the needed ones)."""
+    for i, node in enumerate(captured.order):
+        if node.inputs and (needed is None or node in needed):
+            node.run = run
+            node.position = i
 
 
 def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
@@ -143,84 +152,108 @@ def _is_station(node: Node) -> bool:
     return extra is not None and ((extra.watch is not None and extra.watch.is_active()) or type(extra.fn) is PyFunction)
 
 
-def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
-                 wanted: set[Node] | None) -> Gradients:
-    order = topological(roots, _children)
-    position = {n: i for i, n in enumerate(order)}
-    needed: Container[Node] = position
-    if wanted is None:
-        wanted = {n for n in order if n.extra is not None and n.extra.leaf is not None}
-    else:
-        needed = _leading_to(order, wanted, _children)
-    interior = {n for n in wanted if n.extra is None or n.extra.leaf is None}
-    stops = {n for n in order if (_is_station(n) and (n in needed or n in wanted)) or n in interior}
-    remaining: dict[object, int] = {}
-    for n in stops:
-        if (fn := _python(n)) is not None:
-            remaining[fn.ctx] = remaining.get(fn.ctx, 0) + 1
-    watched = any([n.extra is not None and n.extra.watch is not None for n in stops])
-    if watched and not create_graph:
-        executor.stats.interpreted += 1
-    incoming: dict[Node, Node] = {}
-    outputs: dict[object, list[Node | None]] = {}
-    result = Gradients()
-    memo: dict[Node, np.ndarray] = {}
+class _Stations:
+    """One backward through a graph with stations.  An object rather than closures: those would refer to each other, and
+    keep every array of the graph until the garbage collector comes."""
 
-    def arrive(node: Node, g: Node) -> None:
-        if node in stops:
-            have = incoming.get(node)
-            incoming[node] = g if have is None else _add(have, g)
-        elif node.inputs:
-            propagate(node, g)
-        elif node in wanted:
-            result.add(node, g)
-
-    def propagate(source: Node, g: Node) -> None:
-        segment = topological([source], lambda n: () if n is not source and n in stops else n.inputs)
-        ends = [n for n in segment if n is not source and (n in stops or n in wanted)]
-        if create_graph:
-            found = differentiate(segment, {source: g}, set(ends), stops - {source})
+    def __init__(self, roots: Sequence[Node], create_graph: bool, retain_graph: bool, wanted: set[Node] | None) -> None:
+        order = topological(roots, _children)
+        self.create_graph = create_graph
+        self.retain_graph = retain_graph
+        self.position = {n: i for i, n in enumerate(order)}
+        self.needed: Container[Node] = self.position
+        if wanted is None:
+            wanted = {n for n in order if n.extra is not None and n.extra.leaf is not None}
         else:
-            found = _evaluate(segment, source, g, ends, stops - {source}, watched, memo)
+            self.needed = _leading_to(order, wanted, _children)
+        self.wanted = wanted
+        interior = {n for n in wanted if n.extra is None or n.extra.leaf is None}
+        self.stops = {n for n in order if (_is_station(n) and (n in self.needed or n in wanted)) or n in interior}
+        self.remaining: dict[FunctionCtx, int] = {}         # outputs of a Function that are still to be visited
+        for n in self.stops:
+            if (fn := _python(n)) is not None:
+                self.remaining[fn.ctx] = self.remaining.get(fn.ctx, 0) + 1
+        self.watched = any([n.extra is not None and n.extra.watch is not None for n in self.stops])
+        self.incoming: dict[Node, Node] = {}
+        self.outputs: dict[FunctionCtx, list[Node | None]] = {}
+        self.memo: dict[Node, np.ndarray] = {}
+        self.result = Gradients()
+
+    def run(self, start: dict[Node, Node]) -> Gradients:
+        """From the roots' gradients to those of the wanted nodes."""
+        if self.watched and not self.create_graph:
+            executor.stats.interpreted += 1
+        self.incoming.update(start)
+        for node in sorted(self.stops | set(start), key=lambda n: -self.position[n]):
+            g = self.incoming.pop(node, None)
+            if g is not None:
+                g = self._visit(node, g)
+            if node in self.needed:
+                if (fn := _python(node)) is not None:
+                    self._call(fn, g)
+                elif g is not None and node.inputs:
+                    self._propagate(node, g)
+        return self.result
+
+    def _visit(self, node: Node, g: Node) -> Node:
+        """All gradient of a station is there: hooks, retain_grad, and the result if it is wanted."""
+        if not self.create_graph and g.op is not INPUT:
+            g = input_node(executor.own(executor.value(g)), g.type)
+        watch = None if node.extra is None else node.extra.watch
+        if watch is not None:
+            g = run_hooks(watch.hooks, wrap(g))._current()
+            if watch.retains():
+                accumulate(watch.tensor(), g, self.create_graph)
+        if node in self.wanted:
+            self.result.add(node, g)
+        return g
+
+    def _call(self, fn: PyFunction, g: Node | None) -> None:
+        """One output of a Function has its gradient; with the last one, call its backward."""
+        grads = self.outputs.setdefault(fn.ctx, [None] * len(fn.ctx._outputs))
+        grads[fn.number] = g
+        self.remaining[fn.ctx] -= 1
+        if self.remaining[fn.ctx] or not any([x is not None for x in grads]):
+            return
+        try:
+            found = call_backward(fn.ctx, grads, self.create_graph)
+        finally:
+            if not self.retain_graph:
+                fn.ctx._freed = True
+        for edge, gi in zip(fn.ctx._edges, found, strict=True):
+            if edge is not None and gi is not None and edge.requires_grad:
+                self._arrive(edge, gi)
+
+    def _arrive(self, node: Node, g: Node) -> None:
+        if node in self.stops:
+            have = self.incoming.get(node)
+            self.incoming[node] = g if have is None else _add(have, g)
+        elif node.inputs:
+            self._propagate(node, g)
+        elif node in self.wanted:
+            self.result.add(node, g)
+
+    def _propagate(self, source: Node, g: Node) -> None:
+        """The gradient of a station on to the next ones and to the leaves."""
+        stops = self.stops - {source}
+        segment = topological([source], lambda n: () if n in stops else n.inputs)
+        ends = [n for n in segment if n is not source and (n in stops or n in self.wanted)]
+        if self.create_graph:
+            found = differentiate(segment, {source: g}, set(ends), stops)
+        else:
+            found = _evaluate(segment, source, g, ends, stops, self.watched, self.memo)
         for n in ends:
             if n in found:
-                arrive(n, found[n])
+                self._arrive(n, found[n])
 
+
+def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
+                 wanted: set[Node] | None) -> Gradients:
     enabled, grad_mode.enabled = grad_mode.enabled, create_graph
     try:
-        start = executor.cotangent_map(roots, cotangents)
-        for root, g in start.items():
-            incoming[root] = g
-        stations = sorted(stops | set(start), key=lambda n: -position[n])
-        for node in stations:
-            g = incoming.pop(node, None)
-            extra = node.extra
-            if g is not None and not create_graph and g.op is not INPUT:
-                g = input_node(executor.own(executor.value(g)), g.type)
-            if g is not None and extra is not None and extra.watch is not None:
-                g = run_hooks(extra.watch.hooks, wrap(g))._current()
-                if extra.watch.retains():
-                    _retain(extra.watch.tensor(), g, create_graph)
-            if g is not None and node in wanted:
-                result.add(node, g)
-            fn = _python(node)
-            if node not in needed:
-                continue
-            if fn is not None:
-                grads = outputs.setdefault(fn.ctx, [None] * len(fn.ctx._outputs))
-                grads[fn.number] = g
-                remaining[fn.ctx] -= 1
-                if not remaining[fn.ctx] and any([x is not None for x in grads]):
-                    for edge, gi in zip(fn.ctx._edges, call_backward(fn.ctx, grads, create_graph), strict=True):
-                        if edge is not None and gi is not None and edge.requires_grad:
-                            arrive(edge, gi)
-                    if not retain_graph:
-                        fn.ctx._freed = True
-            elif g is not None and node.inputs:
-                propagate(node, g)
+        return _Stations(roots, create_graph, retain_graph, wanted).run(executor.cotangent_map(roots, cotangents))
     finally:
         grad_mode.enabled = enabled
-    return result
 
 
 def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Node], stops: set[Node], watched: bool,
@@ -237,14 +270,6 @@ def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Nod
     return {n: input_node(executor.own(a), n.type) for n, a in zip(found, arrays, strict=True)}
 
 
-def _retain(tensor: Tensor, g: Node, create_graph: bool) -> None:
-    grad = wrap(g)
-    if tensor._grad is None:
-        tensor._grad = grad
-    else:
-        accumulate(tensor, g, create_graph)
-
-
 def deliver(gradients: Gradients, create_graph: bool) -> None:
     """Add the leaves' gradients to `.grad`, hooks before and after."""
     for leaf, g in gradients.leaves.items():
@@ -252,23 +277,45 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
         if tensor is None:
             continue
         if leaf.hooks:
-            g = run_hooks(leaf.hooks, wrap(g))._current()
+            g = leaf_hooks(leaf, g, create_graph)._current()
         accumulate(tensor, g, create_graph)
-        for hook in list(leaf.post_hooks.values()):
-            hook(tensor)
+        if leaf.post_hooks:
+            enabled, grad_mode.enabled = grad_mode.enabled, create_graph
+            try:
+                for hook in list(leaf.post_hooks.values()):
+                    hook(tensor)
+            finally:
+                grad_mode.enabled = enabled
+
+
+def leaf_hooks(leaf: Accumulator, g: Node, create_graph: bool) -> Tensor:
+    """A leaf's gradient after its hooks, which run without recording unless create_graph."""
+    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
+    try:
+        return run_hooks(leaf.hooks, wrap(g))
+    finally:
+        grad_mode.enabled = enabled
+
+
+_accumulating = threading.RLock()       # backward in several threads may end in one leaf
 
 
 def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
     """tensor.grad += g: in place, unless the gradient is itself recorded."""
-    have = tensor._grad
-    if have is None:
-        tensor._grad = wrap(g)
-    elif create_graph:
-        tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
-    else:
-        total = have._array() + executor.value(g)
-        have._write(input_node(np.asarray(total), g.type))
-
+    with _accumulating:
+        have = tensor._grad
+        if have is None:
+            tensor._grad = wrap(g)
+        elif create_graph:
+            tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
+        elif have.requires_grad:            # it has a history of its own, which goes on
+            enabled, grad_mode.enabled = grad_mode.enabled, True
+            try:
+                have._write(bind(REGISTRY["add"], (have._current(), g)))
+            finally:
+                grad_mode.enabled = enabled
+        else:
+            have._write(input_node(np.asarray(have._array() + executor.value(g)), g.type))
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

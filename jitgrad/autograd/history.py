@@ -108,15 +108,15 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
             raise RuntimeError(FREED)
         for n in saved_nodes(node):
             if is_stale(n):
-                raise RuntimeError(stale_message(n))
+                raise RuntimeError(stale_message(n, n is node))
         stack.extend([n for n in edges(node) if n is not None and n.requires_grad])
 
 
-def stale_message(node: Node) -> str:
-    """PyTorch's words for a saved value that was overwritten."""
+def stale_message(node: Node, result: bool = False) -> str:
+    """PyTorch's words for a saved value that was overwritten; `result`: saved by the operator that produced it."""
     extra = node.ensure_extra()
     what = f"[torch.{LEGACY_NAMES[node.type.dtype.name]} {list(node.type.shape)}]"
-    writer = None if extra.cell.writer is None else extra.cell.writer()
+    writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
     if node.requires_grad and extra.leaf is None and writer is not None:
         what += f", which is output 0 of {fn_name(writer).split('Backward')[0]},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "

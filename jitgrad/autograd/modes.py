@@ -96,7 +96,7 @@ class set_grad_enabled(_Mode):
 
 
 class inference_mode(_Mode):
-    """no_grad, and what is made inside can never be recorded afterwards."""
+    """no_grad under its other name.  What is made inside is an ordinary tensor (PyTorch refuses to record it later)."""
 
     def __new__(cls, mode: bool | Callable = True) -> Any:
         self = super().__new__(cls)

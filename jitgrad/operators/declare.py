@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, interpreter
+from jitgrad import interpreter
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
+from jitgrad.executor import MAX_DEPTH, cut
 from jitgrad.graph import Node, Op, become_input, bind, scalar_node
 from jitgrad.operators.operands import (
     cast,
@@ -30,7 +31,6 @@ from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
-MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
 new_tensor = Tensor.__new__
 
 
@@ -90,15 +90,6 @@ def compute(node: Node) -> np.ndarray:
         if n.value is None:         # a promoted operand, say, which no tensor holds
             return interpreter.evaluate([node])[0]
     return interpreter.quiet.run(interpreter.apply, node, [interpreter.leaf_value(n) for n in node.inputs])
-
-
-def cut(node: Node) -> None:
-    """Bound the chain of pending operations: compute the value here."""
-    value = executor.value(node)
-    if node.requires_grad:
-        node.depth = 0          # later operations count from here; the history stays, as it does in PyTorch
-    else:
-        become_input(node, value)
 
 
 def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ...],
