@@ -44,6 +44,8 @@ def _sequence_array(data: Any) -> np.ndarray:
             return array
     except (ValueError, TypeError, RuntimeError, OverflowError):
         pass                    # gone through element by element below, for the error or the tensors among them
+    if isinstance(_first(data), str):
+        raise ValueError("too many dimensions 'str'")
     flat: list[Any] = []
     shape = _collect(data, 0, flat)
     array = np.array(flat) if flat else np.zeros(0)
@@ -61,8 +63,6 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
         flat.extend(data.ravel().tolist())
         return data.shape
     if not isinstance(data, (list, tuple, range)):
-        if isinstance(data, str):
-            raise ValueError("too many dimensions 'str'")
         if not isinstance(data, (int, float, np.number, np.bool_)):
             raise _not_a_number(data)
         flat.append(data)

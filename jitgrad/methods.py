@@ -49,8 +49,9 @@ def _attach_operators() -> None:
     _binary("__rtruediv__", arithmetic.rdiv)
     for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
         setattr(Tensor, f"__{name}__", getattr(Tensor, f"__{name.replace('div', 'truediv')}__"))
-    for python, name in (("neg", "neg"), ("abs", "abs"), ("invert", "bitwise_not"), ("pos", "positive")):
+    for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
         setattr(Tensor, f"__{python}__", call[name])
+    _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented)
     Tensor.__getitem__ = indexing.getitem                # type: ignore[attr-defined]
@@ -75,6 +76,13 @@ def _attach_methods() -> None:
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """self where condition, other elsewhere."""
     return OPERATORS["where"].call(condition, self, other)
+
+
+def _inverted(self: Tensor) -> Tensor:
+    """~self of integers or bools."""
+    if self._node.type.dtype.category == 2:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return OPERATORS["bitwise_not"].call(self)
 
 
 def _transposed(self: Tensor) -> Tensor:

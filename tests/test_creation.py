@@ -140,3 +140,14 @@ def test_random_writes_in_place_are_refused_on_leaves() -> None:
     with jitgrad.no_grad():
         x.uniform_(1, 2)
     assert x.requires_grad and x.is_leaf and x.min().item() >= 1
+
+
+@pytest.mark.parametrize("data", ["'a'", "['a']", "[['a']]", "[1., 'a']", "[[1.], ['a']]"])
+def test_text_is_no_number(data: str) -> None:
+    torch = pytest.importorskip("torch")
+    found = []
+    for library in (jitgrad, torch):
+        with pytest.raises((TypeError, ValueError)) as error:
+            library.tensor(eval(data))
+        found.append((type(error.value), str(error.value)))
+    assert found[0] == found[1]

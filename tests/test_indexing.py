@@ -1,10 +1,13 @@
 """x[...]: reading and writing, and the functions that read at positions, against PyTorch."""
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 from oracle import check, check_error
 
 import jitgrad
+from jitgrad import executor
 
 KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2", ":, ::2", "1:1", "5:", "-2:", "None",
         ":, None", "..., None", "None, 0", "0, None", "..., 0", "..., 1:", "None, ..., 0", ":, -1", "0:1, 0", "(0,)",
@@ -124,3 +127,40 @@ def test_writing_to_a_leaf_is_refused() -> None:
         x[0] = 1
         x[x > 0] += 1
     assert x.tolist() == [2.0, 0.0, 0.0] and x.is_leaf and x.requires_grad
+
+
+@pytest.mark.parametrize("index", ["[5]", "[-1]", "[0, 2]"])
+def test_index_select_out_of_range(index: str) -> None:
+    with pytest.raises(IndexError, match="^index out of range in self$"):
+        jitgrad.ones(2).index_select(0, jitgrad.tensor(eval(index)))
+
+
+def _programs_for(function: Callable[[jitgrad.Tensor, int], jitgrad.Tensor], values: Iterable[int]) -> int:
+    """How many structures the backward passes of function(x, value) have."""
+    before = len(executor.programs)
+    for value in values:
+        x = jitgrad.arange(6.).requires_grad_()
+        (function(x, value) * jitgrad.arange(6.)[:function(x.detach(), value).numel()]).sum().backward()
+        assert x.grad is not None
+    return len(executor.programs) - before
+
+
+def test_a_bound_at_the_end_has_the_structure_of_any_other() -> None:
+    assert _programs_for(lambda x, k: x[:k].exp(), (4, 6, 9)) == 1
+    assert _programs_for(lambda x, k: x[k:].cos(), (0, 1, 3)) == 1
+
+
+def test_one_program_serves_every_shift_of_roll() -> None:
+    assert _programs_for(lambda x, k: x.roll(k).tanh(), range(-7, 8)) == 1
+
+
+@pytest.mark.parametrize("shift", range(-4, 5))
+def test_roll(shift: int) -> None:
+    for program in (f"x.roll({shift})", f"x.roll({shift}, 0)", f"x.roll({shift}, 1)", f"b.roll((1, {shift}), (0, 2))",
+                    f"e.roll({shift})"):
+        check(program)
+
+
+@pytest.mark.parametrize("value", ["np.ones(3)", "[1.0, 2.0]", "'a'"])
+def test_what_cannot_be_assigned(value: str) -> None:
+    check_error(f"a = x.clone(); a[0] = {value}")

@@ -131,3 +131,35 @@ def test_history(code: str, names: str) -> None:
     assert not isinstance(ours, BaseException), ours
     if code not in OTHER_HISTORY:
         assert history(first_floating(ours)) == history(first_floating(theirs))
+
+
+def _leaf_gradients(library: Any, expression: str, *data: list) -> list[Any]:
+    leaves = [library.tensor(d, requires_grad=True) for d in data]
+    value = eval(expression, {"T": library, "x": leaves[0], "y": leaves[-1]})
+    (value * value.detach()).sum().backward()
+    return [None if v.grad is None else v.grad.tolist() for v in leaves]
+
+
+@pytest.mark.parametrize("expression, data", [
+    ("T.cat([x, y])", ([], [1.0, 2.0])), ("T.cat([y, x, y])", ([], [1.0, 2.0])), ("T.cat([x, x])", ([],)),
+    ("T.cat([x, y])", ([], [[1.0, 2.0]])), ("T.cat([y, x], 1)", ([], [[1.0, 2.0], [3.0, 4.0]])),
+    ("T.stack([x, y])", ([], [])), ("x.roll(3)", ([1.0, 2.0, 3.0, 4.0, 5.0],)), ("x.roll(-1, 1)", ([[1.0, 2.0, 3.0]],)),
+    ("x.roll((1, 1), (0, 1))", ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],))])
+def test_compiled_gradients_of_joining(expression: str, data: tuple) -> None:
+    assert _leaf_gradients(jitgrad, expression, *data) == _leaf_gradients(torch, expression, *data)
+
+
+@pytest.mark.parametrize("data", [[1.0, float("nan"), 2.0], [float("nan"), 0.0, float("nan")], [3.0, 1.0, 3.0],
+                                  [float("inf"), float("-inf"), 1.0], [[1.0, 2.0], [2.0, 1.0]], 2.0])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_gradient_of_a_full_extremum(name: str, data: Any) -> None:
+    found = []
+    for library in (jitgrad, torch):
+        x = library.tensor(data, requires_grad=True)
+        getattr(library, name)(x).backward()
+        found.append(x.grad.tolist())
+    with jitgrad.interpret():
+        x = jitgrad.tensor(data, requires_grad=True)
+        getattr(x, name)().backward()
+        found.append(x.grad.tolist())
+    assert found[0] == found[1] == found[2]

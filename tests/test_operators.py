@@ -295,3 +295,35 @@ def test_float32_stays_float32() -> None:
     for code in ("x * 2.5", "x.mean()", "x.std()", "x ** 2.5", "x.softmax(0)", "x.logsumexp(0)", "x.norm()",
                  "T.lerp(x, x, 0.3)", "x.sigmoid() / 3", "F.gelu(x)", "F.elu(x)", "F.softplus(x, 2.5)"):
         assert run(jitgrad, code).dtype is jitgrad.float32, code
+
+
+@pytest.mark.parametrize("zero", ["0.", "-0."])
+@pytest.mark.parametrize("formula", ["T.relu({})", "{}.clamp(min=0.)", "{}.clamp(min=-0.)", "{}.clamp(max=0.)",
+                                     "{}.clamp(max=-0.)", "{}.clamp(-0., 1.)", "T.maximum({}, T.zeros(9))",
+                                     "T.maximum({}, -T.zeros(9))", "T.minimum({}, T.zeros(9))",
+                                     "T.minimum({}, -T.zeros(9))"])
+def test_the_sign_of_zero_is_the_first_operands(formula: str, zero: str) -> None:
+    program = "T.signbit({})" if hasattr(jitgrad, "signbit") else "1 / {}"
+    check(program.format(formula.format(f"T.full((9,), {zero})")))
+
+
+def test_the_sign_of_zero_in_compiled_code() -> None:
+    for zero in (0.0, -0.0):
+        for function in (jitgrad.relu, lambda v: v.clamp(min=-0.0), lambda v: v.clamp(max=0.0),
+                         lambda v: jitgrad.maximum(v, jitgrad.zeros(9)), lambda v: v.clamp(-0.0, 0.0)):
+            x = jitgrad.full((9,), zero, requires_grad=True)
+            y = function(x)
+            (1 / y).sum().backward()
+            assert (1 / y).tolist() == [float("-inf") if str(zero) == "-0.0" else float("inf")] * 9
+
+
+@pytest.mark.parametrize("program", [
+    "~T.ones(2)", "T.ones(2).bitwise_not()", "T.tensor([5]) // 0", "T.tensor([5]) % 0", "T.ones(1).add_(T.ones(3))",
+    "T.ones(1).mul_(T.ones(3))", "abs(T.tensor([True]))", "T.tensor([True]).absolute()"])
+def test_words_of_errors(program: str) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises((TypeError, RuntimeError)) as expected:
+        eval(program, {"T": torch})
+    with pytest.raises(type(expected.value)) as got:
+        eval(program, {"T": jitgrad})
+    assert type(got.value) is type(expected.value) and str(got.value) == str(expected.value)

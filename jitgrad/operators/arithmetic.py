@@ -131,7 +131,7 @@ def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     if divisor.type.dtype.category < 2:
         value = divisor.value if divisor.op.kind == "leaf" else executor.value(divisor)
         if not np.all(value):
-            raise RuntimeError(f"ZeroDivisionError: {called}() of integers by 0")
+            raise RuntimeError("ZeroDivisionError")
     return nodes
 
 

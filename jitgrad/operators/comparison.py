@@ -71,8 +71,8 @@ def logical_not(input: Node) -> Node:
 def bitwise_not(input: Node) -> Node:
     """~input of integers or bools."""
     if input.type.dtype.category == 2:
-        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.type.dtype.name}': it takes "
-                                  "integers and bools")
+        kind = {"float32": "Float", "float64": "Double"}[input.type.dtype.name]
+        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{kind}'")
     return ops.bitwise_not(input)
 
 

@@ -252,9 +252,9 @@ def view(input: Tensor, steps: tuple[Step, ...], grad: str, number: int = 0) -> 
 
 
 def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tuple[str, ...] = ("torch", "method"),
-          inplace: bool = True, refuse_bool: str | None = None) -> Callable:
+          inplace: bool = True, refuse_bool: str | None = None, refusal: type[RuntimeError] = RuntimeError) -> Callable:
     """Declare an operator that is one elementwise primitive of one tensor.  floating: integers are promoted first;
-    refuse_bool: the error for bools, where there is one."""
+    refuse_bool: the text of the error for bools, where there is one, and `refusal` its type."""
     called = name or op.name
 
     def fn(input: Node) -> Node:
@@ -263,7 +263,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
         if floating and input.type.dtype.category != 2:
             input = promoted(called, input, floating=True)[0]
         elif refuse_bool is not None and input.type.dtype is bool_:
-            raise RuntimeError(refuse_bool)
+            raise refusal(refuse_bool)
         return bind(op, (input,))
 
     def call(input: Any) -> Tensor:
@@ -376,7 +376,7 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
     type = self._node.type
     if result.type.shape != type.shape:
         raise RuntimeError(f"output with shape {list(type.shape)} doesn't match the broadcast shape "
-                           f"{list(result.type.shape)} of {called}()")
+                           f"{list(result.type.shape)}")
     if result.type.dtype is not type.dtype:
         if result.type.dtype.category > type.dtype.category:
             names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "bool": "Bool"}

@@ -95,7 +95,11 @@ def _consumed(part: Any) -> int:
 
 
 def _sliced(part: slice, shape: tuple[int, ...], dim: int) -> Step | None:
-    """The step of a slice; None if it takes everything."""
+    """The step of a slice; None for one without bounds.
+
+    A bound counts even if it leaves everything: `x[:k]` has the same structure for every k."""
+    if part.start is None and part.stop is None and (part.step is None or part.step == 1):
+        return None
     step = 1 if part.step is None else index(part.step)
     if step == 0:
         raise ValueError("slice step cannot be zero")
@@ -105,8 +109,6 @@ def _sliced(part: slice, shape: tuple[int, ...], dim: int) -> Step | None:
     start, stop, _ = slice(None if part.start is None else index(part.start),
                            None if part.stop is None else index(part.stop)).indices(n)
     length = max(0, -((start - stop) // step))
-    if length == n and step == 1:
-        return None
     return region(shape, dim, start, length, step)
 
 
@@ -215,7 +217,9 @@ def value_node(value: Any, like: Node) -> Node:
         return cast(value._current(), like.type.dtype)
     if isinstance(value, Number):
         return number_node(value, like.type.dtype)
-    raise TypeError(f"can't assign a {type(value).__name__} to a {like.type.dtype.legacy}")
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    raise TypeError(f"can't assign a {name} to a {like.type.dtype.legacy}")
 
 
 def broadcast_value(node: Node, shape: tuple[int, ...]) -> Node:
@@ -333,6 +337,10 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
+    if not index.depth:
+        at = executor.value(index)
+        if ((at < 0) | (at >= (input.type.shape[d] if input.type.ndim else 1))).any():
+            raise IndexError("index out of range in self")
     if not index.type.ndim:
         index = ops.unsqueeze(index, dims=(0,))
     if not input.type.ndim:

@@ -37,11 +37,13 @@ def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Node:
     for i, n in enumerate(nodes):
         if not n.type.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    kept = [cast(n, to) for n in nodes if n.type.shape != (0,)]       # PyTorch takes 1-d empty tensors for nothing
-    if not kept:
-        return ops.copy(cast(nodes[0], to))
-    d = normal_dim(dim if axis is None else axis, kept[0].type.ndim)
-    return ops.cat(*kept, dim=d)
+    shape = next((n.type.shape for n in nodes if n.type.shape != (0,)), (0,))
+    d = normal_dim(dim if axis is None else axis, len(shape))
+    nothing = shape[:d] + (0,) + shape[d + 1:]
+    parts = [cast(n, to) for n in nodes]
+    if len(shape) > 1:      # PyTorch takes 1-d empty tensors for nothing; they stay operands, for their gradients
+        parts = [ops.reshape(n, sizes=nothing) if n.type.shape == (0,) else n for n in parts]
+    return ops.cat(*parts, dim=d)
 
 
 for _name in ("cat", "concat", "concatenate"):
@@ -141,13 +143,10 @@ def roll(input: Node, shifts: Any, dims: Any = None) -> Node:
 
 
 def _rolled(x: Node, shift: int, dim: int) -> Node:
+    # A window of two copies: the shift is only where it begins, so that one program serves every shift.
     n = x.type.shape[dim]
-    shift = shift % n if n else 0
-    if not shift:
-        return ops.copy(x)
     full = (True,) * dim + (False,) + (True,) * (x.type.ndim - dim - 1)
-    end, start = [ops.slice(x, full=full, sizes=region) for region in ((n - shift, shift, 1), (0, n - shift, 1))]
-    return ops.cat(end, start, dim=dim)
+    return ops.slice(ops.cat(x, x, dim=dim), full=full, sizes=(-shift % n if n else 0, n, 1))
 
 
 def positive(input: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ for _name in ("neg", "negative"):
     unary(_R["neg"], name=_name, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
           "are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 for _name in ("abs", "absolute"):
-    unary(_R["abs"], name=_name, refuse_bool=f"{_name}(): not supported on a bool tensor; convert it with .int() first")
+    unary(_R["abs"], name=_name, refuse_bool="\"abs_cpu\" not implemented for 'Bool'", refusal=NotImplementedError)
 unary(_R["relu"], places=EVERYWHERE, refuse_bool="Boolean inputs not supported for relu")
 for _name in ("isnan", "isinf", "isfinite"):
     unary(_R[_name], inplace=False)

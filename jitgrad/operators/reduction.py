@@ -191,6 +191,15 @@ def argmin(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     return _position(ops.REGISTRY["argmin"], input, dim, keepdim)
 
 
+def _mean_of_chosen(x: Node, extremum: Node, dims: tuple[int, ...]) -> Node:
+    """The mean of the elements that are the extremum, for its gradient: shared evenly, among the nans if there are any.
+
+    No gradient passes the choice, so the second derivative is 0, as PyTorch has it."""
+    chosen = ops.where(ops.isnan(extremum), ops.isnan(x), ops.eq(x, extremum))
+    weight = cast(ops.detach(chosen), x.type.dtype)
+    return ops.sum(x * (weight / ops.sum(weight, axes=dims)), axes=dims)
+
+
 def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> None:
     """max and min: of all elements; along a dimension, with positions; or of two tensors."""
     title = called.capitalize()
@@ -198,7 +207,11 @@ def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> No
     @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"))
     def of_all(input: Node) -> Node:
         _check_not_empty(called, input.type, None)
-        return reduced(amax, input, None, False)
+        dims = tuple(range(input.type.ndim))
+        result = bind(amax, (input,), (dims,))
+        if input.requires_grad:
+            result = ops.attach(_mean_of_chosen(input, result, dims), result)
+        return dropped(result, dims, False)
 
     @operator(f"{title}Backward0", name=f"{called}.dim", places=(), saves=())
     def along(input: Node, dim: int, keepdim: bool = False) -> Any:

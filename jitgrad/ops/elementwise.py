@@ -129,12 +129,14 @@ def _choice(g: Node, first: Node) -> tuple[Node, Node]:
     return where(first, g, zero), where(first, zero, g)
 
 
-maximum = elementwise("maximum(a, b)", scalar=by_category("maximum({a}, {b})", "maximum({a}, {b})", "bor({a}, {b})"),
-                      numpy=np.maximum, exact=True, vjp=_maximum_vjp, grad_name="MaximumBackward0",
+# NumPy and the kernels give the second operand where the two are equal, PyTorch the first: hence they are exchanged
+# here, and x comes last in relu and the clamps.  It shows in the sign of zeros.
+maximum = elementwise("maximum(a, b)", scalar=by_category("maximum({b}, {a})", "maximum({b}, {a})", "bor({a}, {b})"),
+                      numpy=lambda a, b: np.maximum(b, a), exact=True, vjp=_maximum_vjp, grad_name="MaximumBackward0",
                       doc="the larger, nan if either is; a tie gives half of the gradient to each",
                       sample=uniform(WIDE, WIDE, dtypes=ALL))
-minimum = elementwise("minimum(a, b)", scalar=by_category("minimum({a}, {b})", "minimum({a}, {b})", "band({a}, {b})"),
-                      numpy=np.minimum, exact=True, vjp=_minimum_vjp, grad_name="MinimumBackward0",
+minimum = elementwise("minimum(a, b)", scalar=by_category("minimum({b}, {a})", "minimum({b}, {a})", "band({a}, {b})"),
+                      numpy=lambda a, b: np.minimum(b, a), exact=True, vjp=_minimum_vjp, grad_name="MinimumBackward0",
                       doc="the smaller, nan if either is; a tie gives half of the gradient to each",
                       sample=uniform(WIDE, WIDE, dtypes=ALL))
 fmax = elementwise("fmax(a, b)", scalar="fmax({a}, {b})", numpy=np.fmax, exact=True,
@@ -151,15 +153,17 @@ def _clamp_vjp(g: Node, y: Node, x: Node, lo: Node, hi: Node) -> tuple[Node, Nod
             where(logical_or(gt(x, hi), lt(hi, lo)), g, zero))
 
 
-clamp = elementwise("clamp(x, lo, hi)", scalar="minimum(maximum({x}, {lo}), {hi})", exact=True, vjp=_clamp_vjp,
-                    numpy=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), grad_name="ClampBackward1",
+clamp = elementwise("clamp(x, lo, hi)", scalar="minimum({hi}, maximum({lo}, {x}))", exact=True, vjp=_clamp_vjp,
+                    numpy=lambda x, lo, hi: np.minimum(hi, np.maximum(lo, x)), grad_name="ClampBackward1",
                     doc="min(max(x, lo), hi); the gradient goes to x from lo to hi, both included",
                     sample=uniform(WIDE, (-2, -1), (1, 2), dtypes=NUMBERS))
-clamp_min = elementwise("clamp_min(x, lo)", scalar="maximum({x}, {lo})", numpy=np.maximum, exact=True,
+clamp_min = elementwise("clamp_min(x, lo)", scalar="maximum({lo}, {x})", exact=True,
+                        numpy=lambda x, lo: np.maximum(lo, x),
                         vjp=lambda g, y, x, lo: (where(ge(x, lo), g, number(0, g)), where(lt(x, lo), g, number(0, g))),
                         grad_name="ClampMinBackward0", doc="max(x, lo); the gradient goes to x where x >= lo",
                         sample=uniform(WIDE, WIDE, dtypes=NUMBERS))
-clamp_max = elementwise("clamp_max(x, hi)", scalar="minimum({x}, {hi})", numpy=np.minimum, exact=True,
+clamp_max = elementwise("clamp_max(x, hi)", scalar="minimum({hi}, {x})", exact=True,
+                        numpy=lambda x, hi: np.minimum(hi, x),
                         vjp=lambda g, y, x, hi: (where(le(x, hi), g, number(0, g)), where(gt(x, hi), g, number(0, g))),
                         grad_name="ClampMaxBackward0", doc="min(x, hi); the gradient goes to x where x <= hi",
                         sample=uniform(WIDE, WIDE, dtypes=NUMBERS))
@@ -181,8 +185,8 @@ where = elementwise("where(c, a, b)", scalar="where({c}, {a}, {b})", numpy=np.wh
                     vjp=lambda g, y, c, a, b: (None, *_choice(g, c)), grad_name="WhereBackward0",
                     doc="a where c, b elsewhere; what is not chosen gets gradient 0, whatever its value",
                     sample=uniform(BOOL, WIDE, WIDE, dtypes=ALL))
-relu = elementwise("relu(x)", scalar=lambda dtype: f"maximum({{x}}, {literal(0, dtype)})", exact=True,
-                   numpy=lambda x: np.maximum(x, x.dtype.type(0)), grad_name="ReluBackward0",
+relu = elementwise("relu(x)", scalar=lambda dtype: f"maximum({literal(0, dtype)}, {{x}})", exact=True,
+                   numpy=lambda x: np.maximum(x.dtype.type(0), x), grad_name="ReluBackward0",
                    vjp=lambda g, y, x: (where(le(y, 0), number(0, g), g),), doc="max(x, 0); derivative 0 at 0",
                    sample=uniform(WIDE, dtypes=NUMBERS))
 
