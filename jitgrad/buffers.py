@@ -69,9 +69,10 @@ class _Pool:
 
     def give_back(self, chunk: np.ndarray) -> None:
         # Called from __del__, so possibly by a garbage collection that started while this very thread holds the lock:
-        # never wait for it.  Losing a chunk to the system now and then costs nothing.
-        size = chunk.size
-        if size > MAX_HELD or not self.lock.acquire(blocking=False):
+        # never wait for it.  Losing a chunk to the system now and then costs nothing.  (At the interpreter's end the
+        # module's names are None.)
+        size, limit = chunk.size, MAX_HELD
+        if limit is None or size > limit or not self.lock.acquire(blocking=False):
             return
         dropped = []    # freed after the lock is released
         try:
@@ -79,7 +80,7 @@ class _Pool:
             chunks.append(chunk)
             self.free[size] = chunks
             self.stats.held += size
-            while self.stats.held > MAX_HELD:
+            while self.stats.held > limit:
                 oldest = next(iter(self.free))
                 dropped.append(self.free[oldest].pop())
                 self.stats.held -= oldest
