@@ -6,6 +6,7 @@ here: autograd/engine.py cuts the graph there.
 """
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,10 @@ stats = Stats()
 interpreting = _Interpreting()
 programs: dict[Key, Entry] = {}
 MAX_PROGRAMS = 4096
-_lock = threading.RLock()
+_lock = threading.RLock()       # held while a program is built, and the compiler imported
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def capture(roots: Sequence[Node], again: bool = False) -> Capture:
@@ -196,8 +200,8 @@ def _run(entry: Entry, captured: Capture, roots: Sequence[Node]) -> list[np.ndar
 
 def _compile(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
              extra: tuple[int, ...] = ()) -> Entry:
-    from jitgrad.compiler import build, cpu
     with _lock:
+        from jitgrad.compiler import build, cpu
         entry = programs.get(key)
         if entry is not None and entry.extra == extra:
             return entry

@@ -42,6 +42,7 @@ class Extra:
     leaf: Any = None        # autograd.accumulate.Accumulator of the leaf tensor that this node is a value of
     cell: Any = None        # storage.Version: the version counter of the storage that holds this value ...
     version: int = 0        # ... and the version at which it did
+    in_place: bool = False  # written over its operator's first operand
     held: Any = None        # gradients computed along with the value, waiting for backward()
     grad_fn: Any = None     # weak reference to the grad_fn object shown to the user
 

@@ -40,12 +40,12 @@ def compare(got: object, want: object, bounds: list[np.ndarray], what: str) -> N
         assert (difference <= bound).all(), f"{what}, {name}:\n{a}\nnot\n{b}\nwithin\n{bound}"
 
 
-def same_error(a: object, b: object, words: int = 12) -> bool:
-    """Whether both ended with an error (then it must be the same), False if neither did."""
+def same_error(a: object, b: object) -> bool:
+    """Whether both ended with an error (then one of the same type and kind), False if neither did."""
     assert type(a.error) is type(b.error), f"{a.error!r}, not {b.error!r}"
     if a.error is None:
         return False
-    assert str(a.error).split()[:words] == str(b.error).split()[:words], f"{a.error}\nnot\n{b.error}"
+    assert ("inplace" in str(a.error)) == ("inplace" in str(b.error)), f"{a.error}\nnot\n{b.error}"
     return True
 
 
@@ -54,7 +54,7 @@ def same_error(a: object, b: object, words: int = 12) -> bool:
 def test_compiled_is_interpreted(program):
     tame(program)
     want, got = interpreted(program), run(jitgrad, program)
-    if not same_error(got, want, 100):
+    if not same_error(got, want):
         assert got.facts == want.facts
         compare(got, want, tolerances(program), "compiled")
 
@@ -109,8 +109,11 @@ def test_interpreted_is_pytorch(program):
     want, got = run(torch, program), interpreted(program)
     if same_error(got, want):
         return
-    assert got.facts == want.facts
+    for ours, theirs in zip(got.facts, want.facts, strict=True):
+        # What was wholly overwritten by constants requires no gradient any more; in PyTorch it goes on to.
+        assert ours[:2] == theirs[:2] and (ours[2] == theirs[2] or (theirs[2] and "inplace" in program.uses))
     # PyTorch gives zeros where jitgrad sees that there is no way to a leaf, such as behind what was overwritten.
+    got.grads = got.grads or [None] * len(want.grads)
     for i, (g, w) in enumerate(zip(got.grads, want.grads, strict=True)):
         if g is None and w is not None:
             got.grads[i] = np.zeros_like(w)
@@ -123,7 +126,8 @@ def test_interpreted_is_pytorch(program):
 @given(programs(long=True, size=5))
 def test_other_values_and_lengths_compile_nothing(program):
     tame(program)
-    first = run(jitgrad, program)
+    for _ in range(3):      # from the third run on, the program returns what the first ones read after their backward
+        first = run(jitgrad, program)
     assume(first.error is None)
     lengths = {n: 2 * n + 1 for n in range(6, 10)}
     shapes = [tuple([lengths.get(n, n) for n in leaf.shape]) for leaf in program.leaves]
@@ -131,6 +135,8 @@ def test_other_values_and_lengths_compile_nothing(program):
     want = interpreted(program, others)
     assume(want.error is None)          # lengths that agreed by chance and now do not
     assume([[n == 1 for n in s] for s in first.shapes] == [[n == 1 for n in s] for s in want.shapes])
+    for seed in (3, 4):         # what is read after each backward becomes an output of the program, once
+        run(jitgrad, program, program.arrays(seed=seed))
     before = jitgrad.cache_info()
     again, got = run(jitgrad, program, program.arrays(seed=2)), run(jitgrad, program, others)
     after = jitgrad.cache_info()

@@ -74,9 +74,32 @@ def saved_nodes(node: Node) -> list[Node]:
         if inner in boundary or not inner.inputs or not inner.requires_grad:
             continue
         # Numbers made by the operator itself (the count of a mean) are no saved tensors in PyTorch either.
-        found += [n.inputs[0] if n.op.name == "cast" and n.inputs[0] in boundary else n      # a promoted operand
-                  for n in (inner if i < 0 else inner.inputs[i] for i in saved_positions(inner))
+        found += [_operand(n, boundary) for n in (inner if i < 0 else inner.inputs[i] for i in saved_positions(inner))
                   if n.op is not SCALAR and n.op is not CONST]
+    return found
+
+
+def _operand(node: Node, operands: Container[Node]) -> Node:
+    """The operand that a node inside an operator is, promoted or seen in another shape; other nodes as they are."""
+    n = node
+    while n not in operands:
+        if len(n.inputs) != 1 or not (n.op.name == "cast" or n.op.kind == "movement"):
+            return node
+        n = n.inputs[0]
+    return n
+
+
+def checked_nodes(node: Node) -> list[Node]:
+    """Those of the saved nodes that must not have been written over since.
+
+    An operator that wrote over its first operand has kept its own copy of that, as in PyTorch (y.sin_() is differentiable),
+    unless the same tensor is another operand too (y *= y is not)."""
+    found = saved_nodes(node)
+    node = owner(node)
+    if node.extra is not None and node.extra.in_place:
+        first, *others = edges(node) or (None,)
+        if not any([n is first for n in others]):
+            return [n for n in found if n is not first]
     return found
 
 
@@ -106,7 +129,7 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
         seen.add(node)
         if node.run is not None and node.run.freed and saved_nodes(node):
             raise RuntimeError(FREED)
-        for n in saved_nodes(node):
+        for n in checked_nodes(node):
             if is_stale(n):
                 raise RuntimeError(stale_message(n, n is node))
         stack.extend([n for n in edges(node) if n is not None and n.requires_grad])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.metadata
-import os
 import platform
 import threading
 import time
@@ -78,9 +77,6 @@ class Kernel:
 stats = Stats()
 _kernels: dict[str, Kernel] = {}
 _lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def get_kernel(source: str) -> Kernel:

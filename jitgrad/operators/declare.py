@@ -364,7 +364,10 @@ def inplace_method(op: Operator) -> Callable:
         args = (self._current(), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
-        return write_result(self, called, settle(fn(*args, **kwargs), args, kwargs))
+        result = settle(fn(*args, **kwargs), args, kwargs)
+        if result.requires_grad:
+            result.ensure_extra().in_place = True
+        return write_result(self, called, result)
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."

@@ -18,6 +18,7 @@ from jitgrad.operators.declare import finish_composite, operator, register, view
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
 from jitgrad.operators.reduction import NAMES
 from jitgrad.operators.shape import region, selected
+from jitgrad.ops.indexing import check_positions
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, from_array, wrap
 
@@ -164,8 +165,10 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
     return Key(views, positions)
 
 
-def _positions(key: Key) -> tuple[tuple[int, ...], list[Node]]:
-    """The dimensions that are read at positions, and the positions: int64 nodes of one shape."""
+def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
+    """The dimensions of `source` that are read at positions, and the positions: int64 nodes of one shape.
+
+    Raises IndexError for positions out of range, if their values are there already; otherwise that waits until they are."""
     axes: list[int] = []
     nodes: list[Node] = []
     for dim, tensor in key.positions:
@@ -177,6 +180,8 @@ def _positions(key: Key) -> tuple[tuple[int, ...], list[Node]]:
         else:
             axes.append(dim)
             nodes.append(cast(node, int64))
+            if node.value is not None:
+                check_positions(source.type.shape, (executor.value(node),), (dim,))
     try:
         shape = broadcast_shapes(*[n.type.shape for n in nodes])
     except RuntimeError:
@@ -204,8 +209,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         result = view(self, tuple([step for _, steps in parsed.views for step in steps]), parsed.views[-1][0])
     if not parsed.positions:
         return view(self, (), "AliasBackward0") if result is self else result
-    axes, positions = _positions(parsed)
     source = result._current()
+    axes, positions = _positions(parsed, source)
     return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), ()))
 
 
@@ -277,7 +282,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             raise RuntimeError("Index put requires the source and destination dtypes match, got "
                                f"{NAMES[target.dtype.name]} for the destination and {NAMES[value.dtype.name]} for the "
                                "source.")
-        axes, positions = _positions(parsed)
+        axes, positions = _positions(parsed, node)
         shape = ops.index(node, *positions, axes=axes).type.shape
         try:
             new = broadcast_value(new, shape)

@@ -17,7 +17,7 @@ from jitgrad.ops.samples import ALL, NUMBERS, Case, Sample, custom, draw
 Axes = tuple[int, ...]
 
 
-def _check_positions(shape: tuple[int, ...], positions: tuple[np.ndarray, ...], axes: Axes) -> None:
+def check_positions(shape: tuple[int, ...], positions: tuple[np.ndarray, ...], axes: Axes) -> None:
     """Raise PyTorch's IndexError for the first position that is out of its dimension."""
     for index, axis in zip(positions, axes, strict=True):
         n = shape[axis]
@@ -49,7 +49,7 @@ def _index_key(ndim: int, positions: tuple[np.ndarray, ...], axes: Axes) -> tupl
 
 
 def _index(x: np.ndarray, *positions: np.ndarray, axes: Axes) -> np.ndarray:
-    _check_positions(x.shape, positions, axes)
+    check_positions(x.shape, positions, axes)
     return x[_index_key(x.ndim, positions, axes)]
 
 
@@ -61,14 +61,14 @@ def _index_put_infer(base: ArrayType, value: ArrayType, *positions: ArrayType, a
 
 
 def _index_put(base: np.ndarray, value: np.ndarray, *positions: np.ndarray, axes: Axes) -> np.ndarray:
-    _check_positions(base.shape, positions, axes)
+    check_positions(base.shape, positions, axes)
     result = np.array(base)
     result[_index_key(base.ndim, positions, axes)] = value
     return result
 
 
 def _index_put_add(base: np.ndarray, value: np.ndarray, *positions: np.ndarray, axes: Axes) -> np.ndarray:
-    _check_positions(base.shape, positions, axes)
+    check_positions(base.shape, positions, axes)
     result = np.array(base)
     np.add.at(result, _index_key(base.ndim, positions, axes), value)
     return result

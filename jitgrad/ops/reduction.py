@@ -39,6 +39,8 @@ def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 
 def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    if not axes:
+        return (g,)
     partial = [x]
     for axis in axes[:-1]:
         partial.append(prod(partial[-1], axes=(axis,)))
