@@ -192,7 +192,7 @@ class Builder:
         self.pool: list[str] = []
         self.base: dict[str, str] = {}      # whose memory it is; "" where that must not be written
         for i, leaf in enumerate(program.leaves):
-            self.names[f"v{i}"] = jitgrad.zeros(leaf.shape, requires_grad=leaf.requires_grad)
+            self.names[f"v{i}"] = jitgrad.zeros(leaf.shape, dtype=getattr(jitgrad, leaf.dtype))
             self.pool.append(f"v{i}")
             self.base[f"v{i}"] = "" if leaf.requires_grad else f"v{i}"
 
@@ -208,8 +208,13 @@ class Builder:
     def add(self, text: str, kind: str, reads: tuple[str, ...] = (), exact: bool = False, base: str | None = None) -> None:
         """A line that makes a new value.  base: whose memory it shares."""
         name = f"v{len(self.pool)}"
-        with jitgrad.no_grad():
-            value = eval(text, self.names)
+        try:
+            with jitgrad.no_grad():
+                value = eval(text, self.names)
+        except RuntimeError as error:
+            if "dtype" in str(error):       # operands of two dtypes, where that is refused
+                return
+            raise
         if value.numel() > LIMIT:
             return
         self.names[name] = value

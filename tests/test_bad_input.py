@@ -158,6 +158,24 @@ def test_backward_without_a_graph(x):
         jitgrad.autograd.grad(x.sum(), jitgrad.ones(2, requires_grad=True))
 
 
+@pytest.mark.parametrize("code, fine", [
+    ("y.sin_()", True), ("y.mul_(w)", True), ("y.pow_(2)", True), ("y[1:].div_(w[1:] + 1)", True), ("y.clamp_(0, 1)", True),
+    ("y *= y", False), ("y.addcmul_(y, w)", False), ("z = y @ c; c.mul_(2.0)", False), ("z = y.exp(); z.add_(1)", False),
+])
+def test_what_an_operator_wrote_over(code, fine):
+    """Its own first operand it has kept; anything else that was saved must still be there."""
+    w = jitgrad.tensor([0.5, 1.0, 1.5], requires_grad=True)
+    names = {"y": w.cos(), "w": w, "c": jitgrad.tensor([1.0, 2.0, 3.0])}
+    exec(code, names)
+    total = names.get("z", names["y"]).sum()
+    if fine:
+        total.backward()
+        assert w.grad.isfinite().all()
+    else:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            total.backward()
+
+
 def test_a_failed_backward_leaves_the_next_one_right(x):
     y = x.exp()
     z = y * x

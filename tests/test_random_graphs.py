@@ -1,6 +1,6 @@
 """Random programs over the public interface: compiled = interpreted = finite differences = PyTorch, and what compiles again.
 
-HYPOTHESIS_PROFILE=explore draws other programs each time, and EXPLORE times (20) as many."""
+HYPOTHESIS_PROFILE=explore draws other programs each time, twice as long, and EXPLORE times (20) as many."""
 from __future__ import annotations
 
 import os
@@ -8,11 +8,12 @@ import os
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from random_programs import Program, flat, interpreted, programs, run, tolerances
+from random_programs import Outcome, Program, flat, interpreted, programs, run, tolerances, weights
 
 import jitgrad
 
 EXPLORING = os.environ.get("HYPOTHESIS_PROFILE", "") == "explore"
+LONGER = 2 if EXPLORING else 1
 
 
 def examples(count: int) -> settings:
@@ -31,7 +32,7 @@ def tame(program: Program) -> None:
         assume(all([np.isfinite(a).all() and abs(a).max(initial=0) < 1e8 for a in flat(outcome)]))
 
 
-def compare(got: object, want: object, bounds: list[np.ndarray], what: str) -> None:
+def compare(got: Outcome, want: Outcome, bounds: list[np.ndarray], what: str) -> None:
     pairs = list(zip(flat(got), flat(want), bounds, strict=True))
     for i, (a, b, bound) in enumerate(pairs):
         name = f"value {i}" if i < len(got.values) else f"gradient {i - len(got.values)}"
@@ -40,7 +41,7 @@ def compare(got: object, want: object, bounds: list[np.ndarray], what: str) -> N
         assert (difference <= bound).all(), f"{what}, {name}:\n{a}\nnot\n{b}\nwithin\n{bound}"
 
 
-def same_error(a: object, b: object) -> bool:
+def same_error(a: Outcome, b: Outcome) -> bool:
     """Whether both ended with an error (then one of the same type and kind), False if neither did."""
     assert type(a.error) is type(b.error), f"{a.error!r}, not {b.error!r}"
     if a.error is None:
@@ -49,8 +50,8 @@ def same_error(a: object, b: object) -> bool:
     return True
 
 
-@examples(90)
-@given(programs(size=6))
+@examples(120)
+@given(programs(size=6 * LONGER))
 def test_compiled_is_interpreted(program):
     tame(program)
     want, got = interpreted(program), run(jitgrad, program)
@@ -59,8 +60,8 @@ def test_compiled_is_interpreted(program):
         compare(got, want, tolerances(program), "compiled")
 
 
-@examples(50)
-@given(programs(exact=True, size=8))
+@examples(70)
+@given(programs(exact=True, size=8 * LONGER))
 def test_compiled_has_the_same_bits(program):
     tame(program)
     want, got = interpreted(program), run(jitgrad, program)
@@ -69,7 +70,7 @@ def test_compiled_has_the_same_bits(program):
 
 
 @examples(60)
-@given(programs(smooth=True, double=True, inplace=True))
+@given(programs(smooth=True, double=True, size=7 * LONGER))
 def test_gradients_are_finite_differences(program):
     tame(program)
     here = interpreted(program)
@@ -81,7 +82,6 @@ def test_gradients_are_finite_differences(program):
 
     def along(h: float) -> float:
         """The weighted sum of the roots, less what is constant."""
-        from random_programs import weights
         ahead, behind = [interpreted(program, [a + s * h * step for a, step in zip(arrays, steps, strict=True)])
                          for s in (1, -1)]
         return sum([float((weights(p.shape, "float64") * (p - q)).sum()) for (p, q, fact)
@@ -102,7 +102,7 @@ def pad(program: Program, grads: list) -> list:
 
 
 @examples(150)
-@given(programs())
+@given(programs(size=7 * LONGER))
 def test_interpreted_is_pytorch(program):
     torch = pytest.importorskip("torch")
     tame(program)
@@ -122,8 +122,8 @@ def test_interpreted_is_pytorch(program):
     compare(got, want, bounds, "PyTorch's")
 
 
-@examples(25)
-@given(programs(long=True, size=5))
+@examples(30)
+@given(programs(long=True, size=5 * LONGER))
 def test_other_values_and_lengths_compile_nothing(program):
     tame(program)
     for _ in range(3):      # from the third run on, the program returns what the first ones read after their backward
