@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph import Node, const, grad_mode
 from jitgrad.ops.declare import REGISTRY
 
 
@@ -56,3 +56,25 @@ def differentiate(order: Sequence[Node], cotangents: Mapping[Node, Node], wrt: C
             have = grads.get(n)
             grads[n] = gi if have is None else add(have, gi)
     return result
+
+
+def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
+    """The incoming gradient of each root, None standing for 1; those of a root named twice are added."""
+    result: dict[Node, Node] = {}
+    for root, g in zip(roots, cotangents, strict=True):
+        if g is None:
+            g = const(1, root.type.dtype, root.type.device)
+            if root.type.shape:
+                g = REGISTRY["expand_like"](g, root)
+        result[root] = REGISTRY["add"](result[root], g) if root in result else g
+    return result
+
+
+def backward_graph(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
+                   stop: Collection[Node] = ()) -> dict[Node, Node]:
+    """The derivative of a request as nodes, not recorded for a further derivative."""
+    enabled, grad_mode.enabled = grad_mode.enabled, False
+    try:
+        return differentiate(order, cotangent_map(roots, cotangents), set(wrt), stop)
+    finally:
+        grad_mode.enabled = enabled

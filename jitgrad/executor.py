@@ -16,8 +16,8 @@ import numpy as np
 
 from jitgrad import interpreter
 from jitgrad.config import config, logger
-from jitgrad.differentiate import differentiate
-from jitgrad.graph import INPUT, Node, become_input, const, grad_mode, topological
+from jitgrad.differentiate import backward_graph
+from jitgrad.graph import INPUT, Node, become_input, topological
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Program
@@ -164,12 +164,12 @@ def interpret_reason(captured: Capture) -> str | None:
     return None
 
 
-def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-              reason: str | None = None) -> tuple[list[np.ndarray | None], Run]:
+def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
+              wrt: Sequence[Node]) -> tuple[list[np.ndarray | None], Run]:
     """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
 
-    cotangents: per root a node in the order, or None for the implicit 1.  reason: interpret, and this is why."""
-    reason = reason or interpret_reason(captured)
+    cotangents: per root a node in the order, or None for the implicit 1."""
+    reason = interpret_reason(captured)
     if reason is not None:
         return _interpret(captured, roots, cotangents, wrt, reason)
     key = make_key(captured, roots, cotangents, wrt)
@@ -237,29 +237,6 @@ def _interpret(captured: Capture, roots: Sequence[Node], cotangents: Sequence[No
 def own(array: np.ndarray) -> np.ndarray:
     """A C-contiguous array for a result (a gradient may be a broadcast or transposed view of another array)."""
     return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
-
-
-def backward_graph(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None],
-                   wrt: Sequence[Node], stop: Sequence[Node] = ()) -> dict[Node, Node]:
-    """The derivative as nodes, not recorded for a further derivative."""
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        return differentiate(order, cotangent_map(roots, cotangents), set(wrt), set(stop))
-    finally:
-        grad_mode.enabled = enabled
-
-
-def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
-    """The incoming gradient of each root; those of a root named twice are added."""
-    from jitgrad.ops import REGISTRY
-    result: dict[Node, Node] = {}
-    for root, g in zip(roots, cotangents, strict=True):
-        if g is None:
-            g = const(1, root.type.dtype, root.type.device)
-            if root.type.shape:
-                g = REGISTRY["expand_like"](g, root)
-        result[root] = REGISTRY["add"](result[root], g) if root in result else g
-    return result
 
 
 MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there

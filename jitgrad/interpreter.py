@@ -87,3 +87,11 @@ def evaluate(outputs: Sequence[Node], memo: MutableMapping[Node, np.ndarray] | N
             if keep:
                 memo[node] = values[node]
     return [values[n] for n in outputs]
+
+
+def compute(node: Node) -> np.ndarray:
+    """The value of one node that depends on nothing pending: `evaluate` without its bookkeeping."""
+    for n in node.inputs:
+        if n.value is None:         # a promoted operand, say, which no tensor holds
+            return evaluate([node])[0]
+    return quiet.run(apply, node, [leaf_value(n) for n in node.inputs])

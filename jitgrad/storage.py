@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
-from jitgrad.interpreter import apply, leaf_value, quiet
+from jitgrad.interpreter import compute
 
 # Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
 pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
@@ -77,7 +77,6 @@ class Storage:
             self.private = None
             stamp(self.node, self.cell)
 
-
     def release(self) -> None:
         """Let go of the base's history if backward has finished with it: detached tensors must not keep it alive.
 
@@ -108,7 +107,7 @@ def is_stale(node: Node) -> bool:
 def settle(node: Node) -> Node:
     """Compute at once a node that depends on nothing pending and needs no gradient (its inputs are leaves)."""
     if node.depth == 0 and node.inputs:
-        become_input(node, quiet.run(apply, node, [leaf_value(n) for n in node.inputs]))
+        become_input(node, compute(node))
     return node
 
 

@@ -15,7 +15,7 @@ from jitgrad import executor, interpreter
 from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
-from jitgrad.differentiate import differentiate
+from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import detached_storages, pending_detached
@@ -129,7 +129,7 @@ def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[No
 
 def _release_detached() -> None:
     """Give detached tensors whose source has been computed meanwhile that value, so that they do not keep the graph."""
-    if not detached_storages:
+    if not detached_storages and not pending_detached:
         return
     for storage in list(detached_storages):
         storage.release()
@@ -251,7 +251,7 @@ def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
                  wanted: set[Node] | None) -> Gradients:
     enabled, grad_mode.enabled = grad_mode.enabled, create_graph
     try:
-        return _Stations(roots, create_graph, retain_graph, wanted).run(executor.cotangent_map(roots, cotangents))
+        return _Stations(roots, create_graph, retain_graph, wanted).run(cotangent_map(roots, cotangents))
     finally:
         grad_mode.enabled = enabled
 
@@ -265,7 +265,7 @@ def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Nod
     if not watched and not any([n.inputs for n in ends]):       # nothing to stop at but leaves and Functions' outputs
         arrays, _ = executor.gradients(captured, [source], [g], ends)
         return {n: input_node(a, n.type) for n, a in zip(ends, arrays, strict=True) if a is not None}
-    found = executor.backward_graph(segment, [source], [g], ends, list(stops))
+    found = backward_graph(segment, [source], [g], ends, stops)
     arrays = interpreter.evaluate(list(found.values()), memo, keep=True)
     return {n: input_node(executor.own(a), n.type) for n, a in zip(found, arrays, strict=True)}
 

@@ -15,9 +15,8 @@ from jitgrad.compiler.lower import Lowering
 from jitgrad.compiler.program import KernelStep, Output, Program
 from jitgrad.compiler.targets import chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
-from jitgrad.differentiate import differentiate
-from jitgrad.graph import Node, const, grad_mode, topological
-from jitgrad.ops.declare import REGISTRY
+from jitgrad.differentiate import backward_graph
+from jitgrad.graph import Node, topological
 
 
 @dataclass
@@ -39,7 +38,7 @@ def build(request: Request) -> Program:
     """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels."""
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
-    gradients = _gradients(request)
+    gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
     wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
@@ -72,22 +71,6 @@ def _own_sizes(order: Sequence[Node]) -> dict[int, int]:
                 node.sizes = tuple(list(node.sizes))
             found[id(node.sizes)] = k
     return found
-
-
-def _gradients(request: Request) -> dict[Node, Node]:
-    """The derivative as nodes, not recorded for a further derivative."""
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        incoming: dict[Node, Node] = {}
-        for root, g in zip(request.roots, request.cotangents, strict=True):
-            if g is None:
-                g = const(1, root.type.dtype, root.type.device)
-                if root.type.ndim:
-                    g = REGISTRY["expand_like"](g, root)
-            incoming[root] = REGISTRY["add"](incoming[root], g) if root in incoming else g
-        return differentiate(request.order, incoming, set(request.wrt))
-    finally:
-        grad_mode.enabled = enabled
 
 
 def _uses(order: Sequence[Node], wanted: Sequence[Node | None]) -> dict[Node, int]:

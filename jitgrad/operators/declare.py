@@ -13,8 +13,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-import numpy as np
-
 from jitgrad import interpreter
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
@@ -65,7 +63,7 @@ def finish(node: Node) -> Node:
     """Called on each node that a single-primitive operator recorded: compute it now, or note the user's line."""
     if node.depth == 0:
         if node.inputs:
-            become_input(node, compute(node))
+            become_input(node, interpreter.compute(node))
         return node
     node.line = user_line()
     if node.depth > MAX_DEPTH:
@@ -82,14 +80,6 @@ def recorded(node: Node) -> Tensor:
     result = new_tensor(Tensor)
     result._node = node
     return result
-
-
-def compute(node: Node) -> np.ndarray:
-    """The value of a node that depends on nothing pending."""
-    for n in node.inputs:
-        if n.value is None:         # a promoted operand, say, which no tensor holds
-            return interpreter.evaluate([node])[0]
-    return interpreter.quiet.run(interpreter.apply, node, [interpreter.leaf_value(n) for n in node.inputs])
 
 
 def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ...],
