@@ -42,6 +42,11 @@ class dtype:
     def is_signed(self) -> bool:
         return self.category > 0
 
+    @property
+    def title(self) -> str:
+        """The name in PyTorch's error messages: Float, Double, Int, Long, Bool."""
+        return self.legacy.removeprefix("torch.").removesuffix("Tensor")
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"      # the same text as PyTorch: programs print it
 

@@ -266,7 +266,8 @@ def test_gradient_mode_is_restored_and_nothing_is_kept() -> None:
 def test_a_length_that_nothing_tells_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal(4)
     y = ops.exp(x)
-    monkeypatch.setattr(build_module, "differentiate", lambda *a: {x: bind(ops.REGISTRY["reshape"], (x,), (), (2, 2))})
+    monkeypatch.setattr(build_module, "backward_graph",
+                        lambda *a: {x: bind(ops.REGISTRY["reshape"], (x,), (), (2, 2))})
     with pytest.raises(InternalError, match="length"):
         build(Request(topological([y]), [y], [y], [None], [x]))
 

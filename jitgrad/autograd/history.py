@@ -20,8 +20,6 @@ FREED = ("Trying to backward through the graph a second time (or directly access
          "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
          "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
          "saved tensors after calling backward.")
-LEGACY_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "int32": "IntTensor", "int64": "LongTensor",
-                "bool": "BoolTensor"}
 
 _saved_positions: dict[tuple, tuple[int, ...]] = {}
 
@@ -138,7 +136,7 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
 def stale_message(node: Node, result: bool = False) -> str:
     """PyTorch's words for a saved value that was overwritten; `result`: saved by the operator that produced it."""
     extra = node.ensure_extra()
-    what = f"[torch.{LEGACY_NAMES[node.type.dtype.name]} {list(node.type.shape)}]"
+    what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
     if node.requires_grad and extra.leaf is None and writer is not None:
         what += f", which is output 0 of {fn_name(writer).split('Backward')[0]},"

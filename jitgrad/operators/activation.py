@@ -10,7 +10,7 @@ from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
 from jitgrad.operators.operands import cast, normal_dim, number_node
-from jitgrad.operators.reduction import NAMES, largest
+from jitgrad.operators.reduction import largest
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -24,7 +24,7 @@ def _floating(called: str, x: Any) -> Node:
     if type(x) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
-        raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{NAMES[x.type.dtype.name]}': it "
+        raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{x.type.dtype.title}': it "
                                   "takes floating-point tensors")
     return x
 

@@ -71,8 +71,7 @@ def logical_not(input: Node) -> Node:
 def bitwise_not(input: Node) -> Node:
     """~input of integers or bools."""
     if input.type.dtype.category == 2:
-        kind = {"float32": "Float", "float64": "Double"}[input.type.dtype.name]
-        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{kind}'")
+        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.type.dtype.title}'")
     return ops.bitwise_not(input)
 
 

@@ -372,9 +372,8 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
                            f"{list(result.type.shape)}")
     if result.type.dtype is not type.dtype:
         if result.type.dtype.category > type.dtype.category:
-            names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "bool": "Bool"}
-            raise RuntimeError(f"result type {names[result.type.dtype.name]} can't be cast to the desired output type "
-                               f"{names[type.dtype.name]}")
+            raise RuntimeError(f"result type {result.type.dtype.title} can't be cast to the desired output type "
+                               f"{type.dtype.title}")
         result = finish(cast(result, type.dtype))
     return self._write(result)
 

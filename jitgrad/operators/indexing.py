@@ -16,7 +16,6 @@ from jitgrad.dtype import bool_, int64
 from jitgrad.graph import INPUT, Node, input_node
 from jitgrad.operators.declare import finish_composite, operator, register, view
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
-from jitgrad.operators.reduction import NAMES
 from jitgrad.operators.shape import region, selected
 from jitgrad.ops.indexing import check_positions
 from jitgrad.storage import Step
@@ -280,7 +279,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         if isinstance(value, Tensor) and value.dtype is not target.dtype:
             raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                               f"{NAMES[target.dtype.name]} for the destination and {NAMES[value.dtype.name]} for the "
+                               f"{target.dtype.title} for the destination and {value.dtype.title} for the "
                                "source.")
         axes, positions = _positions(parsed, node)
         shape = ops.index(node, *positions, axes=axes).type.shape

@@ -105,11 +105,8 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
         input = cast(input, as_dtype(dtype))
     if input.type.dtype.category < 2:
         raise RuntimeError(f"{called}(): could not infer output dtype. Input dtype must be either a floating point or "
-                           f"complex dtype. Got: {NAMES[input.type.dtype.name]}")
+                           f"complex dtype. Got: {input.type.dtype.title}")
     return input
-
-
-NAMES = {"float32": "Float", "float64": "Double", "int32": "Int", "int64": "Long", "bool": "Bool"}
 
 
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:

@@ -172,7 +172,7 @@ clamp_max = elementwise("clamp_max(x, hi)", scalar="minimum({hi}, {x})", exact=T
 def _where_out(c: ArrayType, a: ArrayType, b: ArrayType) -> dtype:
     if c.dtype is not bool_:
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{c.dtype.legacy[6:-6]}")
+                           f"{c.dtype.title}")
     if a.dtype is not b.dtype:
         raise InternalError(f"where: operands of {a!r} and {b!r} were not promoted")
     if a.device != b.device or c.device != a.device:
