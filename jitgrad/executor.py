@@ -45,24 +45,34 @@ class Entry:
     wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the program
 
 
-@dataclass(eq=False)
 class Run:
-    """One backward that went through a graph.  Nodes refer to it; it refers to none of them."""
+    """One backward that went through a graph.  Nodes refer to it; it refers to none of them.
 
-    entry: Entry | None
-    freed: bool
-    reason: str | None      # why it was interpreted
+    reason: why it was interpreted (then there is no entry)."""
+
+    __slots__ = ("entry", "freed", "reason")
+
+    def __init__(self, entry: Entry | None, freed: bool, reason: str | None) -> None:
+        self.entry = entry
+        self.freed = freed
+        self.reason = reason
 
 
-@dataclass(eq=False)
 class Capture:
-    """The graph below some roots, ready to be looked up."""
+    """The graph below some roots, ready to be looked up.
 
-    order: list[Node]
-    index: dict[Node, int]
-    leaves: list[Node]          # INPUT nodes that want gradients, and outputs of Functions
-    special: bool               # some node needs autograd's attention: freed, stale, hooked or a Function
-    parts: list[int]            # the structure, as integers
+    leaves: INPUT nodes that want gradients, and outputs of Functions.  special: some node needs autograd's attention:
+    it is freed, stale, hooked or a Function.  parts: the structure, as integers."""
+
+    __slots__ = ("order", "index", "leaves", "special", "parts")
+
+    def __init__(self, order: list[Node], index: dict[Node, int], leaves: list[Node], special: bool,
+                 parts: list[int]) -> None:
+        self.order = order
+        self.index = index
+        self.leaves = leaves
+        self.special = special
+        self.parts = parts
 
 
 class _Interpreting(threading.local):
@@ -89,51 +99,53 @@ def capture(roots: Sequence[Node], again: bool = False) -> Capture:
     leaves: list[Node] = []
     parts: list[int] = []
     special = False
-    stack = list(roots)
-    stack.reverse()
+    stack: list[Node | None] = [None]       # None stands for what has the roots as inputs
     while stack:
         node = stack[-1]
-        if node in index:
+        if node is None:
+            inputs = roots
+        elif node in index:
             stack.pop()
             continue
-        inputs = node.inputs
-        if inputs:
+        else:
+            inputs = node.inputs
             if not node.requires_grad and not again and _reads_finished_graph(node):
                 become_input(node, value(node))
+                inputs = ()
+        for n in inputs:
+            if n in index:
                 continue
-            ready = True
-            for n in reversed(inputs):
-                if n not in index:
-                    stack.append(n)
-                    ready = False
-            if not ready:
+            if n.inputs:
+                stack.append(n)
+                break
+            index[n] = len(order)
+            order.append(n)
+            spec = n.spec
+            parts.append(spec.sig * 2 + n.requires_grad)
+            if spec.op is INPUT:
+                # A second integer: the layout, which decides how a kernel addresses the array.
+                parts.append(-1 if not spec.type.shape or n.value.flags.c_contiguous else -2)
+                if n.requires_grad:
+                    leaves.append(n)
+                extra = n.extra
+                if extra is not None and (extra.fn is not None or (
+                        extra.cell is not None and extra.cell.value != extra.version)):
+                    special = True
+        else:
+            stack.pop()
+            if node is None or not node.inputs:     # the latter: it has just become a leaf, which its user takes up
                 continue
             index[node] = len(order)
             order.append(node)
-            stack.pop()
-            parts.append(node.sig * 2 + node.requires_grad)
+            parts.append(node.spec.sig * 2 + node.requires_grad)
             for n in inputs:
                 parts.append(index[n])
             if node.run is not None:
                 special = True
-            if node.extra is not None:
-                extra = node.extra
-                if extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version):
-                    special = True
-        else:
-            index[node] = len(order)
-            order.append(node)
-            stack.pop()
-            parts.append(node.sig * 2 + node.requires_grad)
-            if node.op is INPUT:
-                # A second integer: the layout, which decides how a kernel addresses the array.
-                parts.append(-1 if node.value.flags.c_contiguous else -2)
-                if node.requires_grad:
-                    leaves.append(node)
-                extra = node.extra
-                if extra is not None and (extra.fn is not None or (
-                        extra.cell is not None and extra.cell.value != extra.version)):
-                    special = True
+            extra = node.extra
+            if extra is not None and not special and (
+                    extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version)):
+                special = True
     return Capture(order, index, leaves, special, parts)
 
 
@@ -149,6 +161,8 @@ def _reads_finished_graph(node: Node) -> bool:
 def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:
     """The structure of a request: nothing in it depends on values or lengths."""
     index = captured.index
+    if len(roots) == 1 and cotangents[0] is None and wrt is captured.leaves:     # all leaves: they are in the structure
+        return (tuple(captured.parts), index[roots[0]], config.target)
     return (tuple(captured.parts), tuple([index[n] for n in roots]),
             tuple([-1 if n is None else index[n] for n in cotangents]), tuple([index[n] for n in wrt]), config.target)
 
@@ -159,9 +173,9 @@ def interpret_reason(captured: Capture) -> str | None:
         return "requested by jitgrad.interpret()"
     if config.interpret:
         return "requested by JITGRAD_INTERPRET=1"
-    if len(captured.order) > config.max_nodes:
-        return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}"
-    return None
+    if len(captured.order) <= config.max_nodes:
+        return None
+    return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}"
 
 
 def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
@@ -169,9 +183,8 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
     """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
 
     cotangents: per root a node in the order, or None for the implicit 1."""
-    reason = interpret_reason(captured)
-    if reason is not None:
-        return _interpret(captured, roots, cotangents, wrt, reason)
+    if interpreting.active or config.interpret or len(captured.order) > config.max_nodes:
+        return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
     key = make_key(captured, roots, cotangents, wrt)
     entry = programs.get(key)
     if entry is None:
@@ -185,11 +198,12 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
 
 
 def _run(entry: Entry, captured: Capture, roots: Sequence[Node]) -> list[np.ndarray | None]:
+    """Run a program; the values of the roots, and others that it returns, are left on their nodes."""
     results = entry.program.run(captured.order)
-    n = len(roots)
     for root, array in zip(roots, results, strict=False):
         if root.value is None:
             root.value = array
+    n = len(roots)
     if entry.extra:
         for i, array in zip(entry.extra, results[n:], strict=False):
             if captured.order[i].value is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.arraytype import ArrayType, array_type
@@ -47,23 +48,39 @@ class Extra:
     grad_fn: Any = None     # weak reference to the grad_fn object shown to the user
 
 
+class Spec:
+    """What an application of an op is, apart from its inputs: shared by all that are alike, and never changed.
+
+    differentiable: a gradient can flow through it.  selective: which inputs need a gradient decides (see Op.shape_only).
+    kwargs: params by name, and `sizes` where the op has them: what its rules are called with."""
+
+    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs")
+
+    def __init__(self, op: Op, params: tuple, sizes: tuple | None, type: ArrayType, sig: int) -> None:
+        self.op = op
+        self.params = params
+        self.sizes = sizes
+        self.type = type
+        self.sig = sig
+        self.differentiable = op.vjp is not None and type.dtype.category == 2
+        self.selective = bool(op.shape_only) and not op.history
+        self.kwargs = dict(zip(op.param_names, params, strict=True))
+        if op.has_sizes:
+            self.kwargs["sizes"] = sizes
+
+
 class Node:
     """One application of an op.  `line` is the user's (code object, last instruction).
 
     `depth`: 0 for what depends on no gradient leaf and no pending node, and can be computed at once; otherwise the
     length of the longest pending chain below, which recording bounds."""
 
-    __slots__ = ("op", "inputs", "params", "sizes", "type", "sig", "requires_grad", "depth", "value", "line", "run",
-                 "position", "extra", "__weakref__")
+    __slots__ = ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra", "__weakref__")
 
-    def __init__(self, op: Op, inputs: tuple[Node, ...], params: tuple, sizes: tuple | None, type: ArrayType, sig: int,
-                 requires_grad: bool, depth: int, value: Any = None, line: Any = None) -> None:
-        self.op = op
+    def __init__(self, spec: Spec, inputs: tuple[Node, ...], requires_grad: bool, depth: int, value: Any = None,
+                 line: Any = None) -> None:
+        self.spec = spec
         self.inputs = inputs
-        self.params = params
-        self.sizes = sizes
-        self.type = type
-        self.sig = sig
         self.requires_grad = requires_grad
         self.depth = depth
         self.value = value
@@ -77,16 +94,22 @@ class Node:
         __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = __rmatmul__ = __add__
         def __neg__(self) -> Node: ...
 
+        op: Op
+        params: tuple
+        sizes: tuple | None
+        type: ArrayType
+        sig: int
+        kwargs: dict[str, Any]
+    else:                   # for all but the hot paths, which read `spec`
+        op = property(attrgetter("spec.op"))
+        params = property(attrgetter("spec.params"))
+        sizes = property(attrgetter("spec.sizes"))
+        type = property(attrgetter("spec.type"))
+        sig = property(attrgetter("spec.sig"))
+        kwargs = property(attrgetter("spec.kwargs"))
+
     def __repr__(self) -> str:
         return f"<{self.op.name} {self.type!r}>"
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """Params by name, and `sizes` where the op has them: what its rules are called with."""
-        named = dict(zip(self.op.param_names, self.params, strict=True))
-        if self.op.has_sizes:
-            named["sizes"] = self.sizes
-        return named
 
     def ensure_extra(self) -> Extra:
         """The rarely used fields, created at the first call."""
@@ -111,10 +134,11 @@ SCALAR = Op(name="scalar", kind="leaf", arg_names=(), param_names=(), doc="a Pyt
 CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"), doc="a literal of the formula")
 
 _signatures: dict[tuple, int] = {}
-_inferred: dict[tuple, tuple[ArrayType, int]] = {}
-_input_signatures: dict[ArrayType, int] = {}
-_scalar_types: dict[tuple[dtype, str], tuple[ArrayType, int]] = {}
+_specs: dict[tuple, Spec] = {}
+_input_specs: dict[ArrayType, Spec] = {}
+_scalar_specs: dict[tuple[dtype, str], Spec] = {}
 _lock = threading.Lock()
+MAX_SPECS = 50_000      # then the table starts anew
 
 
 def signature(op: Op, params: tuple, type: ArrayType) -> int:
@@ -127,32 +151,36 @@ def signature(op: Op, params: tuple, type: ArrayType) -> int:
     return found
 
 
-def _remember(table: dict[ArrayType, int], type: ArrayType, sig: int) -> int:
-    if len(table) > 50_000:
-        table.clear()
-    table[type] = sig
-    return sig
-
-
-def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | None = None) -> Node:
-    """Record one application: infer its type (raising the op's error for operands that do not fit), run nothing."""
+def find_spec(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | None = None) -> Spec:
+    """What applying an op to these inputs is.  Raises the op's error for operands that do not fit."""
     if len(inputs) == 2:
-        key = (op, params, sizes, inputs[0].type, inputs[1].type)
+        key = (op, params, sizes, inputs[0].spec.type, inputs[1].spec.type)
     elif len(inputs) == 1:
-        key = (op, params, sizes, inputs[0].type)
+        key = (op, params, sizes, inputs[0].spec.type)
     else:
-        key = (op, params, sizes, *[n.type for n in inputs])
-    found = _inferred.get(key)
+        key = (op, params, sizes, *[n.spec.type for n in inputs])
+    found = _specs.get(key)
     if found is None:
         kwargs = dict(zip(op.param_names, params, strict=True))
         if op.has_sizes:
             kwargs["sizes"] = sizes
-        out = op.infer(*[n.type for n in inputs], **kwargs)
-        found = (out, signature(op, params, out))
-        if len(_inferred) > 50_000:
-            _inferred.clear()
-        _inferred[key] = found
-    out, sig = found
+        out = op.infer(*[n.spec.type for n in inputs], **kwargs)
+        found = Spec(op, params, sizes, out, signature(op, params, out))
+        if len(_specs) > MAX_SPECS:
+            _specs.clear()
+        _specs[key] = found
+    elif found.sizes is not sizes:      # the compiler tells by the object itself which node's sizes a derivative uses
+        found = Spec(op, params, sizes, found.type, found.sig)
+    return found
+
+
+def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | None = None) -> Node:
+    """Record one application: infer its type (raising the op's error for operands that do not fit), run nothing."""
+    return apply_spec(find_spec(op, inputs, params, sizes), inputs)
+
+
+def apply_spec(spec: Spec, inputs: tuple[Node, ...]) -> Node:
+    """Record one application whose spec is known."""
     requires_grad = False
     depth = 0
     for n in inputs:
@@ -165,40 +193,55 @@ def bind(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple | No
             requires_grad = False
             if depth:
                 depth += 1
-        elif op.shape_only and not op.history and not any([n.requires_grad for i, n in enumerate(inputs)
-                                                           if i not in op.shape_only]):
-            requires_grad = False       # it depends on the shape only of what requires a gradient
-            depth += 1
         else:
             depth += 1
-            if op.vjp is None or out.dtype.category != 2:
-                requires_grad = False
+            if not spec.differentiable or (spec.selective and not any(
+                    [n.requires_grad for i, n in enumerate(inputs) if i not in spec.op.shape_only])):
+                requires_grad = False       # the latter: it depends on the shape only of what requires a gradient
     elif depth:
         depth += 1
-    return Node(op, inputs, params, sizes, out, sig, requires_grad, depth)
+    return Node(spec, inputs, requires_grad, depth)
 
 
 def become_input(node: Node, value: Any) -> None:
     """Turn a node that was computed, and needs no gradient, into a leaf, letting go of what it was computed from."""
-    node.op, node.inputs, node.params, node.sizes = INPUT, (), (), None
-    node.sig, node.depth, node.value = signature(INPUT, (), node.type), 0, value
+    node.spec, node.inputs, node.depth, node.value = input_spec(node.spec.type), (), 0, value
+
+
+def own_sizes(node: Node) -> None:
+    """Give a node a `sizes` tuple that no other node has."""
+    spec = node.spec
+    if spec.sizes is not None:
+        node.spec = Spec(spec.op, spec.params, tuple(list(spec.sizes)), spec.type, spec.sig)
+
+
+def input_spec(type: ArrayType) -> Spec:
+    """What a leaf of this type is."""
+    found = _input_specs.get(type)
+    if found is None:
+        if len(_input_specs) > MAX_SPECS:
+            _input_specs.clear()
+        found = _input_specs[type] = Spec(INPUT, (), None, type, signature(INPUT, (), type))
+    return found
 
 
 def input_node(value: Any, type: ArrayType, requires_grad: bool = False) -> Node:
     """A leaf that holds an array.  The caller vouches that the array is of that type and never written again."""
-    sig = _input_signatures.get(type)
-    if sig is None:
-        sig = _remember(_input_signatures, type, signature(INPUT, (), type))
-    return Node(INPUT, (), (), None, type, sig, requires_grad, 0, value)
+    return Node(_input_specs.get(type) or input_spec(type), (), requires_grad, 0, value)
+
+
+def scalar_spec(dtype: dtype, device: str = "cpu") -> Spec:
+    """What a run-time number of this dtype is."""
+    found = _scalar_specs.get((dtype, device))
+    if found is None:
+        type = array_type((), dtype, device)
+        found = _scalar_specs[dtype, device] = Spec(SCALAR, (), None, type, signature(SCALAR, (), type))
+    return found
 
 
 def scalar_node(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
     """A run-time number: its value is never part of a key."""
-    found = _scalar_types.get((dtype, device))
-    if found is None:
-        type = array_type((), dtype, device)
-        found = _scalar_types[dtype, device] = type, signature(SCALAR, (), type)
-    return Node(SCALAR, (), (), None, found[0], found[1], False, 0, value)
+    return Node(scalar_spec(dtype, device), (), False, 0, value)
 
 
 def const(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
@@ -211,7 +254,7 @@ def const(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
         value = bool(value)
     type = array_type((), dtype, device)
     params = (dtype.code, repr(value))
-    return Node(CONST, (), params, None, type, signature(CONST, params, type), False, 0, value)
+    return Node(Spec(CONST, params, None, type, signature(CONST, params, type)), (), False, 0, value)
 
 
 def as_nodes(operands: Iterable[Any]) -> tuple[Node, ...]:

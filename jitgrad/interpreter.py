@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.graph import CONST, SCALAR, Node, topological
+from jitgrad.graph import Node, topological
 
 
 class _Quiet(threading.local):
@@ -37,19 +37,19 @@ quiet = _Quiet()
 
 def leaf_value(node: Node) -> np.ndarray:
     """The array of a leaf: the one it holds, or the number as a 0-d array of its dtype."""
-    if node.op is SCALAR or node.op is CONST:
-        return np.asarray(node.value, node.type.dtype.np)
-    return node.value
+    value = node.value
+    return value if type(value) is np.ndarray else np.asarray(value, node.type.dtype.np)
 
 
 def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
     """One node on its inputs' arrays (None where only the shape is used), as an array of the node's type."""
-    op = node.op
+    spec = node.spec
+    op = spec.op
     args = [n.type.shape if i in op.shape_only else a
             for i, (n, a) in enumerate(zip(node.inputs, arrays, strict=True))] if op.shape_only else arrays
-    value = op.numpy(*args, **node.kwargs) if node.params or op.has_sizes else op.numpy(*args)
-    if type(value) is not np.ndarray or value.dtype != node.type.dtype.np:
-        value = np.asarray(value, node.type.dtype.np)
+    value = op.numpy(*args, **spec.kwargs)
+    if type(value) is not np.ndarray or value.dtype != spec.type.dtype.np:
+        value = np.asarray(value, spec.type.dtype.np)
     return value
 
 
@@ -90,8 +90,28 @@ def evaluate(outputs: Sequence[Node], memo: MutableMapping[Node, np.ndarray] | N
 
 
 def compute(node: Node) -> np.ndarray:
-    """The value of one node that depends on nothing pending: `evaluate` without its bookkeeping."""
-    for n in node.inputs:
-        if n.value is None:         # a promoted operand, say, which no tensor holds
-            return evaluate([node])[0]
-    return quiet.run(apply, node, [leaf_value(n) for n in node.inputs])
+    """The value of a node that depends on nothing pending: `evaluate` without its bookkeeping, for what one operator
+    has recorded."""
+    return quiet.run(_compute, node)
+
+
+def _compute(root: Node) -> np.ndarray:
+    values: dict[Node, np.ndarray | None] = {}
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        arrays: list[np.ndarray | None] = []
+        for i, n in enumerate(node.inputs):
+            if n.value is not None:
+                arrays.append(leaf_value(n))
+            elif n in values:
+                arrays.append(values[n])
+            elif i in node.spec.op.shape_only:
+                arrays.append(None)
+            else:
+                stack.append(n)
+                break
+        else:
+            stack.pop()
+            result = values[node] = apply(node, arrays)
+    return result

@@ -92,7 +92,7 @@ def test_verify_finds_disorder_and_wrong_types() -> None:
     verify([x, y])
     with pytest.raises(InternalError, match="before its input"):
         verify([y, x])
-    y.type = array_type((3,), float64)
+    y.spec = graph.Spec(y.op, (), None, array_type((3,), float64), y.sig)
     with pytest.raises(InternalError, match="should be"):
         verify([x, y])
 
@@ -116,6 +116,6 @@ def test_extra_has_defaults_and_is_made_once() -> None:
 
 def test_inference_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     full = {i: None for i in range(50_001)}
-    monkeypatch.setattr(graph, "_inferred", full)
+    monkeypatch.setattr(graph, "_specs", full)
     ops.exp(leaf(2))
     assert len(full) == 1

@@ -147,10 +147,10 @@ def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_g
 def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None,
                      create_graph: bool = False, inputs: Tensors | None = None) -> None:
     """Compute the gradient of this tensor with respect to the leaves below it; see autograd.backward."""
-    if gradient is None and inputs is None and retain_graph is None and not create_graph:
-        roots = _roots((self,))             # the usual call, without the general one's sequences
-        if roots[0].type.size == 1:
-            engine.deliver(engine.run_backward(roots, [None], False, False, None), False)
+    if gradient is None and inputs is None and not retain_graph and not create_graph:
+        node = self._node if self._storage is None else self._current()
+        if node.requires_grad and node.spec.type.size == 1:
+            engine.plain_backward(node)
             return
     backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
 

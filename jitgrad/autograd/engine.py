@@ -74,7 +74,44 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
         _mark(captured, run, None if wanted is None else needed)
-    _release_detached()
+    if detached_storages.data or pending_detached.data:     # their len() takes a microsecond
+        _release_detached()
+    return result
+
+
+def plain_backward(root: Node) -> None:
+    """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
+    captured = executor.capture((root,))
+    leaves = captured.leaves
+    if captured.special or (root.extra is not None and root.extra.held is not None):
+        deliver(run_backward((root,), (None,), False, False, None), False)
+        return
+    arrays, run = executor.gradients(captured, (root,), (None,), leaves)
+    for i, node in enumerate(captured.order):
+        if node.inputs:
+            node.run = run
+            node.position = i
+    if detached_storages.data or pending_detached.data:
+        _release_detached()
+    simple = True
+    for node in leaves:
+        leaf = None if node.extra is None else node.extra.leaf
+        if leaf is None or leaf.hooks or leaf.post_hooks:
+            simple = False
+    if simple:
+        for node, array in zip(leaves, arrays, strict=True):
+            tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
+            if array is not None and tensor is not None:
+                accumulate(tensor, input_node(array, node.spec.type), False)
+    else:
+        deliver(_gathered(leaves, arrays), False)
+
+
+def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gradients:
+    result = Gradients()
+    for node, array in zip(nodes, arrays, strict=True):
+        if array is not None:
+            result.add(node, input_node(array, node.type))
     return result
 
 
@@ -98,11 +135,7 @@ def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Seq
         run = executor.Run(entry, True, None)
     else:
         arrays, run = executor.gradients(captured, roots, cotangents, wrt)
-    result = Gradients()
-    for node, array in zip(wrt, arrays, strict=True):
-        if array is not None:
-            result.add(node, input_node(array, node.type))
-    return result, run
+    return _gathered(wrt, arrays), run
 
 
 def _children(node: Node) -> Sequence[Node]:
@@ -129,8 +162,6 @@ def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[No
 
 def _release_detached() -> None:
     """Give detached tensors whose source has been computed meanwhile that value, so that they do not keep the graph."""
-    if not detached_storages and not pending_detached:
-        return
     for storage in list(detached_storages):
         storage.release()
         if not storage.node.inputs:
@@ -315,7 +346,7 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
             finally:
                 grad_mode.enabled = enabled
         else:
-            have._write(input_node(np.asarray(have._array() + executor.value(g)), g.type))
+            have._replace(np.asarray(have._array() + executor.value(g)))
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

@@ -16,7 +16,7 @@ from jitgrad.compiler.program import KernelStep, Output, Program
 from jitgrad.compiler.targets import chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import Node, topological
+from jitgrad.graph import Node, own_sizes, topological
 
 
 @dataclass
@@ -68,7 +68,7 @@ def _own_sizes(order: Sequence[Node]) -> dict[int, int]:
     for k, node in enumerate(order):
         if node.sizes:
             if id(node.sizes) in found:
-                node.sizes = tuple(list(node.sizes))
+                own_sizes(node)
             found[id(node.sizes)] = k
     return found
 

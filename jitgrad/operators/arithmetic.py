@@ -22,6 +22,7 @@ from jitgrad.operators.declare import (
     unary,
 )
 from jitgrad.operators.operands import Number, cast, number_node, operand, promoted, result_dtype, to_node
+from jitgrad.operators.recipes import no_recipe
 from jitgrad.tensor import Tensor, wrap
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
@@ -129,6 +130,7 @@ def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     """The operands, after checking that no integer is divided by 0."""
     divisor = nodes[1]
     if divisor.type.dtype.category < 2:
+        no_recipe()
         value = divisor.value if divisor.op.kind == "leaf" else executor.value(divisor)
         if not np.all(value):
             raise RuntimeError("ZeroDivisionError")

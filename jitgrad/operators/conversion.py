@@ -119,10 +119,11 @@ def tolist(input: Tensor) -> Any:
 
 def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     """The values as an array: a read-only snapshot.  RuntimeError where gradients are recorded, unless `force`."""
-    if input.requires_grad and not force:
+    node = input._node if input._storage is None else input._current()
+    if node.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-    array = input._array().view()
-    array.flags.writeable = False
+    array = executor.value(node).view()
+    array.setflags(write=False)
     return array
 
 

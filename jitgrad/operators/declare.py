@@ -7,56 +7,28 @@ however many primitives it records (`Composite`).
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import CodeType, FrameType
+from sys import _getframe
 from typing import Any
 
 from jitgrad import interpreter
+from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, cut
-from jitgrad.graph import Node, Op, become_input, bind, scalar_node
+from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, scalar_node, scalar_spec
 from jitgrad.operators.operands import (
     cast,
     operand,
     promoted,
     to_node,
 )
+from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
 
-PACKAGE = str(Path(__file__).resolve().parent.parent)
 new_tensor = Tensor.__new__
-
-
-class Composite:
-    """The owner of a grad_fn that is not one primitive's own: PyTorch's name, the inputs of the public call, and the
-    nodes that PyTorch would have saved (None: whatever the primitives inside save; `saves_result`: the result too,
-    which is not listed, so that nothing is cyclic).  `number`: which output of the operator the node is."""
-
-    __slots__ = ("name", "inputs", "saves", "saves_result", "number")
-
-    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None,
-                 saves_result: bool = False, number: int = 0) -> None:
-        self.name = name
-        self.inputs = inputs
-        self.saves = saves
-        self.saves_result = saves_result
-        self.number = number
-
-
-def user_line(level: int = 2) -> tuple[CodeType, int] | None:
-    """Where the user's program is: the innermost frame outside the package, at least `level` callers up."""
-    frame: FrameType | None = sys._getframe(level)
-    while frame is not None:
-        code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
-            return code, frame.f_lasti
-        frame = frame.f_back
-    return None
 
 
 def finish(node: Node) -> Node:
@@ -72,7 +44,7 @@ def finish(node: Node) -> Node:
 
 
 def recorded(node: Node) -> Tensor:
-    """The tensor of a node that one primitive recorded; finish() and wrap() in one, on the short paths."""
+    """The tensor of a node that one primitive recorded; finish() and wrap() in one."""
     if node.depth and node.depth < MAX_DEPTH:
         node.line = user_line()
     else:
@@ -89,7 +61,7 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
         node = bind(REGISTRY["copy"], (node,))       # a result is always a tensor of its own
     if node.depth == 0:
         if node.inputs:
-            become_input(node, interpreter.evaluate([node])[0])
+            become_input(node, interpreter.compute(node))
         return node
     line = user_line()
     stack = [node]
@@ -185,8 +157,9 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
                 return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
             return result
 
-        register(called, fn, call, finish, places, inplace)
-        return call
+        quick = by_recipe(call)
+        register(called, fn, quick, finish, places, inplace)
+        return quick
 
     return decorate
 
@@ -200,45 +173,6 @@ def operand_nodes(values: tuple) -> tuple[Node, ...]:
         elif type(v) in (list, tuple):
             found.extend([n for n in v if type(n) is Node])
     return tuple(found)
-
-
-def view_operator(grad: str, *, name: str | None = None,
-                  places: tuple[str, ...] = ("torch", "method")) -> Callable[[Callable], Callable]:
-    """Declare a view: a function of the tensor (a Tensor, not a node) and its arguments that returns the steps from it
-    to the view, or a ready tensor where the result cannot share storage."""
-
-    def decorate(fn: Callable) -> Callable:
-        called = name or fn.__name__
-
-        @functools.wraps(fn)
-        def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if not isinstance(input, Tensor):
-                raise TypeError(f"{called}(): argument 'input' must be Tensor, not {type(input).__name__}")
-            steps = fn(input, *args, **kwargs)
-            return view(input, steps, grad) if type(steps) is tuple else steps
-
-        register(called, fn, call, None, places)
-        return call
-
-    return decorate
-
-
-NO_STEPS = (Step(REGISTRY["squeeze"], ((),), None),)      # the view of everything
-
-
-def view(input: Tensor, steps: tuple[Step, ...], grad: str, number: int = 0) -> Tensor:
-    """The view along `steps`, with the grad_fn's name; `number`: which output of the operator it is."""
-    source = input._current()
-    result = input._view(steps or NO_STEPS)
-    node = result._node
-    if node.depth:
-        if node.requires_grad and (node.op.grad_name != grad or node.inputs[0] is not source or number):
-            node.ensure_extra().fn = Composite(grad, (source,), (), False, number)
-        line = user_line()
-        while node is not source and node.line is None and node.inputs:
-            node.line = line
-            node = node.inputs[0]
-    return result
 
 
 def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tuple[str, ...] = ("torch", "method"),
@@ -256,11 +190,26 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
             raise refusal(refuse_bool)
         return bind(op, (input,))
 
+    specs: dict[ArrayType, Spec] = {}       # of floating-point operands with gradient, which take the short path
+
     def call(input: Any) -> Tensor:
         if isinstance(input, Tensor):
-            input = input._node if input._storage is None else input._current()
-            if input.type.dtype.category == 2:
-                return recorded(bind(op, (input,)))
+            a = input._node if input._storage is None else input._current()
+            spec = specs.get(a.spec.type)
+            if spec is not None and a.requires_grad and a.depth < MAX_DEPTH and grad_mode.enabled:
+                node = Node(spec, (a,), True, a.depth + 1)
+                frame = _getframe(1)
+                code = frame.f_code
+                node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+                result = new_tensor(Tensor)
+                result._node = node
+                return result
+            if a.type.dtype.category == 2:
+                node = bind(op, (a,))
+                if node.requires_grad:
+                    _remember(specs, a.type, node.spec)
+                return recorded(node)
+            input = a
         return wrap(finish(fn(input)))
 
     call.__name__ = call.__qualname__ = called
@@ -306,22 +255,44 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
     symbol: for a Python operator, which leaves operands that it does not know to the other operand.
     nodes: records the application where the short path does not apply, by default `binary_nodes`."""
 
+    specs: dict[tuple[ArrayType, ArrayType | None], Spec] = {}      # as for `unary`; None stands for a number
+
     def call(input: Any, other: Any) -> Tensor:
         if isinstance(input, Tensor):
-            input = input._node if input._storage is None else input._current()
+            a = input._node if input._storage is None else input._current()
+            of = a.spec.type
             if isinstance(other, Tensor):
-                other = other._node if other._storage is None else other._current()
-                to = input.type.dtype
-                if to is other.type.dtype and to.category == 2:
-                    return recorded(bind(op, (input, other)))
+                b = other._node if other._storage is None else other._current()
+                spec = specs.get((of, b.spec.type))
             elif type(other) is float or type(other) is int:
-                to = input.type.dtype
-                if to.category == 2:
-                    return recorded(bind(op, (input, scalar_node(float(other), to))))
-            elif symbol:
-                other = operand(other)
-                if other is NotImplemented:
-                    return other
+                spec = specs.get((of, None))
+                if of.dtype.category == 2:
+                    b = Node(scalar_spec(of.dtype), (), False, 0, float(other))
+                else:
+                    b = other
+            else:
+                spec, b = None, other
+            if spec is not None and (a.requires_grad or b.requires_grad) and grad_mode.enabled:
+                depth = a.depth if a.depth > b.depth else b.depth
+                if depth < MAX_DEPTH:
+                    node = Node(spec, (a, b), True, depth + 1)
+                    frame = _getframe(1)
+                    code = frame.f_code
+                    node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+                    result = new_tensor(Tensor)
+                    result._node = node
+                    return result
+            if type(b) is Node:
+                if of.dtype is b.spec.type.dtype and of.dtype.category == 2:
+                    node = bind(op, (a, b))
+                    if node.requires_grad:
+                        _remember(specs, (of, b.spec.type if isinstance(other, Tensor) else None), node.spec)
+                    return recorded(node)
+            elif symbol and type(b) is not bool and type(b) is not int and type(b) is not float:
+                b = operand(b)
+                if b is NotImplemented:
+                    return b
+            input, other = a, b
         elif isinstance(other, Tensor):
             other = other._node if other._storage is None else other._current()
         node = binary_nodes(op, called, input, other, floating) if nodes is None else nodes(input, other)
@@ -329,6 +300,14 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
 
     call.__name__ = call.__qualname__ = called
     return call
+
+
+def _remember(specs: dict, key: Any, spec: Spec) -> None:
+    """Let operands of these types take the short path from now on."""
+    if not spec.selective:
+        if len(specs) > 1000:
+            specs.clear()
+        specs[key] = spec
 
 
 SYMBOLS: dict[str, Callable[[], Callable[[Any, Any], Tensor]]] = {}     # makes the Python operator of a binary operator

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import executor, ops
-from jitgrad.arraytype import array_type, broadcast_shapes
+from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import INPUT, Node, input_node
-from jitgrad.operators.declare import finish_composite, operator, register, view
+from jitgrad.operators.declare import finish_composite, operator, register
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
+from jitgrad.operators.recipes import no_recipe
 from jitgrad.operators.shape import region, selected
+from jitgrad.operators.views import Plan, make_plan, remember, view, view_by_plan
 from jitgrad.ops.indexing import check_positions
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, from_array, wrap
@@ -192,22 +194,48 @@ def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
+_plans: dict[tuple, Plan] = {}
+_BOUND = (int, type(None))
+
+
+def _plan_key(type_: ArrayType, key: Any) -> tuple | None:
+    """What tells one index of integers, slices, None and Ellipsis from all others; None for an index of other parts."""
+    kind = type(key)
+    if kind is int:
+        return type_, key
+    if kind is slice:
+        if type(key.start) in _BOUND and type(key.stop) in _BOUND and type(key.step) in _BOUND:
+            return type_, key.start, key.stop, key.step
+        return None
+    if kind is not tuple:
+        return (type_, None, key) if key is None or key is Ellipsis else None
+    parts: list[Any] = [type_, "parts"]
+    for part in key:
+        kind = type(part)
+        if kind is int or part is None or part is Ellipsis:
+            parts.append(part)
+        elif kind is slice and type(part.start) in _BOUND and type(part.stop) in _BOUND and type(part.step) in _BOUND:
+            parts += (slice, part.start, part.stop, part.step)
+        else:
+            return None
+    return tuple(parts)
+
+
 def getitem(self: Tensor, key: Any) -> Tensor:
     """self[key]: a view for integers, slices, None and Ellipsis; a copy for tensors, arrays, lists and masks."""
-    shape = self._node.type.shape
-    if type(key) is int and shape:
-        return view(self, selected(shape, 0, key), "SelectBackward0")
+    of = self._node.spec.type
+    known = _plan_key(of, key)
+    if known is not None:
+        plan = _plans.get(known)
+        if plan is not None:
+            return view_by_plan(self, plan)
     if isinstance(key, str):
         raise TypeError("new(): invalid data type 'str'")
-    parsed = parse(key, shape)
-    result = self
-    if len(parsed.views) == 1 or (parsed.views and self.requires_grad):
-        for name, steps in parsed.views:
-            result = view(result, steps, name)
-    elif parsed.views:
-        result = view(self, tuple([step for _, steps in parsed.views for step in steps]), parsed.views[-1][0])
+    parsed = parse(key, of.shape)
     if not parsed.positions:
-        return view(self, (), "AliasBackward0") if result is self else result
+        plan = make_plan(of, parsed.views or (("AliasBackward0", ()),))
+        return view_by_plan(self, plan if known is None else remember(_plans, known, plan))
+    result = self if not parsed.views else view_by_plan(self, make_plan(of, parsed.views))
     source = result._current()
     axes, positions = _positions(parsed, source)
     return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), ()))
@@ -342,6 +370,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
     if not index.depth:
+        no_recipe()
         at = executor.value(index)
         if ((at < 0) | (at >= (input.type.shape[d] if input.type.ndim else 1))).any():
             raise IndexError("index out of range in self")

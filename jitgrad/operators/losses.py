@@ -13,6 +13,7 @@ from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
 from jitgrad.operators.declare import OPERATORS, operator, register
 from jitgrad.operators.operands import cast, number_node, promoted
+from jitgrad.operators.recipes import no_recipe
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -43,9 +44,10 @@ def _warn_sizes(called: str, input: Any, target: Any) -> None:
             raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(v).__name__}")
     a, b = [v.type.shape if type(v) is Node else tuple(v.shape) for v in (input, target)]
     if a != b:
+        no_recipe()
         warnings.warn(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
                       f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. "
-                      "Please ensure they have the same size.", UserWarning, stacklevel=4)
+                      "Please ensure they have the same size.", UserWarning, stacklevel=5)
 
 
 def _weighted(loss: Node, weight: Node | None) -> Node:
@@ -127,6 +129,8 @@ def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, 
     """-(target log(input) + (1 - target) log(1 - input)), of probabilities in [0, 1]."""
     mode = _mode(size_average, reduce, reduction)
     _same_size("binary_cross_entropy", input, target)
+    if input.value is not None:
+        no_recipe()
     if input.value is not None and not np.all((input.value >= 0) & (input.value <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = (target - 1) * _bounded_log(1 - input) - target * _bounded_log(input)
@@ -159,6 +163,7 @@ def _class_dim(ndim: int) -> int:
 def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
     """Raise for a class that does not exist, if the targets are known."""
     value = target.value
+    no_recipe()
     if isinstance(value, np.ndarray) and value.size and (value.min() < 0 or value.max() >= classes):
         wrong = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if wrong.size:

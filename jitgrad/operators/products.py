@@ -7,6 +7,7 @@ from jitgrad import ops
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register
 from jitgrad.operators.operands import number_node
+from jitgrad.operators.recipes import by_recipe
 from jitgrad.tensor import Tensor
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
@@ -77,6 +78,7 @@ def dot(input: Node, tensor: Node) -> Node:
     return ops.squeeze(ops.sum(input * tensor, axes=(0,)), dims=(0,))
 
 
+@by_recipe
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product: of vectors, matrices, or batches of matrices with broadcast batch dimensions."""
     for value, at in ((input, "'input' (position 1)"), (other, "'other' (position 2)")):

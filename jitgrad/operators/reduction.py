@@ -21,6 +21,7 @@ from jitgrad.operators.declare import (
     user_line,
 )
 from jitgrad.operators.operands import cast, normal_dim, normal_dims, number_node, to_node
+from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
 Dims = int | tuple[int, ...] | list[int] | None
@@ -74,6 +75,7 @@ def _sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype |
     return reduced(_SUM, input, dim, keepdim)
 
 
+@by_recipe
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """The sum over all elements or over `dim`; of integers and bools in int64."""
     if not isinstance(input, Tensor):
@@ -109,6 +111,7 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
     return input
 
 
+@by_recipe
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
     """The mean over all elements or over `dim`, of floating-point tensors."""
     x = to_node(input)
@@ -188,16 +191,7 @@ def argmin(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     return _position(ops.REGISTRY["argmin"], input, dim, keepdim)
 
 
-def _mean_of_chosen(x: Node, extremum: Node, dims: tuple[int, ...]) -> Node:
-    """The mean of the elements that are the extremum, for its gradient: shared evenly, among the nans if there are any.
-
-    No gradient passes the choice, so the second derivative is 0, as PyTorch has it."""
-    chosen = ops.where(ops.isnan(extremum), ops.isnan(x), ops.eq(x, extremum))
-    weight = cast(ops.detach(chosen), x.type.dtype)
-    return ops.sum(x * (weight / ops.sum(weight, axes=dims)), axes=dims)
-
-
-def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> None:
+def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result: type) -> None:
     """max and min: of all elements; along a dimension, with positions; or of two tensors."""
     title = called.capitalize()
 
@@ -205,10 +199,7 @@ def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> No
     def of_all(input: Node) -> Node:
         _check_not_empty(called, input.type, None)
         dims = tuple(range(input.type.ndim))
-        result = bind(amax, (input,), (dims,))
-        if input.requires_grad:
-            result = ops.attach(_mean_of_chosen(input, result, dims), result)
-        return dropped(result, dims, False)
+        return dropped(bind(shared if input.requires_grad else amax, (input,), (dims,)), dims, False)
 
     @operator(f"{title}Backward0", name=f"{called}.dim", places=(), saves=())
     def along(input: Node, dim: int, keepdim: bool = False) -> Any:
@@ -231,8 +222,8 @@ def _selecting(called: str, amax: Op, argmax: Op, pair: str, result: type) -> No
     register(called, call, call, None, ("torch", "method"))
 
 
-_selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["argmax"], "maximum", MaxResult)
-_selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["argmin"], "minimum", MinResult)
+_selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["max_all"], ops.REGISTRY["argmax"], "maximum", MaxResult)
+_selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["min_all"], ops.REGISTRY["argmin"], "minimum", MinResult)
 
 
 # -- moments ---------------------------------------------------------------------------------------------------------
@@ -250,8 +241,9 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
     dims = normal_dims(dim, x.type.ndim)
     n = length(x.type, dims)
     if n <= correction:
+        no_recipe()
         warnings.warn("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
-                      "(input numel divided by output numel).", UserWarning, stacklevel=4)
+                      "(input numel divided by output numel).", UserWarning, stacklevel=5)
     to = x.type.dtype
     center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), to)))
     squares = bind(_SUM, (ops.square(x - center),), (dims,))

@@ -8,10 +8,11 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.arraytype import broadcast_shapes
 from jitgrad.dtype import dtype
-from jitgrad.operators.declare import finish_composite, register, view, view_operator
+from jitgrad.operators.declare import finish_composite, register
 from jitgrad.operators.joining import clone
 from jitgrad.operators.layout import is_contiguous, layout, viewed
 from jitgrad.operators.operands import normal_dim, normal_dims
+from jitgrad.operators.views import view, view_operator
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
 

@@ -10,7 +10,7 @@ from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import bool_, dtype, from_numpy_dtype, int64
 from jitgrad.graph import Node
 from jitgrad.ops.declare import library, literal, reduction
-from jitgrad.ops.elementwise import cast, eq, where
+from jitgrad.ops.elementwise import cast, eq, isnan, where
 from jitgrad.ops.movement import expand_like, number, squeeze, unsqueeze
 from jitgrad.ops.samples import ALL, NUMBERS, reducible, structured
 
@@ -35,6 +35,11 @@ def _amin(x: np.ndarray, axes: Axes) -> np.ndarray:
 
 def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
     chosen = cast(eq(x, y), dtype=g.type.dtype)
+    return (g * chosen / sum(chosen, axes=axes),)
+
+
+def _evenly(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
+    chosen = cast(where(isnan(y), isnan(x), eq(x, y)), dtype=g.type.dtype)
     return (g * chosen / sum(chosen, axes=axes),)
 
 
@@ -63,6 +68,14 @@ amin = reduction("amin(x, *, axes)", combine="rmin({acc}, {x})",
                  identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
                  grad_name="AminBackward0", doc="the smallest, nan if any is; ties share the gradient evenly",
                  sample=reducible(-2, 2, ALL))
+max_all = reduction("max_all(x, *, axes)", combine="rmax({acc}, {x})",
+                    identity=lambda dtype: literal(_least(dtype), dtype), numpy=_amax, vjp=_evenly,
+                    grad_name="MaxBackward1", doc="amax, its gradient shared among the nans if there are any",
+                    sample=reducible(-2, 2))
+min_all = reduction("min_all(x, *, axes)", combine="rmin({acc}, {x})",
+                    identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_evenly,
+                    grad_name="MinBackward1", doc="amin, its gradient shared among the nans if there are any",
+                    sample=reducible(-2, 2))
 any = reduction("any(x, *, axes)", combine="lor({acc}, {x})", identity="b1(False)",
                 numpy=lambda x, axes: np.any(x, axes, keepdims=True), doc="whether any is true, of bools",
                 sample=reducible(0, 1, ("b1",), 0))

@@ -1,0 +1,45 @@
+"""Where a node comes from: the user's line, and the public operator that owns its grad_fn."""
+from __future__ import annotations
+
+from pathlib import Path
+from sys import _getframe
+from types import CodeType, FrameType
+
+from jitgrad.graph import Node
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class Composite:
+    """The owner of a grad_fn that is not one primitive's own: PyTorch's name, the inputs of the public call, and the
+    nodes that PyTorch would have saved (None: whatever the primitives inside save; `saves_result`: the result too,
+    which is not listed, so that nothing is cyclic).  `number`: which output of the operator the node is."""
+
+    __slots__ = ("name", "inputs", "saves", "saves_result", "number")
+
+    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None,
+                 saves_result: bool = False, number: int = 0) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.saves = saves
+        self.saves_result = saves_result
+        self.number = number
+
+
+OUTSIDE: set[str] = set()      # files seen that are not the package's
+
+
+def user_line(level: int = 2) -> tuple[CodeType, int] | None:
+    """Where the user's program is: the innermost frame outside the package, at least `level` callers up."""
+    frame: FrameType | None = _getframe(level)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename in OUTSIDE:
+            return code, frame.f_lasti
+        if not code.co_filename.startswith(PACKAGE):
+            if len(OUTSIDE) > 10_000:
+                OUTSIDE.clear()
+            OUTSIDE.add(code.co_filename)
+            return code, frame.f_lasti
+        frame = frame.f_back
+    return None

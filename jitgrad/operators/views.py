@@ -1,0 +1,159 @@
+"""How a view is declared and made.
+
+A view shares the storage of the tensor it is taken from; `Step`s lead from one to the other.  What a view of a tensor
+of some type records (a `Plan`) depends on the steps alone, and is worked out once.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from sys import _getframe
+from typing import Any, NamedTuple
+
+from jitgrad.arraytype import ArrayType
+from jitgrad.executor import MAX_DEPTH
+from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
+from jitgrad.operators.declare import register
+from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.ops import REGISTRY
+from jitgrad.storage import Step, stamp
+from jitgrad.tensor import Tensor
+
+Steps = tuple[Step, ...]
+NO_STEPS = (Step(REGISTRY["squeeze"], ((),), None),)      # the view of everything
+MAX_PLANS = 10_000
+new_tensor = Tensor.__new__
+
+
+class Plan(NamedTuple):
+    """steps: all of them.  nodes: what each records, whether an operator ends there, and its grad_fn's name where the
+    primitive's own is not it.  levels: the operators, one after the other, that make it up: grad_fn's name and steps."""
+
+    steps: Steps
+    nodes: tuple[tuple[Spec, bool, str | None], ...]
+    levels: tuple[tuple[str, Steps], ...]
+
+
+def make_plan(type: ArrayType, levels: Sequence[tuple[str, Steps]]) -> Plan:
+    """The plan of views one after the other, each with its grad_fn's name, for a tensor of this type."""
+    levels = tuple([(name, steps or NO_STEPS) for name, steps in levels])
+    node = input_node(None, type)
+    nodes: list[tuple[Spec, bool, str | None]] = []
+    for name, steps in levels:
+        for k, step in enumerate(steps):
+            spec = find_spec(step.op, (node,), step.params, step.sizes)
+            node = Node(spec, (node,), False, 0)
+            last = k == len(steps) - 1
+            nodes.append((spec, last, name if last and (k or step.op.grad_name != name) else None))
+    return Plan(tuple([step for _, steps in levels for step in steps]), tuple(nodes), levels)
+
+
+_plans: dict[tuple, Plan] = {}
+
+
+def view(input: Tensor, steps: Steps, grad: str, number: int = 0) -> Tensor:
+    """The view along `steps`, with the grad_fn's name; `number`: which output of the operator it is."""
+    type = input._node.spec.type
+    key = (type, grad, steps)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = remember(_plans, key, make_plan(type, ((grad, steps),)))
+    return view_by_plan(input, plan, number)
+
+
+def remember(plans: dict, key: Any, plan: Plan) -> Plan:
+    """Keep a plan for the next time."""
+    if len(plans) >= MAX_PLANS:
+        plans.clear()
+    plans[key] = plan
+    return plan
+
+
+def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
+    """The view that a plan describes."""
+    source = input._node if input._storage is None else input._current()
+    if not (source.requires_grad and grad_mode.enabled) or source.depth > MAX_DEPTH - 64:
+        return _general(input, plan, number)
+    storage = input._storage or input._ensure_storage()
+    frame = _getframe(1)
+    code = frame.f_code
+    line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+    node = start = source
+    depth = source.depth
+    for spec, last, owner in plan.nodes:
+        depth += 1
+        node = Node(spec, (node,), True, depth, None, line)
+        if last:
+            if owner is not None or number:
+                node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
+            start = node
+    stamp(node, storage.cell)
+    result = new_tensor(Tensor)
+    result._node = node
+    result._storage = storage
+    result._chain = input._chain + plan.steps
+    result._seen = storage.writes
+    if not input._tracks_version:
+        result._tracks_version = False
+    return result
+
+
+def _general(input: Tensor, plan: Plan, number: int) -> Tensor:
+    """The view of what carries no gradient."""
+    if not input._current().requires_grad:
+        return _level(input, plan.steps, plan.levels[-1][0], number)
+    for grad, steps in plan.levels:
+        input = _level(input, steps, grad, number)
+    return input
+
+
+def _level(input: Tensor, steps: Steps, grad: str, number: int) -> Tensor:
+    source = input._current()
+    result = input._view(steps)
+    node = result._node
+    if node.depth:
+        if node.requires_grad and (node.op.grad_name != grad or node.inputs[0] is not source or number):
+            node.ensure_extra().fn = Composite(grad, (source,), (), False, number)
+        line = user_line()
+        while node is not source and node.line is None and node.inputs:
+            node.line = line
+            node = node.inputs[0]
+    return result
+
+
+def view_operator(grad: str, *, name: str | None = None,
+                  places: tuple[str, ...] = ("torch", "method")) -> Callable[[Callable], Callable]:
+    """Declare a view: a function of the tensor (a Tensor, not a node) and its arguments that returns the steps from it
+    to the view, or a ready tensor where the result cannot share storage."""
+
+    def decorate(fn: Callable) -> Callable:
+        called = name or fn.__name__
+        plans: dict[tuple, Plan] = {}       # for integers as arguments, and tensors that are no views themselves
+
+        @functools.wraps(fn)
+        def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            if not isinstance(input, Tensor):
+                raise TypeError(f"{called}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            key = None
+            if not kwargs and not input._chain:
+                key = (input._node.spec.type, *args)
+                for v in args:
+                    if type(v) is not int:
+                        key = None
+                        break
+                if key is not None:
+                    plan = plans.get(key)
+                    if plan is not None:
+                        return view_by_plan(input, plan)
+            steps = fn(input, *args, **kwargs)
+            if type(steps) is not tuple:
+                return steps
+            plan = make_plan(input._node.spec.type, ((grad, steps),))
+            if key is not None:
+                remember(plans, key, plan)
+            return view_by_plan(input, plan)
+
+        register(called, fn, call, None, places)
+        return call
+
+    return decorate
