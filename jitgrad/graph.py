@@ -52,9 +52,10 @@ class Spec:
     """What an application of an op is, apart from its inputs: shared by all that are alike, and never changed.
 
     differentiable: a gradient can flow through it.  selective: which inputs need a gradient decides (see Op.shape_only).
-    kwargs: params by name, and `sizes` where the op has them: what its rules are called with."""
+    kwargs: params by name, and `sizes` where the op has them: what its rules are called with.
+    walks: the graphs that backward went through lately from such a root (see walk.py)."""
 
-    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs")
+    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "walks")
 
     def __init__(self, op: Op, params: tuple, sizes: tuple | None, type: ArrayType, sig: int) -> None:
         self.op = op
@@ -67,6 +68,7 @@ class Spec:
         self.kwargs = dict(zip(op.param_names, params, strict=True))
         if op.has_sizes:
             self.kwargs["sizes"] = sizes
+        self.walks: tuple[Any, ...] = ()
 
 
 class Node:
@@ -137,6 +139,7 @@ _signatures: dict[tuple, int] = {}
 _specs: dict[tuple, Spec] = {}
 _input_specs: dict[ArrayType, Spec] = {}
 _scalar_specs: dict[tuple[dtype, str], Spec] = {}
+_const_specs: dict[tuple[tuple, str], Spec] = {}        # literals are written in rules: there are few
 _lock = threading.Lock()
 MAX_SPECS = 50_000      # then the table starts anew
 
@@ -252,9 +255,12 @@ def const(value: float | int | bool, dtype: dtype, device: str = "cpu") -> Node:
         value = int(value)
     else:
         value = bool(value)
-    type = array_type((), dtype, device)
     params = (dtype.code, repr(value))
-    return Node(Spec(CONST, params, None, type, signature(CONST, params, type)), (), False, 0, value)
+    spec = _const_specs.get((params, device))
+    if spec is None:
+        type = array_type((), dtype, device)
+        spec = _const_specs[params, device] = Spec(CONST, params, None, type, signature(CONST, params, type))
+    return Node(spec, (), False, 0, value)
 
 
 def as_nodes(operands: Iterable[Any]) -> tuple[Node, ...]:

@@ -96,7 +96,7 @@ def compute(node: Node) -> np.ndarray:
 
 
 def _compute(root: Node) -> np.ndarray:
-    values: dict[Node, np.ndarray | None] = {}
+    values: dict[Node, np.ndarray] = {}
     stack = [root]
     while stack:
         node = stack[-1]
@@ -113,5 +113,5 @@ def _compute(root: Node) -> np.ndarray:
                 break
         else:
             stack.pop()
-            result = values[node] = apply(node, arrays)
-    return result
+            values[node] = apply(node, arrays)
+    return values[root]

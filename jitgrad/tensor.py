@@ -11,7 +11,7 @@ from jitgrad import executor
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Node, bind, grad_mode, input_node
+from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import Step, Storage, derive, detached_storages, put, stamp
 
@@ -182,17 +182,22 @@ class Tensor:
 
     def _replace(self, array: np.ndarray) -> None:
         """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
-        node = input_node(array, self._node.type)
-        if self._chain or (self._leaf is None and self._node.requires_grad):
-            self._write(node)
+        old, leaf = self._node, self._leaf
+        if self._chain or (leaf is None and old.requires_grad):
+            enabled, grad_mode.enabled = grad_mode.enabled, False
+            try:
+                self._write(input_node(array, old.type))
+            finally:
+                grad_mode.enabled = enabled
             return
-        if self._leaf is not None:
-            node = leaf_node(array, node, self._leaf)
-        storage = self._ensure_storage()
+        node = input_node(array, old.spec.type, leaf is not None)
+        storage = self._storage or self._ensure_storage()
         storage.private = None              # what was written by index before is overwritten
-        storage.cell.value += 1
-        storage.cell.writer = None
-        stamp(node, storage.cell)
+        cell = storage.cell
+        cell.value += 1
+        cell.writer = None
+        extra = node.extra = Extra()
+        extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
         storage.node = self._node = node
         storage.writes += 1
         self._seen = storage.writes

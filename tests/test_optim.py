@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -42,8 +44,11 @@ def values(params: list[Any]) -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
-def _interpreted():
-    with jitgrad.interpret():       # optimizers take gradients as they come; only one test below is about compiled code
+def _interpreted(request: pytest.FixtureRequest):
+    if "compiled" in request.keywords:
+        yield
+        return
+    with jitgrad.interpret():       # optimizers take gradients as they come; few tests below are about compiled code
         yield
 
 
@@ -224,3 +229,52 @@ def test_momentum_does_not_share_the_gradient():
     optimizer.step()
     x.grad.zero_()
     assert optimizer.state[x]["momentum_buffer"].tolist() == [1]
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if "momentum" in s or "Adam" in s])
+def test_a_steady_loop_compiles_its_step_to_the_same_bits(setting, dtype):
+    found = []
+    for compiled in (True, False):
+        params = parameters(jitgrad, dtype)
+        optimizer = make(setting, jitgrad, params)
+        rng = np.random.default_rng(1)
+        for _ in range(9):
+            for p in params:
+                p.grad = jitgrad.tensor(rng.normal(size=p.shape), dtype=p.dtype)
+            if compiled:
+                optimizer.step()
+            else:
+                with jitgrad.interpret():
+                    optimizer.step()
+        assert len(optimizer._fused._programs) == (1 if compiled else 0)
+        found.append([values(params), *[values(list(s.values())) for s in optimizer.state.values()]])
+    for a, b in zip(*found, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.compiled
+def test_a_compiled_step_keeps_no_gradient_and_takes_other_layouts():
+    p = jitgrad.zeros(3, 2, requires_grad=True)
+    optimizer = optim.Adam([p])
+    for _ in range(6):
+        p.grad = jitgrad.ones(3, 2)
+        optimizer.step()
+    array = p.grad._array()
+    kept = weakref.ref(p.grad._node)
+    p.grad = None
+    assert kept() is None and sys.getrefcount(array) == 2
+    p.data = jitgrad.tensor(np.arange(6.0, dtype=np.float32).reshape(2, 3)).T
+    p.grad = jitgrad.ones(3, 2)
+    optimizer.step()
+    np.testing.assert_allclose(p.detach().numpy(), np.arange(6.0).reshape(2, 3).T - 1e-3, rtol=1e-5)
+
+
+def test_parameters_that_started_together_count_their_own_steps():
+    p, q = parameters(jitgrad)[:2]
+    optimizer = optim.Adam([p, q])
+    for with_q in (True, False, True):
+        p.grad, q.grad = jitgrad.ones_like(p), jitgrad.ones_like(q) if with_q else None
+        optimizer.step()
+    assert optimizer.state[p]["step"].item() == 3 and optimizer.state[q]["step"].item() == 2

@@ -18,7 +18,7 @@ from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import detached_storages, pending_detached
+from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 
 
@@ -74,37 +74,28 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
         _mark(captured, run, None if wanted is None else needed)
-    if detached_storages.data or pending_detached.data:     # their len() takes a microsecond
+    if any_detached():
         _release_detached()
     return result
 
 
 def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
-    captured = executor.capture((root,))
-    leaves = captured.leaves
-    if captured.special or (root.extra is not None and root.extra.held is not None):
+    found = executor.plain_backward(root)
+    if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
-    arrays, run = executor.gradients(captured, (root,), (None,), leaves)
-    for i, node in enumerate(captured.order):
-        if node.inputs:
-            node.run = run
-            node.position = i
-    if detached_storages.data or pending_detached.data:
+    if any_detached():
         _release_detached()
-    simple = True
-    for node in leaves:
+    for node in found.leaves:
         leaf = None if node.extra is None else node.extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
-            simple = False
-    if simple:
-        for node, array in zip(leaves, arrays, strict=True):
-            tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
-            if array is not None and tensor is not None:
-                accumulate(tensor, input_node(array, node.spec.type), False)
-    else:
-        deliver(_gathered(leaves, arrays), False)
+            deliver(_gathered(found.leaves, found.arrays), False)
+            return
+    for node, array in zip(found.leaves, found.arrays, strict=True):
+        tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
+        if array is not None and tensor is not None:
+            accumulate(tensor, input_node(array, node.spec.type), False)
 
 
 def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gradients:

@@ -259,7 +259,8 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
 
     def call(input: Any, other: Any) -> Tensor:
         if isinstance(input, Tensor):
-            a = input._node if input._storage is None else input._current()
+            a: Node = input._node if input._storage is None else input._current()
+            b: Any = other
             of = a.spec.type
             if isinstance(other, Tensor):
                 b = other._node if other._storage is None else other._current()
@@ -268,10 +269,8 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                 spec = specs.get((of, None))
                 if of.dtype.category == 2:
                     b = Node(scalar_spec(of.dtype), (), False, 0, float(other))
-                else:
-                    b = other
             else:
-                spec, b = None, other
+                spec = None
             if spec is not None and (a.requires_grad or b.requires_grad) and grad_mode.enabled:
                 depth = a.depth if a.depth > b.depth else b.depth
                 if depth < MAX_DEPTH:

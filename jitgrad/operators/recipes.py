@@ -65,6 +65,9 @@ class Recipe(NamedTuple):
     make: Callable[[list[Tensor]], Any] | None
 
 
+_UNKNOWN = Recipe([], [], None)
+
+
 class Recipes:
     """The recipes of one operator.  `call`: the operator, from tensors to tensors."""
 
@@ -81,7 +84,8 @@ class Recipes:
                 return call(*args, **kwargs)
             nodes: list[Node] = []
             key: list[Any] = []
-            for v in (*args, len(args), *kwargs, *kwargs.values()) if kwargs else args:
+            given: tuple[Any, ...] = (*args, len(args), *kwargs, *kwargs.values()) if kwargs else args
+            for v in given:
                 kind = type(v)
                 if isinstance(v, Tensor):
                     n = v._node if v._storage is None else v._current()
@@ -111,8 +115,8 @@ class Recipes:
                 return call(*args, **kwargs)
             key.append(get_default_dtype())
             at = tuple(key)
-            recipe = known.get(at, call)
-            if recipe is call:
+            recipe = known.get(at, _UNKNOWN)
+            if recipe is _UNKNOWN:
                 before, _learning.refused = _learning.refused, False
                 result = call(*args, **kwargs)
                 learn(at, None if _learning.refused else _recipe(nodes, result))

@@ -1,34 +1,47 @@
 """Adam and AdamW."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.dtype import float32, float64, get_default_dtype
-from jitgrad.optim.optimizer import Group, Optimizer, checked, number, replace
+from jitgrad.optim.fused import Row, Rule, maximum, sqrt
+from jitgrad.optim.optimizer import Group, Optimizer, checked, number
 from jitgrad.tensor import Tensor, from_array
 
 
-def adam_update(p: Any, g: Any, mean: Any, square: Any, largest: Any, step: float, lr: float, beta1: float,
-                beta2: float, eps: float, weight_decay: float, decoupled: bool, sqrt: Callable[[Any], Any],
-                maximum: Callable[[Any, Any], Any]) -> tuple[Any, Any, Any, Any]:
-    """The new parameter, moments and largest second moment (None without amsgrad) at step 1, 2, ..., from values.
+class AdamRule(NamedTuple):
+    """(gradient, p, mean, square[, largest], step_size, correction, keep1, beta2, keep2, eps, decay) -> new p, moments
+    and largest second moment.
 
-    Kingma and Ba 2015, algorithm 1; weight decay decoupled as in Loshchilov and Hutter 2019; `largest` as in Reddi et
-    al. 2018."""
-    if weight_decay:
-        if decoupled:
-            p = p * (1 - lr * weight_decay)
-        else:
-            g = g + weight_decay * p
-    mean = mean + (1 - beta1) * (g - mean)
-    square = beta2 * square + (1 - beta2) * (g * g)
-    if largest is not None:
-        largest = maximum(largest, square)
-    root = sqrt(square if largest is None else largest) / (1 - beta2**step) ** 0.5 + eps
-    return p - lr / (1 - beta1**step) * (mean / root), mean, square, largest
+    Kingma and Ba 2015, algorithm 1; weight decay decoupled as in Loshchilov and Hutter 2019 (then `decay` is the factor
+    that p shrinks by); `largest` as in Reddi et al. 2018.  step_size = lr / (1 - beta1**t) and correction =
+    sqrt(1 - beta2**t) at step t."""
+
+    weight_decay: bool
+    decoupled: bool
+    amsgrad: bool
+    maximize: bool
+    short = False
+
+    def __call__(self, g: Any, *values: Any) -> tuple:
+        """See Rule."""
+        p, mean, square, *largest, step_size, correction, keep1, beta2, keep2, eps, decay = values
+        if self.maximize:
+            g = -g
+        if self.weight_decay:
+            if self.decoupled:
+                p = p * decay
+            else:
+                g = g + decay * p
+        mean = mean + keep1 * (g - mean)
+        square = beta2 * square + keep2 * (g * g)
+        if self.amsgrad:
+            largest = [maximum(largest[0], square)]
+        root = sqrt(largest[0] if self.amsgrad else square) / correction + eps
+        return p - step_size * (mean / root), mean, square, *largest
 
 
 class Adam(Optimizer):
@@ -53,35 +66,47 @@ class Adam(Optimizer):
             "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
-    def _new_state(self, p: Tensor, amsgrad: bool) -> dict[str, Tensor]:
-        count = float64 if get_default_dtype() is float64 else float32
+    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
+        lr, (beta1, beta2), eps = number(group["lr"]), map(number, group["betas"]), number(group["eps"])
+        weight_decay, decoupled = number(group["weight_decay"]), bool(group["decoupled_weight_decay"])
+        amsgrad = bool(group["amsgrad"])
+        decay = 1 - lr * weight_decay if decoupled else weight_decay
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if amsgrad else ("exp_avg", "exp_avg_sq")
-        return {"step": from_array(np.zeros((), count.np)),
-                **{name: from_array(np.zeros(p.shape, p.dtype.np)) for name in names}}
-
-    def _updater(self, group: Group) -> Callable[[Tensor, Tensor], None]:
-        lr, (beta1, beta2), eps = number(group["lr"]), map(number, group["betas"]), group["eps"]
-        weight_decay, decoupled = number(group["weight_decay"]), group["decoupled_weight_decay"]
-        amsgrad, maximize = group["amsgrad"], group["maximize"]
-
-        def update(p: Tensor, grad: Tensor) -> None:
-            g = -grad._array() if maximize else grad._array()
+        rows: list[Row] = []
+        counted: dict[int, tuple[float, ...]] = {}      # by identity of the tensor that counts the steps
+        count: Tensor | None = None
+        self._part(group["params"])
+        for p in group["params"]:
+            if p._grad is None:
+                continue
             state = self.state[p]
             if not state:
-                state.update(self._new_state(p, amsgrad))
-            step, mean, square = state["step"], state["exp_avg"], state["exp_avg_sq"]
-            largest = state["max_exp_avg_sq"] if amsgrad else None
-            count = step._array() + 1
-            value, new_mean, new_square, new_largest = adam_update(
-                p._array(), g, mean._array(), square._array(), None if largest is None else largest._array(),
-                float(count), lr, beta1, beta2, eps, weight_decay, decoupled, np.sqrt, np.maximum)
-            replace(step, count)
-            replace(p, value)
-            replace(mean, new_mean)
-            replace(square, new_square)
-            if largest is not None:
-                replace(largest, new_largest)
-        return update
+                if count is None:
+                    count = from_array(np.zeros((), (float64 if get_default_dtype() is float64 else float32).np))
+                state["step"] = count       # parameters that start together share it, see _part
+                state.update({name: from_array(np.zeros(p.shape, p.dtype.np)) for name in names})
+            step = state["step"]
+            numbers = counted.get(id(step))
+            if numbers is None:
+                after = step._array() + 1
+                step._replace(np.asarray(after))
+                t = float(after)
+                numbers = counted[id(step)] = (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2,
+                                               eps, decay)
+            rows.append(Row(p._grad._array(), (p, *[state[name] for name in names]), numbers))
+        return [(AdamRule(bool(weight_decay), decoupled, amsgrad, bool(group["maximize"])), rows)]
+
+    def _part(self, params: list[Tensor]) -> None:
+        """Give parameters that take this step a count of their own, where they share it with one that does not."""
+        waiting = {id(self.state[p]["step"]) for p in params if p._grad is None and "step" in self.state.get(p, ())}
+        if not waiting:
+            return
+        own: dict[int, Tensor] = {}
+        for p in params:
+            state = self.state.get(p)
+            if p._grad is not None and state and id(state["step"]) in waiting:
+                step = state["step"]
+                state["step"] = own.setdefault(id(step), from_array(step._array()))
 
 
 class AdamW(Adam):

@@ -1,30 +1,24 @@
 """Optimizer: parameter groups, their state, and what every step has in common.
 
-A step works on values, not on tensors: a subclass gives one pure function that turns the values of a parameter, its
-gradient and its state into new ones, and `replace` writes them.  The functions use arithmetic only, so that they hold
-for arrays as for recorded nodes.
+A step works on values, not on tensors.  A subclass gives, for each parameter, a `Row`, and the `Rule` that turns the
+gradient and the values in it into new ones.  A rule uses arithmetic only, so that it holds for arrays as for recorded
+nodes: a steady loop compiles it, all parameters of a group in one program (fused.py); before that, and where it is not
+worth it, NumPy computes it.
 """
 from __future__ import annotations
 
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from jitgrad.autograd import enable_grad
-from jitgrad.graph import grad_mode
 from jitgrad.nn.parameter import clear_grad
+from jitgrad.optim.fused import FusedSteps, Row, Rule
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
-
-
-def replace(tensor: Tensor, value: Any) -> None:
-    """Write a new value (an array or NumPy scalar of the tensor's dtype that nobody else writes to)."""
-    tensor._replace(np.asarray(value, tensor._node.type.dtype.np))
 
 
 def number(value: Any) -> float:
@@ -47,6 +41,7 @@ class Optimizer:
                                       "update with tensor operations to differentiate through it")
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._fused = FusedSteps()
         self.param_groups: list[Group] = []
         given = list(params)
         if not given:
@@ -98,22 +93,14 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        enabled, grad_mode.enabled = grad_mode.enabled, False
-        try:
-            for group in self.param_groups:
-                update = self._updater(group)
-                for parameter in group["params"]:
-                    if parameter._grad is not None:
-                        update(parameter, parameter._grad)
-        finally:
-            grad_mode.enabled = enabled
+        for group in self.param_groups:
+            for rule, rows in self._updates(group):
+                self._fused.apply(rule, rows)
         return loss
 
-    def _updater(self, group: Group) -> Callable[[Tensor, Tensor], None]:
-        """The function that changes one parameter of the group by its gradient."""
-        raise NotImplementedError
-
-    # -- state -------------------------------------------------------------------------------------------------------
+    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
+        """How the parameters of a group that have gradients change."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to update a parameter")
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": by number of the parameter, "param_groups": with numbers for parameters}; it shares the tensors."""

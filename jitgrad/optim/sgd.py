@@ -1,24 +1,53 @@
 """Stochastic gradient descent."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from jitgrad.optim.optimizer import Group, Optimizer, checked, number, replace
-from jitgrad.tensor import Tensor, from_array
+import numpy as np
+
+from jitgrad.optim.fused import Row, Rule
+from jitgrad.optim.optimizer import Group, Optimizer, checked, number
+from jitgrad.tensor import from_array
 
 
-def sgd_update(p: Any, g: Any, buffer: Any, lr: float, momentum: float, dampening: float, weight_decay: float,
-               nesterov: bool) -> tuple[Any, Any]:
-    """The new parameter and momentum buffer (None without momentum, and before the first step), from values.
+class SGDRule(NamedTuple):
+    """The update without momentum: (gradient, p, lr, weight_decay) -> (p,)."""
+
+    weight_decay: bool
+    maximize: bool
+    short = True
+
+    def __call__(self, g: Any, *values: Any) -> tuple:
+        """See Rule."""
+        p, lr, weight_decay = values
+        if self.maximize:
+            g = -g
+        if self.weight_decay:
+            g = g + weight_decay * p
+        return (p - lr * g,)
+
+
+class MomentumRule(NamedTuple):
+    """The update with momentum: (gradient, p, buffer, lr, weight_decay, momentum, keep) -> (p, buffer).
 
     The buffer starts as the first gradient (Sutskever et al. 2013, as PyTorch has it)."""
-    if weight_decay:
-        g = g + weight_decay * p
-    if momentum:
-        buffer = g if buffer is None else momentum * buffer + (1 - dampening) * g
-        g = g + momentum * buffer if nesterov else buffer
-    return p - lr * g, buffer
+
+    weight_decay: bool
+    maximize: bool
+    nesterov: bool
+    first: bool
+    short = False
+
+    def __call__(self, g: Any, *values: Any) -> tuple:
+        """See Rule."""
+        p, buffer, lr, weight_decay, momentum, keep = values
+        if self.maximize:
+            g = -g
+        if self.weight_decay:
+            g = g + weight_decay * p
+        buffer = g * 1 if self.first else momentum * buffer + keep * g
+        return p - lr * (g + momentum * buffer if self.nesterov else buffer), buffer
 
 
 class SGD(Optimizer):
@@ -39,24 +68,21 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
-    def _updater(self, group: Group) -> Callable[[Tensor, Tensor], None]:
-        lr, maximize, momentum = number(group["lr"]), group["maximize"], number(group["momentum"])
-        dampening, weight_decay, nesterov = group["dampening"], number(group["weight_decay"]), group["nesterov"]
+    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
+        lr, weight_decay, momentum = number(group["lr"]), number(group["weight_decay"]), number(group["momentum"])
+        maximize = bool(group["maximize"])
         if not momentum:
-            def update(p: Tensor, grad: Tensor) -> None:
-                g = -grad._array() if maximize else grad._array()
-                replace(p, sgd_update(p._array(), g, None, lr, 0, 0, weight_decay, False)[0])
-            return update
-
-        def update_with_momentum(p: Tensor, grad: Tensor) -> None:
-            g = -grad._array() if maximize else grad._array()
+            return [(SGDRule(bool(weight_decay), maximize), [
+                Row(p._grad._array(), (p,), (lr, weight_decay)) for p in group["params"] if p._grad is not None])]
+        numbers = (lr, weight_decay, momentum, 1 - number(group["dampening"]))
+        rows: tuple[list[Row], list[Row]] = ([], [])
+        for p in group["params"]:
+            if p._grad is None:
+                continue
             state = self.state[p]
-            buffer = state.get("momentum_buffer")
-            value, moved = sgd_update(p._array(), g, None if buffer is None else buffer._array(), lr, momentum,
-                                      dampening, weight_decay, nesterov)
-            replace(p, value)
-            if buffer is None:
-                state["momentum_buffer"] = from_array(moved)
-            else:
-                replace(buffer, moved)
-        return update_with_momentum
+            first = "momentum_buffer" not in state
+            if first:
+                state["momentum_buffer"] = from_array(np.zeros(p.shape, p.dtype.np))
+            rows[first].append(Row(p._grad._array(), (p, state["momentum_buffer"]), numbers))
+        return [(MomentumRule(bool(weight_decay), maximize, bool(group["nesterov"]), bool(first)), rows[first])
+                for first in (0, 1)]

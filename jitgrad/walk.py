@@ -1,0 +1,67 @@
+"""Recognising a recorded graph as one seen before, without capturing it.
+
+Input: a captured graph, taken once as the pattern.  Output: a `Walk`, which follows the pattern from another root and
+gives the same order, or None where the graph is not the same.
+Invariant: a match means equal specs (so equal shapes and sizes), equal needs of gradients and equal layouts at every
+place, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern has two: what is
+computed twice then is right all the same.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jitgrad.graph import INPUT, Node, Spec
+
+
+class Walk:
+    """The pattern.  visits: (place in the order, place of a node that has it as input, which input, spec, whether it
+    requires a gradient, whether an array is contiguous or None where there is none); repeats: further uses of a node."""
+
+    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "era")
+
+    def __init__(self, order: Sequence[Node], index: Mapping[Node, int], root: Node, leaves: Sequence[Node], entry: Any,
+                 era: int) -> None:
+        self.root = index[root]
+        self.size = len(order)
+        self.leaves = [index[n] for n in leaves]
+        self.interior = [i for i, n in enumerate(order) if n.inputs]
+        self.entry = entry
+        self.era = era
+        self.visits: list[tuple[int, int, int, Spec, bool, bool | None]] = []
+        self.repeats: list[tuple[int, int, int]] = []
+        seen = {root}
+        stack = [root]
+        while stack:
+            user = stack.pop()
+            for k, n in enumerate(user.inputs):
+                if n in seen:
+                    self.repeats.append((index[user], k, index[n]))
+                    continue
+                seen.add(n)
+                stack.append(n)
+                contiguous = n.value.flags.c_contiguous if n.spec.op is INPUT else None
+                self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, contiguous))
+
+    def match(self, root: Node) -> list[Node] | None:
+        """The order of the graph below `root` if it is the pattern's, and needs none of autograd's attention."""
+        order: list[Any] = [None] * self.size
+        order[self.root] = root
+        for place, user, k, spec, requires_grad, contiguous in self.visits:
+            n = order[user].inputs[k]
+            if n.spec is not spec or n.requires_grad is not requires_grad:
+                return None
+            extra = n.extra
+            if extra is not None and ((extra.cell is not None and extra.cell.value != extra.version)
+                                      or extra.watch is not None):
+                return None
+            if contiguous is None:
+                if n.run is not None:
+                    return None
+            elif n.value.flags.c_contiguous is not contiguous or (extra is not None and extra.fn is not None):
+                return None
+            order[place] = n
+        for user, k, place in self.repeats:
+            if order[user].inputs[k] is not order[place]:
+                return None
+        return order
