@@ -23,7 +23,7 @@ from jitgrad.version import __version__
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes.
-_GENERATORS = ("intrinsics.py", "irvalue.py", "scalarmath.py", "vecmath.py", "loops.py", "frontend.py", "objectcode.py")
+_GENERATORS = ("intrinsics.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py", "frontend.py", "objectcode.py")
 
 
 @dataclass
@@ -107,7 +107,8 @@ def _fingerprint() -> str:
     here = Path(__file__).parent
     parts = [objectcode.target_name(), __version__, platform.python_version(), platform.python_implementation(),
              *[importlib.metadata.version(package) for package in ("numba", "llvmlite")],
-             *[hashlib.sha256((here / file).read_bytes()).hexdigest() for file in _GENERATORS]]
+             *[hashlib.sha256(file.read_bytes()).hexdigest() for pattern in _GENERATORS
+               for file in sorted(here.glob(pattern))]]
     return cache.key(*parts)
 
 

@@ -23,6 +23,7 @@ from numba.core.errors import NumbaError
 
 from jitgrad.compiler import intrinsics
 from jitgrad.compiler.loops import annotate_loops
+from jitgrad.compiler.vecmath import lanes
 
 _SIGNATURE = (types.int64, types.int64, types.int64)
 
@@ -84,6 +85,7 @@ def lower(source: str, name: str) -> str:
         [module] = library.modules
         _add_entry(module, target.target_context, result.fndesc, name)
         annotate_loops(module)
+        lanes.expose(module)
         return str(module)
 
 

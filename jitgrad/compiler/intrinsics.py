@@ -179,10 +179,10 @@ def _llvm(name: str) -> Callable[..., Value]:
 
 
 _FLOAT_UNARY: dict[str, Callable[[Value], Value]] = {
-    **{name: _through(getattr(vm, name)) for name in vm.FUNCTIONS},
+    **{name: _through(formula) for name, formula in vm.UNARY.items()},
     **{name: _libm(name) for name in
        "exp2 log2 log10 sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc lgamma".split()
-       if name not in vm.FUNCTIONS},
+       if name not in vm.UNARY},
     "digamma": _through(sm.digamma),
     "sqrt": _llvm("sqrt"),
     "rsqrt": lambda x: 1.0 / intrinsic("sqrt", x),

@@ -163,7 +163,7 @@ class Value:
             return Value(b, b.uitofp(self.ir, target) if target in (F4, F8) else b.zext(self.ir, target))
         if target in (F4, F8):
             return Value(b, b.sitofp(self.ir, target))
-        return Value(b, b.sext(self.ir, target) if target == I8 else b.trunc(self.ir, target))
+        return Value(b, b.sext(self.ir, target) if target.width > source.width else b.trunc(self.ir, target))
 
 
 def select(condition: Value, a: Value | float, b: Value | float) -> Value:

@@ -23,6 +23,9 @@ _DOUBLE = ("exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2
 # What generated code may call: C99 mathematics in both precisions, and what LLVM's code generator adds by itself.
 RUNTIME = frozenset([*_DOUBLE, *[name + "f" for name in _DOUBLE], "memset", "memcpy", "memmove"])
 
+# Names of functions with vector variants.
+LANES = "jitgrad.lanes."
+
 _lock = threading.RLock()
 
 
@@ -70,10 +73,24 @@ def _optimised(ir_text: str) -> llvm.ModuleRef:
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+    _inline_variants(module, builder)
     undefined = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if unknown := sorted(undefined - RUNTIME):
         raise InternalError(f"generated code calls {', '.join(unknown)}, which is not in objectcode.RUNTIME")
     return module
+
+
+def _inline_variants(module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
+    """What the vectoriser called by its vector variant (vecmath/lanes.py) is inlined; what it did not call is removed."""
+    variants = [f for f in module.functions if f.name.startswith(LANES) and not f.is_declaration]
+    if not variants:
+        return
+    for function in variants:
+        function.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, builder)
 
 
 def emit(ir_text: str) -> bytes:

@@ -27,9 +27,6 @@ from dataclasses import dataclass
 
 from jitgrad.compiler.irvalue import Value, fma, intrinsic, select
 
-FUNCTIONS = ("exp", "log", "expm1", "log1p", "tanh", "sigmoid", "softplus0")
-
-
 @dataclass(frozen=True)
 class _Format:
     """What a floating-point format contributes to the formulas."""

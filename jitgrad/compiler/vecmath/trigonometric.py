@@ -1,0 +1,180 @@
+"""sin, cos and tan over the whole range of arguments.
+
+Reduction to |r| <= pi / 4.  Up to a limit x - n * pi / 2 is taken with pi / 2 in three pieces of full precision (W. J. Cody and
+W. Waite, Software Manual for the Elementary Functions, 1980): with fused multiply-add the first difference is exact, as
+it is a multiple of the last place of the first piece.  Beyond, in the rare lanes that need it (lanes.py), the product of
+the mantissa and the 192 bits of 2 / pi that matter is formed in integers (M. H. Payne and R. N. Hanek, Radian reduction
+for trigonometric functions, SIGNUM Newsletter 18, 1983).
+"""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from llvmlite import ir
+
+from jitgrad.compiler.irvalue import I1, I4, I8, Value, declare, fma, intrinsic, select
+from jitgrad.compiler.vecmath.format import Both, fabs, flipped, format_of, polynomial, sign_bit
+from jitgrad.compiler.vecmath.lanes import corrected
+
+# pi / 2 in three pieces, each rounded to the format.
+_PI_2 = Both(f4=(1.57079637050628662109375, -4.37113882867379e-08, -1.7151245100058819e-15),
+             f8=(1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33))
+_LIMIT = Both(f4=2.0**16, f8=2.0**40)
+# Minimax on [0, 0.617], in z = r**2: (sin(r) - r) / r**3, of the error times z (2**-68.8 and 2**-28.0), and
+# (cos(r) - 1 + z/2) / z**2, of the error times z**2 (2**-64.2 and 2**-33.1).
+_SIN = Both(f4=(-0.16666655242443085, 0.008332191035151482, -0.00019518606131896377),
+            f8=(-0.16666666666666632, 0.008333333333322474, -0.00019841269829837927, 2.7557313698329268e-06,
+                -2.5050758669499337e-08, 1.589680796539572e-10))
+_COS = Both(f4=(0.04166664555668831, -0.00138873013202101, 2.4430702978861518e-05),
+            f8=(0.0416666666666666, -0.001388888888887446, 2.4801587289656822e-05, -2.755731439519782e-07,
+                2.0875728305314123e-09, -1.1359875468052614e-11))
+
+
+def _reduced(magnitude: Value) -> tuple[Value, Value]:
+    """The integer nearest to 2/pi * |x| (its lowest bits count), and r."""
+    magic = 1.5 * 2.0**format_of(magnitude).mantissa
+    shifted = fma(magnitude, 2 / math.pi, magic)
+    n = shifted - magic
+    r = magnitude
+    for piece in _PI_2.of(magnitude):
+        r = fma(n, -piece, r)
+    return shifted.bits(), r
+
+
+def _sin(r: Value, z: Value) -> Value:
+    return fma(r * z, polynomial(z, _SIN.of(r)), r)
+
+
+def _cos(z: Value) -> Value:
+    """1 - z/2 rounds; what it loses is added to the small rest."""
+    half = 0.5 * z
+    head = 1.0 - half
+    return head + fma(z * z, polynomial(z, _COS.of(z)), (1.0 - head) - half)
+
+
+def _odd(n: Value) -> Value:
+    return (n & 1).ne(0)
+
+
+def _negative(n: Value) -> Value:
+    """The sign bit of quadrants 2 and 3."""
+    width = n.type.width
+    return (n & 2) << (width - 2)
+
+
+def _sin_of(x: Value, n: Value, r: Value) -> Value:
+    z = r * r
+    # The sign of x comes last: r + r**3 * ... would lose that of -0.
+    return flipped(select(_odd(n), _cos(z), _sin(r, z)), _negative(n) ^ sign_bit(x))
+
+
+def _cos_of(n: Value, r: Value) -> Value:
+    z = r * r
+    return flipped(select(_odd(n), _sin(r, z), _cos(z)), _negative(n + 1))
+
+
+def _tan_of(x: Value, n: Value, r: Value) -> Value:
+    z = r * r
+    s, c = _sin(r, z), _cos(z)
+    odd = _odd(n)
+    quotient = select(odd, c, s) / select(odd, -s, c)
+    return flipped(quotient, sign_bit(x))
+
+
+def sin(x: Value) -> Value:
+    n, r = _reduced(fabs(x))
+    return corrected(x, _sin_of(x, n, r), _LIMIT.of(x), sin_huge)
+
+
+def cos(x: Value) -> Value:
+    n, r = _reduced(fabs(x))
+    return corrected(x, _cos_of(n, r), _LIMIT.of(x), cos_huge)
+
+
+def tan(x: Value) -> Value:
+    """sin / cos, or - cos / sin."""
+    n, r = _reduced(fabs(x))
+    return corrected(x, _tan_of(x, n, r), _LIMIT.of(x), tan_huge)
+
+
+def sin_huge(x: Value) -> Value:
+    n, r = _reduced_exactly(x)
+    return _finite(x, _sin_of(x, n, r))
+
+
+def cos_huge(x: Value) -> Value:
+    n, r = _reduced_exactly(x)
+    return _finite(x, _cos_of(n, r))
+
+
+def tan_huge(x: Value) -> Value:
+    n, r = _reduced_exactly(x)
+    return _finite(x, _tan_of(x, n, r))
+
+
+def _finite(x: Value, y: Value) -> Value:
+    return select(fabs(x).eq(math.inf), math.nan, y)
+
+
+# -- Payne and Hanek ---------------------------------------------------------------------------------------------------
+
+_I16: Any = ir.IntType(128)
+# The first 1216 bits of 2 / pi.
+_TWO_OVER_PI = (
+    "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921c"
+    "fe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980f"
+    "ef2f118b5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d08"
+    "56033046fc7b6bab")
+
+
+def _words(module: ir.Module) -> ir.GlobalVariable:
+    """The bits of 2 / pi after 64 zeros, as a constant array of 64-bit words."""
+    name = "jitgrad.two_over_pi"
+    known = module.globals.get(name)
+    if known is None:
+        digits = "0" * 16 + _TWO_OVER_PI
+        words = [int(digits[k:k + 16], 16) for k in range(0, len(digits), 16)]
+        known = ir.GlobalVariable(module, ir.ArrayType(I8, len(words)), name)
+        known.initializer = ir.Constant(known.value_type, words)
+        known.global_constant = True
+        known.linkage = "internal"
+    return known
+
+
+def _reduced_exactly(x: Value) -> tuple[Value, Value]:
+    """As `_reduced`, for finite |x| >= 2.
+
+    With |x| = m * 2**e and m an integer, multiples of 4 in 2/pi * 2**e contribute nothing to the quadrant, so the window
+    starts at the bit of weight 2.  128 bits of the product are kept: 2 of the quadrant, 126 of the fraction, of which at
+    most 62 cancel for float64 (J.-M. Muller, Elementary Functions, section on the worst cases for reduction)."""
+    form = format_of(x)
+    b = x.builder
+    bits = fabs(x).bits()
+    exponent = (bits >> form.mantissa).cast(I8)
+    m = ((bits & ((1 << form.mantissa) - 1)) | (1 << form.mantissa)).cast(I8)
+    start = exponent - (form.bias + form.mantissa - 62)
+    # inf and nan read the last words; their result is not used.
+    start = select(start > 1033, 1033, start)
+    word, shift = start >> 6, start & 63
+    table = _words(b.module)
+    loaded = [Value(b, b.load(b.gep(table, [I8(0), (word + k).ir], inbounds=True))) for k in range(4)]
+    window = [Value(b, b.zext(intrinsic("fshl", loaded[k], loaded[k + 1], shift).ir, _I16)) for k in range(3)]
+    wide = Value(b, b.zext(m.ir, _I16))
+    product = ((wide * window[0]) << 64) + wide * window[1] + ((wide * window[2]) >> 64)
+    n = (product + (1 << 125)) >> 126
+    # What is left of the quadrants, as a signed fraction of 2**128; its digits from the first one bit on, in two floats.
+    fraction = product << 2
+    negative = fraction < 0
+    magnitude = select(negative, -fraction, fraction)
+    zeros = Value(b, b.call(declare(b.module, "llvm.ctlz.i128", _I16, [_I16, I1]), [magnitude.ir, I1(0)]))
+    digits = Value(b, b.shl(magnitude.ir, zeros.ir))
+    width = form.mantissa + 1
+    leading = digits >> (128 - width)
+    trailing = (digits << width) >> (128 - width)
+    integer = I4 if x.is_f4 else I8
+    scale = ((form.bias - width - zeros.cast(integer)) << form.mantissa).as_float()
+    high, low = leading.cast(I8).cast(x.type), trailing.cast(I8).cast(x.type) * 2.0**-width
+    first, second, _ = _PI_2.of(x)
+    r = fma(high, first, fma(high, second, low * first)) * scale
+    return n.cast(integer), select(negative, -r, r)
