@@ -177,9 +177,11 @@ class Lowering:
         if x.type.dtype.category == 0 and op.name in _OF_BOOLS:
             op = REGISTRY[_OF_BOOLS[op.name]]
         dims = self.dims[x]
-        space, place = core(dims), positions(dims)
-        reduced = {place[a] for a in axes if a in place}
-        ref = self.refs[x]
+        place = positions(dims)
+        return self.reduced(op, self.refs[x], core(dims), {place[a] for a in axes if a in place}, line)
+
+    def reduced(self, op: Op, ref: Ref, space: Dims, reduced: set[int], line: Any) -> Ref:
+        """A reduction of a Ref from `space` over the positions `reduced`; the result is seen from the others."""
         kept = [d for d in range(len(space)) if d not in reduced]
         if not reduced:
             return ref
@@ -192,7 +194,7 @@ class Lowering:
         space = tuple([space[d] for d in order])
         where = tuple(sorted([back[d] for d in reduced]))
         value = self.value(("reduction", op, arg, space, where), "reduction",
-                            tuple([space[back[d]] for d in loop_kept]), x.type.dtype, op=op, args=(arg,),
+                            tuple([space[back[d]] for d in loop_kept]), ref.value.dtype, op=op, args=(arg,),
                             space=space, reduced=where, line=line)
         return Ref(value, tuple([along(kept.index(d)) for d in loop_kept]))
 
@@ -216,6 +218,8 @@ class Lowering:
             x, index = node.inputs
             if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
                 return self._reduction(REGISTRY[_EXTREMA[index.op.name]], x, index.params[0], node.line)
+        if op.name == "matmul" and (ref := self._thin_product(node, dims)) is not None:
+            return ref
         if op.name == "put_along_add" and (ref := self._one_of_each_row(node, dims)) is not None:
             return ref
         operands = []
@@ -253,6 +257,24 @@ class Lowering:
         d = node.type.dtype
         return self.apply(REGISTRY["where"], (), [chosen, self.aligned(value, dims), zero], space, node.line, out=d)
 
+    def _thin_product(self, node: Node, dims: Dims) -> Ref | None:
+        """A matrix product with a vector, or of a column and a row, as multiplications and a sum, which fuse.
+
+        There BLAS has nothing to reuse in cache, and reads and writes whole arrays between its neighbours' loops."""
+        (a, da), (b, db) = [(n, self.dims[n]) for n in node.inputs]
+        if da[-2] and da[-1] and db[-1]:
+            return None
+        space = (*dims[:-1], da[-1], dims[-1])          # batch, rows, summed, columns
+        place, end = positions(space), len(space)
+        refs = []
+        for n, own, matrix in ((a, da, (end - 3, end - 2)), (b, db, (end - 2, end - 1))):
+            lead = end - 1 - len(own)
+            axes = [*range(lead, end - 3), *matrix]
+            refs.append(self.refs[n].within(tuple([along(place[axes[axis]]) for axis in positions(own)])))
+        product = self.apply(REGISTRY["mul"], (), refs, core(space), node.line)
+        summed = {place[end - 2]} if da[-1] else set()
+        return self.reduced(REGISTRY["sum"], product, core(space), summed, node.line)
+
     def _matrix(self, ref: Ref, space: Dims, dims: Dims) -> Ref:
         """An operand of matmul: a view that BLAS can take, else a copy."""
         used = {step[0] for step in ref.index}
@@ -268,7 +290,7 @@ class Lowering:
         """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
         ref = self.refs[n]
         value = ref.value
-        if n.op.name != "matmul" or self._uses.get(n) != 1 or not ref.is_identity(core(self.dims[n])):
+        if n.op.name != "matmul" or value.kind != "library" or self._uses.get(n) != 1 or not ref.is_identity(core(self.dims[n])):
             return None
         turned = []
         for operand, node in zip(reversed(value.operands), reversed(n.inputs), strict=True):

@@ -27,7 +27,7 @@ Arrays = dict[int, np.ndarray]
 class Temporaries(Protocol):
     """What a library call needs of the memory of a run: flat arrays of temporaries, and a place to keep its views."""
 
-    views: dict[Any, np.ndarray]
+    views: dict[Any, Any]
 
     def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
         """A temporary."""
@@ -80,9 +80,28 @@ class _View:
         self.offset = offset * itemsize
         self.count = value(ref.value.size())
         self.empty = 0 in self.shape
+        # The shape of an array that is itself the view, or the transpose of which is; None where none is.
+        contiguous = ref.value.layout is None and not offset and not self.empty
+        self.plain = self.shape if contiguous and self._covers(self.shape) else None
+        turned = self.shape[::-1]
+        self.turned = turned if contiguous and len(turned) == 2 and self._covers(turned) else None
+
+    def _covers(self, shape: tuple[int, ...]) -> bool:
+        """Whether the strides are those of a C-contiguous array of this shape (or of its transpose)."""
+        strides, step = [], self.dtype.itemsize
+        for n in reversed(shape):
+            strides.append(step)
+            step *= n
+        own = self.strides if shape is self.shape else self.strides[::-1]
+        return all([n == 1 or a == b for n, a, b in zip(reversed(shape), strides, reversed(own), strict=True)])
 
     def of(self, array: np.ndarray) -> np.ndarray:
         """The view of an array that holds the buffer."""
+        shape = array.shape
+        if shape == self.plain:
+            return array
+        if shape == self.turned:
+            return array.T
         if self.empty:
             return np.empty(self.shape, self.dtype)
         if array.flags.c_contiguous:
@@ -128,38 +147,43 @@ class LibraryCall:
             else:
                 kind = "temp" if buffers[source].kind == "temp" else "array"
                 self._operands.append((kind, source, _View(o, value)))
+        self._varying = [(k, *o) for k, o in enumerate(self._operands) if o[0] in ("array", "scalar")]
 
     def run(self, order: Sequence[Node], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:
         """Call; the array to go on with if it is a new one."""
-        args = [self._argument(k, order, workspace, arrays) for k in range(len(self._operands))]
+        prepared = workspace.views.get(self)
+        if prepared is None:
+            prepared = workspace.views[self] = self._prepare(workspace)
+        args, out = prepared
+        if self._varying:
+            args = args.copy()
+            for k, kind, source, view in self._varying:
+                if kind == "array":
+                    args[k] = view.of(arrays[source])
+                else:
+                    args[k] = view.number(order[view.position].value)
         if self._kind == "result":
-            result = np.asarray(self._op.numpy(*args, **self._kwargs), self._dtype)
-            return np.ascontiguousarray(result)
-        out = self._out(workspace, arrays)
+            return np.ascontiguousarray(np.asarray(self._op.numpy(*args, **self._kwargs), self._dtype))
+        if out is None:
+            out = arrays[self.target]
+            if out.shape != self._shape:
+                out = out.reshape(self._shape)
         if self._matmul:
-            np.matmul(*args, out=out)
+            np.matmul(args[0], args[1], out)
         else:
             out[...] = self._op.numpy(*args, **self._kwargs)
         return None
 
-    def _out(self, workspace: Temporaries, arrays: Arrays) -> np.ndarray:
+    def _prepare(self, workspace: Temporaries) -> tuple[list[Any], np.ndarray | None]:
+        """What stays the same as long as the workspace does: views of temporaries, shapes and literals."""
+        args: list[Any] = []
+        for kind, source, view in self._operands:
+            if kind == "temp":
+                args.append(view.of(workspace.array(source, view.dtype, view.count)))
+            elif kind == "shape":
+                args.append(view)
+            else:
+                args.append(view.number(view.literal) if kind == "const" else None)
         if self._kind != "temp":
-            return arrays[self.target].reshape(self._shape)
-        found = workspace.views.get(self)
-        if found is None:
-            flat = workspace.array(self.target, self._dtype, self._count)
-            found = workspace.views[self] = flat.reshape(self._shape)
-        return found
-
-    def _argument(self, k: int, order: Sequence[Node], workspace: Temporaries, arrays: Arrays) -> Any:
-        kind, source, view = self._operands[k]
-        if kind == "array":
-            return view.of(arrays[source])
-        if kind == "temp":
-            found = workspace.views.get((self, k))
-            if found is None:
-                found = workspace.views[(self, k)] = view.of(workspace.array(source, view.dtype, view.count))
-            return found
-        if kind == "shape":
-            return view
-        return view.number(order[view.position].value if kind == "scalar" else view.literal)
+            return args, None
+        return args, workspace.array(self.target, self._dtype, self._count).reshape(self._shape)
