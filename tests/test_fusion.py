@@ -37,3 +37,31 @@ def test_a_product_with_a_vector_of_transposed_operands() -> None:
 def test_the_last_layer_of_a_network_joins_its_neighbours() -> None:
     loss, weights = network(3)
     assert library_calls(check([loss], weights)) == ["matmul", "matmul"]
+
+
+# -- extrema and their positions -------------------------------------------------------------------------------------
+
+def with_ties_and_nans(dtype: type) -> np.ndarray:
+    x = np.array([[1, 3, 3, 0], [2, 2, 2, 2], [-1, -1, -5, -1]], dtype)
+    if x.dtype.kind == "f":
+        x = np.concatenate([x, np.array([[0, np.nan, 1, np.nan], [-np.inf, -np.inf, -np.inf, -np.inf],
+                                         [-0.0, 0.0, np.inf, np.inf]], dtype)])
+    return x
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32, np.bool_])
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_positions_of_extrema_are_computed_in_kernels(name: str, dtype: type) -> None:
+    x, op = leaf(with_ties_and_nans(dtype)), ops.REGISTRY[name]
+    turned = ops.permute(x, dims=(1, 0))
+    outputs = [op(x, axes=(0,)), op(x, axes=(1,)), op(turned, axes=(0,)), op(ops.slice(
+        x, full=(True, False), sizes=(1, 2, 2)), axes=(1,)), op(leaf(np.ones((3, 1))), axes=(1,))]
+    assert not library_calls(check(outputs))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_extremum_along_a_dimension_and_its_gradient_need_no_library_call(axis: int) -> None:
+    x = normal(5, 7)
+    at = ops.argmax(x, axes=(axis,))
+    best = ops.take_along(x, at, dim=axis)
+    assert not library_calls(check([total(ops.exp(best)), best, at], [x]))

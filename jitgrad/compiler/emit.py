@@ -27,7 +27,20 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from jitgrad.compiler.expr import atoms
-from jitgrad.compiler.program import Access, Amount, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Reduce, Var
+from jitgrad.compiler.program import (
+    Access,
+    Amount,
+    Compute,
+    Integer,
+    Kernel,
+    Load,
+    Operand_,
+    Pointer,
+    Position,
+    Read,
+    Reduce,
+    Var,
+)
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
 
 
@@ -83,6 +96,10 @@ class Emitter(Generic[T]):
         elif isinstance(e, Read):
             integer = isinstance(self.k.slots[e.slot], Integer)
             self.line(f"v{number} = " + (f"to_{e.code}(n{e.slot})" if integer else self.t.number(e.slot, e.code)))
+        elif isinstance(e, Position):
+            terms = [self.term(c, k) for k, c in enumerate(e.coefs) if c != 0]
+            terms += [self.amount(e.start)] if e.start != 0 or not terms else []
+            self.line(f"v{number} = to_i8({' + '.join(terms)})")
         else:
             self.line(f"v{number} = {self.computed(e)}")
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Dims
 from jitgrad.compiler.expr import Expr
@@ -25,9 +23,8 @@ from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
 
 MAX_PARTS = 64      # of one sum of padded arrays
-POSITIONS = Op(name="positions", kind="library", arg_names=("donor",), param_names=(), shape_only=(0,),
-               numpy=lambda shape: np.arange(shape[0]), doc="0, 1, 2 ... along the donor's one dimension")
 _EXTREMA = {"argmax": "amax", "argmin": "amin"}     # the value at the position is the extremum itself
+_LAST = 2**63 - 1
 _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
 
 
@@ -64,7 +61,7 @@ class Lowering:
     def apply(self, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any, *, out: dtype | None = None) -> Ref:
         """An elementwise op on Refs from `space`, simplified and shared; the result is seen from `space`."""
         if out is None:
-            out = refs[0].value.dtype
+            out = refs[-1].value.dtype
         number = fold(op, params, refs, out)
         if number is not None:
             return self.constant(number, out)
@@ -214,6 +211,8 @@ class Lowering:
             if type(n) is int:
                 return self.constant(float(n) if node.type.dtype.category == 2 else n, node.type.dtype)
             return Ref(self.value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
+        if op.name in _EXTREMA:
+            return self._first_extremum(node, dims)
         if op.name == "take_along" and node.inputs[1].op.name in _EXTREMA:
             x, index = node.inputs
             if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
@@ -239,6 +238,28 @@ class Lowering:
         return identity(self.value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
                                     operands=tuple(operands), shape=full_shape(dims), sizes=sizes, line=node.line))
 
+    def position(self, symbol: int, at: int) -> Ref:
+        """0, 1, 2 ... along dimension `at` of the user's space, which has this symbol."""
+        return Ref(self.value(("position", symbol), "position", (symbol,), int64), (along(at),))
+
+    def _first_extremum(self, node: Node, dims: Dims) -> Ref:
+        """argmax or argmin: the least of the positions at which the extremum is, or a nan if there is one."""
+        (x,), ((axis,),) = node.inputs, node.params
+        whole = self.dims[x]
+        if not whole[axis]:
+            return self.constant(0, int64)
+        place, space = positions(whole), core(whole)
+        ref = self.refs[x]
+        best = self._reduction(REGISTRY[_EXTREMA[node.op.name]], x, (axis,), node.line)
+        best = best.within(tuple([along(place[a]) for a in positions(dims)]))
+        chosen = self.apply(REGISTRY["eq"], (), [ref, best], space, node.line, out=bool_)
+        if x.type.dtype.category == 2:
+            unordered = self.apply(REGISTRY["isnan"], (), [ref], space, node.line, out=bool_)
+            chosen = self.named("logical_or", [chosen, unordered], space, node.line)
+        at = self.named("where", [chosen, self.position(whole[axis], place[axis]), self.constant(_LAST, int64)], space,
+                        node.line)
+        return self.reduced(REGISTRY["amin"], at, space, {place[axis]}, node.line)
+
     def _one_of_each_row(self, node: Node, dims: Dims) -> Ref | None:
         """put_along_add of one element a row into zeros, the gradient of `max(dim)` and of a gather of one element:
         where(position == index, value, 0), which fuses.  The gather itself has checked the index."""
@@ -248,11 +269,8 @@ class Lowering:
         others = [a for a in range(len(dims)) if a != dim]
         if given[dim] or not dims[dim] or any([given[a] != dims[a] for a in others]) or not zero.value.is_zero():
             return None
-        n = E.length(dims[dim])
-        position = self.value(("positions", n), "library", (dims[dim],), int64, op=POSITIONS,
-                              operands=(Operand(None, (n,)),), shape=(n,), line=node.line)
         space = core(dims)
-        here = Ref(position, (along(positions(dims)[dim]),))
+        here = self.position(dims[dim], positions(dims)[dim])
         chosen = self.apply(REGISTRY["eq"], (), [here, self.aligned(index, dims)], space, node.line, out=bool_)
         d = node.type.dtype
         return self.apply(REGISTRY["where"], (), [chosen, self.aligned(value, dims), zero], space, node.line, out=d)
@@ -314,7 +332,7 @@ def _exchange(dims: Dims) -> tuple[Step, ...]:
 
 def _viewable(ref: Ref) -> bool:
     """Whether an ndarray can stand for the view: memory or a literal, not a run-time number."""
-    return ref.value.kind not in ("scalar", "extent")
+    return ref.value.kind not in ("scalar", "extent", "position")
 
 
 def _loop_order(refs: Sequence[Ref]) -> list[int]:

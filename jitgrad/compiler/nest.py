@@ -24,6 +24,7 @@ from jitgrad.compiler.program import (
     Number,
     Operand_,
     Pointer,
+    Position,
     Read,
     Reduce,
     Slot,
@@ -102,6 +103,10 @@ class NestBuilder:
             return self._emit(key, "read", (Number(value.position, value.dtype.code), value.dtype.code), frozenset())
         if value.kind == "extent":
             return self._emit(key, "read", (Integer(value.payload), value.dtype.code), frozenset())
+        if value.kind == "position":
+            ((dim, start, mult),) = ref.index
+            coefs = tuple([mult if d == dim else 0 for d in range(len(self.domain))])
+            return self._emit(key, "position", (start, coefs), frozenset([dim] if dim >= 0 else []))
         inside = value.kind == "elementwise" and (
             (self._here(value) and ref.is_identity(self.domain)) or self._recompute(value))
         if not inside:
@@ -144,26 +149,27 @@ class NestBuilder:
 
     # -- finishing ---------------------------------------------------------------------------------------------------
 
-    def _places(self) -> list[Place]:
-        return [e for kind, e, _ in self._body if kind == "load"] + [p for p, _ in self._stores] + \
-            [p for p, _, _ in self._reductions]
+    def _coefs(self) -> list[tuple[Expr, ...]]:
+        """The coefficients of every place and position."""
+        own = [e.coefs if kind == "load" else e[1] for kind, e, _ in self._body if kind in ("load", "position")]
+        return own + [p.coefs for p, _ in self._stores] + [p.coefs for p, _, _ in self._reductions]
 
     def _merged(self) -> list[list[int]]:
         """The domain's dimensions, grouped: those of one group are one loop."""
         groups: list[list[int]] = []
-        places = self._places()
+        coefs = self._coefs()
         for i in range(len(self.domain)):
-            if groups and self._mergeable(i - 1, i, places):
+            if groups and self._mergeable(i - 1, i, coefs):
                 groups[-1].append(i)
             else:
                 groups.append([i])
         return groups
 
-    def _mergeable(self, i: int, j: int, places: list[Place]) -> bool:
+    def _mergeable(self, i: int, j: int, coefs: list[tuple[Expr, ...]]) -> bool:
         n = E.length(self.domain[j])
         if any([(i in v.reduced) != (j in v.reduced) for _, _, v in self._reductions]):
             return False
-        return all([p.coefs[i] == E.mul(p.coefs[j], n) for p in places])
+        return all([c[i] == E.mul(c[j], n) for c in coefs])
 
     def finish(self) -> tuple[Kernel, Expr, Expr]:
         """The kernel, the number of iterations of loop 0, and of all other loops together."""
@@ -188,6 +194,9 @@ class NestBuilder:
             elif kind == "read":
                 slot, code = entry
                 kernel.body.append(Read(numbering.of(slot), code))
+            elif kind == "position":
+                start, coefs = entry
+                kernel.body.append(Position(amount(start), tuple([amount(coefs[g[-1]]) for g in groups]), depth))
             else:
                 value, args = entry
                 kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))

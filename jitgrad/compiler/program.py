@@ -7,7 +7,8 @@ compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once
 
     slots       what the argument block holds, one 8-byte slot each: `Pointer` (address of an array, offset included),
                 `Integer` (a length or stride), `Number` (a run-time scalar).  Slot k is variable pk, nk or ck.
-    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot) and `Compute`; entry k defines variable vk.
+    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot), `Position` and `Compute`; entry k
+                defines variable vk.
                 `depth` says in how many loops an entry varies: it is computed inside loop depth - 1 and outside loop
                 depth.
     stores      at the innermost place, one element each
@@ -105,6 +106,15 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Position:
+    """v = start + sum of coefficient * loop variable, an i8."""
+
+    start: Amount
+    coefs: tuple[Amount, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
 class Compute:
     """v = the scalar expression `template` with operands in place of its names, as a value of dtype `code`."""
 
@@ -143,7 +153,7 @@ class Kernel:
 
     lengths: tuple[Amount, ...]
     slots: list[Slot] = field(default_factory=list)
-    body: list[Load | Read | Compute] = field(default_factory=list)
+    body: list[Load | Read | Position | Compute] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     reductions: list[Reduce] = field(default_factory=list)
     nanoseconds: float = 1.0        # estimate for one innermost iteration

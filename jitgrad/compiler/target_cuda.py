@@ -55,7 +55,7 @@ from __future__ import annotations
 import re
 
 from jitgrad.compiler.emit import Emitter
-from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Read, Store
+from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Position, Read, Store
 
 EVERY_THREAD = ("cuda.grid(1)", "cuda.gridsize(1)")
 EVERY_BLOCK = ("cuda.blockIdx.x", "cuda.gridDim.x")
@@ -277,6 +277,8 @@ def _varying(kernel: Kernel) -> list[set[int]]:
     for e in kernel.body:
         if isinstance(e, Load):
             found.append({k for k, c in enumerate(e.access.coefs) if c != 0})
+        elif isinstance(e, Position):
+            found.append({k for k, c in enumerate(e.coefs) if c != 0})
         elif isinstance(e, Read):
             found.append(set())
         else:

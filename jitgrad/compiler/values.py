@@ -20,7 +20,7 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Op
 
 Dims = tuple[int, ...]
-NUMBERS = frozenset(["const", "scalar", "extent"])      # kinds without memory
+NUMBERS = frozenset(["const", "scalar", "extent", "position"])      # kinds without memory
 
 
 class Step(NamedTuple):
@@ -69,6 +69,7 @@ class Value:
     scalar       a run-time number: `position`
     const        a literal: `payload` is the number
     extent       a number of elements: `payload` is an expression over lengths
+    position     0, 1, 2 ... along its one dimension
     elementwise  op over args, Refs from `dims`
     reduction    op over one arg, a Ref from `space`, of which the positions `reduced` are reduced, the others are dims
     library      op over `operands`
