@@ -4,6 +4,7 @@ Numba decides at import whether to simulate, so what runs a kernel runs in a pro
 To accept changed golden sources: UPDATE_GOLDEN=1 pytest tests/test_cuda_simulator.py -k golden"""
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import subprocess
@@ -16,8 +17,9 @@ from graphs import normal, request, total
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler import target_cuda
-from jitgrad.compiler.build import build
+from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import KernelStep, Program
+from jitgrad.compiler.targets import chosen_target
 from jitgrad.graph import Node
 
 HERE = Path(__file__).parent
@@ -73,22 +75,27 @@ def test_without_a_gpu_or_the_simulator_the_error_says_what_to_do() -> None:
 
 # -- sources ---------------------------------------------------------------------------------------------------------
 
+def plain(request: Request) -> Program:
+    """A program of kernels without phases, as the CUDA target has them."""
+    return build(request, dataclasses.replace(chosen_target(), phased=False))
+
+
 def chain_program() -> Program:
     x = normal(5, dtype="f4")
     y = total(ops.tanh(1.5 * x + 0.1) * ops.exp(-(x * x)))
-    return build(request([y], [x]))
+    return plain(request([y], [x]))
 
 
 def softmax_program() -> Program:
     x, w = normal(3, 4), normal(3, 4, seed=1, requires_grad=False)
     e = ops.exp(x - ops.amax(x, axes=(1,)))
-    return build(request([total(e / ops.sum(e, axes=(1,)) * w)], [x]))
+    return plain(request([total(e / ops.sum(e, axes=(1,)) * w)], [x]))
 
 
 def column_program() -> Program:
     x, w = normal(2, 3, 4, dtype="f4"), normal(4, seed=1, dtype="f4")
     y: Node = total(ops.square(x - ops.sum(x, axes=(0,)) * w))
-    return build(request([y], [x, w]))
+    return plain(request([y], [x, w]))
 
 
 PROGRAMS = {"chain": chain_program, "softmax": softmax_program, "columns": column_program}
@@ -123,7 +130,7 @@ numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capab
 import test_cuda_simulator as t
 from graphs import leaf, request
 from jitgrad.compiler import cuda
-from jitgrad.compiler.build import build
+from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import KernelStep
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import REGISTRY

@@ -4,10 +4,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from graphs import check, leaf, normal, total
-from test_compiler import network
+from test_compiler import network, normalised, softmax
 
 from jitgrad import ops
-from jitgrad.compiler.program import LibraryStep, Program
+from jitgrad.compiler.program import KernelStep, LibraryStep, Program
 
 
 def library_calls(program: Program) -> list[str]:
@@ -65,3 +65,77 @@ def test_an_extremum_along_a_dimension_and_its_gradient_need_no_library_call(axi
     at = ops.argmax(x, axes=(axis,))
     best = ops.take_along(x, at, dim=axis)
     assert not library_calls(check([total(ops.exp(best)), best, at], [x]))
+
+
+# -- rows: phases of one kernel --------------------------------------------------------------------------------------
+
+ROWS = [(3, 4), (4, 1), (0, 4), (3, 0), (2, 3, 5), (5, 1500)]
+
+
+def counts(program: Program) -> tuple[int, int]:
+    """Kernels and library calls."""
+    return len(program.kernels), len(library_calls(program))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", ROWS)
+def test_softmax_and_its_gradient_are_one_kernel(shape: tuple[int, ...], dtype: type) -> None:
+    x, w = normal(*shape, dtype=dtype), normal(*shape, seed=1, dtype=dtype)
+    y = softmax(x, len(shape) - 1)
+    assert counts(check([total(y * w), y], [x, w])) == (1, 0)
+
+
+@pytest.mark.parametrize("shape", ROWS)
+def test_log_softmax_and_its_gradient_are_one_kernel(shape: tuple[int, ...]) -> None:
+    x, w, axes = normal(*shape), normal(*shape, seed=1, requires_grad=False), (len(shape) - 1,)
+    shifted = x - ops.detach(ops.amax(x, axes=axes))
+    y = shifted - ops.log(ops.sum(ops.exp(shifted), axes=axes))
+    assert counts(check([total(y * w)], [x])) == (1, 0)
+
+
+def test_layer_norm_with_its_gradients_is_one_kernel() -> None:
+    x, w, b, c = normal(5, 7), normal(7, seed=1), normal(7, seed=2), normal(5, 7, seed=3)
+    assert counts(check([total((normalised(x) * w + b) * c)], [x, w, b])) == (1, 0)
+
+
+def test_variance_of_rows_and_its_gradient_is_one_kernel_and_one_of_the_rows() -> None:
+    x = normal(5, 7)
+    n = ops.count(x, axes=(1,))
+    centred = x - ops.sum(x, axes=(1,)) / n
+    assert counts(check([total(ops.sum(ops.square(centred), axes=(1,)) / (n - 1))], [x])) == (2, 0)
+
+
+def test_least_squares_reads_the_matrix_in_one_kernel() -> None:
+    a, x, y = normal(40, 7, requires_grad=False), normal(7, 1, seed=1), normal(40, 1, seed=2, requires_grad=False)
+    residual = ops.matmul(a, x) - y
+    program = check([total(ops.square(residual))], [x])
+    assert not library_calls(program) and sum("input0" in k.reads for k in program.kernels) == 1
+
+
+def test_what_a_phase_leaves_for_another_is_kept_a_row_at_a_time() -> None:
+    x, w = normal(600, 500), normal(600, 500, seed=1, requires_grad=False)
+    program = check([total(softmax(x, 1) * w)], [x])         # large enough to be cut in chunks, each with its own row
+    [step] = [s for s in program.steps if isinstance(s, KernelStep)]
+    assert len(step.kernel.saves) == 1 and len(step.scratch) == 1
+
+
+def test_reductions_over_different_dimensions_are_not_mixed_up() -> None:
+    x = normal(4, 4)
+    rows, columns = ops.sum(ops.exp(x), axes=(1,)), ops.sum(ops.exp(x), axes=(0,))
+    check([total(ops.exp(x) / rows * columns), ops.exp(x) / rows, ops.log(rows)], [x])
+    y = normal(3, 4, 5)
+    outer, inner = ops.sum(y, axes=(2,)), ops.sum(y, axes=(1, 2))
+    check([total(ops.sin(y * outer) * inner), inner, total(outer)], [y])
+
+
+def test_rows_within_rows() -> None:
+    x = normal(3, 4, 5)
+    y = softmax(x, 2)
+    z = softmax(ops.sum(y * x, axes=(2,)), 1)
+    check([total(ops.square(z * y)), z], [x])
+
+
+def test_a_strided_input_in_phases() -> None:
+    x = leaf(normal(8, 9).value[::2, ::3])
+    y = leaf(normal(9, 8, seed=1).value.T)
+    check([total(softmax(x, 1) * ops.slice(y, full=(False, False), sizes=(0, 4, 1, 0, 3, 1)))], [x, y])

@@ -13,7 +13,7 @@ from jitgrad.compiler.dims import Dims, lengths
 from jitgrad.compiler.fuse import fuse
 from jitgrad.compiler.lower import Lowering
 from jitgrad.compiler.program import KernelStep, Output, Program
-from jitgrad.compiler.targets import chosen_target
+from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import Node, own_sizes, topological
@@ -34,8 +34,10 @@ class Request:
     wrt: list[Node]
 
 
-def build(request: Request) -> Program:
-    """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels."""
+def build(request: Request, target: Target | None = None) -> Program:
+    """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels.
+
+    target: by default the one that is configured."""
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
     gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
@@ -45,8 +47,8 @@ def build(request: Request) -> Program:
     lowering = Lowering(captured, sizes, dims, _uses(order, wanted))
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
-    target = chosen_target()
-    fused = fuse(lowering.values, stored, target.emit)
+    target = target or chosen_target()
+    fused = fuse(lowering.values, stored, target.emit, target.phased)
     outputs: list[Output | None] = []
     by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
     for k, node in enumerate(wanted):

@@ -115,7 +115,7 @@ def argument_types(kernel: program.Kernel) -> dict[str, types.Type]:
     """Numba's type of every argument by name (see target_cuda.py)."""
     found: dict[str, types.Type] = {"hi": types.int64}
     loads = [e.access for e in kernel.body if isinstance(e, program.Load)]
-    for access in [*loads, *[x.access for x in [*kernel.stores, *kernel.reductions]]]:
+    for access in [*loads, *kernel.written()]:
         found[f"p{access.slot}"] = _array(access.code)
         found[f"s{access.slot}"] = types.int64
     for k, slot in enumerate(kernel.slots):
@@ -124,7 +124,7 @@ def argument_types(kernel: program.Kernel) -> dict[str, types.Type]:
         elif isinstance(slot, program.Number):
             found[f"c{k}"] = from_dtype(BY_CODE[slot.code].np)
     for k, r in enumerate(kernel.reductions):
-        found[f"w{k}"] = _array(r.access.code)
+        found[f"w{k}"] = _array(r.code)
     return found
 
 

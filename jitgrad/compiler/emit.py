@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from jitgrad.compiler.expr import atoms
+from jitgrad.compiler.phases import Phases
 from jitgrad.compiler.program import (
     Access,
     Amount,
@@ -39,6 +40,8 @@ from jitgrad.compiler.program import (
     Position,
     Read,
     Reduce,
+    Result,
+    Store,
     Var,
 )
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
@@ -100,6 +103,8 @@ class Emitter(Generic[T]):
             terms = [self.term(c, k) for k, c in enumerate(e.coefs) if c != 0]
             terms += [self.amount(e.start)] if e.start != 0 or not terms else []
             self.line(f"v{number} = to_i8({' + '.join(terms)})")
+        elif isinstance(e, Result):
+            self.line(f"v{number} = a{e.reduction}")
         else:
             self.line(f"v{number} = {self.computed(e)}")
 
@@ -110,7 +115,7 @@ class Emitter(Generic[T]):
 
     def combined(self, r: Reduce, acc: str, x: str) -> str:
         text = r.combine.format(acc=acc, x=x)
-        return f"to_i4({text})" if r.access.code == "i4" else text
+        return f"to_i4({text})" if r.code == "i4" else text
 
 
 class _Nest(Emitter[CpuTarget]):
@@ -121,6 +126,11 @@ class _Nest(Emitter[CpuTarget]):
         self.offsets: dict[tuple[Amount, ...], str] = {}
         self.registers = [self.register_level(r) for r in kernel.reductions]
         self.units: frozenset[int] = frozenset()        # Integer slots that are 1 in this copy of the innermost loop
+        self.phases = Phases(kernel) if kernel.rows else None
+        self.phase = -1                                 # the phase whose inner loops are being written
+        self.compute: set[int] = set()                  # its variables
+        self.reuse: set[int] = set()                    # and those that it loads, left by an earlier one
+        self.kept: set[int] = set()
 
     # -- positions ---------------------------------------------------------------------------------------------------
 
@@ -175,14 +185,22 @@ class _Nest(Emitter[CpuTarget]):
         k = self.k
         if depth:
             self.declare_offsets(depth - 1)
+        if depth == k.rows and self.phases is not None and self.phase < 0:
+            self.row(self.phases)
+            return
         self.entries(depth)
-        for r in k.reductions:
-            if r.reduced.index(True) == depth:
-                self.initialise(r)
+        for j in self.reductions():
+            if k.reductions[j].reduced.index(True) == depth:
+                self.initialise(k.reductions[j])
         if depth == k.depth:
             self.innermost()
             return
-        here = [j for j, level in enumerate(self.registers) if level == depth]
+        self.nested(depth)
+
+    def nested(self, depth: int) -> None:
+        """The next loop, with the accumulators around it."""
+        k = self.k
+        here = [j for j in self.reductions() if self.registers[j] == depth]
         for j in here:
             self.line(f"a{j} = {k.reductions[j].identity}")
         strides = self.strides() if depth == k.depth - 1 else []
@@ -200,12 +218,47 @@ class _Nest(Emitter[CpuTarget]):
         for j in here:
             self.finish(k.reductions[j], f"a{j}")
 
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def row(self, phases: Phases) -> None:
+        """All phases of one row."""
+        k = self.k
+        for self.phase in range(phases.count):
+            for number, e in enumerate(k.body):
+                if e.depth == k.rows and phases.of[number] == self.phase:
+                    self.entry(number)
+            for s in self.stores():
+                if s.depth == k.rows:
+                    self.store(s)
+            self.compute, self.reuse = phases.needed(self.phase, [*k.saves])
+            outer = dict(self.offsets)
+            if self.reductions() or any([s.depth == k.depth for s in self.stores()]):
+                for j in self.reductions():
+                    if k.reductions[j].reduced.index(True) == k.rows:
+                        self.initialise(k.reductions[j])
+                self.nested(k.rows)
+            self.offsets = outer
+            self.kept |= self.compute & set(k.saves)
+        self.phase = -1
+
+    def reductions(self) -> list[int]:
+        """The numbers of the reductions that are being written."""
+        if self.phases is None or self.phase < 0:
+            return [*range(len(self.registers))]
+        return [j for j, phase in enumerate(self.phases.reductions) if phase == self.phase]
+
+    def stores(self) -> list[Store]:
+        """The stores that are being written."""
+        if self.phases is None:
+            return self.k.stores
+        return [s for s, phase in zip(self.k.stores, self.phases.stores, strict=True) if phase == self.phase]
+
     def loop(self, depth: int) -> None:
         """The loop number `depth` with all that it contains."""
         k = self.k
         stop = "hi" if depth == 0 else self.amount(k.lengths[depth])
         start = "lo" if depth == 0 else "0"
-        if depth == k.depth - 1 and any([self.blocked(j) for j in range(len(k.reductions))]):
+        if depth == k.depth - 1 and any([self.blocked(j) for j in self.reductions()]):
             self.blocks(depth, start, stop)
         else:
             self.line(self.t.loop(f"i{depth}", start, stop))
@@ -226,8 +279,13 @@ class _Nest(Emitter[CpuTarget]):
         return isinstance(integer, Integer) and any([kind != "len" for kind, *_ in atoms(integer.expr)])
 
     def accesses(self) -> list[Access]:
-        return [e.access for e in self.k.body if isinstance(e, Load)] + [s.access for s in self.k.stores] + \
-            [r.access for r in self.k.reductions]
+        k = self.k
+        if self.phase < 0:
+            return [e.access for e in k.body if isinstance(e, Load)] + k.written() + [*k.saves.values()]
+        found = [e.access for n, e in enumerate(k.body) if isinstance(e, Load) and n in self.compute]
+        found += [s.access for s in self.stores()]
+        found += [r.access for j in self.reductions() if (r := k.reductions[j]).access is not None]
+        return found + [access for n, access in k.saves.items() if n in self.compute or n in self.reuse]
 
     def term(self, coef: Amount, loop: int) -> str:
         unit = isinstance(coef, Var) and coef.slot in self.units and loop == self.k.depth - 1
@@ -238,7 +296,7 @@ class _Nest(Emitter[CpuTarget]):
         k = self.k
         self.line(self.t.blocks("k", start, stop))
         self.indent += 1
-        blocked = [j for j in range(len(k.reductions)) if self.blocked(j)]
+        blocked = [j for j in self.reductions() if self.blocked(j)]
         for j in blocked:
             self.line(f"b{j} = {k.reductions[j].identity}")
         self.line(self.t.loop(f"i{depth}", "k", self.t.block_end("k", stop)))
@@ -251,19 +309,37 @@ class _Nest(Emitter[CpuTarget]):
 
     def blocked(self, j: int) -> bool:
         r = self.k.reductions[j]
-        return self.registers[j] < self.k.depth and r.access.code in ("f4", "f8") and "radd" in r.combine
+        return self.registers[j] < self.k.depth and r.code in ("f4", "f8") and "radd" in r.combine
 
     def entries(self, depth: int) -> None:
         """The values that vary in exactly `depth` loops."""
         for number, e in enumerate(self.k.body):
-            if e.depth == depth:
+            if e.depth != depth:
+                continue
+            if self.phase < 0 or number in self.compute:
                 self.entry(number)
+                if number in self.k.saves and number not in self.kept:
+                    self.save(number)
+            elif number in self.reuse:
+                a = self.k.saves[number]
+                self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a))}")
+
+    def save(self, number: int) -> None:
+        """Leave a variable for a later phase, unless a store of it does."""
+        a = self.k.saves[number]
+        if not any([s.access == a for s in self.k.stores]):
+            self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), f"v{number}"))
+
+    def store(self, s: Store) -> None:
+        a = s.access
+        self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
 
     def innermost(self) -> None:
-        for s in self.k.stores:
-            a = s.access
-            self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
-        for j, r in enumerate(self.k.reductions):
+        for s in self.stores():
+            if s.depth == self.k.depth:
+                self.store(s)
+        for j in self.reductions():
+            r = self.k.reductions[j]
             x = self.operand(r.operand)
             if self.registers[j] == self.k.depth:
                 self.finish(r, x)
@@ -274,10 +350,15 @@ class _Nest(Emitter[CpuTarget]):
     def finish(self, r: Reduce, total: str) -> None:
         """An accumulator is complete: store it, or add it to the memory that outer loops accumulate in."""
         a = r.access
+        if a is None:
+            return
         position = self.position(a)
         if self.in_memory(r):
-            have = self.t.load_accumulator(a.code, f"p{a.slot}", position)
-            self.line(self.t.store_accumulator(a.code, f"p{a.slot}", position, self.combined(r, have, total)))
+            # Where the innermost loop is kept, each of its iterations has an element of its own.
+            load, store = (self.t.load_accumulator, self.t.store_accumulator) if r.reduced[-1] else \
+                (self.t.load, self.t.store)
+            have = load(a.code, f"p{a.slot}", position)
+            self.line(store(a.code, f"p{a.slot}", position, self.combined(r, have, total)))
         else:
             self.line(self.t.store(a.code, f"p{a.slot}", position, total))
 
@@ -287,9 +368,9 @@ class _Nest(Emitter[CpuTarget]):
 
     def initialise(self, r: Reduce) -> None:
         """Before the outermost reduced loop: the neutral element in the memory that is accumulated in."""
-        if not self.in_memory(r):
-            return
         a = r.access
+        if a is None or not self.in_memory(r):
+            return
         before = self.offset(a.coefs[:r.reduced.index(True)])
         self.line(self.t.loop("z", "0", self.amount(r.extent)))
         self.indent += 1

@@ -8,6 +8,10 @@ Levels: an elementwise value has the level of its operands that are computed in 
 element), and at least the level at which its other operands are available: one above that of the reduction, library
 call or other loops that give them.  Values of one level and domain are one kernel (several, above CAP operations).
 
+Rows: loops that compute a reduction over their last dimensions may go on, in the same row, with what needs the result
+(nest.py's `inner`).  Then the level of that is the reduction's own, and so is that of values which have one element a row,
+depend on such a result and are used by the loops; they are at home in these loops instead of loops of their own.
+
 Recomputed are elementwise values that cost less than reading them back: short chains of cheap operations, and anything
 0-d.  Everything else that another kernel reads is stored.  Kernels are built from the last level to the first, so that
 only what is asked for is computed.
@@ -17,8 +21,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jitgrad.compiler.expr import text
-from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder
+import numpy as np
+
+from jitgrad.compiler.expr import Expr, text
+from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder, is_row
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.segments import segments
 from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value, along, identity
@@ -38,9 +44,14 @@ class Fused:
 class Fusion:
     """State of the pass over one graph."""
 
-    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str]) -> None:
+    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+                 phased: bool) -> None:
         self._values = values
         self._emit = emit
+        self._phased = phased
+        self._rows: dict[tuple[int, Dims], tuple[int, ...]] = {}    # level and domain -> what a row runs along
+        self._home: dict[int, tuple[int, Dims, tuple[int, ...]]] = {}   # value of one element a row -> level, domain, row
+        self._feeds: dict[int, set[Dims]] = {}
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
         self._wanted = [v.root() for v in outputs if v is not None]
         self._cost: dict[int, int] = {}
@@ -72,14 +83,60 @@ class Fusion:
 
     def _start(self, refs: Sequence[Ref], space: Dims) -> int:
         """The lowest level at which loops over `space` can compute from these operands."""
-        level = 0
+        level, joined, rows = 0, -1, set()
         for ref in refs:
             v = ref.value
-            at = self._level[v.id] if v.kind == "elementwise" and ref.is_identity(space) else self._available[v.id]
-            level = max(level, at)
-        return level
+            home = self._home.get(v.id)
+            if home is not None and home[1] == space and is_row(ref, space, home[2]):
+                if home[0] > joined:
+                    joined, rows = home[0], set()
+                if home[0] == joined:
+                    rows.add(home[2])
+            elif v.kind == "elementwise" and home is None and ref.is_identity(space):
+                level = max(level, self._level[v.id])
+            else:
+                level = max(level, self._available[v.id])
+        if joined < level:
+            return level
+        return joined if len(rows) == 1 and self._row_of(joined, space, *rows) else joined + 1
+
+    def _row_of(self, level: int, space: Dims, inner: tuple[int, ...]) -> bool:
+        """Whether the loops of this level and domain have (from now on, if they had no phases) these rows."""
+        return self._rows.setdefault((level, space), inner) == inner
+
+    def _at_home(self, v: Value) -> bool:
+        """Find out whether an elementwise value is at home in the loops that compute a reduction it depends on."""
+        homes, level = set(), 0
+        for ref in v.args:
+            home = self._home.get(ref.value.id)
+            if home is not None and home[1] in self._feeds[v.id] and ref.is_identity(v.dims):
+                homes.add(home)
+            else:
+                level = max(level, self._available[ref.value.id])
+        latest = max([home[0] for home in homes], default=-1)
+        homes = {home for home in homes if home[0] == latest}
+        if latest < level or len(homes) != 1:
+            return False
+        [home] = homes
+        if not self._row_of(*home):
+            return False
+        self._home[v.id] = home
+        return True
+
+    def _find_feeds(self) -> None:
+        """For each value the spaces of loops that use it, or an elementwise value over its dimensions, as one a row."""
+        for v in reversed(self._values):
+            own = self._feeds.setdefault(v.id, set())
+            space = v.space if v.kind == "reduction" else v.dims
+            for ref in v.args:
+                fed = self._feeds.setdefault(ref.value.id, set())
+                if not ref.is_identity(space):
+                    fed.add(space)
+                elif v.kind == "elementwise":
+                    fed |= own
 
     def _levels(self) -> None:
+        self._find_feeds()
         for v in self._values:
             if v.kind in NUMBERS or v.kind in ("input", "assemble"):
                 self._level[v.id] = self._available[v.id] = 0
@@ -89,8 +146,11 @@ class Fusion:
                 level = max([self._available[o.ref.value.id] for o in v.operands if o.ref is not None], default=0)
                 self._level[v.id], self._available[v.id] = level, level + 1
             elif v.kind == "reduction":
-                self._level[v.id] = self._start(v.args, v.space)
-                self._available[v.id] = self._level[v.id] + 1
+                level = self._level[v.id] = self._start(v.args, v.space)
+                self._available[v.id] = level + 1
+                n = len(v.space)
+                if self._phased and v.dims and v.reduced == tuple(range(n - len(v.reduced), n)):
+                    self._home[v.id] = (level, v.space, v.reduced)
             elif v.kind == "put":
                 assert v.target is not None
                 level = self._start(v.args, v.dims)
@@ -100,7 +160,7 @@ class Fusion:
                 self._available[v.target.id] = max(self._available[v.target.id], level + 1)
             else:
                 self._cost[v.id] = self._cost_of(v)
-                self._level[v.id] = self._start(v.args, v.dims)
+                self._level[v.id] = self._home[v.id][0] if self._at_home(v) else self._start(v.args, v.dims)
                 self._available[v.id] = max([self._available[a.value.id] for a in v.args], default=0) \
                     if self._recomputable(v) else self._level[v.id] + 1
 
@@ -142,7 +202,7 @@ class Fusion:
             if v.kind == "library":
                 libraries.setdefault(self._level[v.id], []).append(v)
             elif v.kind in ("elementwise", "reduction", "put"):
-                space = v.space if v.kind == "reduction" else v.dims
+                space = v.space if v.kind == "reduction" else self._home[v.id][1] if v.id in self._home else v.dims
                 groups.setdefault(self._level[v.id], {}).setdefault(space, []).append(v)
         for v in self._wanted:
             self._buffer_of(v)
@@ -152,7 +212,7 @@ class Fusion:
                 if v.id in self._demanded:
                     steps.append(self._library(v))
             for space, members in reversed(groups.get(level, {}).items()):
-                steps += self._group(space, members)
+                steps += self._group(space, self._rows.get((level, space), ()), members)
         steps.reverse()
         kernels = [s for s in steps if isinstance(s, KernelStep)]
         for i, step in enumerate(kernels):
@@ -168,7 +228,7 @@ class Fusion:
     def _source(self, ref: Ref | None) -> int:
         return -1 if ref is None or ref.value.kind in NUMBERS else self._buffer_of(ref.value)
 
-    def _group(self, space: Dims, members: list[Value]) -> list[KernelStep]:
+    def _group(self, space: Dims, inner: tuple[int, ...], members: list[Value]) -> list[KernelStep]:
         """The kernels of one level and domain, last first."""
         inside = {v.id for v in members}
         needed: dict[int, Value] = {}
@@ -178,15 +238,23 @@ class Fusion:
             if v.id in needed:
                 continue
             needed[v.id] = v
-            stack += [a.value for a in v.args
-                      if a.value.id in inside and a.value.kind == "elementwise" and a.is_identity(space)]
+            own = v.dims if v.kind == "elementwise" else space
+            stack += [a.value for a in v.args if a.value.id in inside and
+                      (a.is_identity(own) or (own == space and is_row(a, space, inner)))]
         ordered = [needed[k] for k in sorted(needed)]
         bounds = segments([_kind(v) for v in ordered], CAP)
-        return [s for first, end in reversed(bounds) if (s := self._kernel(space, ordered[first:end]))]
+        return [s for first, end in reversed(bounds) if (s := self._kernel(space, inner, ordered[first:end]))]
 
-    def _kernel(self, space: Dims, members: list[Value]) -> KernelStep | None:
+    def _kernel(self, space: Dims, inner: tuple[int, ...], members: list[Value]) -> KernelStep | None:
         here = {v.id for v in members}
-        nest = NestBuilder(space, lambda v: v.id in here, self._recomputable, self._buffer_of)
+        scratch: list[tuple[int, Expr]] = []
+
+        def new_scratch(size: Expr, dtype: np.dtype) -> int:
+            scratch.append((len(self._buffers), size))
+            self._buffers.append(Buffer("temp", -1, size, dtype))
+            return scratch[-1][0]
+
+        nest = NestBuilder(space, inner, lambda v: v.id in here, self._recomputable, self._buffer_of, new_scratch)
         whole = tuple([along(i) for i in range(len(space))])
         combines = []
         for v in members:
@@ -200,14 +268,17 @@ class Fusion:
             elif v.kind == "put":
                 assert v.target is not None
                 nest.store(v.target, v.index, v.args[0])
+            elif v.id in self._home:
+                row = tuple([along(i) for i in range(len(space)) if i not in inner])
+                nest.store(v, row, Ref(v, row))
             else:
                 nest.store(v, whole, identity(v))
         if not nest.writes:
             return None
-        kernel, outer, inner = nest.finish()
+        kernel, outer, rest = nest.finish()
         info = KernelInfo("", self._emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
                           [self._label(b) for b in nest.writes], self._domain_text(space))
-        return KernelStep(kernel, info, outer, inner, combines)
+        return KernelStep(kernel, info, outer, rest, combines, scratch)
 
     # -- text --------------------------------------------------------------------------------------------------------
 
@@ -225,6 +296,7 @@ def _kind(v: Value) -> object:
     return (v.kind, v.op, v.params, [a.value.payload for a in v.args])
 
 
-def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str]) -> Fused:
-    """Steps and buffers that compute the outputs; `emit` gives a kernel's source."""
-    return Fusion(values, outputs, emit).run()
+def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+         phased: bool) -> Fused:
+    """Steps and buffers that compute the outputs; `emit` gives a kernel's source, of one with phases if `phased`."""
+    return Fusion(values, outputs, emit, phased).run()

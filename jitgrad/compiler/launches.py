@@ -114,7 +114,7 @@ def _launch(step: KernelStep, memory: Memory, order: Sequence[Node], value: Eval
             arguments[f"s{k}"] = memory.starts.get(slot.buffer, 0) + value(slot.offset)
     for k, r in enumerate(kernel.reductions):
         if all(r.reduced):
-            arguments[f"w{k}"] = cuda.device_array(GRID, BY_CODE[r.access.code].np)
+            arguments[f"w{k}"] = cuda.device_array(GRID, BY_CODE[r.code].np)
     step.function(arguments)
     for number in _written(kernel):
         memory.written_on_device(number)
@@ -122,7 +122,7 @@ def _launch(step: KernelStep, memory: Memory, order: Sequence[Node], value: Eval
 
 def _written(kernel: Kernel) -> set[int]:
     """The buffers that a kernel writes."""
-    slots = [kernel.slots[x.access.slot] for x in [*kernel.stores, *kernel.reductions]]
+    slots = [kernel.slots[access.slot] for access in kernel.written()]
     return {s.buffer for s in slots if isinstance(s, Pointer)}
 
 

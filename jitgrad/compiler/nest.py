@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.phases import Phases
 from jitgrad.compiler.program import (
     Access,
     Amount,
@@ -27,11 +30,13 @@ from jitgrad.compiler.program import (
     Position,
     Read,
     Reduce,
+    Result,
     Slot,
     Store,
     Var,
 )
 from jitgrad.compiler.values import Dims, Ref, Step, Value, along
+from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
 CHEAP = frozenset("add sub mul neg abs sign square maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
@@ -66,19 +71,24 @@ def scalar_text(value: Value) -> str:
 class NestBuilder:
     """Collects a kernel; `finish` merges loops and numbers slots.
 
+    inner: the positions of the domain that a row runs along, for a kernel with phases, else none.
     computed_here(value), may_recompute(value): see fuse.py; buffer_of(value): the number of the buffer that holds it,
-    which also asks fuse.py to have it stored."""
+    which also asks fuse.py to have it stored; scratch(size, dtype): the number of a new buffer, one for each chunk."""
 
-    def __init__(self, domain: Dims, computed_here: Callable[[Value], bool], may_recompute: Callable[[Value], bool],
-                 buffer_of: Callable[[Value], int]) -> None:
+    def __init__(self, domain: Dims, inner: tuple[int, ...], computed_here: Callable[[Value], bool],
+                 may_recompute: Callable[[Value], bool], buffer_of: Callable[[Value], int],
+                 scratch: Callable[[Expr, np.dtype], int]) -> None:
         self.domain = domain
+        self.inner = inner
+        self._scratch = scratch
         self._here = computed_here
         self._recompute = may_recompute
         self._buffer = buffer_of
         self._memo: dict[tuple, Operand_] = {}
         self._body: list[tuple[str, Any, frozenset[int]]] = []     # kind, entry, dimensions it varies in
-        self._stores: list[tuple[Place, Operand_]] = []
-        self._reductions: list[tuple[Place, Operand_, Value]] = []
+        self._stores: list[tuple[Place, Operand_, bool]] = []      # and whether once a row
+        self._reductions: list[tuple[Place | None, Operand_, Value]] = []
+        self._reduced: dict[int, int] = {}      # value -> number of its reduction
         self.ops: list[tuple[str, Any]] = []
         self.reads: dict[int, None] = {}
         self.writes: dict[int, None] = {}
@@ -107,8 +117,11 @@ class NestBuilder:
             ((dim, start, mult),) = ref.index
             coefs = tuple([mult if d == dim else 0 for d in range(len(self.domain))])
             return self._emit(key, "position", (start, coefs), frozenset([dim] if dim >= 0 else []))
-        inside = value.kind == "elementwise" and (
-            (self._here(value) and ref.is_identity(self.domain)) or self._recompute(value))
+        if value.kind == "reduction" and self._here(value) and self.is_row(ref):
+            varies = frozenset(range(len(self.domain))) - frozenset(self.inner)
+            return self._emit(key, "result", (self._number_of(value), value.dtype.code), varies)
+        inside = value.kind == "elementwise" and (self._recompute(value) or (
+            self._here(value) and (ref.is_identity(self.domain) or self.is_row(ref))))
         if not inside:
             return self._load(key, value, ref.index)
         args = tuple([self.operand(a.within(ref.index)) for a in value.args])
@@ -116,6 +129,10 @@ class NestBuilder:
         assert value.op is not None
         self.ops.append((value.op.name, value.line))
         return self._emit(key, "compute", (value, args), varies)
+
+    def is_row(self, ref: Ref) -> bool:
+        """Whether the value has one element a row, and the Ref is that of the row at hand."""
+        return is_row(ref, self.domain, self.inner)
 
     def place(self, value: Value, index: tuple[Step, ...], partial: bool = False) -> Place:
         """Where the element of a stored value lies."""
@@ -136,23 +153,33 @@ class NestBuilder:
         """Write `what` to the element of `value` at `index`; both are seen from the domain."""
         place = self.place(value, index)
         self.writes[place.buffer] = None
-        self._stores.append((place, self.operand(what)))
+        self._stores.append((place, self.operand(what), bool(self.inner) and self.is_row(what)))
 
     def reduce(self, value: Value) -> None:
-        """Compute a reduction whose space is the domain."""
+        """Compute and store a reduction whose space is the domain."""
+        number = self._number_of(value)
         kept = [i for i in range(len(self.domain)) if i not in value.reduced]
         place = self.place(value, tuple([along(i) for i in kept]), partial=0 in value.reduced)
         self.writes[place.buffer] = None
-        self._reductions.append((place, self.operand(value.args[0]), value))
-        assert value.op is not None
-        self.ops.append((value.op.name, value.line))
+        self._reductions[number] = (place, *self._reductions[number][1:])
+
+    def _number_of(self, value: Value) -> int:
+        """The reduction that computes a value, made if need be."""
+        number = self._reduced.get(value.id)
+        if number is None:
+            operand = self.operand(value.args[0])
+            number = self._reduced[value.id] = len(self._reductions)
+            self._reductions.append((None, operand, value))
+            assert value.op is not None
+            self.ops.append((value.op.name, value.line))
+        return number
 
     # -- finishing ---------------------------------------------------------------------------------------------------
 
     def _coefs(self) -> list[tuple[Expr, ...]]:
         """The coefficients of every place and position."""
         own = [e.coefs if kind == "load" else e[1] for kind, e, _ in self._body if kind in ("load", "position")]
-        return own + [p.coefs for p, _ in self._stores] + [p.coefs for p, _, _ in self._reductions]
+        return own + [p.coefs for p, *_ in self._stores] + [p.coefs for p, *_ in self._reductions if p is not None]
 
     def _merged(self) -> list[list[int]]:
         """The domain's dimensions, grouped: those of one group are one loop."""
@@ -168,6 +195,8 @@ class NestBuilder:
     def _mergeable(self, i: int, j: int, coefs: list[tuple[Expr, ...]]) -> bool:
         n = E.length(self.domain[j])
         if any([(i in v.reduced) != (j in v.reduced) for _, _, v in self._reductions]):
+            return False
+        if (i in self.inner) != (j in self.inner):
             return False
         return all([c[i] == E.mul(c[j], n) for c in coefs])
 
@@ -186,11 +215,18 @@ class NestBuilder:
             slot = numbering.of(Pointer(place.buffer, place.offset, place.partial))
             return Access(slot, place.code, tuple([amount(place.coefs[g[-1]]) for g in groups]))
 
+        if any([kind == "result" for kind, _, _ in self._body]):
+            kernel.rows = loop_of[self.inner[0]]
+        costs = []
         for kind, entry, varies in self._body:
+            costs.append(1)
             depth = max([loop_of[d] + 1 for d in varies], default=0)
             if kind == "load":
                 kernel.body.append(Load(access(entry), depth))
                 kernel.nanoseconds += 0.3 if depth == len(groups) else 0
+            elif kind == "result":
+                reduction, code = entry
+                kernel.body.append(Result(reduction, code, depth))
             elif kind == "read":
                 slot, code = entry
                 kernel.body.append(Read(numbering.of(slot), code))
@@ -200,10 +236,12 @@ class NestBuilder:
             else:
                 value, args = entry
                 kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))
+                name = value.op.name
+                costs[-1] = 1 if name in CHEAP else 3 if name in MODERATE else 10
                 if depth == len(groups):
-                    name = value.op.name
                     kernel.nanoseconds += 0.2 if name in CHEAP else 1 if name in MODERATE else 3
-        kernel.stores = [Store(access(place), operand) for place, operand in self._stores]
+        for place, operand, row in self._stores:
+            kernel.stores.append(Store(access(place), operand, kernel.rows if row and kernel.rows else len(groups)))
         for place, operand, value in self._reductions:
             op = value.op
             assert op is not None
@@ -211,11 +249,38 @@ class NestBuilder:
             first = reduced.index(True)
             extent = E.mul(*[n for k, n in enumerate(lengths) if k > first and not reduced[k]])
             one = op.identity(value.dtype) if callable(op.identity) else op.identity
-            kernel.reductions.append(Reduce(access(place), operand, op.combine, one, reduced, amount(extent)))
+            where = None if place is None else access(place)
+            kernel.reductions.append(Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent)))
         kernel.lengths = tuple([0 if k == 0 else amount(n) for k, n in enumerate(lengths)])
+        if kernel.rows:
+            self._save(kernel, costs, lengths[kernel.rows:], lambda buffer: numbering.of(Pointer(buffer, 0, True)), amount)
         kernel.slots = numbering.slots
         kernel.nanoseconds -= 1 - 0.3 * len(kernel.stores) - 0.3 * len(kernel.reductions)
         return kernel, lengths[0] if lengths else 1, E.mul(*lengths[1:])
+
+    def _save(self, kernel: Kernel, costs: list[int], lengths: list[Expr], slot_of: Callable[[int], int],
+              amount: Callable[[Expr], Amount]) -> None:
+        """Give what one phase leaves for another its place: that of a store of it, else an array as long as a row."""
+        stored = {s.operand: s.access for s in kernel.stores if s.depth == kernel.depth}
+        phases = Phases(kernel)
+        for variable in phases.worth_keeping(costs):
+            kernel.nanoseconds += 0.5
+            entry = kernel.body[variable]
+            known = stored.get(variable)
+            if known is not None and 0 not in known.coefs[kernel.rows:]:
+                kernel.saves[variable] = known
+                continue
+            assert isinstance(entry, Compute)
+            coefs = [amount(E.mul(*lengths[k + 1:])) for k in range(len(lengths))]
+            buffer = self._scratch(E.mul(*lengths), BY_CODE[entry.code].np)
+            kernel.saves[variable] = Access(slot_of(buffer), entry.code, (*[0] * kernel.rows, *coefs))
+
+
+def is_row(ref: Ref, domain: Dims, inner: tuple[int, ...]) -> bool:
+    """Whether a Ref from `domain` is, in order, along exactly the dimensions that are not in `inner`, if any are."""
+    kept = [d for d in range(len(domain)) if d not in inner]
+    return bool(inner) and ref.value.dims == tuple([domain[d] for d in kept]) and \
+        all([step == (d, 0, 1) for step, d in zip(ref.index, kept, strict=True)])
 
 
 def _names(value: Value) -> tuple[str, ...]:

@@ -84,6 +84,10 @@ class Plan:
             self._extra.append((len(bounds) * count * itemsize, k))
             partial[buffer] = (number, count * itemsize)
             combined.append((number, buffer, op, count, self._buffers[buffer].dtype))
+        for buffer, size in step.scratch:
+            nbytes = _aligned(self._value(size) * self._buffers[buffer].dtype.itemsize)
+            partial[buffer] = (len(self._buffers) + len(self._extra), nbytes)
+            self._extra.append((len(bounds) * nbytes, k))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:

@@ -7,15 +7,19 @@ compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once
 
     slots       what the argument block holds, one 8-byte slot each: `Pointer` (address of an array, offset included),
                 `Integer` (a length or stride), `Number` (a run-time scalar).  Slot k is variable pk, nk or ck.
-    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot), `Position` and `Compute`; entry k
-                defines variable vk.
+    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot), `Position`, `Compute` and `Result`;
+                entry k defines variable vk.
                 `depth` says in how many loops an entry varies: it is computed inside loop depth - 1 and outside loop
                 depth.
-    stores      at the innermost place, one element each
+    stores      one element each, at the innermost place or, with `depth` == `rows`, once a row
     reductions  `Reduce`: combines one variable over the loops in `reduced`, starting from `identity`
 
 An element is addressed by `Access`: pointer slot and one coefficient a loop (an int, or `Var` of an Integer slot); the
 position is the sum of coefficient * loop variable.  An operand is a variable's number, or the text of a literal.
+
+With `rows` > 0 the first `rows` loops are over rows, and the body may use results of reductions over exactly the other
+loops: these run several times for each row, in phases (phases.py).  `saves` are variables of the inner loops that a phase
+leaves for later ones, in an array as long as a row.  Only the CPU's emitter takes such kernels.
 
 If loop 0 is cut in chunks, a chunk computes the same as a whole loop over its part.  A `Reduce` over loop 0 then gives
 one partial result a chunk, in a buffer of (chunks, *size of the result); the program combines them in order.
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pointer:
-    """The address of element `offset` of a buffer (a number of `Program.buffers`); `partial`: of a Reduce over loop 0."""
+    """The address of element `offset` of a buffer (a number of `Program.buffers`); `partial`: each chunk of loop 0 has an
+    array of its own, for a Reduce over loop 0 or a row."""
 
     buffer: int
     offset: Expr = 0
@@ -126,21 +131,32 @@ class Compute:
 
 
 @dataclass(frozen=True)
+class Result:
+    """v = what a reduction over the inner loops gave, an element of dtype `code`."""
+
+    reduction: int
+    code: str
+    depth: int
+
+
+@dataclass(frozen=True)
 class Store:
-    """The element = operand."""
+    """The element = operand, inside `depth` loops."""
 
     access: Access
     operand: Operand_
+    depth: int
 
 
 @dataclass(frozen=True)
 class Reduce:
-    """The element = combination of operand over the loops where `reduced`.  combine: over {acc} and {x}.
+    """The element (none where only a Result asks) = combination of operand over the loops where `reduced`.
 
-    extent: the number of kept elements inside the outermost reduced loop."""
+    combine: over {acc} and {x}, of dtype `code`.  extent: the number of kept elements inside the outermost reduced loop."""
 
-    access: Access
+    access: Access | None
     operand: Operand_
+    code: str
     combine: str
     identity: str
     reduced: tuple[bool, ...]
@@ -153,15 +169,21 @@ class Kernel:
 
     lengths: tuple[Amount, ...]
     slots: list[Slot] = field(default_factory=list)
-    body: list[Load | Read | Position | Compute] = field(default_factory=list)
+    body: list[Load | Read | Position | Compute | Result] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
     reductions: list[Reduce] = field(default_factory=list)
     nanoseconds: float = 1.0        # estimate for one innermost iteration
+    rows: int = 0
+    saves: dict[int, Access] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
         """The number of loops."""
         return len(self.lengths)
+
+    def written(self) -> list[Access]:
+        """What is stored: by stores, then by reductions."""
+        return [s.access for s in self.stores] + [r.access for r in self.reductions if r.access is not None]
 
 
 # -- steps -----------------------------------------------------------------------------------------------------------
@@ -188,6 +210,7 @@ class KernelStep:
     outer: Expr
     inner: Expr                 # iterations of all other loops together
     combines: list[tuple[int, Op, Expr]]    # for Reduce over loop 0: buffer, reduction op, size of the result
+    scratch: list[tuple[int, Expr]] = field(default_factory=list)   # buffers that each chunk has its own of, and sizes
     function: Any = None
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ from __future__ import annotations
 import re
 
 from jitgrad.compiler.emit import Emitter
-from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Position, Read, Store
+from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Position, Store
 
 EVERY_THREAD = ("cuda.grid(1)", "cuda.gridsize(1)")
 EVERY_BLOCK = ("cuda.blockIdx.x", "cuda.gridDim.x")
@@ -165,12 +165,13 @@ class _Stage(Emitter[CudaTarget]):
         """Store the results; `value` is the name of where a result is, without its number."""
         for j, r in self.reductions:
             a = r.access
+            assert a is not None
             self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), value.format(j)))
 
     def share_memory(self) -> None:
         self.line("thread = cuda.threadIdx.x")
         for j, r in self.reductions:
-            self.line(f"m{j} = cuda.shared.array(BLOCK, {r.access.code})")
+            self.line(f"m{j} = cuda.shared.array(BLOCK, {r.code})")
 
     def tree(self) -> None:
         """Combine the accumulators of a block; what follows is for its first thread, which has the results in m[0]."""
@@ -279,8 +280,8 @@ def _varying(kernel: Kernel) -> list[set[int]]:
             found.append({k for k, c in enumerate(e.access.coefs) if c != 0})
         elif isinstance(e, Position):
             found.append({k for k, c in enumerate(e.coefs) if c != 0})
-        elif isinstance(e, Read):
-            found.append(set())
-        else:
+        elif isinstance(e, Compute):
             found.append(set().union(*[found[x] for x in e.operands if type(x) is int]))
+        else:
+            found.append(set())
     return found

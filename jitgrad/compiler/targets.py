@@ -15,11 +15,12 @@ from jitgrad.config import config
 @dataclass(frozen=True)
 class Target:
     """emit(kernel): its source.  get_kernel(source): what runs it.  plans(steps, buffers, outputs, context): what runs a
-    program, by run(order)."""
+    program, by run(order).  phased: whether `emit` takes kernels with row loops."""
 
     emit: Callable[[Kernel], str]
     get_kernel: Callable[[str], Any]
     plans: Callable[..., Any]
+    phased: bool
 
 
 def chosen_target() -> Target:
@@ -28,7 +29,7 @@ def chosen_target() -> Target:
         from jitgrad.compiler import cuda, target_cuda
         from jitgrad.compiler.launches import Launches
         cuda.check()
-        return Target(target_cuda.emit, cuda.get_kernel, Launches)
+        return Target(target_cuda.emit, cuda.get_kernel, Launches, phased=False)
     from jitgrad.compiler import cpu, emit
     from jitgrad.compiler.plan import Plans
-    return Target(emit.emit, cpu.get_kernel, Plans)
+    return Target(emit.emit, cpu.get_kernel, Plans, phased=True)
