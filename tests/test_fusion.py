@@ -139,3 +139,21 @@ def test_a_strided_input_in_phases() -> None:
     x = leaf(normal(8, 9).value[::2, ::3])
     y = leaf(normal(9, 8, seed=1).value.T)
     check([total(softmax(x, 1) * ops.slice(y, full=(False, False), sizes=(0, 4, 1, 0, 3, 1)))], [x, y])
+
+
+# -- sums of multiples -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_the_gradient_of_a_normaliser_uses_the_sum_that_there_is(axes: tuple[int, ...]) -> None:
+    x, w = normal(4, 5), normal(4, 5, seed=1, requires_grad=False)
+    e = ops.exp(x - ops.amax(x, axes=axes))
+    y = ops.log(ops.sum(e, axes=axes))
+    program = check([total(y), ops.sum(-(e / ops.sum(w, axes=axes)), axes=axes)], [x])
+    assert [name for k in program.kernels for name, _ in k.ops].count("sum") <= 4
+    check([ops.sum(e, axes=axes), ops.sum(2.0 * e * ops.sum(w, axes=axes), axes=axes), total(e * w)], [x])
+
+
+def test_a_sum_of_multiples_of_numbers_that_are_not_finite() -> None:
+    x, c = leaf([[1.0, np.inf], [0.0, np.nan], [2.0, -3.0]]), leaf([[0.0], [1.0], [np.inf]])
+    for y in (x, ops.exp(x)):
+        check([ops.sum(y, axes=(1,)), ops.sum(c * y, axes=(1,)), ops.sum(y / c, axes=(1,))])

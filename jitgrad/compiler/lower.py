@@ -25,6 +25,7 @@ from jitgrad.ops.declare import REGISTRY
 MAX_PARTS = 64      # of one sum of padded arrays
 _EXTREMA = {"argmax": "amax", "argmin": "amin"}     # the value at the position is the extremum itself
 _LAST = 2**63 - 1
+_NEVER_NEGATIVE = frozenset(["exp", "exp2", "square", "abs", "sigmoid"])
 _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
 
 
@@ -179,21 +180,53 @@ class Lowering:
 
     def reduced(self, op: Op, ref: Ref, space: Dims, reduced: set[int], line: Any) -> Ref:
         """A reduction of a Ref from `space` over the positions `reduced`; the result is seen from the others."""
-        kept = [d for d in range(len(space)) if d not in reduced]
         if not reduced:
             return ref
+        if op.name == "sum" and (known := self._factored(ref, space, reduced, line)) is not None:
+            return known
+        kept = [d for d in range(len(space)) if d not in reduced]
+        key, order = self._reduction_key(op, ref, space, reduced)
+        _, _, arg, space, where = key
+        back = {d: i for i, d in enumerate(order)}
+        loop_kept = [d for d in order if d not in reduced]
+        value = self.value(key, "reduction", tuple([space[back[d]] for d in loop_kept]), ref.value.dtype, op=op,
+                           args=(arg,), space=space, reduced=where, line=line)
+        return Ref(value, tuple([along(kept.index(d)) for d in loop_kept]))
+
+    def _reduction_key(self, op: Op, ref: Ref, space: Dims, reduced: set[int]) -> tuple[tuple, list[int]]:
+        """What a reduction is known by, and the order of its loops over `space`."""
         order = _loop_order([ref])
         if len(order) != len(space):
             order = list(range(len(space)))
         back = {d: i for i, d in enumerate(order)}
         arg = ref.within(tuple([along(back[d]) for d in range(len(space))]))
-        loop_kept = [d for d in order if d not in reduced]
-        space = tuple([space[d] for d in order])
         where = tuple(sorted([back[d] for d in reduced]))
-        value = self.value(("reduction", op, arg, space, where), "reduction",
-                            tuple([space[back[d]] for d in loop_kept]), ref.value.dtype, op=op, args=(arg,),
-                            space=space, reduced=where, line=line)
-        return Ref(value, tuple([along(kept.index(d)) for d in loop_kept]))
+        return ("reduction", op, arg, tuple([space[d] for d in order]), where), order
+
+    def _factored(self, ref: Ref, space: Dims, reduced: set[int], line: Any) -> Ref | None:
+        """sum(c * x) as c * sum(x), where c does not vary in the sum, x is never negative and sum(x) is computed anyway.
+
+        The gradient of a normalised exponential asks for such a sum.  Beyond rounding the two differ only where sum(x) or
+        c overflows: the sum is to be seen in the program's own values, and an infinite c gives inf instead of nan if some,
+        but not all, x are 0.  (With terms of both signs it would give inf instead of nan always.)"""
+        if ref.value.dtype.category != 2:
+            return None
+        factors: list[tuple[str, Ref]] = []
+        while (found := _factor(ref, reduced)) is not None:
+            name, factor, ref = found
+            factors.append((name, factor))
+        if not factors or ref.value.op is None or ref.value.op.name not in _NEVER_NEGATIVE:
+            return None
+        key, _ = self._reduction_key(REGISTRY["sum"], ref, space, reduced)
+        if key not in self._known:
+            return None
+        kept = [d for d in range(len(space)) if d not in reduced]
+        to_kept = tuple([along(kept.index(d)) if d in kept else along(-1) for d in range(len(space))])
+        result, outer = self.reduced(REGISTRY["sum"], ref, space, reduced, line), tuple([space[d] for d in kept])
+        for name, factor in reversed(factors):
+            operands = [result] if name == "neg" else [result, factor.within(to_kept)]
+            result = self.named(name, operands, outer, line)
+        return result
 
     def sizes_of(self, node: Node) -> tuple[Expr, ...]:
         """The run-time integers of a node, as expressions."""
@@ -333,6 +366,20 @@ def _exchange(dims: Dims) -> tuple[Step, ...]:
 def _viewable(ref: Ref) -> bool:
     """Whether an ndarray can stand for the view: memory or a literal, not a run-time number."""
     return ref.value.kind not in ("scalar", "extent", "position")
+
+
+def _factor(ref: Ref, reduced: set[int]) -> tuple[str, Ref, Ref] | None:
+    """(op, factor, x) of a product or quotient x op factor, the factor not varying along `reduced`; also of -x."""
+    value = ref.value
+    if value.kind != "elementwise" or value.barrier or value.op is None or value.op.name not in ("mul", "div", "neg"):
+        return None
+    args = [a.within(ref.index) for a in value.args]
+    if len(args) == 1:
+        return "neg", args[0], args[0]
+    varies = [any([step.dim in reduced for step in a.index]) for a in args]
+    if not varies[1]:
+        return value.op.name, args[1], args[0]
+    return None if varies[0] or value.op.name == "div" else ("mul", args[0], args[1])
 
 
 def _loop_order(refs: Sequence[Ref]) -> list[int]:

@@ -10,7 +10,7 @@ from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import bool_, dtype, from_numpy_dtype, int64
 from jitgrad.graph import Node
 from jitgrad.ops.declare import library, literal, reduction
-from jitgrad.ops.elementwise import cast, eq, isnan, where
+from jitgrad.ops.elementwise import cast, eq, isnan, logical_or, where
 from jitgrad.ops.movement import expand_like, number, squeeze, unsqueeze
 from jitgrad.ops.samples import ALL, NUMBERS, reducible, structured
 
@@ -35,12 +35,12 @@ def _amin(x: np.ndarray, axes: Axes) -> np.ndarray:
 
 def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
     chosen = cast(eq(x, y), dtype=g.type.dtype)
-    return (g * chosen / sum(chosen, axes=axes),)
+    return (chosen * (g / sum(chosen, axes=axes)),)
 
 
 def _evenly(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
-    chosen = cast(where(isnan(y), isnan(x), eq(x, y)), dtype=g.type.dtype)
-    return (g * chosen / sum(chosen, axes=axes),)
+    chosen = cast(logical_or(eq(x, y), isnan(x)), dtype=g.type.dtype)       # where x has a nan, it is the extremum
+    return (chosen * (g / sum(chosen, axes=axes)),)
 
 
 def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:

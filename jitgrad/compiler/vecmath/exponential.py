@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from jitgrad.compiler.irvalue import Value, fma, intrinsic, select
 
+
 @dataclass(frozen=True)
 class _Format:
     """What a floating-point format contributes to the formulas."""
