@@ -21,7 +21,7 @@ from jitgrad.compiler import cache, objectcode
 from jitgrad.config import logger
 from jitgrad.version import __version__
 
-_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes.
 _GENERATORS = ("intrinsics.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py", "frontend.py", "objectcode.py")
 
@@ -53,7 +53,7 @@ class Kernel:
         self.address = address
         self.origin = origin
         self.seconds = seconds
-        self.call = _PROTOTYPE(address)
+        self.call = PROTOTYPE(address)
         self.owner = owner      # what keeps the code mapped, where that is not objectcode
         self.bytes = size       # of the object code; 0 where it is not known
 
@@ -102,7 +102,7 @@ def forget() -> None:
 
 
 @memoize
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """All that object code depends on besides its source; computed without importing Numba."""
     here = Path(__file__).parent
     parts = [objectcode.target_name(), __version__, platform.python_version(), platform.python_implementation(),
@@ -115,7 +115,7 @@ def _fingerprint() -> str:
 def _make(source: str) -> Kernel:
     start = time.perf_counter()
     name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
-    key = cache.key(source, _fingerprint())
+    key = cache.key(source, fingerprint())
     data = cache.load(key)
     if data is not None:
         address = objectcode.load(data, name)

@@ -19,7 +19,7 @@ from jitgrad.compiler.plan import Evaluator
 from jitgrad.compiler.program import Buffer, Integer, Kernel, KernelStep, LibraryStep, Number, Output, Pointer
 from jitgrad.compiler.steps import LibraryCall
 from jitgrad.dtype import BY_CODE
-from jitgrad.graph import Node
+from jitgrad.graph import INPUT, SCALAR, Node
 
 
 class Launches:
@@ -31,6 +31,10 @@ class Launches:
         self.buffers = bufs
         self.outputs = outputs
         self.sources = sources
+
+    def plan(self, order: Sequence[Node]) -> _Bound:
+        """See Program.bind."""
+        return _Bound(self, order)
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """See Program.run."""
@@ -51,6 +55,23 @@ class Launches:
             if output is not None:
                 memory.on_host(output.buffer)
         return results
+
+
+class _Bound:
+    """A program with the lengths of one order, on values of other graphs of those lengths."""
+
+    def __init__(self, launches: Launches, order: Sequence[Node]) -> None:
+        self._launches = launches
+        self._order = [Node(n.op, (), n.params, n.sizes, n.type, n.sig, False, 0, n.value) for n in order]
+        self.positions = [k for k, n in enumerate(order) if n.op is INPUT or n.op is SCALAR]
+
+    def run(self, values: list[Any]) -> list[np.ndarray | None]:
+        """See program.Bound."""
+        order = list(self._order)
+        for k, value in zip(self.positions, values, strict=True):
+            n = order[k]
+            order[k] = Node(n.op, (), n.params, n.sizes, n.type, n.sig, False, 0, value)
+        return self._launches.run(order)
 
 
 class Memory:
@@ -130,7 +151,7 @@ def _call(step: LibraryStep, memory: Memory, order: Sequence[Node], value: Evalu
     for number in [*step.sources, step.target]:
         if number >= 0 and memory.buffers[number].kind != "result" or number in memory.stale:
             memory.on_host(number)
-    result = LibraryCall(step, memory.buffers, value).run(order, memory, memory.host)
+    result = LibraryCall(step, memory.buffers, value).run(lambda position: order[position].value, memory, memory.host)
     if result is not None:
         memory.host[step.target] = result
     memory.written_on_host(step.target)

@@ -5,29 +5,28 @@ sizes and strides a `Plan` (addresses within an arena, chunks, the filled part o
 Invariant: how work is cut, and so the bits of the results, depends on lengths alone, not on the number of threads; a
 workspace is used by one run at a time.
 
-A block holds the arguments of one chunk of one kernel; all blocks of a program are one array.  Lengths, strides and
-addresses in the arena are written when the workspace is made; addresses of inputs and outputs, and run-time numbers, at
-each call.
+A block holds the arguments of one chunk of one kernel; all blocks of a program are one array, the words of a workspace
+(workspace.py).  Lengths, strides and addresses in the arena are written when the workspace is made; the driver
+(driver.py) writes the addresses of inputs and outputs, and run-time numbers, at each call.
 """
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.buffers import address
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall
+from jitgrad.compiler.workspace import Stage, Workspace
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
-empty = np.empty
 ALIGN = 64
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 MAX_PLANS = 64
@@ -38,62 +37,105 @@ MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accu
 
 
 class Plan:
-    """One set of lengths.  See `Plans`."""
+    """One set of lengths.
+
+    run(values): the program's results, fresh arrays.  values: of the nodes of the captured order at `positions`, arrays or
+    numbers; the list may be changed.  Their shapes and strides must be those of the order that the plan was made for."""
 
     def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
-        self._buffers = plans.buffers
+        self.buffers = plans.buffers
         self._value = Evaluator(plans.sources, order)
         value = self._value
-        self.blank = [0] * len(plans.buffers)
-        self.outputs: list[tuple[int, tuple[int, ...], np.dtype, bool] | None] = []
+        self.positions = plans.positions
+        self.argument = plans.argument
+        self.input_arguments = plans.input_arguments
+        self._numbers = plans.numbers
+        self._makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
+        self.result_buffers: list[int] = []
+        self._absent = [k for k, o in enumerate(plans.outputs) if o is None]    # results that are None
         for o in plans.outputs:
-            shape = () if o is None else tuple([value(n) for n in o.shape])
-            self.outputs.append(None if o is None else (o.buffer, shape, o.dtype,
-                                                        math.prod(shape) * o.dtype.itemsize >= buffers.LARGE))
+            if o is not None:
+                shape = tuple([value(n) for n in o.shape])
+                large = math.prod(shape) * o.dtype.itemsize >= buffers.LARGE
+                self._makers.append((buffers.empty if large else np.empty, shape, o.dtype))
+                self.result_buffers.append(o.buffer)
+        self._place_of = {b: len(self.positions) + k for k, b in enumerate(self.result_buffers)}
         self._words: list[int] = []                         # the static content of the blocks
         self._in_arena: list[tuple[int, int, int]] = []     # word, buffer, bytes
-        self.addresses: list[tuple[int, int, int]] = []     # word, buffer (input or output), bytes
-        self.numbers: list[tuple[int, int, bool]] = []      # word, position in the order, whether floating
+        self._patches: list[tuple[int, int, int]] = []      # see driver.py
         self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
-        self.calls: list[tuple] = []
+        self.first = Stage([], 0)
+        self.rest: list[Stage | Chunked | LibraryCall] = []     # what comes after it, in order
         for k, step in enumerate(plans.steps):
             if isinstance(step, KernelStep):
                 self._kernel(k, step)
             else:
-                self.calls.append((None, LibraryCall(step, plans.buffers, value)))
-        self.simple = all([c[0] is not None for c in self.calls])
+                self.rest.append(LibraryCall(step, plans.buffers, value))
         self._allocate(plans.steps)
         del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
-        self.spare: list[Workspace] = []            # workspaces that no run uses
+        self._finish()
+        self.run = self._runner()
+
+    def _runner(self) -> Callable[[list[Any]], list[np.ndarray | None]]:
+        """`run`, as a closure, which finds its names quicker than a method."""
+        spare: list[Workspace] = []                 # workspaces that no run uses
+        pop, append = spare.pop, spare.append
+        numbers, makers, absent = self._numbers, self._makers, self._absent
+        plain = self.keep and not self.rest
+
+        def run(values: list[Any]) -> list[np.ndarray | None]:
+            try:
+                workspace = pop()
+            except IndexError:
+                workspace = Workspace(self)
+            for k, convert in numbers:
+                values[k] = convert(values[k])
+            results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
+            if plain:
+                workspace.call(*values, *results)
+            else:
+                workspace.run(values, results)
+            append(workspace)
+            for k in absent:
+                results.insert(k, None)
+            return results
+
+        return run
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 
     def _kernel(self, k: int, step: KernelStep) -> None:
         outer, inner = self._value(step.outer), self._value(step.inner)
-        bounds = _chunks(outer, inner * step.kernel.nanoseconds, step)
+        nanoseconds = inner * step.kernel.nanoseconds
+        bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
-            self.calls.append((step.function.call, outer, 8 * self._block(step.kernel.slots, {}, 0)))
+            stage = self.rest[-1] if self.rest else self.first
+            if not isinstance(stage, Stage):
+                stage = Stage([], 0)
+                self.rest.append(stage)
+            stage.calls.append((step.function.address, 0, outer, 8 * self._block(step.kernel.slots, {}, 0)))
+            stage.nanoseconds += outer * nanoseconds
             return
         partial: dict[int, tuple[int, int]] = {}
         combined = []
         for buffer, op, size in step.combines:
-            count, itemsize = self._value(size), self._buffers[buffer].dtype.itemsize
-            number = len(self._buffers) + len(self._extra)
+            count, itemsize = self._value(size), self.buffers[buffer].dtype.itemsize
+            number = len(self.buffers) + len(self._extra)
             self._extra.append((len(bounds) * count * itemsize, k))
             partial[buffer] = (number, count * itemsize)
-            combined.append((number, buffer, op, count, self._buffers[buffer].dtype))
+            combined.append((number, buffer, op, count, self.buffers[buffer].dtype))
         for buffer, size in step.scratch:
-            nbytes = _aligned(self._value(size) * self._buffers[buffer].dtype.itemsize)
-            partial[buffer] = (len(self._buffers) + len(self._extra), nbytes)
+            nbytes = _aligned(self._value(size) * self.buffers[buffer].dtype.itemsize)
+            partial[buffer] = (len(self.buffers) + len(self._extra), nbytes)
             self._extra.append((len(bounds) * nbytes, k))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
-        self.calls.append((None, Chunked(step.function.call, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
-                                         combined)))
+        self.rest.append(Chunked(step.function.call, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
+                                   combined))
 
     def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
         """Append a block; the number of its first word."""
@@ -103,14 +145,14 @@ class Plan:
             if isinstance(slot, Integer):
                 number = self._value(slot.expr)
             elif isinstance(slot, Number):
-                self.numbers.append((word, slot.position, slot.code[0] == "f"))
+                self._patches.append((8 * self.argument[slot.position], 8 * word, 0))
             else:
                 self._pointer(word, slot, partial, chunk)
             self._words.append(number)
         return first
 
     def _pointer(self, word: int, slot: Pointer, partial: dict[int, tuple[int, int]], chunk: int) -> None:
-        b = self._buffers[slot.buffer]
+        b = self.buffers[slot.buffer]
         if slot.partial and slot.buffer in partial:
             number, nbytes = partial[slot.buffer]
             self._in_arena.append((word, number, chunk * nbytes))
@@ -121,7 +163,8 @@ class Plan:
         elif b.kind == "result":
             self.late.setdefault(slot.buffer, []).append((word, offset))
         else:
-            self.addresses.append((word, slot.buffer, offset))
+            argument = self.argument[b.number] if b.kind == "input" else self._place_of[slot.buffer]
+            self._patches.append((8 * argument, 8 * word, offset))
 
     # -- temporaries -------------------------------------------------------------------------------------------------
 
@@ -132,14 +175,14 @@ class Plan:
         nbytes: dict[int, int] = {}
         for k, step in enumerate(steps):
             for number in _buffers_of(step):
-                if self._buffers[number].kind == "temp":
+                if self.buffers[number].kind == "temp":
                     first.setdefault(number, k)
                     last[number] = k
         for number in first:
-            b = self._buffers[number]
+            b = self.buffers[number]
             nbytes[number] = self._value(b.size) * b.dtype.itemsize
         for i, (size, k) in enumerate(self._extra):
-            number = len(self._buffers) + i
+            number = len(self.buffers) + i
             first[number] = last[number] = k
             nbytes[number] = size
         self.places: dict[int, int] = {}
@@ -161,29 +204,17 @@ class Plan:
             else:
                 self.places[number] = self.arena_bytes
                 self.arena_bytes += size
-        self._static_words = np.array(self._words, np.int64)
-        self._arena_words = np.array([w for w, _, _ in self._in_arena], np.int64)
-        self._arena_offsets = np.array([self.places[b] + off for _, b, off in self._in_arena], np.int64)
 
-
-class Workspace:
-    """Memory of one run at a time: the arena for temporaries, and the argument blocks with their static words."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.arena = buffers.empty((plan.arena_bytes,), np.dtype(np.uint8))
-        self.words = plan._static_words.copy()
-        if len(plan._arena_words):
-            self.words[plan._arena_words] = plan._arena_offsets + address(self.arena)
-        self.base = address(self.words) if len(self.words) else 0
-        self.integers = self.words.data
-        self.floats = self.words.view(np.float64).data
-        self.places = plan.places
-        self.views: dict[Any, np.ndarray] = {}
-
-    def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
-        """A temporary as a flat array."""
-        start = self.places[number]
-        return self.arena[start:start + count * dtype.itemsize].view(dtype)
+    def _finish(self) -> None:
+        """What workspaces are made from."""
+        arena = len(self.positions) + len(self.result_buffers)      # the argument that is the arena, where not kept
+        self.static_words = np.array(self._words, np.int64)
+        self.arena_words = np.array([w for w, _, _ in self._in_arena], np.int64)
+        self.arena_offsets = np.array([self.places[b] + offset for _, b, offset in self._in_arena], np.int64)
+        if not self.keep:
+            self._patches += [(8 * arena, 8 * w, self.places[b] + offset) for w, b, offset in self._in_arena]
+        self.patches = np.array(self._patches, np.int64).reshape(-1, 3)
+        del self._words, self._in_arena, self._patches, self._place_of
 
 
 class Plans:
@@ -196,7 +227,13 @@ class Plans:
         self.outputs = outputs
         self.sources = sources
         self._plans: dict[Any, Plan] = {}
-        self._inputs = [(k, b.number) for k, b in enumerate(bufs) if b.kind == "input"]
+        scalars = _scalars(steps)
+        inputs = [k for k, b in enumerate(bufs) if b.kind == "input"]
+        self.input_arguments = [(number, k) for k, number in enumerate(inputs)]
+        self.positions = [bufs[number].number for number in inputs]
+        self.numbers = [(len(self.positions) + k, convert) for k, convert in enumerate(scalars.values())]
+        self.positions += scalars
+        self.argument = {position: k for k, position in enumerate(self.positions)}
         used = [a for x in _expressions(steps, bufs, outputs) for a in E.atoms(x)]
         self._types = sorted({sources[a[1]][0] for a in used if a[0] == "len"})
         self._sizes = sorted({a[1] for a in used if a[0] == "size"})
@@ -206,7 +243,10 @@ class Plans:
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Plan | None = None
 
-    def _plan(self, order: Sequence[Node]) -> Plan:
+    def plan(self, order: Sequence[Node]) -> Plan:
+        """The plan for the lengths, strides and sizes of a captured graph."""
+        if self._the_plan is not None:
+            return self._the_plan
         if self._independent:
             self._the_plan = Plan(self, order)
             return self._the_plan
@@ -224,68 +264,7 @@ class Plans:
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """See Program.run."""
-        plan = self._the_plan or self._plan(order)
-        spare = plan.spare
-        try:
-            workspace = spare.pop()
-        except IndexError:
-            workspace = Workspace(plan)
-        where: list[Any] = plan.blank.copy()        # address by buffer
-        results: list[np.ndarray | None] = []
-        for output in plan.outputs:
-            if output is None:
-                results.append(None)
-                continue
-            number, shape, dtype, large = output
-            array = buffers.empty(shape, dtype) if large else empty(shape, dtype)
-            where[number] = address(array)
-            results.append(array)
-        for number, position in self._inputs:
-            where[number] = address(order[position].value)
-        integers = workspace.integers
-        for word, number, offset in plan.addresses:
-            integers[word] = where[number] + offset
-        for word, position, floating in plan.numbers:
-            if floating:
-                workspace.floats[word] = order[position].value
-            else:
-                integers[word] = order[position].value
-        base = workspace.base
-        if plan.simple:
-            for call, hi, block in plan.calls:
-                call(0, hi, base + block)
-        else:
-            self._run_all(order, plan, workspace, results)
-        if plan.keep:
-            spare.append(workspace)
-        return results
-
-    def _run_all(self, order: Sequence[Node], plan: Plan, workspace: Workspace,
-                 results: list[np.ndarray | None]) -> None:
-        """The calls of a plan among which are some that need arrays."""
-        arrays = {number: order[position].value for number, position in self._inputs}
-        for output, array in zip(plan.outputs, results, strict=True):
-            if output is not None and array is not None:
-                arrays[output[0]] = array
-        base = workspace.base
-        with np.errstate(all="ignore"):
-            for call in plan.calls:
-                if call[0] is not None:
-                    call[0](0, call[1], base + call[2])
-                else:
-                    self._other(call[1], order, plan, workspace, arrays)
-
-    def _other(self, call: LibraryCall | Chunked, order: Sequence[Node], plan: Plan, workspace: Workspace,
-               arrays: dict[int, np.ndarray]) -> None:
-        if isinstance(call, Chunked):
-            call.run(workspace, arrays, self.buffers)
-            return
-        array = call.run(order, workspace, arrays)
-        if array is not None:
-            arrays[call.target] = array
-            base = address(array)
-            for word, offset in plan.late.get(call.target, ()):
-                workspace.integers[word] = base + offset
+        return (self._the_plan or self.plan(order)).run([order[p].value for p in self.positions])
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -335,6 +314,22 @@ def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int,
     if size > 1024:
         size = -(-size // 1024) * 1024
     return [(lo, min(lo + size, outer)) for lo in range(0, outer, size)]
+
+
+def _scalars(steps: Sequence[KernelStep | LibraryStep]) -> dict[int, type]:
+    """The positions of the run-time numbers that are used, and what the driver can read each from."""
+    found: dict[int, type] = {}
+    for step in steps:
+        if isinstance(step, KernelStep):
+            for slot in step.kernel.slots:
+                if isinstance(slot, Number):
+                    found[slot.position] = float if slot.code[0] == "f" else np.int64
+        else:
+            for operand in step.operands:
+                if operand.ref is not None and operand.ref.value.kind == "scalar":
+                    value = operand.ref.value
+                    found[value.position] = float if value.dtype.category == 2 else np.int64
+    return found
 
 
 def _buffers_of(step: KernelStep | LibraryStep) -> list[int]:

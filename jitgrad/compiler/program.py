@@ -26,9 +26,9 @@ one partial result a chunk, in a buffer of (chunks, *size of the result); the pr
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -254,6 +254,18 @@ class Output:
     dtype: np.dtype
 
 
+class Bound(Protocol):
+    """A program for one set of lengths.
+
+    run(values): as Program.run.  values: of the nodes at `positions` of the order, arrays or numbers; the list may be
+    changed."""
+
+    @property
+    def positions(self) -> Sequence[int]: ...
+    @property
+    def run(self) -> Callable[[list[Any]], list[np.ndarray | None]]: ...
+
+
 class Program:
     """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
 
@@ -273,6 +285,10 @@ class Program:
         `order` is any captured graph with the key of the one that was compiled.  The arrays are fresh at each call,
         C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
         return self._plans.run(order)
+
+    def bind(self, order: Sequence[Node]) -> Bound:
+        """For calls with the lengths, strides and run-time sizes of `order`, without looking at nodes."""
+        return self._plans.plan(order)
 
     @property
     def bytes(self) -> int:

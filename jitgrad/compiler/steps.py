@@ -5,7 +5,6 @@ Invariant: they hold no array; the views of temporaries are kept by the workspac
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,7 +13,7 @@ from jitgrad import threads
 from jitgrad.compiler.expr import Expr, mul
 from jitgrad.compiler.program import Buffer, LibraryStep
 from jitgrad.compiler.values import Operand
-from jitgrad.graph import Node, Op
+from jitgrad.graph import Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,8 +148,8 @@ class LibraryCall:
                 self._operands.append((kind, source, _View(o, value)))
         self._varying = [(k, *o) for k, o in enumerate(self._operands) if o[0] in ("array", "scalar")]
 
-    def run(self, order: Sequence[Node], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:
-        """Call; the array to go on with if it is a new one."""
+    def run(self, number: Callable[[int], Any], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:
+        """Call; the array to go on with if it is a new one.  number(position): a run-time number."""
         prepared = workspace.views.get(self)
         if prepared is None:
             prepared = workspace.views[self] = self._prepare(workspace)
@@ -161,7 +160,7 @@ class LibraryCall:
                 if kind == "array":
                     args[k] = view.of(arrays[source])
                 else:
-                    args[k] = view.number(order[view.position].value)
+                    args[k] = view.number(number(view.position))
         if self._kind == "result":
             return np.ascontiguousarray(np.asarray(self._op.numpy(*args, **self._kwargs), self._dtype))
         if out is None:

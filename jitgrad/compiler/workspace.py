@@ -1,0 +1,92 @@
+"""The memory of one run at a time, and the calls that run a plan in it.
+
+Input: a `Plan`.  Output: `call(*values, *results)` where the plan is nothing but kernels on one thread, `run(values,
+results)` for any plan.
+Invariant: a stretch of kernels between two calls that Python must make (NumPy, several threads) is one call of the
+driver; nothing of one run is left in the workspace but contents without meaning.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad import buffers
+from jitgrad.buffers import address
+from jitgrad.compiler import driver
+from jitgrad.compiler.steps import Chunked, LibraryCall
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.plan import Plan
+
+HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
+_BYTES = np.dtype(np.uint8)
+
+
+@dataclass
+class Stage:
+    """Kernels that are called one after the other: (address, lo, hi, offset of the block in bytes) of each, and an
+    estimate of their time."""
+
+    calls: list[tuple[int, int, int, int]]
+    nanoseconds: float
+
+
+class Workspace:
+    """An arena for temporaries, and the argument blocks with their static words."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.words = plan.static_words.copy()
+        self.base = address(self.words)
+        self.places = plan.places
+        self.views: dict[Any, np.ndarray] = {}
+        self.arena = buffers.empty((plan.arena_bytes if plan.keep else 0,), _BYTES)
+        if plan.keep:
+            self.words[plan.arena_words] = plan.arena_offsets + address(self.arena)
+        self.call = self._bound(plan.first, plan.patches)
+        none = np.empty((0, 3), np.int64)
+        self.rest = [self._bound(s, none) if isinstance(s, Stage) else s for s in plan.rest]
+
+    def _bound(self, stage: Stage, patches: np.ndarray) -> Callable[..., None]:
+        calls = np.array(stage.calls, np.int64).reshape(-1, 4)
+        return driver.bind(self.words, patches, calls, stage.nanoseconds > HOLD_NANOSECONDS)
+
+    def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
+        """A temporary as a flat array."""
+        start = self.places[number]
+        return self.arena[start:start + count * dtype.itemsize].view(dtype)
+
+    def run(self, values: list[Any], results: list[np.ndarray]) -> None:
+        """Run the plan: `values` and `results` as in Plan.run."""
+        plan = self._plan
+        if plan.keep:
+            self.call(*values, *results)
+        else:
+            self.arena = buffers.empty((plan.arena_bytes,), _BYTES)
+            self.call(*values, *results, self.arena)
+        if self.rest:
+            arrays = {b: values[k] for b, k in plan.input_arguments}
+            arrays.update(zip(plan.result_buffers, results, strict=True))
+            with np.errstate(all="ignore"):
+                for stage in self.rest:
+                    if isinstance(stage, Chunked):
+                        stage.run(self, arrays, plan.buffers)
+                    elif isinstance(stage, LibraryCall):
+                        self._library(stage, values, arrays)
+                    else:
+                        stage()
+        if not plan.keep:
+            self.views.clear()
+            self.arena = self.arena[:0].copy()
+
+    def _library(self, call: LibraryCall, values: list[Any], arrays: dict[int, np.ndarray]) -> None:
+        argument = self._plan.argument
+        array = call.run(lambda position: values[argument[position]], self, arrays)
+        if array is not None:
+            arrays[call.target] = array
+            start = address(array)
+            for word, offset in self._plan.late.get(call.target, ()):
+                self.words[word] = start + offset
