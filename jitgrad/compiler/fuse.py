@@ -30,6 +30,7 @@ from jitgrad.compiler.segments import segments
 from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value, along, identity
 
 CAP = 80                # operations of one kernel
+LONG = 32               # levels from which on a graph counts as long
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
 
 
@@ -57,6 +58,7 @@ class Fusion:
         self._cost: dict[int, int] = {}
         self._level: dict[int, int] = {}
         self._available: dict[int, int] = {}
+        self._floor = 0
         self._demanded: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._buffers: list[Buffer] = []
@@ -83,7 +85,7 @@ class Fusion:
 
     def _start(self, refs: Sequence[Ref], space: Dims) -> int:
         """The lowest level at which loops over `space` can compute from these operands."""
-        level, joined, rows = 0, -1, set()
+        level, joined, rows = self._floor, -1, set()
         for ref in refs:
             v = ref.value
             home = self._home.get(v.id)
@@ -106,7 +108,7 @@ class Fusion:
 
     def _at_home(self, v: Value) -> bool:
         """Find out whether an elementwise value is at home in the loops that compute a reduction it depends on."""
-        homes, level = set(), 0
+        homes, level = set(), self._floor
         for ref in v.args:
             home = self._home.get(ref.value.id)
             if home is not None and home[1] in self._feeds[v.id] and ref.is_identity(v.dims):
@@ -136,8 +138,20 @@ class Fusion:
                     fed |= own
 
     def _levels(self) -> None:
+        """Levels of all values.  In a long graph those that a derivative made come after all others: there is nothing to
+        gain from one loop for a step and a derivative far from it, and their steps would not be equal any more."""
         self._find_feeds()
+        self._assign_levels(0)
+        longest = max([self._level[v.id] for v in self._values if not v.derived and v.id in self._level], default=0)
+        if longest > LONG:
+            self._assign_levels(longest + 1)
+
+    def _assign_levels(self, floor: int) -> None:
+        """floor: the lowest level of what a derivative made."""
+        self._home.clear()
+        self._rows.clear()
         for v in self._values:
+            self._floor = floor if v.derived else 0
             if v.kind in NUMBERS or v.kind in ("input", "assemble"):
                 self._level[v.id] = self._available[v.id] = 0
             elif v.kind == "alias":

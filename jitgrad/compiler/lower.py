@@ -41,13 +41,14 @@ class Lowering:
         self.dims = dims
         self._uses = uses
         self._known: dict[tuple, Value] = {}
+        self._derived = False
 
     # -- making values -----------------------------------------------------------------------------------------------
 
     def value(self, key: tuple, kind: str, dims: Dims, dtype: dtype, **fields: Any) -> Value:
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = Value(len(self.values), kind, dims, dtype, **fields)
+            found = self._known[key] = Value(len(self.values), kind, dims, dtype, derived=self._derived, **fields)
             self.values.append(found)
         return found
 
@@ -99,7 +100,7 @@ class Lowering:
         """Write one more part."""
         after = target.puts[-1] if ordered and target.puts else None
         put = Value(len(self.values), "put", space, target.dtype, args=(ref,), target=target, index=index,
-                    line=target.line, after=after)
+                    line=target.line, after=after, derived=self._derived)
         self.values.append(put)
         target.puts.append(put)
 
@@ -122,7 +123,8 @@ class Lowering:
             add = REGISTRY["add"]
             for ref, own, index in parts:
                 # A value of its own each time: it reads the target as the put before left it.
-                value = Value(len(self.values), "elementwise", own, d, op=add, args=(Ref(target, index), ref), line=line)
+                value = Value(len(self.values), "elementwise", own, d, op=add, args=(Ref(target, index), ref), line=line,
+                              derived=self._derived)
                 self.values.append(value)
                 self.put(target, identity(value), own, index, True)
         return identity(target)
@@ -132,6 +134,7 @@ class Lowering:
     def lower(self, order: Sequence[Node]) -> None:
         """Fill `refs` for every node, inputs first."""
         for node in order:
+            self._derived = node not in self._captured
             self.refs[node] = self._lower(node)
 
     def _lower(self, node: Node) -> Ref:

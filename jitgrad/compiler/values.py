@@ -77,7 +77,7 @@ class Value:
     assemble     filled part by part by `puts`
     put          args[0] written to `target` at `index` (a Step for each dimension of the target)
 
-    `barrier`: an elementwise value that must exist in memory as itself.
+    `barrier`: an elementwise value that must exist in memory as itself.  `derived`: made by a derivative.
     """
 
     id: int
@@ -101,6 +101,7 @@ class Value:
     index: tuple[Step, ...] = ()
     after: Value | None = None
     barrier: bool = False
+    derived: bool = False
 
     def root(self) -> Value:
         """The value that owns the memory: itself unless an alias."""
