@@ -62,7 +62,7 @@ class _Bound:
 
     def __init__(self, launches: Launches, order: Sequence[Node]) -> None:
         self._launches = launches
-        self._order = [Node(n.op, (), n.params, n.sizes, n.type, n.sig, False, 0, n.value) for n in order]
+        self._order = [Node(n.spec, (), False, 0, n.value) for n in order]
         self.positions = [k for k, n in enumerate(order) if n.op is INPUT or n.op is SCALAR]
 
     def run(self, values: list[Any]) -> list[np.ndarray | None]:
@@ -70,7 +70,7 @@ class _Bound:
         order = list(self._order)
         for k, value in zip(self.positions, values, strict=True):
             n = order[k]
-            order[k] = Node(n.op, (), n.params, n.sizes, n.type, n.sig, False, 0, value)
+            order[k] = Node(n.spec, (), False, 0, value)
         return self._launches.run(order)
 
 
