@@ -202,7 +202,11 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
 
 def _run(entry: Entry, order: list[Node], roots: Sequence[Node]) -> list[np.ndarray | None]:
     """Run a program; the values of the roots, and others that it returns, are left on their nodes."""
-    results = entry.program.run(order)
+    return _deliver(entry, order, roots, entry.program.run(order))
+
+
+def _deliver(entry: Entry, order: list[Node], roots: Sequence[Node],
+             results: list[np.ndarray | None]) -> list[np.ndarray | None]:
     for root, array in zip(roots, results, strict=False):
         if root.value is None:
             root.value = array
@@ -215,18 +219,9 @@ def _run(entry: Entry, order: list[Node], roots: Sequence[Node]) -> list[np.ndar
     return results[n:]
 
 
-class Plain:
-    """What a plain backward() from one root gave: the leaves and their gradients.  The nodes are marked."""
-
-    __slots__ = ("leaves", "arrays")
-
-    def __init__(self, leaves: list[Node], arrays: list[np.ndarray | None]) -> None:
-        self.leaves = leaves
-        self.arrays = arrays
-
-
-def plain_backward(root: Node) -> Plain | None:
-    """The gradients of a scalar root with respect to all leaves; None where the graph needs autograd's attention.
+def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | None:
+    """All leaves below a scalar root and their gradients, the nodes marked as gone through; None where the graph needs
+    autograd's attention.
 
     A graph like one seen before is recognised by following the same way, which costs a third of capturing it."""
     walk = order = held = None
@@ -248,7 +243,11 @@ def plain_backward(root: Node) -> Plain | None:
         interior, entry = walk.interior, walk.entry
         if held is None:
             stats.memory_hits += 1
-            arrays = _run(entry, order, (root,))
+            bound = walk.bound
+            if bound is None:
+                arrays = _run(entry, order, (root,))
+            else:
+                arrays = _deliver(entry, order, (root,), bound.run([order[p].value for p in bound.positions]))
             run = Run(entry, True, None)
     else:
         captured = capture((root,))
@@ -269,7 +268,7 @@ def plain_backward(root: Node) -> Plain | None:
         node = order[i]
         node.run = run
         node.position = i
-    return Plain(leaves, arrays)
+    return leaves, arrays
 
 
 MAX_WALKS = 4           # from roots of one spec
@@ -279,7 +278,10 @@ def _learn(captured: Capture, root: Node, entry: Entry) -> None:
     """Remember the way through a graph that comes a second time with the same lengths."""
     specs = [n.spec for n in captured.order]
     if entry.specs == specs and root.inputs and len(specs) <= config.max_nodes:
-        walk = Walk(captured.order, captured.index, root, captured.leaves, entry, _era)
+        bound = None
+        if all([n.value.flags.c_contiguous for n in captured.order if n.spec.op is INPUT]):
+            bound = entry.program.bind(captured.order)      # of other arrays a walk does not know the strides
+        walk = Walk(captured.order, captured.index, root, captured.leaves, entry, bound, _era)
         root.spec.walks = (walk, *root.spec.walks[:MAX_WALKS - 1])
     entry.specs = specs
 

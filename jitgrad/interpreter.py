@@ -4,11 +4,14 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from jitgrad.arraytype import ArrayType
 from jitgrad.graph import Node, topological
+
+T = TypeVar("T")
 
 
 class _Quiet(threading.local):
@@ -21,7 +24,7 @@ class _Quiet(threading.local):
         self._context.run(np.seterr, all="ignore")
         self._inside = False
 
-    def run(self, function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+    def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """function(*arguments), quietly.  May be entered again, by a signal handler or a finalizer that computes."""
         if self._inside:
             return function(*arguments)
@@ -47,9 +50,13 @@ def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
     op = spec.op
     args = [n.type.shape if i in op.shape_only else a
             for i, (n, a) in enumerate(zip(node.inputs, arrays, strict=True))] if op.shape_only else arrays
-    value = op.numpy(*args, **spec.kwargs)
-    if type(value) is not np.ndarray or value.dtype != spec.type.dtype.np:
-        value = np.asarray(value, spec.type.dtype.np)
+    return as_array(op.numpy(*args, **spec.kwargs), spec.type)
+
+
+def as_array(value: Any, type_: ArrayType) -> np.ndarray:
+    """What a NumPy function returned (a scalar, or an array of a wider dtype, possibly) as an array of the type."""
+    if type(value) is not np.ndarray or value.dtype != type_.dtype.np:
+        value = np.asarray(value, type_.dtype.np)
     return value
 
 

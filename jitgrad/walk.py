@@ -16,17 +16,19 @@ from jitgrad.graph import INPUT, Node, Spec
 
 class Walk:
     """The pattern.  visits: (place in the order, place of a node that has it as input, which input, spec, whether it
-    requires a gradient, whether an array is contiguous or None where there is none); repeats: further uses of a node."""
+    requires a gradient, whether an array is contiguous or None where there is none); repeats: further uses of a node.
+    entry, bound, era: the executor's: what to run."""
 
-    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "era")
+    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "bound", "era")
 
     def __init__(self, order: Sequence[Node], index: Mapping[Node, int], root: Node, leaves: Sequence[Node], entry: Any,
-                 era: int) -> None:
+                 bound: Any, era: int) -> None:
         self.root = index[root]
         self.size = len(order)
         self.leaves = [index[n] for n in leaves]
         self.interior = [i for i, n in enumerate(order) if n.inputs]
         self.entry = entry
+        self.bound = bound
         self.era = era
         self.visits: list[tuple[int, int, int, Spec, bool, bool | None]] = []
         self.repeats: list[tuple[int, int, int]] = []

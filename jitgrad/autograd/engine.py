@@ -6,6 +6,7 @@ reach it has arrived.  With create_graph the derivative is recorded instead of e
 """
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Container, Sequence
 
@@ -87,15 +88,22 @@ def plain_backward(root: Node) -> None:
         return
     if any_detached():
         _release_detached()
-    for node in found.leaves:
+    leaves, arrays = found
+    tensors: list[Tensor | None] = []
+    for node in leaves:
         leaf = None if node.extra is None else node.extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
-            deliver(_gathered(found.leaves, found.arrays), False)
+            deliver(_gathered(leaves, arrays), False)
             return
-    for node, array in zip(found.leaves, found.arrays, strict=True):
-        tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
-        if array is not None and tensor is not None:
-            accumulate(tensor, input_node(array, node.spec.type), False)
+        tensors.append(leaf.tensor())
+    with _accumulating:
+        for tensor, node, array in zip(tensors, leaves, arrays):        # noqa: B905 (of one length)
+            if array is not None and tensor is not None:
+                g = input_node(array, node.spec.type)
+                if tensor._grad is None:
+                    tensor._grad = wrap(g)
+                else:
+                    accumulate(tensor, g, False)
 
 
 def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gradients:
@@ -320,6 +328,16 @@ def leaf_hooks(leaf: Accumulator, g: Node, create_graph: bool) -> Tensor:
 
 
 _accumulating = threading.RLock()       # backward in several threads may end in one leaf
+
+
+def _renew() -> None:
+    """In a forked child: a thread that is not there may have held it."""
+    global _accumulating
+    _accumulating = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:

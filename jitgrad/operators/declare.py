@@ -16,7 +16,8 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, cut
-from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, scalar_node, scalar_spec
+from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node, scalar_spec
+from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.operands import (
     cast,
     operand,
@@ -196,18 +197,23 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
         if isinstance(input, Tensor):
             a = input._node if input._storage is None else input._current()
             spec = specs.get(a.spec.type)
-            if spec is not None and a.requires_grad and a.depth < MAX_DEPTH and grad_mode.enabled:
-                node = Node(spec, (a,), True, a.depth + 1)
-                frame = _getframe(1)
-                code = frame.f_code
-                node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-                result = new_tensor(Tensor)
-                result._node = node
-                return result
+            if spec is not None:
+                node = None
+                if a.requires_grad:
+                    if a.depth < MAX_DEPTH and grad_mode.enabled:
+                        node = Node(spec, (a,), True, a.depth + 1)
+                        frame = _getframe(1)
+                        code = frame.f_code
+                        node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+                elif not a.depth and a.value is not None:
+                    node = input_node(as_array(quiet.run(op.numpy, a.value), spec.type), spec.type)
+                if node is not None:
+                    result = new_tensor(Tensor)
+                    result._node = node
+                    return result
             if a.type.dtype.category == 2:
                 node = bind(op, (a,))
-                if node.requires_grad:
-                    _remember(specs, a.type, node.spec)
+                _remember(specs, a.type, node.spec)
                 return recorded(node)
             input = a
         return wrap(finish(fn(input)))
@@ -271,21 +277,25 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                     b = Node(scalar_spec(of.dtype), (), False, 0, float(other))
             else:
                 spec = None
-            if spec is not None and (a.requires_grad or b.requires_grad) and grad_mode.enabled:
+            if spec is not None:
+                node = None
                 depth = a.depth if a.depth > b.depth else b.depth
-                if depth < MAX_DEPTH:
-                    node = Node(spec, (a, b), True, depth + 1)
-                    frame = _getframe(1)
-                    code = frame.f_code
-                    node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+                if a.requires_grad or b.requires_grad:
+                    if depth < MAX_DEPTH and grad_mode.enabled:
+                        node = Node(spec, (a, b), True, depth + 1)
+                        frame = _getframe(1)
+                        code = frame.f_code
+                        node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+                elif not depth and a.value is not None and b.value is not None:
+                    node = input_node(as_array(quiet.run(op.numpy, a.value, b.value), spec.type), spec.type)
+                if node is not None:
                     result = new_tensor(Tensor)
                     result._node = node
                     return result
             if type(b) is Node:
                 if of.dtype is b.spec.type.dtype and of.dtype.category == 2:
                     node = bind(op, (a, b))
-                    if node.requires_grad:
-                        _remember(specs, (of, b.spec.type if isinstance(other, Tensor) else None), node.spec)
+                    _remember(specs, (of, b.spec.type if isinstance(other, Tensor) else None), node.spec)
                     return recorded(node)
             elif symbol and type(b) is not bool and type(b) is not int and type(b) is not float:
                 b = operand(b)
@@ -303,7 +313,7 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
 
 def _remember(specs: dict, key: Any, spec: Spec) -> None:
     """Let operands of these types take the short path from now on."""
-    if not spec.selective:
+    if spec.differentiable and not spec.selective:
         if len(specs) > 1000:
             specs.clear()
         specs[key] = spec

@@ -369,7 +369,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
-    if not index.depth:
+    if index.value is not None:
         no_recipe()
         at = executor.value(index)
         if ((at < 0) | (at >= (input.type.shape[d] if input.type.ndim else 1))).any():

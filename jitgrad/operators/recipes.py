@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from sys import _getframe
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from jitgrad import executor
 from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.executor import MAX_DEPTH
-from jitgrad.graph import INPUT, Node, Spec, grad_mode, topological
+from jitgrad.graph import INPUT, Node, Spec, grad_mode, input_node, topological
+from jitgrad.interpreter import as_array, leaf_value, quiet
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
-from jitgrad.tensor import Tensor
+from jitgrad.tensor import Tensor, wrap
 
 MAX_RECIPES = 1000          # of one operator; then its table starts anew
 LONGEST = 64                # nodes of a recipe
@@ -80,8 +84,8 @@ class Recipes:
         call, known, learn = self._call, self._known, self._learn
 
         def recall(*args: Any, **kwargs: Any) -> Any:
-            if not grad_mode.enabled:
-                return call(*args, **kwargs)
+            recording = grad_mode.enabled
+            pending = False         # whether there is anything to record
             nodes: list[Node] = []
             key: list[Any] = []
             given: tuple[Any, ...] = (*args, len(args), *kwargs, *kwargs.values()) if kwargs else args
@@ -91,7 +95,11 @@ class Recipes:
                     n = v._node if v._storage is None else v._current()
                     nodes.append(n)
                     key.append(n.spec.type)
-                    key.append(n.requires_grad * 2 + (n.depth > 0))
+                    if n.depth or (n.requires_grad and recording):
+                        pending = True
+                        key.append(n.requires_grad * 2 + (n.depth > 0))
+                    else:
+                        key.append(0)
                 elif kind in _STATIC:
                     key.append(v)
                 elif kind is bool:
@@ -103,7 +111,11 @@ class Recipes:
                             n = u._node if u._storage is None else u._current()
                             nodes.append(n)
                             key.append(n.spec.type)
-                            key.append(n.requires_grad * 2 + (n.depth > 0))
+                            if n.depth or (n.requires_grad and recording):
+                                pending = True
+                                key.append(n.requires_grad * 2 + (n.depth > 0))
+                            else:
+                                key.append(0)
                         elif type(u) is int:
                             key.append(u)
                         else:
@@ -111,19 +123,27 @@ class Recipes:
                     key.append(kind)
                 else:
                     return call(*args, **kwargs)
-            if len(nodes) != 1 and len(set(nodes)) != len(nodes):
+            if (pending and not recording) or not nodes or (len(nodes) != 1 and len(set(nodes)) != len(nodes)):
                 return call(*args, **kwargs)
             key.append(get_default_dtype())
             at = tuple(key)
             recipe = known.get(at, _UNKNOWN)
             if recipe is _UNKNOWN:
                 before, _learning.refused = _learning.refused, False
+                if not pending:     # learnt from operands of the same types and values for which it has to record
+                    nodes = [Node(n.spec, (), False, 1, n.value) for n in nodes]
+                    stand_ins = iter(nodes)
+                    args = tuple([_on(v, stand_ins) for v in args])
+                    kwargs = {k: _on(v, stand_ins) for k, v in kwargs.items()}
                 result = call(*args, **kwargs)
-                learn(at, None if _learning.refused else _recipe(nodes, result))
+                recipe = None if _learning.refused else _recipe(nodes, result)
                 _learning.refused = _learning.refused or before
-                return result
+                learn(at, recipe)
+                return result if pending else _settled(result)
             if recipe is None:
                 return call(*args, **kwargs)
+            if not pending:
+                return _computed(recipe, nodes)
             depth = 0
             for n in nodes:
                 if n.depth > depth:
@@ -167,6 +187,44 @@ def _follow(recipe: Recipe, nodes: list[Node], depth: int, line: Any) -> Any:
         result._node = node
         made.append(result)
     return made[0] if recipe.make is None else recipe.make(made)
+
+
+def _on(value: Any, nodes: Iterator[Node]) -> Any:
+    """An argument with its tensors on other nodes."""
+    if isinstance(value, Tensor):
+        return wrap(next(nodes))
+    if type(value) is tuple or type(value) is list:
+        return type(value)([_on(v, nodes) for v in value])
+    return value
+
+
+def _settled(result: Any) -> Any:
+    """What was recorded of operands that are known, computed."""
+    if isinstance(result, Tensor):
+        node = result._current()
+        return wrap(input_node(executor.value(node), node.type))
+    if isinstance(result, tuple):
+        values = [_settled(v) for v in result]
+        return type(result)(*values) if hasattr(result, "_fields") else tuple(values)
+    return result
+
+
+def _computed(recipe: Recipe, nodes: list[Node]) -> Any:
+    """Follow a recipe with operands that are known, at once."""
+    values = quiet.run(_values, recipe, [leaf_value(n) for n in nodes])
+    made = [wrap(input_node(values[i], recipe.nodes[i - len(nodes)].spec.type)) for i, _ in recipe.results]
+    return made[0] if recipe.make is None else recipe.make(made)
+
+
+def _values(recipe: Recipe, values: list[np.ndarray]) -> list[np.ndarray]:
+    for spec, inputs, _, _, value in recipe.nodes:
+        if inputs:
+            shape_only = spec.op.shape_only
+            args = [values[i].shape if k in shape_only else values[i] for k, i in enumerate(inputs)] if shape_only \
+                else [values[i] for i in inputs]
+            value = spec.op.numpy(*args, **spec.kwargs)
+        values.append(as_array(value, spec.type))
+    return values
 
 
 def _recipe(operands: list[Node], result: Any) -> Recipe | None:

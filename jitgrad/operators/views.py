@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from sys import _getframe
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_DEPTH
 from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
@@ -72,21 +74,29 @@ def remember(plans: dict, key: Any, plan: Plan) -> Plan:
 def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     """The view that a plan describes."""
     source = input._node if input._storage is None else input._current()
-    if not (source.requires_grad and grad_mode.enabled) or source.depth > MAX_DEPTH - 64:
-        return _general(input, plan, number)
-    storage = input._storage or input._ensure_storage()
-    frame = _getframe(1)
-    code = frame.f_code
-    line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-    node = start = source
     depth = source.depth
-    for spec, last, owner in plan.nodes:
-        depth += 1
-        node = Node(spec, (node,), True, depth, None, line)
-        if last:
-            if owner is not None or number:
-                node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
-            start = node
+    if source.requires_grad:
+        if not grad_mode.enabled or depth > MAX_DEPTH - 64:
+            return _general(input, plan, number)
+        frame = _getframe(2)        # this is called by what the user calls
+        code = frame.f_code
+        line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
+        node = start = source
+        for spec, last, owner in plan.nodes:
+            depth += 1
+            node = Node(spec, (node,), True, depth, None, line)
+            if last:
+                if owner is not None or number:
+                    node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
+                start = node
+    elif depth or type(source.value) is not np.ndarray:
+        return _general(input, plan, number)
+    else:
+        value = source.value
+        for spec, _, _ in plan.nodes:
+            value = spec.op.numpy(value, **spec.kwargs)
+        node = input_node(value, plan.nodes[-1][0].type)
+    storage = input._storage or input._ensure_storage()
     stamp(node, storage.cell)
     result = new_tensor(Tensor)
     result._node = node

@@ -26,11 +26,11 @@ def _greatest(d: dtype) -> float | int | bool:
 
 
 def _amax(x: np.ndarray, axes: Axes) -> np.ndarray:
-    return np.max(x, axes, keepdims=True, initial=_least(from_numpy_dtype(x.dtype)))
+    return np.maximum.reduce(x, axes, keepdims=True, initial=_least(from_numpy_dtype(x.dtype)))
 
 
 def _amin(x: np.ndarray, axes: Axes) -> np.ndarray:
-    return np.min(x, axes, keepdims=True, initial=_greatest(from_numpy_dtype(x.dtype)))
+    return np.minimum.reduce(x, axes, keepdims=True, initial=_greatest(from_numpy_dtype(x.dtype)))
 
 
 def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
@@ -55,7 +55,7 @@ def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 
 sum = reduction("sum(x, *, axes)", combine="radd({acc}, {x})", identity=lambda dtype: literal(0, dtype),
-                numpy=lambda x, axes: np.sum(x, axes, keepdims=True, dtype=x.dtype),
+                numpy=lambda x, axes: np.add.reduce(x, axes, x.dtype, keepdims=True),
                 vjp=lambda g, y, x, *, axes: (expand_like(g, x),), grad_name="SumBackward1",
                 doc="sum over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
 prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda dtype: literal(1, dtype),
@@ -63,19 +63,19 @@ prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda
                  grad_name="ProdBackward1", doc="product over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
 amax = reduction("amax(x, *, axes)", combine="rmax({acc}, {x})", identity=lambda dtype: literal(_least(dtype), dtype),
                  numpy=_amax, vjp=_extremum_vjp, grad_name="AmaxBackward0",
-                 doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL))
+                 doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL, empty=False))
 amin = reduction("amin(x, *, axes)", combine="rmin({acc}, {x})",
                  identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
                  grad_name="AminBackward0", doc="the smallest, nan if any is; ties share the gradient evenly",
-                 sample=reducible(-2, 2, ALL))
+                 sample=reducible(-2, 2, ALL, empty=False))
 max_all = reduction("max_all(x, *, axes)", combine="rmax({acc}, {x})",
                     identity=lambda dtype: literal(_least(dtype), dtype), numpy=_amax, vjp=_evenly,
                     grad_name="MaxBackward1", doc="amax, its gradient shared among the nans if there are any",
-                    sample=reducible(-2, 2))
+                    sample=reducible(-2, 2, empty=False))
 min_all = reduction("min_all(x, *, axes)", combine="rmin({acc}, {x})",
                     identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_evenly,
                     grad_name="MinBackward1", doc="amin, its gradient shared among the nans if there are any",
-                    sample=reducible(-2, 2))
+                    sample=reducible(-2, 2, empty=False))
 any = reduction("any(x, *, axes)", combine="lor({acc}, {x})", identity="b1(False)",
                 numpy=lambda x, axes: np.any(x, axes, keepdims=True), doc="whether any is true, of bools",
                 sample=reducible(0, 1, ("b1",), 0))

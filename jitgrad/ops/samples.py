@@ -79,10 +79,10 @@ def uniform(*ranges: Range, dtypes: Sequence[str] = FLOATS, order: int = 2,
     return Sample(make, dtypes, order)
 
 
-def reducible(low: float, high: float, dtypes: Sequence[str] = FLOATS, order: int = 2) -> Sample:
-    """An operand and the axes to reduce: one, several, all; long, of length 1 and empty ones."""
+def reducible(low: float, high: float, dtypes: Sequence[str] = FLOATS, order: int = 2, empty: bool = True) -> Sample:
+    """An operand and the axes to reduce: one, several, all; long, of length 1 and, with `empty`, of length 0."""
     cases = [((3,), (0,)), ((2, 3), (0,)), ((2, 3), (1,)), ((2, 3), (0, 1)), ((2, 1, 4), (0, 2)), ((2, 1, 3), (1,)),
-             ((0, 3), (1,)), ((0, 3), (0,))]
+             ((0, 3), (1,)), *[((0, 3), (0,))] * empty]
 
     def make(rng: np.random.Generator, dtype: dtype) -> list[Case]:
         return [Case((draw(rng, shape, dtype, low, high),), {"axes": axes}) for shape, axes in cases]
