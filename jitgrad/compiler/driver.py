@@ -151,6 +151,13 @@ def _native() -> tuple[_Method, Callable[..., Any], int, int]:
     return method, make, api[0], api[1]
 
 
+def prepare() -> None:
+    """Compile or load the driver now.  Called while a program is built, which a fork waits for: a child forked while
+    another thread is inside LLVM could not enter it again."""
+    if buffers.DATA_OFFSET is not None:
+        _native()
+
+
 def bind(words: np.ndarray, patches: np.ndarray, calls: np.ndarray, release: bool) -> Callable[..., None]:
     """The callable.  patches: int64 (n, 3); calls: int64 (m, 4), both C-contiguous; words: int64, flat.
 

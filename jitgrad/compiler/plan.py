@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
+from jitgrad.compiler import driver
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
@@ -242,6 +243,7 @@ class Plans:
         self._by_type = self._types[0] if only_types and len(self._types) == 1 else None
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Plan | None = None
+        driver.prepare()
 
     def plan(self, order: Sequence[Node]) -> Plan:
         """The plan for the lengths, strides and sizes of a captured graph."""
