@@ -30,7 +30,7 @@ from numba.extending import intrinsic as numba_intrinsic
 
 from jitgrad.compiler import scalarmath as sm
 from jitgrad.compiler import vecmath as vm
-from jitgrad.compiler.irvalue import F4, F8, I1, I4, I8, Value, inlined, intrinsic, libm, select
+from jitgrad.compiler.irvalue import F4, F8, I1, I4, I8, Value, inlined, intrinsic, select
 from jitgrad.compiler.loops import mark_independent, mark_invariant
 from jitgrad.errors import InternalError
 
@@ -170,20 +170,12 @@ def _through(formula: Callable[..., Value]) -> Callable[..., Value]:
     return lambda *args: inlined(formula, *args)
 
 
-def _libm(name: str) -> Callable[..., Value]:
-    return lambda *args: libm(name, *args)
-
-
 def _llvm(name: str) -> Callable[..., Value]:
     return lambda *args: intrinsic(name, *args)
 
 
 _FLOAT_UNARY: dict[str, Callable[[Value], Value]] = {
     **{name: _through(formula) for name, formula in vm.UNARY.items()},
-    **{name: _libm(name) for name in
-       "exp2 log2 log10 sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc lgamma".split()
-       if name not in vm.UNARY},
-    "digamma": _through(sm.digamma),
     "sqrt": _llvm("sqrt"),
     "rsqrt": lambda x: 1.0 / intrinsic("sqrt", x),
     "floor": _llvm("floor"),
@@ -200,7 +192,7 @@ _FLOAT_TESTS: dict[str, Callable[[Value], Value]] = {
 }
 
 _FLOAT_BINARY: dict[str, Callable[[Value, Value], Value]] = {
-    "atan2": _libm("atan2"),
+    "atan2": _through(vm.atan2),
     "copysign": _llvm("copysign"),
     "fmod": lambda a, b: a % b,
     "fmax": sm.fmax,

@@ -1,4 +1,4 @@
-"""Operations of the vocabulary that need more than one instruction but no approximation (digamma apart).
+"""Operations of the vocabulary that need more than one instruction but no approximation.
 
 Division, remainder, maximum and minimum are NumPy's, with their cases for zeros, signs and nan.
 """
@@ -8,7 +8,8 @@ import math
 
 from llvmlite import ir
 
-from jitgrad.compiler.irvalue import Value, declare, fma, intrinsic, libm, select
+from jitgrad.compiler import vecmath
+from jitgrad.compiler.irvalue import Value, declare, inlined, intrinsic, select
 
 
 def maximum(a: Value, b: Value) -> Value:
@@ -97,7 +98,7 @@ def _signs_differ(a: Value, b: Value) -> Value:
 def power(a: Value, b: Value) -> Value:
     """a ** b.  Integers wrap around; a negative exponent gives 0 unless the base is 1 or -1 (as PyTorch has it)."""
     if a.is_float:
-        return libm("pow", a, b)
+        return inlined(vecmath.pow, a, b)
     builder, module, type = a.builder, a.builder.module, a.type
     symbol = f"jitgrad.power.{type}"
     function = module.globals.get(symbol)
@@ -132,35 +133,3 @@ def _integer_power(function: ir.Function) -> None:
     minus_one = b.select(parity, type(1), type(-1))
     one = b.icmp_signed("==", base, type(1))
     b.ret(b.select(one, type(1), b.select(b.icmp_signed("==", base, type(-1)), minus_one, type(0))))
-
-
-# The asymptotic series: B(2k) / 2k, k = 1 ... 8 (Abramowitz and Stegun 6.3.18).
-_DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
-
-
-def digamma(x: Value) -> Value:
-    """The derivative of lgamma: reflection below 0.5, upward recurrence to 10 and more, then the asymptotic series.
-
-    Error: a few ulp of the larger of the value and 1 (there is a zero at 1.4616) above 0; below, the reflection adds
-    that of x next to the poles.  nan at the negative integers, minus infinity at 0, infinity at -0, as in PyTorch.
-    """
-    low = x < 0.5
-    t = select(low, 1.0 - x, x)
-    # From 0.5, ten steps; 1 / t + 1 / (t + 1) + ... is added only as long as t is below 10.
-    total = t.const(0.0)
-    for _ in range(10):
-        small = t < 10.0
-        total = select(small, total + 1.0 / t, total)
-        t = select(small, t + 1.0, t)
-    z = 1.0 / (t * t)
-    series = z.const(_DIGAMMA[-1])
-    for c in _DIGAMMA[-2::-1]:
-        series = fma(series, z, series.const(c))
-    result = libm("log", t) - 0.5 / t - series * z - total
-    result = select(t.eq(math.inf), t, result)
-    # digamma(1 - x) - digamma(x) = pi / tan(pi x); the tangent's period is 1, so only the fraction of x matters.
-    fraction = x - intrinsic("rint", x)
-    reflected = result - math.pi / libm("tan", fraction * math.pi)
-    at_integer = select(x.eq(0.0), intrinsic("copysign", x.const(-math.inf), -x), x.const(math.nan))
-    reflected = select(fraction.eq(0.0), at_integer, reflected)
-    return select(low, reflected, result)

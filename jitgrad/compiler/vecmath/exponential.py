@@ -1,189 +1,141 @@
-"""Vector mathematics: formulas that LLVM vectorises, for float32 and float64, from their own arithmetic alone.
+"""exp, exp2, expm1 and what is made of them: the hyperbolic functions and the logistic ones.
 
-Each formula is straight-line code: fused multiply-add, bit patterns and selections, no branch, no table, no call.
-float32 is computed in float32 throughout.  Largest errors, in units in the last place (ulp), as tests/test_vecmath.py
-bounds them against 100-digit arithmetic:
-
-| function  | float32 | float64 |                                         |
-|-----------|---------|---------|-----------------------------------------|
-| exp       | 1.1     | 1.1     |                                         |
-| log       | 1.1     | 1.1     |                                         |
-| expm1     | 2       | 2       |                                         |
-| log1p     | 2       | 2       |                                         |
-| tanh      | 3       | 3       |                                         |
-| sigmoid   | 3       | 3       | of results down to the smallest normal  |
-| softplus0 | 3       | 3       | log(1 + exp(x))                         |
-
-Infinities, nan, both zeros, subnormal arguments and results, and the overflow thresholds come out as in C99.
-
-Method: arguments are reduced by ln 2 in two pieces (W. J. Cody and W. Waite, Software Manual for the Elementary
-Functions, 1980); the polynomials are minimax (Remez exchange), fitted for this file.
+Method: x = n * ln 2 + r with |r| <= ln(2) / 2 and ln 2 in two pieces (W. J. Cody and W. Waite, Software Manual for the
+Elementary Functions, 1980), a minimax polynomial for exp(r), and 2**n by its bit pattern.  n comes out of the lowest bits of
+x / ln 2 + 1.5 * 2**mantissa, since AVX2 has no conversion to 64-bit integers; the bias of the exponent is in that constant.
 """
 from __future__ import annotations
 
 import math
-import struct
-from dataclasses import dataclass
 
 from jitgrad.compiler.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.vecmath.format import Both, clamp, fabs, format_of, polynomial
+from jitgrad.compiler.vecmath.logarithm import LN2, log1p_inside
+
+# (exp(r) - 1 - r) / r**2 for |r| <= 0.3466 (minimax; of the error times sqrt(r**2 + 0.002): 2**-25.9, 2**-55.4).
+_EXP = Both(f4=(0.5, 0.16666534543037415, 0.04166661575436592, 0.008367846719920635, 0.0013916882453486323),
+            f8=(0.5000000000000004, 0.16666666666666732, 0.04166666666658062, 0.008333333333271006, 0.0013888888931085034,
+                0.00019841270026817697, 2.480150527271822e-05, 2.755709172514828e-06, 2.7626196533749297e-07,
+                2.516549612171752e-08))
+# (2**r - 1) / r for |r| <= 1/2 (likewise: 2**-28.9, 2**-56.0).
+_EXP2 = Both(f4=(0.6931471824645996, 0.24022650718688965, 0.05550403892993927, 0.009617995470762253, 0.0013339283177629113,
+                 0.00015479396097362041, 1.3951793334854301e-05),
+             f8=(0.6931471805599453, 0.24022650695910136, 0.05550410866482225, 0.009618129107592141, 0.0013333558146238318,
+                 0.00015403530459916833, 1.5252734017607086e-05, 1.3215433773838468e-06, 1.0177978625713638e-07,
+                 7.074056789144321e-09, 4.468317933139453e-10))
+# (sinh(x) - x) / x**3 in x**2, |x| <= 1 (minimax, of the error times x**2: 2**-25.2, 2**-61.7).
+_SINH = Both(f4=(0.166667178273201, 0.008330223150551319, 0.00020376623433548957),
+             f8=(0.16666666666666669, 0.008333333333332915, 0.00019841269841589217, 2.7557319108508984e-06,
+                 2.505213066868724e-08, 1.6056687929553657e-10, 7.775656228016674e-13))
+# Beyond these, exp is 0 or infinite after rounding; its logarithm to base 2 likewise.
+_EXP_RANGE = Both(f4=(-105.0, 89.0), f8=(-746.0, 710.0))
+_EXP2_RANGE = Both(f4=(-151.0, 128.0), f8=(-1076.0, 1024.0))
+_EXPM1_FLOOR = Both(f4=-20.0, f8=-40.0)     # below, expm1 is -1 after rounding
+_HALF_EXP_END = Both(f4=89.5, f8=710.5)     # exp(x) / 2 is infinite from here on
+_TANH_END = Both(f4=10.0, f8=20.0)          # above, tanh is 1 after rounding
 
 
-@dataclass(frozen=True)
-class _Format:
-    """What a floating-point format contributes to the formulas."""
-
-    mantissa: int                   # explicit bits
-    bias: int                       # of the exponent
-    smallest: float                 # positive normal number
-    ln2_high: float                 # its product with any exponent is exact
-    ln2_low: float
-    exp: tuple[float, ...]          # (exp(r) - 1 - r) / r**2 for |r| <= ln(2) / 2
-    exp_range: tuple[float, float]  # beyond, exp is 0 or infinite after rounding
-    expm1_floor: float              # below, expm1 is -1 after rounding
-    tanh_end: float                 # above, tanh is 1 after rounding
-    # float64: (log((1+s) / (1-s)) - 2*s) / s**3, in s**2; float32: (log(1+f) - f + f**2/2) / f**3
-    log: tuple[float, ...]
+def _power_of_two(shifted: Value) -> Value:
+    """2**n, of a float with n + bias in its lowest bits; n must be that of a normal number."""
+    return (shifted.bits() << format_of(shifted).mantissa).as_float()
 
 
-_F8 = _Format(
-    mantissa=52, bias=1023, smallest=2.0**-1022,
-    ln2_high=float.fromhex("0x1.62e42feep-1"), ln2_low=float.fromhex("0x1.a39ef35793c76p-33"),
-    exp=(0.5, 0.16666666666666685, 0.04166666666666673, 0.008333333333316739, 0.001388888888885855,
-         0.00019841269897059985, 2.4801587373538495e-05, 2.7557234235860313e-06, 2.75572335250153e-07,
-         2.511224013663601e-08, 2.092689415459037e-09),
-    exp_range=(-746.0, 710.0), expm1_floor=-40.0, tanh_end=20.0,
-    log=(0.6666666666666735, 0.39999999999412894, 0.285714287428236, 0.2222219852471421, 0.18183567027316042,
-         0.15313977017586305, 0.14796727815868932))
+def _scaled(y: Value, x: Value, shifted: Value, per_unit: float) -> Value:
+    """(1 + y) * 2**n for n = round(x * per_unit), in two factors, so that extreme results, subnormal ones too, round once.
 
-_F4 = _Format(
-    mantissa=23, bias=127, smallest=2.0**-126,
-    ln2_high=float.fromhex("0x1.62e4p-1"), ln2_low=float.fromhex("0x1.7f7d1cf79abcap-20"),
-    exp=(0.5000000077898142, 0.16666666860649118, 0.041666269949526935, 0.008333264376232509, 0.0013946073089899046,
-         0.0001991837099243242),
-    exp_range=(-105.0, 89.0), expm1_floor=-20.0, tanh_end=10.0,
-    log=(0.33333310446729514, -0.2499998657542796, 0.20002226228245124, -0.16669251773361893, 0.14218665518471005,
-         -0.12384337227957376, 0.11872916396220416, -0.11789848164516262, 0.06915539724428416))
+    `shifted` has n + 2 * bias in its lowest bits."""
+    f = format_of(x)
+    half = fma(x, per_unit / 2, _magic(x, f.bias))
+    other = (shifted.bits() - half.bits()) << f.mantissa
+    first = _power_of_two(half)
+    return fma(y, first, first) * other.as_float()
 
 
-def _format(x: Value) -> _Format:
-    return _F4 if x.is_f4 else _F8
+def _magic(x: Value, offset: int) -> float:
+    return 1.5 * 2.0**format_of(x).mantissa + offset
 
 
-def _polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """Horner's scheme; the constant term comes first."""
-    result = x.const(coefficients[-1])
-    for c in coefficients[-2::-1]:
-        result = fma(result, x, c)
-    return result
-
-
-def _clamp(x: Value, low: float, high: float) -> Value:
-    """nan passes."""
-    x = select(x < low, low, x)
-    return select(x > high, high, x)
-
-
-def _reduce(x: Value) -> tuple[Value, Value, Value]:
-    """x = n * ln 2 + r with |r| <= ln(2) / 2: n as an integer, r, and r**2 * q(r) = exp(r) - 1 - r."""
-    f = _format(x)
-    # Adding 1.5 * 2**mantissa leaves the rounded integer in the lowest bits: AVX2 has no conversion to 64 bits.
-    magic = 1.5 * 2.0**f.mantissa
-    shifted = fma(x, 1 / math.log(2), magic)
-    n = shifted - magic
-    r = fma(n, -f.ln2_low, fma(n, -f.ln2_high, x))
-    return shifted.bits() - _bits(magic, f), r, r * r * _polynomial(r, f.exp)
-
-
-def _bits(number: float, f: _Format) -> int:
-    """The bit pattern of a positive number in this format."""
-    real, integer = ("<f", "<i") if f is _F4 else ("<d", "<q")
-    return struct.unpack(integer, struct.pack(real, number))[0]
+def _reduce(x: Value, offset: int, more: Value | None = None) -> tuple[Value, Value]:
+    """n + offset in the lowest bits of a float, and exp(r + more) - 1."""
+    high, low = LN2.of(x)
+    shifted = fma(x, 1 / math.log(2), _magic(x, offset))
+    n = shifted - _magic(x, offset)
+    r = fma(n, -low, fma(n, -high, x))
+    if more is not None:
+        r = r + more
+    return shifted, fma(r * r, polynomial(r, _EXP.of(x)), r)
 
 
 def exp(x: Value) -> Value:
-    """e**x.  The power of two is applied in two factors, so that extreme results, subnormal ones too, round once."""
-    f = _format(x)
-    n, r, rest = _reduce(_clamp(x, *f.exp_range))
-    half = (n + 2 * (f.bias + 1)) >> 1      # positive, so that a logical shift halves it
-    other = (n + 2 * (f.bias + 1)) - half
-    factors = [((part - 1) << f.mantissa).as_float() for part in (half, other)]
-    return (1.0 + (r + rest)) * factors[0] * factors[1]
+    x = clamp(x, *_EXP_RANGE.of(x))
+    shifted, y = _reduce(x, 2 * format_of(x).bias)
+    return _scaled(y, x, shifted, 1 / math.log(2))
+
+
+def exp_of_sum(x: Value, low: Value) -> Value:
+    """exp(x + low), where `low` is at most a unit in the last place of x."""
+    x = clamp(x, *_EXP_RANGE.of(x))
+    shifted, y = _reduce(x, 2 * format_of(x).bias, low)
+    return _scaled(y, x, shifted, 1 / math.log(2))
+
+
+def exp2(x: Value) -> Value:
+    x = clamp(x, *_EXP2_RANGE.of(x))
+    magic = _magic(x, 2 * format_of(x).bias)
+    shifted = x + magic
+    r = x - (shifted - magic)
+    return _scaled(r * polynomial(r, _EXP2.of(x)), x, shifted, 1.0)
 
 
 def expm1(x: Value) -> Value:
-    """e**x - 1, as 2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2)): exact for n = 0, and no early overflow."""
-    f = _format(x)
-    n, r, rest = _reduce(_clamp(x, f.expm1_floor, f.exp_range[1]))
-    half_power = ((n + (f.bias - 1)) << f.mantissa).as_float()
-    result = 2.0 * fma(half_power, r + rest, half_power - 0.5)
+    """2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2)): exact for n = 0, and no early overflow."""
+    f = format_of(x)
+    shifted, y = _reduce(clamp(x, _EXPM1_FLOOR.of(x), _EXP_RANGE.of(x)[1]), f.bias - 1)
+    half = _power_of_two(shifted)
+    result = 2.0 * fma(half, y, half - 0.5)
     # A tiny argument is its own result: -0 keeps its sign, and a subnormal is not halved.
-    return select(intrinsic("fabs", x) < 2.0**-(f.mantissa + 2), x, result)
-
-
-def _split(x: Value) -> tuple[Value, Value]:
-    """x = 2**k * (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), for positive normal x: k as a float, and f."""
-    form = _format(x)
-    bits = x.bits()
-    raised = form.bias + 1      # keeps the exponent positive under a logical shift
-    biased = bits + ((raised << form.mantissa) - _bits(math.sqrt(0.5), form))
-    k = biased >> form.mantissa
-    scale = 2.0**form.mantissa
-    power = (k | _bits(scale, form)).as_float() - (scale + raised)
-    fraction = bits - (k << form.mantissa) + (raised << form.mantissa)
-    return power, fraction.as_float() - 1.0
-
-
-def _log_of_parts(k: Value, f: Value, low: Value) -> Value:
-    """k * ln 2 + log(1 + f) + low, where `low` is small."""
-    form = _format(f)
-    low = fma(k, form.ln2_low, low)
-    square = f * f
-    if form is _F4:
-        series = fma(square, fma(f, _polynomial(f, form.log), -0.5), low)
-        return fma(k, form.ln2_high, f + series)
-    half = 0.5 * square
-    s = f / (2.0 + f)
-    z = s * s
-    series = fma(s, fma(z, _polynomial(z, form.log), half), low)
-    return fma(k, form.ln2_high, f - (half - series))
-
-
-def log(x: Value) -> Value:
-    """The natural logarithm; -inf at both zeros, nan below."""
-    f = _format(x)
-    subnormal = x < f.smallest
-    lift = f.mantissa + 2
-    k, fraction = _split(select(subnormal, x * 2.0**lift, x))
-    k = select(subnormal, k - float(lift), k)
-    result = _log_of_parts(k, fraction, x.const(0.0))
-    result = select(x < math.inf, result, x)            # inf and nan
-    return select(x > 0.0, result, select(x.eq(0.0), x.const(-math.inf), select(x.isnan(), x, x.const(math.nan))))
-
-
-def log1p(x: Value) -> Value:
-    """log(1 + x); what 1 + x loses in rounding is added as a first-order correction."""
-    u = 1.0 + x
-    lost = select(x > 1.0, 1.0 - (u - x), x - (u - 1.0))
-    k, fraction = _split(u)
-    result = _log_of_parts(k, fraction, lost / u)
-    result = select(x.ne(0.0) & (x < math.inf), result, x)      # -0, inf and nan
-    return select(x > -1.0, result, select(x.eq(-1.0), x.const(-math.inf), select(x.isnan(), x, x.const(math.nan))))
+    return select(fabs(x) < 2.0**-(f.mantissa + 2), x, result)
 
 
 def tanh(x: Value) -> Value:
     """expm1(2|x|) / (expm1(2|x|) + 2), with the sign of x."""
-    f = _format(x)
-    magnitude = intrinsic("fabs", x)
-    t = expm1(2.0 * select(magnitude > f.tanh_end, f.tanh_end, magnitude))
+    magnitude = fabs(x)
+    end = _TANH_END.of(x)
+    shifted, y = _reduce(2.0 * select(magnitude > end, end, magnitude), format_of(x).bias)
+    power = _power_of_two(shifted)
+    t = fma(power, y, power - 1.0)
     return intrinsic("copysign", t / (t + 2.0), x)
+
+
+def _half_exp(magnitude: Value) -> Value:
+    """exp(x) / 2 for x >= 0, without early overflow."""
+    f = format_of(magnitude)
+    end = _HALF_EXP_END.of(magnitude)
+    shifted, y = _reduce(select(magnitude > end, end, magnitude), f.bias - 2)
+    power = _power_of_two(shifted)
+    return fma(y, power, power) * 2.0
+
+
+def cosh(x: Value) -> Value:
+    half = _half_exp(fabs(x))
+    return half + 0.25 / half
+
+
+def sinh(x: Value) -> Value:
+    """From exp above 1, below by its own polynomial."""
+    magnitude = fabs(x)
+    half = _half_exp(magnitude)
+    square = magnitude * magnitude
+    small = fma(magnitude * square, polynomial(square, _SINH.of(x)), magnitude)
+    return intrinsic("copysign", select(magnitude < 1.0, small, half - 0.25 / half), x)
 
 
 def sigmoid(x: Value) -> Value:
     """1 / (1 + exp(-x)), from exp of a negative number, which cannot overflow."""
-    e = exp(-intrinsic("fabs", x))
+    e = exp(-fabs(x))
     return select(x >= 0.0, x.const(1.0), e) / (1.0 + e)
 
 
 def softplus0(x: Value) -> Value:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
-    return select(x > 0.0, x, select(x.isnan(), x, x.const(0.0))) + log1p(exp(-intrinsic("fabs", x)))
+    """log(1 + exp(x)) = max(x, 0) + log1p_inside(exp(-|x|))."""
+    return select(x > 0.0, x, select(x.isnan(), x, x.const(0.0))) + log1p_inside(exp(-fabs(x)))

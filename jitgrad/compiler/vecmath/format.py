@@ -19,7 +19,7 @@ class Format:
     smallest: float
 
     def bits(self, number: float) -> int:
-        """The bit pattern of a positive number in this format."""
+        """The bit pattern of a positive number in this format, rounded to it."""
         real, integer = ("<f", "<i") if self is _F4 else ("<d", "<q")
         return struct.unpack(integer, struct.pack(real, number))[0]
 

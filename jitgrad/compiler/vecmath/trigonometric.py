@@ -82,6 +82,24 @@ def _tan_of(x: Value, n: Value, r: Value) -> Value:
     return flipped(quotient, sign_bit(x))
 
 
+def sin_of_turn(f: Value) -> Value:
+    """sin(pi * f) for 0 <= f <= 1/2."""
+    small = f <= 0.25
+    r = math.pi * select(small, f, 0.5 - f)
+    z = r * r
+    return select(small, _sin(r, z), _cos(z))
+
+
+def tan_of_turn(f: Value) -> Value:
+    """tan(pi * f) for |f| <= 1/2."""
+    a = fabs(f)
+    small = a <= 0.25
+    r = math.pi * select(small, a, 0.5 - a)
+    z = r * r
+    s, c = _sin(r, z), _cos(z)
+    return intrinsic("copysign", select(small, s, c) / select(small, c, s), f)
+
+
 def sin(x: Value) -> Value:
     n, r = _reduced(fabs(x))
     return corrected(x, _sin_of(x, n, r), _LIMIT.of(x), sin_huge)
