@@ -2,7 +2,8 @@
 
 erfc(x) for x >= 0 as P(t) * exp(-x**2) / (1 + 2x) with t = (x - k) / (x + k), which maps [0, inf) to [-1, 1) (M. M. Shepherd and
 J. G. Laframboise, Chebyshev approximation of (1 + 2x) exp(x**2) erfc x in 0 <= x < inf, Math. Comp. 36, 1981); x**2 is taken
-in two pieces.  erf(x) by a polynomial up to 1 and as 1 - exp(-Q(x - 1)) above.
+in two pieces.  erf(x) by a polynomial up to 1 and as 1 - exp(-Q(x - 1)) above; below 1/2
+erfc is 1 - erf.
 """
 from __future__ import annotations
 
@@ -39,10 +40,13 @@ _CENTRE = Both(f4=3.0, f8=3.75)             # k
 _ERFC_END = Both(f4=10.1, f8=27.3)          # from here on, erfc is 0 after rounding
 
 
+def _small_erf(x: Value) -> Value:
+    return fma(x, polynomial(x * x, _ERF.of(x)), x)
+
+
 def erf(x: Value) -> Value:
     a = fabs(x)
-    square = a * a
-    small = fma(a, polynomial(square, _ERF.of(x)), a)
+    small = _small_erf(a)
     end = _END.of(x)
     tail = exp(-polynomial(select(a > end, end, a) - 1.0, _TAIL.of(x)))
     return intrinsic("copysign", select(a < 1.0, small, 1.0 - tail), x)
@@ -57,4 +61,6 @@ def erfc(x: Value) -> Value:
     lost = fma(a, a, -square)
     y = exp(-square) * (polynomial(t, _ERFC.of(x)) / fma(a, 2.0, 1.0))
     y = fma(-lost, y, y)
-    return select(x < 0.0, 2.0 - y, y)
+    y = select(x < 0.0, 2.0 - y, y)
+    # Near 0 the error of t would count most.
+    return select(magnitude < 0.5, 1.0 - _small_erf(x), y)

@@ -36,13 +36,10 @@ def _lgamma_of_positive(x: Value) -> Value:
         above = r >= 2.5
         r = select(above, r - 1.0, r)
         product = select(above, product * r, product)
-    small = x < 1.5
-    for _ in range(2):
-        below = r < 1.5
-        product = select(below, product * r, product)
-        r = select(below, r + 1.0, r)
+    small, smaller = x < 1.5, x < 0.5
+    product = select(small, select(smaller, fma(x, x, x), x), product)
     logarithm = log(select(large, x, product))
-    u = select(large, 0.0, r - 2.0)
+    u = select(large, 0.0, select(small, select(smaller, x, x - 1.0), r - 2.0))      # exact, so that x near 1 keeps its bits
     near = fma(u, polynomial(u, _LGAMMA.of(x)), select(small, -logarithm, logarithm))
     inverse = 1.0 / x
     rest = fma(inverse, polynomial(inverse * inverse, _STIRLING.of(x)), 0.5 * math.log(2 * math.pi) - 0.5)
@@ -54,7 +51,10 @@ def lgamma(x: Value) -> Value:
     negative = x < 0.0
     f = fabs(x - intrinsic("rint", x))
     result = _lgamma_of_positive(select(negative, 1.0 - x, x))
-    result = select(negative, log(math.pi / sin_of_turn(f)) - result, result)
+    # Below 2**-60 the sine is pi * f, and a subnormal one would round.
+    tiny = f < 2.0**-60
+    sine = log(select(tiny, f, sin_of_turn(f)))
+    result = select(negative, (select(tiny, x.const(0.0), math.log(math.pi)) - sine) - result, result)
     return select(fabs(x).eq(math.inf), math.inf, result)
 
 

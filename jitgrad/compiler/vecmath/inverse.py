@@ -22,9 +22,9 @@ _ATAN = Both(f4=(-0.33333316445350647, 0.1999853104352951, -0.1424446403980255, 
              f8=(-0.333333333333332, 0.1999999999995377, -0.1428571428021247, 0.11111110784166064, -0.0909089777574509,
                  0.07692060496045626, -0.06663106794375012, 0.05847905937833571, -0.05039364402426371,
                  0.03806568908634745, -0.017908021025547713))
-# Beyond the first the sum of two numbers might be infinite; below the second a quotient's operands might be subnormal.
+# Beyond the first the sum of two numbers might be infinite; by the second pairs below 1 are scaled up.
 _ATAN2_LARGE = Both(f4=2.0**126, f8=2.0**1022)
-_ATAN2_SMALL = Both(f4=2.0**-40, f8=2.0**-120)
+_ATAN2_LIFT = Both(f4=2.0**40, f8=2.0**120)
 
 
 def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
@@ -78,7 +78,7 @@ def atan2(y: Value, x: Value) -> Value:
     b, a = fabs(y), fabs(x)
     high, low = _PI_2.of(x)
     greater = select(b > a, b, a)
-    scale = select(greater > _ATAN2_LARGE.of(x), x.const(0.25), select(greater < 1.0, 1 / _ATAN2_SMALL.of(x), 1.0))
+    scale = select(greater > _ATAN2_LARGE.of(x), x.const(0.25), select(greater < 1.0, x.const(_ATAN2_LIFT.of(x)), 1.0))
     both_infinite = b.eq(math.inf) & a.eq(math.inf)
     both_zero = greater.eq(0.0)
     b = select(both_infinite, 1.0, b * scale)
