@@ -44,7 +44,17 @@ class Both(Generic[T]):
 
 
 def polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """Horner's scheme; the constant term comes first."""
+    """The constant term comes first.
+
+    Even and odd powers by Horner's scheme each: a loop over a long formula waits for its chain of additions, not for the
+    number of them, so half the chain is worth one multiplication."""
+    if len(coefficients) < 5:
+        return _horner(x, coefficients)
+    square = x * x
+    return fma(x, _horner(square, coefficients[1::2]), _horner(square, coefficients[::2]))
+
+
+def _horner(x: Value, coefficients: tuple[float, ...]) -> Value:
     result = x.const(coefficients[-1])
     for c in coefficients[-2::-1]:
         result = fma(result, x, c)
