@@ -14,7 +14,7 @@ takes. Nothing here promotes: float32 in, float32 out.  The arguments of one ope
 | radd rmul rmax rmin                  | an accumulation that LLVM may reorder into vector lanes                       |
 
 T is one of f4 f8 i4 i8 b1 (a boolean is one byte in arrays, an int64 in the block).  Elementwise functions: see the
-tables at the end; accuracy: vecmath.py.
+tables at the end; accuracy: vecmath/__init__.py.
 """
 from __future__ import annotations
 
@@ -177,7 +177,6 @@ def _llvm(name: str) -> Callable[..., Value]:
 _FLOAT_UNARY: dict[str, Callable[[Value], Value]] = {
     **{name: _through(formula) for name, formula in vm.UNARY.items()},
     "sqrt": _llvm("sqrt"),
-    "rsqrt": lambda x: 1.0 / intrinsic("sqrt", x),
     "floor": _llvm("floor"),
     "ceil": _llvm("ceil"),
     "trunc": _llvm("trunc"),

@@ -1,4 +1,4 @@
-"""LLVM values with Python's operators, so that the formulas in vecmath.py and intrinsics.py read as formulas.
+"""LLVM values with Python's operators, so that the formulas in vecmath, scalarmath.py and intrinsics.py read as formulas.
 
 A `Value` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
 constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math
@@ -195,15 +195,6 @@ def declare(module: ir.Module, name: str, result: ir.Type, arguments: Sequence[i
     """The module's declaration of an external function, made once."""
     known = module.globals.get(name)
     return known if known is not None else ir.Function(module, ir.FunctionType(result, arguments), name)
-
-
-def libm(name: str, *args: Value) -> Value:
-    """Call the C library's function of the arguments' precision; it has no side effect that matters."""
-    builder = args[0].builder
-    type = args[0].type
-    function = declare(builder.module, name + "f" if type == F4 else name, type, [type] * len(args))
-    call = builder.call(function, [a.ir for a in args], attrs=("readnone", "nounwind"))
-    return Value(builder, call)
 
 
 def inlined(formula: Callable[..., Value], *args: Value) -> Value:

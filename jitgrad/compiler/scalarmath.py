@@ -4,8 +4,6 @@ Division, remainder, maximum and minimum are NumPy's, with their cases for zeros
 """
 from __future__ import annotations
 
-import math
-
 from llvmlite import ir
 
 from jitgrad.compiler import vecmath

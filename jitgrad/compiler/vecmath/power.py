@@ -1,4 +1,6 @@
-"""pow with an exponent known at run time: exp(y * log|x|), where the logarithm and the product are sums of two floats.
+"""pow with an exponent known at run time, and rsqrt.
+
+pow is exp(y * log|x|), where the logarithm and the product are sums of two floats.
 
 x = 2**k * (1 + f), s = f / (2 + f), log(1 + f) = s * (2 + s**2 * (2/3 + s**2 * Q(s**2))), each step with its rounding error
 (the error-free product by fused multiply-add and the sum of T. J. Dekker, A floating-point technique for extending the
@@ -79,3 +81,8 @@ def pow(x: Value, y: Value) -> Value:
     undefined = ~whole & (x < 0.0) & (x > -math.inf)
     result = select(undefined | x.isnan() | y.isnan(), math.nan, result)
     return select(y.eq(0.0) | x.eq(1.0), 1.0, result)
+
+
+def rsqrt(x: Value) -> Value:
+    """1 / sqrt(x): two roundings."""
+    return 1.0 / intrinsic("sqrt", x)
