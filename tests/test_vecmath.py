@@ -14,7 +14,7 @@ mpmath = pytest.importorskip("mpmath")
 DTYPES = {"f4": np.float32, "f8": np.float64}
 # Bounds in ulp, as the table in vecmath/__init__.py states them.
 BOUNDS = {
-    "exp": 1.1, "exp2": 1.2, "expm1": 2, "log": 1, "log2": 2, "log10": 2, "log1p": 2, "sin": 1.6, "cos": 1.6, "tan": 3, "asin": 2,
+    "exp": 1.1, "exp2": 1.5, "expm1": 2.5, "log": 1, "log2": 2, "log10": 2, "log1p": 2, "sin": 1.6, "cos": 1.6, "tan": 3, "asin": 2,
     "acos": 1.5, "atan": 2, "atan2": 2, "sinh": 2, "cosh": 2, "tanh": 3, "asinh": 2, "acosh": 3, "atanh": 3, "sigmoid": 3,
     "softplus0": 2, "pow": 1.5, "erf": 1.5, "erfc": 4, "rsqrt": 2}
 # Bounds of |error| / max(1, |value|) in units of the dtype's eps, for positive and for negative arguments.

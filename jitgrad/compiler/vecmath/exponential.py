@@ -72,6 +72,13 @@ def exp(x: Value) -> Value:
     return _scaled(y, x, shifted, 1 / math.log(2))
 
 
+def exp_moderate(x: Value) -> Value:
+    """exp(x) for |x| <= 80, where one factor does."""
+    shifted, y = _reduce(x, format_of(x).bias)
+    power = _power_of_two(shifted)
+    return fma(y, power, power)
+
+
 def exp_of_sum(x: Value, low: Value) -> Value:
     """exp(x + low), where `low` is at most a unit in the last place of x."""
     x = clamp(x, *_EXP_RANGE.of(x))

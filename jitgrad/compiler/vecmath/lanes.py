@@ -79,12 +79,12 @@ def _lane(module: ir.Module, name: str, type: Any, limit: float, slow: Callable[
 
 
 def _variant(scalar: ir.Function, name: str, width: int, limit: float) -> ir.Function:
-    type = ir.VectorType(scalar.function_type.return_type, width)
+    type: Any = ir.VectorType(scalar.function_type.return_type, width)
     function = _function(scalar.module, name, type, "alwaysinline")
     start, lane, done = [function.append_basic_block(n) for n in ("start", "lane", "done")]
     x, y = function.args
     b = ir.IRBuilder(start)
-    rare = b.bitcast(_is_rare(b, x, limit), ir.IntType(width))
+    rare: Any = b.bitcast(_is_rare(b, x, limit), ir.IntType(width))
     branch = b.cbranch(b.icmp_unsigned("!=", rare, rare.type(0)), lane, done)
     branch.set_weights([1, 1 << 20])
     b.position_at_end(lane)

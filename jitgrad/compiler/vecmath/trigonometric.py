@@ -146,10 +146,10 @@ _TWO_OVER_PI = (
     "56033046fc7b6bab")
 
 
-def _words(module: ir.Module) -> ir.GlobalVariable:
+def _words(module: ir.Module) -> Any:
     """The bits of 2 / pi after 64 zeros, as a constant array of 64-bit words."""
     name = "jitgrad.two_over_pi"
-    known = module.globals.get(name)
+    known: Any = module.globals.get(name)
     if known is None:
         digits = "0" * 16 + _TWO_OVER_PI
         words = [int(digits[k:k + 16], 16) for k in range(0, len(digits), 16)]
