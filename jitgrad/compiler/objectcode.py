@@ -18,12 +18,12 @@ import llvmlite.binding as llvm
 
 from jitgrad.errors import InternalError
 
-_DOUBLE = ("exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
-           "erf erfc lgamma pow fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt ldexp").split()
-# What generated code may call: C99 mathematics in both precisions, and what LLVM's code generator adds by itself.
+_DOUBLE = "fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt".split()
+# What generated code may call: where the machine has no instruction for it, C99 in both precisions (all else that is
+# approximated is in vecmath), and what LLVM's code generator adds by itself.
 RUNTIME = frozenset([*_DOUBLE, *[name + "f" for name in _DOUBLE], "memset", "memcpy", "memmove"])
 
-# Names of functions with vector variants.
+# How the names of functions with vector variants begin.
 LANES = "jitgrad.lanes."
 
 _lock = threading.RLock()

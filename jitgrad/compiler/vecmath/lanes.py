@@ -20,9 +20,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.compiler.irvalue import I4, Value, declare
-from jitgrad.compiler.objectcode import LANES
-
-_BITS = (128, 256, 512)     # widths of vector registers
+from jitgrad.compiler.objectcode import LANES, host_features
 
 
 def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) -> Value:
@@ -35,7 +33,8 @@ def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) 
         function = _function(module, name, type, "noinline")
         b = ir.IRBuilder(function.append_basic_block())
         b.ret(b.call(lane, function.args))
-        widths = [bits // (32 if x.is_f4 else 64) for bits in _BITS]
+        registers = (128, 256, 512) if "+avx512f" in host_features() else (128, 256)
+        widths = [bits // (32 if x.is_f4 else 64) for bits in registers]
         variants = [_variant(lane, f"{name}.v{width}", width, limit) for width in widths]
         text = ",".join(f"_ZGV_LLVM_N{n}vv_{name}({v.name})" for n, v in zip(widths, variants, strict=True))
         # llvmlite knows no attribute with a value: past its check of names.
