@@ -1,4 +1,5 @@
 """Vector mathematics against mpmath: accuracy over the whole domain, special values, and that it is vectorised at all."""
+import ctypes
 import functools
 import re
 
@@ -6,8 +7,7 @@ import numpy as np
 import pytest
 
 from jitgrad import buffers
-from jitgrad.compiler import cache, cpu, frontend, objectcode, vecmath
-from jitgrad.config import config
+from jitgrad.compiler import frontend, objectcode, vecmath
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -17,18 +17,11 @@ BOUNDS = {
     "exp": 1.1, "exp2": 1.5, "expm1": 2.5, "log": 1, "log2": 2, "log10": 2, "log1p": 2, "sin": 1.6, "cos": 1.6, "tan": 3, "asin": 2,
     "acos": 1.5, "atan": 2, "atan2": 2, "sinh": 2, "cosh": 2, "tanh": 3, "asinh": 2, "acosh": 3, "atanh": 3, "sigmoid": 3,
     "softplus0": 2, "pow": 1.5, "erf": 1.5, "erfc": 4, "rsqrt": 2}
-# Bounds of |error| / max(1, |value|) in units of the dtype's eps, for positive and for negative arguments.
-ABSOLUTE = {"lgamma": (2, 8), "digamma": (16, 16)}
+# Bounds of |error| / max(1, |value|) in units of the dtype's eps, for positive and for negative arguments; for lgamma of a
+# negative x the value is that of its largest term, lgamma(1 - x).
+ABSOLUTE = {"lgamma": (2, 4), "digamma": (12, 12)}
 EVERY = [*BOUNDS, *ABSOLUTE]
 BINARY = frozenset(vecmath.BINARY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    before, config.cache_dir = config.cache_dir, tmp_path_factory.mktemp("cache")
-    yield
-    config.cache_dir = before
-    cache.reset()
 
 
 def source_of(name, kind):
@@ -42,8 +35,19 @@ def source_of(name, kind):
 """
 
 
+@functools.cache
+def lowered(name, kind):
+    return frontend.lower(source_of(name, kind), f"vecmath_{name}_{kind}")
+
+
+@functools.cache
+def kernel_of(name, kind):
+    address = objectcode.load(objectcode.emit(lowered(name, kind)), f"vecmath_{name}_{kind}")
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
+
+
 def evaluate(name, x, y=None):
-    kernel = cpu.get_kernel(source_of(name, "f4" if x.dtype == np.float32 else "f8"))
+    kernel = kernel_of(name, "f4" if x.dtype == np.float32 else "f8")
     y = x if y is None else y
     out = np.empty_like(x)
     block = np.array([buffers.address(x), buffers.address(out), buffers.address(y)], np.int64)
@@ -108,7 +112,7 @@ def samples(name, dtype):
         x, y = x[usable], y[usable]
         parts = None
     elif name == "lgamma":
-        parts = [signs * spread(rng, low, 3, 60), rng.uniform(-6, 12, 120), near_one, near_one + 1, spread(rng, 3, 40, 30)]
+        parts = [signs * spread(rng, low, 3, 60), rng.uniform(-20, 12, 120), near_one, near_one + 1, spread(rng, 3, 40, 30)]
     elif name == "digamma":
         parts = [signs * spread(rng, -20, 3, 60), rng.uniform(-6, 12, 120), near_one + 0.46, spread(rng, 3, 100, 30)]
     elif name in ("erf", "erfc"):
@@ -157,13 +161,13 @@ def test_absolute_error_of_gamma_functions(name, kind):
     [x] = samples(name, dtype)
     got = evaluate(name, x)
     with mpmath.workprec(160):
-        scaled = np.array([float(abs(mpmath.mpf(float(g)) - e) / max(1, abs(e))) for g, e in
-                           zip(got, exact_values(name, kind), strict=True)]) / np.finfo(dtype).eps
-    if name == "digamma":       # next to a pole the value itself changes by more than an ulp of x tells
-        scaled = scaled[abs(x - np.rint(x)) > 1e-3] if dtype == np.float32 else scaled
+        largest = [mpmath.loggamma(1 - mpmath.mpf(float(v))) if name == "lgamma" and v < 0 else e
+                   for v, e in zip(x, exact_values(name, kind), strict=True)]
+        scaled = np.array([float(abs(mpmath.mpf(float(g)) - e) / max(1, abs(t))) for g, e, t in
+                           zip(got, exact_values(name, kind), largest, strict=True)]) / np.finfo(dtype).eps
     for chosen, bound in zip((x > 0, x < 0), ABSOLUTE[name], strict=True):
-        if chosen.size == scaled.size:
-            assert scaled[chosen].max() <= bound, x[chosen][scaled[chosen].argmax()]
+        assert scaled[chosen].size > 30
+        assert scaled[chosen].max() <= bound, x[chosen][scaled[chosen].argmax()]
 
 
 def special_points(dtype):
@@ -266,7 +270,7 @@ def test_overflow_and_underflow_thresholds(kind):
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 @pytest.mark.parametrize("name", EVERY)
 def test_vectorised(name, kind):
-    text, assembly = objectcode.inspect(frontend.lower(source_of(name, kind), f"inspected_{name}_{kind}"))
+    text, assembly = objectcode.inspect(lowered(name, kind))
     scalar = "float" if kind == "f4" else "double"
     assert re.search(rf"\nvector\.body.*= .*<\d+ x {scalar}>", text, re.DOTALL)
     # Neither the C library nor, in the loop, a scalar function of ours but the one for rare lanes.

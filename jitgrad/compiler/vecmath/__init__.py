@@ -27,9 +27,8 @@ in the last place (ulp), the same for both formats, as tests/test_vecmath.py bou
 | erfc               | 4     |                                        |
 | rsqrt              | 2     |                                        |
 
-lgamma and digamma have zeros between which they are small sums of large terms.  Their errors relative to max(1, |value|), in
-units of the format's eps: lgamma 2 for positive, 8 for negative arguments; digamma 16 (for negative arguments that are
-further than 1e-3 from a pole).
+Near the zeros of lgamma and digamma only the absolute error is small.  Bounds of the error relative to max(1, |value|), in
+units of the format's eps: lgamma 2 (of a negative x 4, relative to lgamma(1 - x), the largest of its terms), digamma 12.
 
 Infinities, nan, both zeros, subnormal arguments and results, and the overflow thresholds come out as in C99.
 
