@@ -28,7 +28,7 @@ in the last place (ulp), the same for both formats, as tests/test_vecmath.py bou
 | rsqrt              | 2     |                                        |
 
 Near the zeros of lgamma and digamma only the absolute error is small.  Bounds of the error relative to max(1, |value|), in
-units of the format's eps: lgamma 2 (of a negative x 4, relative to lgamma(1 - x), the largest of its terms), digamma 12.
+units of the format's eps: lgamma 2 (of a negative x 4, where max(1, |value|, lgamma(1 - x)) counts), digamma 12.
 
 Infinities, nan, both zeros, subnormal arguments and results, and the overflow thresholds come out as in C99.
 
