@@ -8,7 +8,7 @@ erfc is 1 - erf.
 from __future__ import annotations
 
 from jitgrad.compiler.irvalue import Value, fma, intrinsic, select
-from jitgrad.compiler.vecmath.exponential import exp, exp_moderate
+from jitgrad.compiler.vecmath.exponential import exp_moderate, exp_of_sum
 from jitgrad.compiler.vecmath.format import Both, fabs, polynomial
 
 # erf(x) / x - 1 in x**2, |x| <= 1 (minimax: 2**-25.9, 2**-54.9).
@@ -25,17 +25,16 @@ _TAIL = Both(f4=(1.8496055603027344, 2.638967514038086, 0.8431071043014526, 0.04
                  -9.793594714388927e-06, 2.256282601773114e-06, -2.973565670502803e-07, -7.816315152576366e-09,
                  1.383013302941129e-08, -3.1983155070954486e-09, 3.625836826736095e-10, -1.7401484724552575e-11))
 _END = Both(f4=4.0, f8=5.93)                 # from here on, erf is 1 after rounding
-# (1 + 2x) exp(x**2) erfc(x) in t = (x - k) / (x + k), for x up to the end of erfc (minimax: 2**-24.1, 2**-52.8 after rounding).
-_ERFC = Both(f4=(1.2530080080032349, -0.13562114536762238, -0.04756239429116249, 0.1296463906764984, -0.11927104741334915,
-                 0.068295918405056, -0.02379719726741314, 0.0025671168696135283, 0.002001217333599925,
-                 -0.0007775995181873441, -0.00026795032317750156),
-             f8=(1.2375126308378275, -0.14024059858554672, 0.003585415485462417, 0.08227673849011473, -0.10880393014163935,
-                 0.09230432116147212, -0.05869339859183656, 0.02836227740079413, -0.00974657953714717, 0.0017556260198812333,
-                 0.0002937135665834069, -0.0002901550113760422, 5.164928261406523e-05, 2.238752237523959e-05,
-                 -1.144381879462955e-05, -9.80958187915454e-07, 1.7491781730876754e-06, -4.681635353330455e-08,
-                 -2.532256852585154e-07, 1.4784791732763136e-08, 3.2800289415289235e-08, -4.243844140232032e-10,
-                 -2.252266450652307e-09))
-_CENTRE = Both(f4=3.0, f8=3.75)             # k
+# (1 + 2x) exp(x**2) erfc(x) in t = (x - k) / (x + k), for x from 0.49 to the end of erfc (minimax: 2**-26.7, 2**-54.4).
+_CENTRE = Both(f4=2.0, f8=3.5)              # k: the one whose coefficients round best
+_ERFC = Both(f4=(1.2769783735275269, -0.09276387095451355, -0.1660294085741043, 0.16405296325683594, -0.05423964187502861,
+                 -0.008049601688981056, 0.00886068120598793, 0.0013129319995641708, -0.0018558234442025423,
+                 -0.00043324215221218765, 0.000611224037129432),
+             f8=(1.2423492448711544, -0.14000918013762031, -0.010555596332221492, 0.09751909515337058, -0.11508959815999355,
+                 0.08798315382069664, -0.048823325832630764, 0.019099331013610915, -0.004215019850985958,
+                 -0.0003022685464433385, 0.0005643840284797702, -0.00012150864037337518, -4.2780617086343355e-05,
+                 2.4247534169153568e-05, 2.324183893218402e-06, -3.784402804029495e-06, -3.7884706191707e-08,
+                 5.590209458173324e-07, -1.3336636993908714e-08, -6.142903062480265e-08, 2.5254014026928687e-09))
 _ERFC_END = Both(f4=10.1, f8=27.3)          # from here on, erfc is 0 after rounding
 
 
@@ -58,8 +57,14 @@ def erfc(x: Value) -> Value:
     t = (a - k) / (a + k)
     square = a * a
     lost = fma(a, a, -square)
-    y = exp(-square) * (polynomial(t, _ERFC.of(x)) / fma(a, 2.0, 1.0))
-    y = fma(-lost, y, y)
+    p = polynomial(t, _ERFC.of(x))
+    # p / (1 + 2a), and what the rounding of both operations loses.
+    denominator = fma(a, 2.0, 1.0)
+    inverse = 1.0 / denominator
+    quotient = p * inverse
+    rest = fma(-quotient, denominator, p) - quotient * (2.0 * a - (denominator - 1.0))
+    e = exp_of_sum(-square, -lost)
+    y = fma(e, quotient, e * (rest * inverse))
     y = select(x < 0.0, 2.0 - y, y)
     # Near 0 the error of t would count most.
     return select(magnitude < 0.5, 1.0 - _small_erf(x), y)
