@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import check, leaf, normal, total
+from graphs import check, leaf, normal, reference, request, total
 from test_compiler import network, normalised, softmax
 
 from jitgrad import ops
+from jitgrad.compiler.build import build
 from jitgrad.compiler.program import KernelStep, LibraryStep, Program
+from jitgrad.graph import Node
 
 
 def library_calls(program: Program) -> list[str]:
@@ -157,3 +159,81 @@ def test_a_sum_of_multiples_of_numbers_that_are_not_finite() -> None:
     x, c = leaf([[1.0, np.inf], [0.0, np.nan], [2.0, -3.0]]), leaf([[0.0], [1.0], [np.inf]])
     for y in (x, ops.exp(x)):
         check([ops.sum(y, axes=(1,)), ops.sum(c * y, axes=(1,)), ops.sum(y / c, axes=(1,))])
+
+
+# -- computed positions ----------------------------------------------------------------------------------------------
+
+def at(*values: object) -> Node:
+    return leaf(np.array(values, np.int64))
+
+
+def checks(program: Program) -> int:
+    """The number of checks of positions, if these are the only library calls."""
+    calls = library_calls(program)
+    assert set(calls) <= {"check_positions"}
+    return len(calls)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_by_position_and_their_gradient(dtype: type) -> None:
+    table, where = normal(6, 3, dtype=dtype), at([0, -1, 2, 2], [2, 5, -6, 0])
+    y = ops.index(table, where, axes=(0,))
+    assert checks(check([total(ops.exp(y)), y], [table])) == 1
+    turned = ops.permute(table, dims=(1, 0))
+    assert checks(check([total(ops.exp(ops.index(turned, where, axes=(1,))))], [table])) == 1
+
+
+def test_single_elements_by_position_and_their_gradient() -> None:
+    x, i, j = normal(2, 4, 5, 3), at(0, 3, -1, 0, 0), at(2, 2, -3, 1, 2)
+    for axes in ((1, 2), (0, 3), (1, 3)):
+        i = at(0, 1, -1, 0, 0)
+        assert checks(check([total(ops.square(ops.index(x, i, j, axes=axes)))], [x])) == 2
+    one = normal(1, 4)
+    check([total(ops.exp(ops.index(one, at(0, -1, 0), axes=(0,))))], [one])
+
+
+@pytest.mark.parametrize("name", ["take_along", "index"])
+def test_what_is_gathered_from_cheap_work_is_not_stored_whole(name: str) -> None:
+    x, where = normal(40, 30), at(*[[k % 30] for k in range(40)])
+    y = (x - 1) * 2
+    picked = ops.take_along(y, where, dim=1) if name == "take_along" else ops.index(y, at(3, 7), axes=(0,))
+    program = check([total(ops.exp(picked))])
+    assert not any(k.writes and "n1, n2" in k.domain for k in program.kernels), [k.domain for k in program.kernels]
+
+
+def test_gathers_of_gathers_positions_literals_and_sums() -> None:
+    x, first, second = normal(5, 4), at(3, 1, 1, 0), at(0, -1, 2)
+    check([total(ops.exp(ops.index(ops.index(x, first, axes=(0,)), second, axes=(0,))))], [x])
+    check([ops.index(ops.argmax(x, axes=(1,)), second, axes=(0,)),
+           ops.index(ops.sum(x, axes=(1,)), second, axes=(0,))])
+    check([ops.take_along(ops.expand(leaf(np.ones((1, 1))), sizes=(5, 4)), at([0], [1], [0], [1], [0]), dim=1)])
+    check([total(ops.index(ops.sin(x), ops.reshape(ops.argmin(x, axes=(0,)), sizes=(4,)), axes=(0,)))], [x])
+
+
+def test_equal_positions_add_up_in_integers_and_in_many_rows() -> None:
+    base, value, where = leaf(np.zeros(3, np.int32)), leaf(np.arange(6, dtype=np.int32)), at(0, 1, 0, -1, 0, 1)
+    check([ops.index_put_add(base, value, where, axes=(0,)),
+           ops.put_along_add(base, at(2, 1, 0, 2, 0, 1), value, dim=0)])
+    many = leaf(np.random.default_rng(0).integers(0, 7, 200_000))     # a kernel that would be cut in chunks
+    table, weight = normal(7, 2), normal(200_000, 2, seed=1, requires_grad=False)
+    check([total(ops.index(table, many, axes=(0,)) * weight)], [table])
+
+
+@pytest.mark.parametrize("bad", [4, -5, 2**62])
+def test_a_position_out_of_bounds_raises_the_interpreters_error(bad: int) -> None:
+    x, where = normal(4, 3), at(0, bad, 99)
+    for y in (ops.index(x, where, axes=(0,)), ops.index_put_add(x, normal(3, 3), where, axes=(0,)),
+              ops.take_along(x, at([0, bad, 1]), dim=0), ops.take_along(x, at([bad]), dim=1)):
+        r = request([total(y)])
+        with pytest.raises((IndexError, RuntimeError)) as compiled:
+            build(r).run(r.order)
+        with pytest.raises(type(compiled.value)) as interpreted:
+            reference(r)
+        assert str(compiled.value) == str(interpreted.value)
+
+
+def test_positions_in_an_empty_array_raise() -> None:
+    r = request([ops.index(leaf(np.zeros((0, 2))), at(0), axes=(0,))])
+    with pytest.raises(IndexError, match="out of bounds"):
+        build(r).run(r.order)
+    check([ops.index(leaf(np.zeros((0, 2))), leaf(np.zeros(0, np.int64)), axes=(0,))])

@@ -38,17 +38,17 @@ def build(request: Request, target: Target | None = None) -> Program:
     """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels.
 
     target: by default the one that is configured."""
+    target = target or chosen_target()
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
     gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
     wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
-    lowering = Lowering(captured, sizes, dims, _uses(order, wanted))
+    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased)
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
-    target = target or chosen_target()
-    fused = fuse(lowering.values, stored, target.emit, target.phased)
+    fused = fuse(lowering.values, stored, target.emit, target.phased, lowering.checks)
     outputs: list[Output | None] = []
     by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
     for k, node in enumerate(wanted):

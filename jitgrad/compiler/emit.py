@@ -90,6 +90,11 @@ class Emitter(Generic[T]):
         """Where an element lies, as an expression."""
         raise NotImplementedError
 
+    def displaced(self, access: Access, position: str) -> str:
+        """The position with the part that is computed."""
+        terms = [f"{self.operand(x)} * {self.amount(stride)}" for x, stride in access.computed]
+        return " + ".join([*([] if position == "0" and terms else [position]), *terms])
+
     def entry(self, number: int) -> None:
         """The assignment of one variable."""
         e = self.k.body[number]
@@ -139,10 +144,10 @@ class _Nest(Emitter[CpuTarget]):
         coefs = access.coefs
         last = max([d for d, c in enumerate(coefs) if c != 0], default=-1)
         if last < 0:
-            return "0"
+            return self.displaced(access, "0")
         before = self.offset(coefs[:last])
         term = self.term(coefs[last], last)
-        return term if before == "0" else f"{before} + {term}"
+        return self.displaced(access, term if before == "0" else f"{before} + {term}")
 
     def offset(self, coefs: tuple[Amount, ...]) -> str:
         """The variable that holds the part of a position that the outer loops give (made by `declare_offsets`)."""
@@ -331,8 +336,25 @@ class _Nest(Emitter[CpuTarget]):
             self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), f"v{number}"))
 
     def store(self, s: Store) -> None:
-        a = s.access
-        self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
+        a, value = s.access, self.operand(s.operand)
+        pointer, position = f"p{a.slot}", self.position(a)
+        if not s.accumulate:
+            self.line(self.t.store(a.code, pointer, position, value))
+        elif self.apart(a):
+            total = self.total(a.code, self.t.load(a.code, pointer, position), value)
+            self.line(self.t.store(a.code, pointer, position, total))
+        else:
+            total = self.total(a.code, self.t.load_accumulator(a.code, pointer, position), value)
+            self.line(self.t.store_accumulator(a.code, pointer, position, total))
+
+    @staticmethod
+    def total(code: str, have: str, value: str) -> str:
+        return f"to_i4({have} + {value})" if code == "i4" else f"{have} + {value}"
+
+    def apart(self, access: Access) -> bool:
+        """Whether the iterations of the innermost loop are at different elements for certain."""
+        moved = any([type(x) is int and self.k.body[x].depth == self.k.depth for x, _ in access.computed])
+        return not moved and access.coefs[-1] != 0
 
     def innermost(self) -> None:
         for s in self.stores():

@@ -27,7 +27,7 @@ from jitgrad.compiler.expr import Expr, text
 from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder, is_row
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.segments import segments
-from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value, along, identity
+from jitgrad.compiler.values import GATHER, NUMBERS, Dims, Ref, Value, along, identity
 
 CAP = 80                # operations of one kernel
 LONG = 32               # levels from which on a graph counts as long
@@ -46,7 +46,7 @@ class Fusion:
     """State of the pass over one graph."""
 
     def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
-                 phased: bool) -> None:
+                 phased: bool, checks: Sequence[Value]) -> None:
         self._values = values
         self._emit = emit
         self._phased = phased
@@ -54,7 +54,7 @@ class Fusion:
         self._home: dict[int, tuple[int, Dims, tuple[int, ...]]] = {}   # value of one element a row -> level, domain, row
         self._feeds: dict[int, set[Dims]] = {}
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
-        self._wanted = [v.root() for v in outputs if v is not None]
+        self._wanted = [*[v.root() for v in outputs if v is not None], *checks]
         self._cost: dict[int, int] = {}
         self._level: dict[int, int] = {}
         self._available: dict[int, int] = {}
@@ -74,7 +74,7 @@ class Fusion:
         if value.barrier:
             return RECOMPUTE + 1
         name = value.op.name
-        cost = 1 if name in CHEAP else 2 if name in MODERATE or not value.dims else RECOMPUTE + 1
+        cost = 3 if value.op is GATHER else 1 if name in CHEAP else 2 if name in MODERATE or not value.dims else RECOMPUTE + 1
         for arg in value.args:
             v = arg.value
             if v.kind == "elementwise":
@@ -108,7 +108,7 @@ class Fusion:
 
     def _at_home(self, v: Value) -> bool:
         """Find out whether an elementwise value is at home in the loops that compute a reduction it depends on."""
-        homes, level = set(), self._floor
+        homes, level = set(), max(self._floor, self._source_of(v))
         for ref in v.args:
             home = self._home.get(ref.value.id)
             if home is not None and home[1] in self._feeds[v.id] and ref.is_identity(v.dims):
@@ -124,6 +124,10 @@ class Fusion:
             return False
         self._home[v.id] = home
         return True
+
+    def _source_of(self, v: Value) -> int:
+        """The level at which what a gather reads is available."""
+        return 0 if v.source is None else self._available[v.source.id]
 
     def _find_feeds(self) -> None:
         """For each value the spaces of loops that use it, or an elementwise value over its dimensions, as one a row."""
@@ -174,8 +178,9 @@ class Fusion:
                 self._available[v.target.id] = max(self._available[v.target.id], level + 1)
             else:
                 self._cost[v.id] = self._cost_of(v)
-                self._level[v.id] = self._home[v.id][0] if self._at_home(v) else self._start(v.args, v.dims)
-                self._available[v.id] = max([self._available[a.value.id] for a in v.args], default=0) \
+                self._level[v.id] = self._home[v.id][0] if self._at_home(v) else \
+                    max(self._start(v.args, v.dims), self._source_of(v))
+                self._available[v.id] = max([self._available[a.value.id] for a in v.args] + [self._source_of(v)]) \
                     if self._recomputable(v) else self._level[v.id] + 1
 
     # -- demand ------------------------------------------------------------------------------------------------------
@@ -281,7 +286,7 @@ class Fusion:
                     combines.append((self._buffer_of(v), v.op, v.size()))
             elif v.kind == "put":
                 assert v.target is not None
-                nest.store(v.target, v.index, v.args[0])
+                nest.store(v.target, v.index, v.args[0], v)
             elif v.id in self._home:
                 row = tuple([along(i) for i in range(len(space)) if i not in inner])
                 nest.store(v, row, Ref(v, row))
@@ -311,6 +316,8 @@ def _kind(v: Value) -> object:
 
 
 def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
-         phased: bool) -> Fused:
-    """Steps and buffers that compute the outputs; `emit` gives a kernel's source, of one with phases if `phased`."""
-    return Fusion(values, outputs, emit, phased).run()
+         phased: bool, checks: Sequence[Value] = ()) -> Fused:
+    """Steps and buffers that compute the outputs, and `checks`, which raise errors.
+
+    emit: gives a kernel's source, of one with phases if `phased`."""
+    return Fusion(values, outputs, emit, phased, checks).run()

@@ -14,6 +14,7 @@ from typing import Any
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Dims
 from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.gathers import ADDS, READS
 from jitgrad.compiler.simplify import fold, simplify
 from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, along, core, full_shape, identity, positions
 from jitgrad.compiler.views import VIEWS
@@ -30,10 +31,13 @@ _OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the 
 
 
 class Lowering:
-    """Holds the values made so far.  `refs[node]` is what a node is, seen from the core of its dimensions."""
+    """Holds the values made so far.
+
+    refs[node]: what a node is, seen from the core of its dimensions.  checks: values whose computation raises errors.
+    accumulate: whether kernels may add to elements at computed positions."""
 
     def __init__(self, captured: Mapping[Node, int], sizes: Mapping[int, int], dims: Mapping[Node, Dims],
-                 uses: Mapping[Node, int]) -> None:
+                 uses: Mapping[Node, int], accumulate: bool) -> None:
         self.values: list[Value] = []
         self.refs: dict[Node, Ref] = {}
         self._captured = captured
@@ -42,6 +46,8 @@ class Lowering:
         self._uses = uses
         self._known: dict[tuple, Value] = {}
         self._derived = False
+        self._accumulate = accumulate
+        self.checks: list[Value] = []
 
     # -- making values -----------------------------------------------------------------------------------------------
 
@@ -257,6 +263,10 @@ class Lowering:
             return ref
         if op.name == "put_along_add" and (ref := self._one_of_each_row(node, dims)) is not None:
             return ref
+        if op.name in READS:
+            return READS[op.name](self, node, dims)
+        if op.name in ADDS and self._accumulate:
+            return ADDS[op.name](self, node, dims)
         operands = []
         for i, n in enumerate(node.inputs):
             shape = full_shape(self.dims[n])
@@ -264,10 +274,7 @@ class Lowering:
                 operands.append(Operand(None, shape))
                 continue
             ref, space = self.refs[n], core(self.dims[n])
-            if op.name == "matmul" or not _viewable(ref):
-                ref = self._matrix(ref, space, self.dims[n])
-            elif ref.value.kind == "elementwise":
-                ref.value.barrier = True
+            ref = self._matrix(ref, space, self.dims[n]) if op.name == "matmul" else self.viewable(ref, space)
             operands.append(Operand(ref, shape))
         sizes = self.sizes_of(node) if op.has_sizes else None
         key = ("library", op, node.params, tuple(operands), sizes, dims)
@@ -295,6 +302,14 @@ class Lowering:
         at = self.named("where", [chosen, self.position(whole[axis], place[axis]), self.constant(_LAST, int64)], space,
                         node.line)
         return self.reduced(REGISTRY["amin"], at, space, {place[axis]}, node.line)
+
+    def viewable(self, ref: Ref, space: Dims) -> Ref:
+        """The same elements in memory, or a literal: what an ndarray can stand for."""
+        if not _viewable(ref):
+            return identity(self.stored(ref, space))
+        if ref.value.kind == "elementwise":
+            ref.value.barrier = True
+        return ref
 
     def _one_of_each_row(self, node: Node, dims: Dims) -> Ref | None:
         """put_along_add of one element a row into zeros, the gradient of `max(dim)` and of a gather of one element:

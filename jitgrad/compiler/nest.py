@@ -8,7 +8,7 @@ become one; slots, variables and loops are numbered by first use, so that equal 
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ from jitgrad.compiler.program import (
     Store,
     Var,
 )
-from jitgrad.compiler.values import Dims, Ref, Step, Value, along
+from jitgrad.compiler.values import GATHER, Dims, Ref, Step, Value, along
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
@@ -55,6 +55,7 @@ class Place:
     coefs: tuple[Expr, ...]
     code: str
     partial: bool = False
+    computed: tuple[tuple[Operand_, Expr], ...] = ()
 
 
 def scalar_text(value: Value) -> str:
@@ -86,7 +87,7 @@ class NestBuilder:
         self._buffer = buffer_of
         self._memo: dict[tuple, Operand_] = {}
         self._body: list[tuple[str, Any, frozenset[int]]] = []     # kind, entry, dimensions it varies in
-        self._stores: list[tuple[Place, Operand_, bool]] = []      # and whether once a row
+        self._stores: list[tuple[Place, Operand_, bool, bool]] = []      # whether it accumulates; whether once a row
         self._reductions: list[tuple[Place | None, Operand_, Value]] = []
         self._reduced: dict[int, int] = {}      # value -> number of its reduction
         self.ops: list[tuple[str, Any]] = []
@@ -125,6 +126,11 @@ class NestBuilder:
         if not inside:
             return self._load(key, value, ref.index)
         args = tuple([self.operand(a.within(ref.index)) for a in value.args])
+        if value.op is GATHER:
+            assert value.source is not None
+            source = Ref(value.source, value.index).within(ref.index)
+            self.ops.append(("gather", value.line))
+            return self._load(key, value.source, source.index, tuple(zip(args, value.taken, strict=True)))
         varies = frozenset().union(*[self._body[a][2] for a in args if type(a) is int])
         assert value.op is not None
         self.ops.append((value.op.name, value.line))
@@ -134,26 +140,35 @@ class NestBuilder:
         """Whether the value has one element a row, and the Ref is that of the row at hand."""
         return is_row(ref, self.domain, self.inner)
 
-    def place(self, value: Value, index: tuple[Step, ...], partial: bool = False) -> Place:
-        """Where the element of a stored value lies."""
+    def place(self, value: Value, index: tuple[Step, ...], partial: bool = False,
+              taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> Place:
+        """Where the element of a stored value lies; taken: computed positions, with dimension and step."""
         coefs: list[Expr] = [0] * len(self.domain)
         offset: Expr = 0
         for (dim, start, mult), stride in zip(index, value.strides(), strict=True):
             offset = E.add(offset, E.mul(stride, start))
             if dim >= 0:
                 coefs[dim] = E.add(coefs[dim], E.mul(stride, mult))
-        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial)
+        strides = value.strides()
+        computed = tuple([(x, E.mul(strides[dim], step)) for x, (dim, step) in taken])
+        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial, computed)
 
-    def _load(self, key: tuple, value: Value, index: tuple[Step, ...]) -> int:
-        place = self.place(value, index)
+    def _load(self, key: tuple, value: Value, index: tuple[Step, ...],
+              taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> int:
+        place = self.place(value, index, taken=taken)
         self.reads[place.buffer] = None
-        return self._emit(key, "load", place, frozenset([i for i, c in enumerate(place.coefs) if c != 0]))
+        varies = frozenset([i for i, c in enumerate(place.coefs) if c != 0])
+        return self._emit(key, "load", place, varies.union(*[self._body[x][2] for x, _ in taken if type(x) is int]))
 
-    def store(self, value: Value, index: tuple[Step, ...], what: Ref) -> None:
-        """Write `what` to the element of `value` at `index`; both are seen from the domain."""
-        place = self.place(value, index)
+    def store(self, value: Value, index: tuple[Step, ...], what: Ref, put: Value | None = None) -> None:
+        """Write `what` to the element of `value` at `index`, both seen from the domain; put: tells more of it."""
+        operand, taken, accumulate = self.operand(what), (), False
+        if put is not None:
+            taken = tuple(zip([self.operand(a) for a in put.args[1:]], put.taken, strict=True))
+            accumulate = put.accumulate
+        place = self.place(value, index, taken=taken)
         self.writes[place.buffer] = None
-        self._stores.append((place, self.operand(what), bool(self.inner) and self.is_row(what)))
+        self._stores.append((place, operand, accumulate, bool(self.inner) and self.is_row(what)))
 
     def reduce(self, value: Value) -> None:
         """Compute and store a reduction whose space is the domain."""
@@ -213,7 +228,8 @@ class NestBuilder:
 
         def access(place: Place) -> Access:
             slot = numbering.of(Pointer(place.buffer, place.offset, place.partial))
-            return Access(slot, place.code, tuple([amount(place.coefs[g[-1]]) for g in groups]))
+            computed = tuple([(x, amount(stride)) for x, stride in place.computed])
+            return Access(slot, place.code, tuple([amount(place.coefs[g[-1]]) for g in groups]), computed)
 
         if any([kind == "result" for kind, _, _ in self._body]):
             kernel.rows = loop_of[self.inner[0]]
@@ -240,8 +256,9 @@ class NestBuilder:
                 costs[-1] = 1 if name in CHEAP else 3 if name in MODERATE else 10
                 if depth == len(groups):
                     kernel.nanoseconds += 0.2 if name in CHEAP else 1 if name in MODERATE else 3
-        for place, operand, row in self._stores:
-            kernel.stores.append(Store(access(place), operand, kernel.rows if row and kernel.rows else len(groups)))
+        for place, operand, accumulate, row in self._stores:
+            depth = kernel.rows if row and kernel.rows else len(groups)
+            kernel.stores.append(Store(access(place), operand, depth, accumulate))
         for place, operand, value in self._reductions:
             op = value.op
             assert op is not None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitgrad.compiler.program import Compute, Kernel, Load, Operand_, Result
+from jitgrad.compiler.program import Compute, Kernel, Load, Operand_, Result, Store
 
 KEEP_ABOVE = 8      # cost of what is computed again rather than kept in cache
 
@@ -26,11 +26,11 @@ class Phases:
         for e in kernel.body:
             if isinstance(e, Result):
                 self.of.append(self._at(kernel.reductions[e.reduction].operand) + 1)
-            elif isinstance(e, Compute):
+            elif isinstance(e, Compute | Load):
                 self.of.append(max([self._at(x) for x in e.operands], default=0))
             else:
                 self.of.append(0)
-        self.stores = [self._at(s.operand) for s in kernel.stores]
+        self.stores = [max([self._at(x) for x in s.operands]) for s in kernel.stores]
         self.reductions = [self._at(r.operand) for r in kernel.reductions]
         self.count = max([*self.stores, *self.reductions], default=0) + 1
 
@@ -40,7 +40,8 @@ class Phases:
     def _ends(self, phase: int) -> list[Operand_]:
         """What the inner loops of a phase store and reduce."""
         k = self._k
-        return [s.operand for s, p in zip(k.stores, self.stores, strict=True) if p == phase and s.depth == k.depth] + \
+        stores: list[Store] = [s for s, p in zip(k.stores, self.stores, strict=True) if p == phase and s.depth == k.depth]
+        return [x for s in stores for x in s.operands] + \
             [r.operand for r, p in zip(k.reductions, self.reductions, strict=True) if p == phase]
 
     def needed(self, phase: int, kept: Sequence[int] = ()) -> tuple[set[int], set[int]]:
@@ -62,7 +63,7 @@ class Phases:
                 continue
             compute.add(x)
             e = k.body[x]
-            if isinstance(e, Compute):
+            if isinstance(e, Compute | Load):
                 stack += e.operands
         return compute, reuse
 
@@ -81,7 +82,7 @@ class Phases:
                 e = k.body[x]
                 if x in computed and not isinstance(e, Load) and self._cost(x, costs, keep) > KEEP_ABOVE:
                     keep.add(x)
-                elif isinstance(e, Compute):
+                elif isinstance(e, Compute | Load):
                     stack += e.operands
             computed |= seen
         return sorted(keep)
@@ -97,6 +98,6 @@ class Phases:
             seen.add(x)
             total += costs[x] if x not in keep else 1
             e = k.body[x]
-            if isinstance(e, Compute) and x not in keep:
+            if isinstance(e, Compute | Load) and x not in keep:
                 stack += [y for y in e.operands if type(y) is int]
         return total

@@ -307,7 +307,7 @@ class Evaluator:
 def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
     """How loop 0 is cut, given the time that one iteration takes."""
     total = outer * nanoseconds
-    if total < SERIAL_NANOSECONDS or outer < 2:
+    if total < SERIAL_NANOSECONDS or outer < 2 or step.kernel.serial:
         return [(0, outer)]
     count = min(MAX_CHUNKS, int(total // CHUNK_NANOSECONDS))
     if any([r.reduced[0] and not all(r.reduced) for r in step.kernel.reductions]):

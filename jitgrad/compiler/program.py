@@ -15,7 +15,8 @@ compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once
     reductions  `Reduce`: combines one variable over the loops in `reduced`, starting from `identity`
 
 An element is addressed by `Access`: pointer slot and one coefficient a loop (an int, or `Var` of an Integer slot); the
-position is the sum of coefficient * loop variable.  An operand is a variable's number, or the text of a literal.
+position is the sum of coefficient * loop variable, and of stride * variable for positions that are computed (a gather).
+An operand is a variable's number, or the text of a literal.
 
 With `rows` > 0 the first `rows` loops are over rows, and the body may use results of reductions over exactly the other
 loops: these run several times for each row, in phases (phases.py).  `saves` are variables of the inner loops that a phase
@@ -86,11 +87,14 @@ Operand_ = int | str        # variable number, or literal text
 
 @dataclass(frozen=True)
 class Access:
-    """An element of the array at pointer slot `slot`; `code` is its dtype's code (f4 f8 i4 i8 b1)."""
+    """An element of the array at pointer slot `slot`; `code` is its dtype's code (f4 f8 i4 i8 b1).
+
+    computed: (operand, stride)."""
 
     slot: int
     code: str
     coefs: tuple[Amount, ...]
+    computed: tuple[tuple[Operand_, Amount], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,11 @@ class Load:
 
     access: Access
     depth: int
+
+    @property
+    def operands(self) -> tuple[Operand_, ...]:
+        """What the position is computed from."""
+        return tuple([x for x, _ in self.access.computed])
 
 
 @dataclass(frozen=True)
@@ -141,11 +150,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Store:
-    """The element = operand, inside `depth` loops."""
+    """The element = operand, inside `depth` loops; or the element += operand, in the order of the loops, which is that of
+    one thread."""
 
     access: Access
     operand: Operand_
     depth: int
+    accumulate: bool = False
+
+    @property
+    def operands(self) -> tuple[Operand_, ...]:
+        """The operand, and what the position is computed from."""
+        return (self.operand, *[x for x, _ in self.access.computed])
 
 
 @dataclass(frozen=True)
@@ -180,6 +196,11 @@ class Kernel:
     def depth(self) -> int:
         """The number of loops."""
         return len(self.lengths)
+
+    @property
+    def serial(self) -> bool:
+        """Whether loop 0 must not be cut: some stores accumulate."""
+        return any([s.accumulate for s in self.stores])
 
     def written(self) -> list[Access]:
         """What is stored: by stores, then by reductions."""

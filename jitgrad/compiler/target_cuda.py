@@ -110,7 +110,7 @@ class _Stage(Emitter[CudaTarget]):
             if type(x) is int and x not in found:
                 found.add(x)
                 e = self.k.body[x]
-                if isinstance(e, Compute):
+                if isinstance(e, Compute | Load):
                     stack += e.operands
         return found
 
@@ -118,7 +118,7 @@ class _Stage(Emitter[CudaTarget]):
 
     def position(self, access: Access) -> str:
         terms = [self.term(c, k) for k, c in enumerate(access.coefs) if c != 0]
-        return " + ".join([f"s{access.slot}", *terms])
+        return self.displaced(access, " + ".join([f"s{access.slot}", *terms]))
 
     def length(self, loop: int) -> str:
         return "hi" if loop == 0 else self.amount(self.k.lengths[loop])
@@ -277,7 +277,8 @@ def _varying(kernel: Kernel) -> list[set[int]]:
     found: list[set[int]] = []
     for e in kernel.body:
         if isinstance(e, Load):
-            found.append({k for k, c in enumerate(e.access.coefs) if c != 0})
+            found.append({k for k, c in enumerate(e.access.coefs) if c != 0}.union(
+                *[found[x] for x in e.operands if type(x) is int]))
         elif isinstance(e, Position):
             found.append({k for k, c in enumerate(e.coefs) if c != 0})
         elif isinstance(e, Compute):

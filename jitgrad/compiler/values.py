@@ -23,6 +23,9 @@ Dims = tuple[int, ...]
 NUMBERS = frozenset(["const", "scalar", "extent", "position"])      # kinds without memory
 
 
+GATHER = Op(name="gather", kind="elementwise", arg_names=(), param_names=(), numpy=None, doc="an element by position")
+
+
 class Step(NamedTuple):
     """The position along one dimension of a value: start + mult * (position along `dim` of the user's space).
 
@@ -75,7 +78,10 @@ class Value:
     library      op over `operands`
     alias        the elements of args[0] (contiguous) under other dims: a reshape
     assemble     filled part by part by `puts`
-    put          args[0] written to `target` at `index` (a Step for each dimension of the target)
+    gather       elementwise, with GATHER for op: the element of `source` at `index`, but along the dimensions in `taken`,
+                 (dimension, step) each, at start + step * the argument in its place
+    put          args[0] written to `target` at `index` (a Step for each dimension of the target); if `accumulate`, added
+                 there, and `taken` as in a gather, with args[1:]
 
     `barrier`: an elementwise value that must exist in memory as itself.  `derived`: made by a derivative.
     """
@@ -99,6 +105,9 @@ class Value:
     puts: list[Value] = field(default_factory=list)
     target: Value | None = None
     index: tuple[Step, ...] = ()
+    source: Value | None = None
+    taken: tuple[tuple[int, Expr], ...] = ()
+    accumulate: bool = False
     after: Value | None = None
     barrier: bool = False
     derived: bool = False

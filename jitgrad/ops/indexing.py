@@ -26,11 +26,16 @@ def check_positions(shape: tuple[int, ...], positions: tuple[np.ndarray, ...], a
             raise IndexError(f"index {int(index[bad][0])} is out of bounds for dimension {axis} with size {n}")
 
 
-def _indexed(x: tuple, index: tuple, axes: Axes) -> tuple:
-    """The result's dimensions, lengths or symbols: index's in place of adjacent axes, else in front (NumPy's rule)."""
+def indexed_at(axes: Axes) -> int:
+    """Where the dimensions of the positions come in a result: in place of adjacent axes, else in front (NumPy's rule)."""
     adjacent = axes == tuple(range(axes[0], axes[0] + len(axes)))
+    return axes[0] if adjacent else 0
+
+
+def _indexed(x: tuple, index: tuple, axes: Axes) -> tuple:
+    """The result's dimensions, lengths or symbols."""
     rest = tuple([n for i, n in enumerate(x) if i not in axes])
-    at = axes[0] if adjacent else 0
+    at = indexed_at(axes)
     return rest[:at] + index + rest[at:]
 
 
@@ -143,12 +148,16 @@ def _take_infer(x: ArrayType, index: ArrayType, *, dim: int) -> ArrayType:
     return array_type(index.shape, x.dtype, x.device)
 
 
-def _along_key(shape: tuple[int, ...], index: np.ndarray, dim: int) -> tuple[np.ndarray, ...]:
-    """NumPy's key; no negative positions here, and a RuntimeError for those out of bounds, as in PyTorch's gather."""
-    n = shape[dim]
+def check_along(n: int, index: np.ndarray, dim: int) -> None:
+    """Raise PyTorch's RuntimeError (that of gather) for the first position that is negative or not below n."""
     bad = (index < 0) | (index >= n)
     if bad.any():
         raise RuntimeError(f"index {int(index[bad][0])} is out of bounds for dimension {dim} with size {n}")
+
+
+def _along_key(shape: tuple[int, ...], index: np.ndarray, dim: int) -> tuple[np.ndarray, ...]:
+    """NumPy's key."""
+    check_along(shape[dim], index, dim)
     key = list(np.ogrid[tuple([builtins.slice(0, n) for n in index.shape])])
     key[dim] = index
     return tuple(key)
