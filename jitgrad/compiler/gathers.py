@@ -71,8 +71,8 @@ def _checked(low: Lowering, node: Node, index: Node, axis: int, strict: bool, wh
     dims, ref = low.dims[index], low.refs[index]
     space = core(dims)
     ends = [low.reduced(REGISTRY[name], ref, space, set(range(len(space))), node.line) for name in ("amin", "amax")]
-    operands = [Operand(low.viewable(end, ()), ()) for end in ends]
-    operands += [Operand(low.viewable(ref, space), full_shape(dims)), Operand(None, full_shape(whole))]
+    operands = [Operand(low.in_memory(end, ()), ()) for end in ends]
+    operands += [Operand(low.in_memory(ref, space), full_shape(dims)), Operand(None, full_shape(whole))]
     key = ("library", CHECK, (axis, strict), tuple(operands), None, ())
     value = low.value(key, "library", (), bool_, op=CHECK, params=(axis, strict), operands=tuple(operands), line=node.line)
     if value not in low.checks:

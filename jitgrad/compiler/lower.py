@@ -15,8 +15,21 @@ from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Dims
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import ADDS, READS
+from jitgrad.compiler.products import matrix, thin_product
 from jitgrad.compiler.simplify import fold, simplify
-from jitgrad.compiler.values import NUMBERS, Operand, Ref, Step, Value, along, core, full_shape, identity, positions
+from jitgrad.compiler.values import (
+    NUMBERS,
+    Operand,
+    Ref,
+    Step,
+    Value,
+    along,
+    core,
+    full_shape,
+    identity,
+    positions,
+    viewable,
+)
 from jitgrad.compiler.views import VIEWS
 from jitgrad.dtype import BY_CODE, bool_, dtype, int64
 from jitgrad.errors import InternalError
@@ -43,7 +56,7 @@ class Lowering:
         self._captured = captured
         self._sizes = sizes
         self.dims = dims
-        self._uses = uses
+        self.uses = uses
         self._known: dict[tuple, Value] = {}
         self._derived = False
         self._accumulate = accumulate
@@ -259,7 +272,7 @@ class Lowering:
             x, index = node.inputs
             if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
                 return self._reduction(REGISTRY[_EXTREMA[index.op.name]], x, index.params[0], node.line)
-        if op.name == "matmul" and (ref := self._thin_product(node, dims)) is not None:
+        if op.name == "matmul" and (ref := thin_product(self, node, dims)) is not None:
             return ref
         if op.name == "put_along_add" and (ref := self._one_of_each_row(node, dims)) is not None:
             return ref
@@ -274,7 +287,7 @@ class Lowering:
                 operands.append(Operand(None, shape))
                 continue
             ref, space = self.refs[n], core(self.dims[n])
-            ref = self._matrix(ref, space, self.dims[n]) if op.name == "matmul" else self.viewable(ref, space)
+            ref = matrix(self, ref, space, self.dims[n]) if op.name == "matmul" else self.in_memory(ref, space)
             operands.append(Operand(ref, shape))
         sizes = self.sizes_of(node) if op.has_sizes else None
         key = ("library", op, node.params, tuple(operands), sizes, dims)
@@ -303,9 +316,9 @@ class Lowering:
                         node.line)
         return self.reduced(REGISTRY["amin"], at, space, {place[axis]}, node.line)
 
-    def viewable(self, ref: Ref, space: Dims) -> Ref:
+    def in_memory(self, ref: Ref, space: Dims) -> Ref:
         """The same elements in memory, or a literal: what an ndarray can stand for."""
-        if not _viewable(ref):
+        if not viewable(ref):
             return identity(self.stored(ref, space))
         if ref.value.kind == "elementwise":
             ref.value.barrier = True
@@ -325,66 +338,6 @@ class Lowering:
         chosen = self.apply(REGISTRY["eq"], (), [here, self.aligned(index, dims)], space, node.line, out=bool_)
         d = node.type.dtype
         return self.apply(REGISTRY["where"], (), [chosen, self.aligned(value, dims), zero], space, node.line, out=d)
-
-    def _thin_product(self, node: Node, dims: Dims) -> Ref | None:
-        """A matrix product with a vector, or of a column and a row, as multiplications and a sum, which fuse.
-
-        There BLAS has nothing to reuse in cache, and reads and writes whole arrays between its neighbours' loops."""
-        (a, da), (b, db) = [(n, self.dims[n]) for n in node.inputs]
-        if da[-2] and da[-1] and db[-1]:
-            return None
-        space = (*dims[:-1], da[-1], dims[-1])          # batch, rows, summed, columns
-        place, end = positions(space), len(space)
-        refs = []
-        for n, own, matrix in ((a, da, (end - 3, end - 2)), (b, db, (end - 2, end - 1))):
-            lead = end - 1 - len(own)
-            axes = [*range(lead, end - 3), *matrix]
-            refs.append(self.refs[n].within(tuple([along(place[axes[axis]]) for axis in positions(own)])))
-        product = self.apply(REGISTRY["mul"], (), refs, core(space), node.line)
-        summed = {place[end - 2]} if da[-1] else set()
-        return self.reduced(REGISTRY["sum"], product, core(space), summed, node.line)
-
-    def _matrix(self, ref: Ref, space: Dims, dims: Dims) -> Ref:
-        """An operand of matmul: a view that BLAS can take, else a copy."""
-        used = {step[0] for step in ref.index}
-        last = set(range(len(space))) - set(range(len(core(dims[:-2]))))
-        steps_of_one = all([s[2] in (0, 1) for s in ref.index])
-        if _viewable(ref) and steps_of_one and last <= used and ref.value.kind != "const":
-            if ref.value.kind == "elementwise":
-                ref.value.barrier = True
-            return ref
-        return identity(self.stored(ref, space))
-
-    def swapped_matmul(self, n: Node) -> Ref | None:
-        """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
-        ref = self.refs[n]
-        value = ref.value
-        if n.op.name != "matmul" or value.kind != "library" or self._uses.get(n) != 1 or not ref.is_identity(core(self.dims[n])):
-            return None
-        turned = []
-        for operand, node in zip(reversed(value.operands), reversed(n.inputs), strict=True):
-            dims = self.dims[node]
-            assert operand.ref is not None
-            turned.append(Operand(operand.ref.within(_exchange(dims)), (*operand.shape[:-2], *operand.shape[:-3:-1])))
-        dims = self.dims[n]
-        dims = (*dims[:-2], dims[-1], dims[-2])
-        key = ("library", n.op, n.params, tuple(turned), None, dims)
-        return identity(self.value(key, "library", core(dims), value.dtype, op=n.op, params=n.params,
-                                    operands=tuple(turned), shape=full_shape(dims), line=n.line))
-
-
-def _exchange(dims: Dims) -> tuple[Step, ...]:
-    """How the core of `dims` runs in the core of dims with the last two exchanged."""
-    axes = list(range(len(dims)))
-    axes[-2:] = axes[:-3:-1]
-    place = positions([dims[a] for a in axes])
-    return tuple([along(place[axes.index(axis)]) for axis in positions(dims)])
-
-
-def _viewable(ref: Ref) -> bool:
-    """Whether an ndarray can stand for the view: memory or a literal, not a run-time number."""
-    return ref.value.kind not in ("scalar", "extent", "position")
-
 
 def _factor(ref: Ref, reduced: set[int]) -> tuple[str, Ref, Ref] | None:
     """(op, factor, x) of a product or quotient x op factor, the factor not varying along `reduced`; also of -x."""

@@ -165,3 +165,8 @@ def positions(dims: Sequence[int]) -> dict[int, int]:
 def full_shape(dims: Sequence[int]) -> tuple[Expr, ...]:
     """Lengths as expressions, ones included."""
     return tuple([E.length(d) for d in dims])
+
+
+def viewable(ref: Ref) -> bool:
+    """Whether an ndarray can stand for the view: memory or a literal, not a run-time number."""
+    return ref.value.kind not in ("scalar", "extent", "position")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.products import swapped
 from jitgrad.compiler.values import Dims, Ref, Step, along, core, identity, positions
 from jitgrad.dtype import dtype
 from jitgrad.graph import Node
@@ -31,9 +32,9 @@ def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
     (order,) = node.params
     n = len(order)
     if n >= 2 and order == (*range(n - 2), n - 1, n - 2):
-        swapped = low.swapped_matmul(node.inputs[0])
-        if swapped is not None:
-            return swapped
+        product = swapped(low, node.inputs[0])
+        if product is not None:
+            return product
     place = positions(dims)
     return _moved(low, node, lambda axis: along(place[order.index(axis)]))
 
