@@ -6,10 +6,12 @@ import pytest
 from graphs import check, leaf, normal, reference, request, total
 from test_compiler import network, normalised, softmax
 
-from jitgrad import ops
+import jitgrad
+from jitgrad import executor, ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.program import KernelStep, LibraryStep, Program
 from jitgrad.graph import Node
+from jitgrad.nn import functional
 
 
 def library_calls(program: Program) -> list[str]:
@@ -118,7 +120,7 @@ def test_what_a_phase_leaves_for_another_is_kept_a_row_at_a_time() -> None:
     x, w = normal(600, 500), normal(600, 500, seed=1, requires_grad=False)
     program = check([total(softmax(x, 1) * w)], [x])         # large enough to be cut in chunks, each with its own row
     [step] = [s for s in program.steps if isinstance(s, KernelStep)]
-    assert len(step.kernel.saves) == 1 and len(step.scratch) == 1
+    assert len(step.kernel.saves) == len(step.scratch) == 2          # exponentials, and quotients by their sum
 
 
 def test_reductions_over_different_dimensions_are_not_mixed_up() -> None:
@@ -237,3 +239,25 @@ def test_positions_in_an_empty_array_raise() -> None:
     with pytest.raises(IndexError, match="out of bounds"):
         build(r).run(r.order)
     check([ops.index(leaf(np.zeros((0, 2))), leaf(np.zeros(0, np.int64)), axes=(0,))])
+
+
+# -- losses and public operators -------------------------------------------------------------------------------------
+
+def program_of(loss: jitgrad.Tensor) -> Program:
+    captured = executor.capture([loss._current()])
+    return executor.program_for(captured, loss._current())[1]
+
+
+def test_cross_entropy_reads_the_logits_in_one_kernel() -> None:
+    rng = np.random.default_rng(0)
+    x = jitgrad.tensor(rng.normal(size=(6, 5)), requires_grad=True)
+    program = program_of(functional.cross_entropy(x, jitgrad.tensor(rng.integers(0, 5, 6))))
+    assert checks(program) == 1 and sum(["exp" in [name for name, _ in k.ops] for k in program.kernels]) == 1
+    assert [k.domain.count(",") for k in program.kernels].count(1) == 1
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_the_largest_of_each_row_needs_no_library_call(name: str) -> None:
+    x = jitgrad.tensor(np.random.default_rng(0).normal(size=(6, 5)), requires_grad=True)
+    program = program_of(getattr(x, name)(1)[0].sum())
+    assert counts(program) == (2, 0)

@@ -11,6 +11,8 @@ call or other loops that give them.  Values of one level and domain are one kern
 Rows: loops that compute a reduction over their last dimensions may go on, in the same row, with what needs the result
 (nest.py's `inner`).  Then the level of that is the reduction's own, and so is that of values which have one element a row,
 depend on such a result and are used by the loops; they are at home in these loops instead of loops of their own.
+Where loops with rows could be at a later level, together with others over the same domain, they are: levels are found
+again with a lowest level for that domain, and kept if there are fewer groups.
 
 Recomputed are elementwise values that cost less than reading them back: short chains of cheap operations, and anything
 0-d.  Everything else that another kernel reads is stored.  Kernels are built from the last level to the first, so that
@@ -31,6 +33,7 @@ from jitgrad.compiler.values import GATHER, NUMBERS, Dims, Ref, Value, along, id
 
 CAP = 80                # operations of one kernel
 LONG = 32               # levels from which on a graph counts as long
+DELAY = 2000            # values of the largest graph in which loops are delayed
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
 
 
@@ -53,6 +56,7 @@ class Fusion:
         self._rows: dict[tuple[int, Dims], tuple[int, ...]] = {}    # level and domain -> what a row runs along
         self._home: dict[int, tuple[int, Dims, tuple[int, ...]]] = {}   # value of one element a row -> level, domain, row
         self._feeds: dict[int, set[Dims]] = {}
+        self._lowest: dict[Dims, int] = {}
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
         self._wanted = [*[v.root() for v in outputs if v is not None], *checks]
         self._cost: dict[int, int] = {}
@@ -141,19 +145,55 @@ class Fusion:
                 elif v.kind == "elementwise":
                     fed |= own
 
-    def _levels(self) -> None:
-        """Levels of all values.  In a long graph those that a derivative made come after all others: there is nothing to
-        gain from one loop for a step and a derivative far from it, and their steps would not be equal any more."""
+    def _find_levels(self) -> None:
+        """Levels of all values, with as few groups as delaying loops with rows gives.
+
+        In a long graph those that a derivative made come after all others instead: there is nothing to gain from one loop
+        for a step and a derivative far from it, and their steps would not be equal any more."""
         self._find_feeds()
-        self._assign_levels(0)
+        self._levels()
         longest = max([self._level[v.id] for v in self._values if not v.derived and v.id in self._level], default=0)
         if longest > LONG:
-            self._assign_levels(longest + 1)
+            self._levels(longest + 1)
+        if longest > LONG or len(self._values) > DELAY:
+            return
+        fewest, tried = len(self._groups()), set()
+        while (late := self._delayed(tried)) is not None:
+            space, level = late
+            tried.add(space)
+            before = self._lowest.get(space, 0)
+            self._lowest[space] = level
+            self._levels()
+            count = len(self._groups())
+            if count < fewest:
+                fewest = count
+            else:
+                self._lowest[space] = before
+                self._levels()
 
-    def _assign_levels(self, floor: int) -> None:
+    def _delayed(self, tried: set[Dims]) -> tuple[Dims, int] | None:
+        """A domain not tried yet with rows at one level and more loops at a later one, and that level."""
+        last: dict[Dims, int] = {}
+        for level, space in self._groups():
+            last[space] = max(last.get(space, 0), level)
+        for level, space in self._rows:
+            if space not in tried and last.get(space, 0) > level:
+                return space, last[space]
+        return None
+
+    def _groups(self) -> dict[tuple[int, Dims], None]:
+        """Level and domain of every kernel."""
+        return {(self._level[v.id], self._space(v)): None for v in self._values
+                if v.kind in ("reduction", "put") or (v.kind == "elementwise" and not self._recomputable(v))}
+
+    def _space(self, v: Value) -> Dims:
+        """The domain of the loops that compute a value."""
+        return v.space if v.kind == "reduction" else self._home[v.id][1] if v.id in self._home else v.dims
+
+    def _levels(self, floor: int = 0) -> None:
         """floor: the lowest level of what a derivative made."""
-        self._home.clear()
-        self._rows.clear()
+        for found in (self._rows, self._home, self._level, self._available):
+            found.clear()
         for v in self._values:
             self._floor = floor if v.derived else 0
             if v.kind in NUMBERS or v.kind in ("input", "assemble"):
@@ -164,7 +204,7 @@ class Fusion:
                 level = max([self._available[o.ref.value.id] for o in v.operands if o.ref is not None], default=0)
                 self._level[v.id], self._available[v.id] = level, level + 1
             elif v.kind == "reduction":
-                level = self._level[v.id] = self._start(v.args, v.space)
+                level = self._level[v.id] = max(self._start(v.args, v.space), self._lowest.get(v.space, 0))
                 self._available[v.id] = level + 1
                 n = len(v.space)
                 if self._phased and v.dims and v.reduced == tuple(range(n - len(v.reduced), n)):
@@ -214,15 +254,14 @@ class Fusion:
 
     def run(self) -> Fused:
         """Build all steps."""
-        self._levels()
+        self._find_levels()
         groups: dict[int, dict[Dims, list[Value]]] = {}
         libraries: dict[int, list[Value]] = {}
         for v in self._values:
             if v.kind == "library":
                 libraries.setdefault(self._level[v.id], []).append(v)
             elif v.kind in ("elementwise", "reduction", "put"):
-                space = v.space if v.kind == "reduction" else self._home[v.id][1] if v.id in self._home else v.dims
-                groups.setdefault(self._level[v.id], {}).setdefault(space, []).append(v)
+                groups.setdefault(self._level[v.id], {}).setdefault(self._space(v), []).append(v)
         for v in self._wanted:
             self._buffer_of(v)
         steps: list[KernelStep | LibraryStep] = []

@@ -253,7 +253,7 @@ class NestBuilder:
                 value, args = entry
                 kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))
                 name = value.op.name
-                costs[-1] = 1 if name in CHEAP else 3 if name in MODERATE else 10
+                costs[-1] = 1 if name in CHEAP else 8 if name in MODERATE else 10
                 if depth == len(groups):
                     kernel.nanoseconds += 0.2 if name in CHEAP else 1 if name in MODERATE else 3
         for place, operand, accumulate, row in self._stores:

@@ -193,7 +193,12 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
     _check_classes(target, input.type.shape[d], ignore_index)
     counted = ops.ne(target, number_node(ignore_index, int64))
     classes = ops.where(counted, target, ops.number(0, target))
-    picked = ops.squeeze(ops.take_along(input, ops.unsqueeze(classes, dims=(d,)), dim=d), dims=(d,))
+    at = ops.unsqueeze(classes, dims=(d,))
+    if input.type.shape[d]:
+        # Shaped like one class of the input: take_along itself would not tell that the other dimensions agree.
+        first = ops.slice(input, full=tuple([i != d for i in range(ndim)]), sizes=(0, 1, 1))
+        at = ops.expand_like(at, first)
+    picked = ops.squeeze(ops.take_along(input, at, dim=d), dims=(d,))
     factor = cast(counted, input.type.dtype)
     if weight is not None:
         if weight.type.shape != (input.type.shape[d],):

@@ -124,6 +124,12 @@ def _expand_like_infer(x: ArrayType, donor: ArrayType) -> ArrayType:
     return _with_shape(x, donor.shape)
 
 
+def _expand_like_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
+    x, donor = dims
+    lead = len(donor) - len(x)
+    return tuple([context.unify(x[i - lead], d) if i >= lead and x[i - lead] else d for i, d in enumerate(donor)])
+
+
 def _expand_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
     lead = node.type.ndim - len(dims[0])
     was = (1,) * lead + node.inputs[0].type.shape
@@ -155,7 +161,7 @@ expand = movement(
 expand_like = movement(
     "expand_like(x, donor)", doc="x broadcast to the donor's shape", shape_only=(1,),
     infer=_expand_like_infer, numpy=lambda x, shape: np.broadcast_to(x, shape),
-    vjp=lambda g, y, x, donor: (g, None), dims="donor:1",
+    vjp=lambda g, y, x, donor: (g, None), dims=_expand_like_dims,
     sample=structured((((3,), (2, 3)), {}), (((2, 1), (2, 4)), {}), (((), (2,)), {}), (((1,), (0,)), {})))
 
 
