@@ -46,7 +46,7 @@ mul = elementwise("mul(a, b)", scalar=by_category("{a} * {b}", "{a} * {b}", "ban
                   vjp=lambda g, y, a, b: (g * b, g * a), grad_name="MulBackward0", doc="a * b", exact=True,
                   sample=uniform(WIDE, WIDE, dtypes=ALL))
 div = elementwise("div(a, b)", scalar="{a} / {b}", numpy=np.divide, exact=True,
-                  vjp=lambda g, y, a, b: (g / b, -(g / b) * (a / b)), grad_name="DivBackward0", doc="a / b, floating",
+                  vjp=lambda g, y, a, b: (g / b, -g * (a / b / b)), grad_name="DivBackward0", doc="a / b, floating",
                   sample=uniform(WIDE, POSITIVE))
 neg = elementwise("neg(x)", scalar="-{x}", numpy=np.negative, exact=True, vjp=lambda g, y, x: (-g,),
                   grad_name="NegBackward0", doc="-x", sample=uniform(WIDE, dtypes=NUMBERS))

@@ -125,9 +125,10 @@ def _expand_like_infer(x: ArrayType, donor: ArrayType) -> ArrayType:
 
 
 def _expand_like_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
-    x, donor = dims
+    (x, donor), shape = dims, node.inputs[0].type.shape
     lead = len(donor) - len(x)
-    return tuple([context.unify(x[i - lead], d) if i >= lead and x[i - lead] else d for i, d in enumerate(donor)])
+    return tuple([context.unify(d, x[i - lead]) if i >= lead and shape[i - lead] != 1 else d
+                  for i, d in enumerate(donor)])
 
 
 def _expand_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
