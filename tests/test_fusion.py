@@ -261,3 +261,11 @@ def test_the_largest_of_each_row_needs_no_library_call(name: str) -> None:
     x = jitgrad.tensor(np.random.default_rng(0).normal(size=(6, 5)), requires_grad=True)
     program = program_of(getattr(x, name)(1)[0].sum())
     assert counts(program) == (2, 0)
+
+
+def test_a_broadcast_difference_that_blas_needs_is_not_read_back_by_loops() -> None:
+    x, mu, w = normal(1, 6, 4, requires_grad=False), normal(3, 1, 4, seed=1), normal(3, 4, 4, seed=2)
+    centred = x - mu
+    program = check([total(ops.square(centred + ops.matmul(centred, w)))], [mu, w])
+    [writer] = [k for k in program.kernels if [name for name, _ in k.ops] == ["sub"]]
+    assert not any([w in k.reads for k in program.kernels for w in writer.writes])

@@ -75,9 +75,9 @@ class Fusion:
     def _cost_of(self, value: Value) -> int:
         """What computing an elementwise value again costs, or more than RECOMPUTE."""
         assert value.op is not None
-        if value.barrier:
-            return RECOMPUTE + 1
         name = value.op.name
+        if value.barrier and not (name in CHEAP and all([len(a.value.dims) < len(value.dims) for a in value.args])):
+            return RECOMPUTE + 1        # stored anyway; reading it back costs more only where its operands are smaller
         cost = 3 if value.op is GATHER else 1 if name in CHEAP else 2 if name in MODERATE or not value.dims else RECOMPUTE + 1
         for arg in value.args:
             v = arg.value
