@@ -269,3 +269,19 @@ def test_a_broadcast_difference_that_blas_needs_is_not_read_back_by_loops() -> N
     program = check([total(ops.square(centred + ops.matmul(centred, w)))], [mu, w])
     [writer] = [k for k in program.kernels if [name for name, _ in k.ops] == ["sub"]]
     assert not any([w in k.reads for k in program.kernels for w in writer.writes])
+
+
+# -- accuracy --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_long_sums_over_leading_dimensions_keep_their_accuracy(columns: int) -> None:
+    x = leaf(np.full((1, 200_000, columns), 0.1, np.float32))
+    w = leaf(np.ones(columns, np.float32))
+    y = x * w
+    r = request([ops.sum(y, axes=(0, 1)), ops.sum(ops.exp(y - ops.amax(y, axes=(2,))), axes=(0, 1, 2)), total(y)], [w],
+                root=total(y))
+    results = build(r).run(r.order)
+    exact = 200_000 * float(np.float32(0.1))
+    for got, want in zip(results, [exact, 200_000 * columns, exact * columns, exact], strict=True):
+        assert got is not None
+        np.testing.assert_allclose(got.ravel(), want, rtol=2e-5)       # one after the other: 2e-4

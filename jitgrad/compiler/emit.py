@@ -2,7 +2,7 @@
 
 Input: a `program.Kernel`.  Output: the text of one function over the kernel vocabulary.
 Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
-assigned once, except the accumulators a0, a1 ... (and b0, b1 ... of a block).
+assigned once in a phase, except the accumulators a0, a1 ... (b0, b1 ... of a block, c0, c1 ... of one of an outer loop).
 
 Sample, the sum of x * c over all elements and its gradient:
 
@@ -24,103 +24,27 @@ Sample, the sum of x * c over all elements and its gradient:
 """
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
-
+from jitgrad.compiler.emitter import Emitter
 from jitgrad.compiler.expr import atoms
 from jitgrad.compiler.phases import Phases
 from jitgrad.compiler.program import (
     Access,
     Amount,
-    Compute,
     Integer,
     Kernel,
     Load,
-    Operand_,
     Pointer,
-    Position,
-    Read,
     Reduce,
-    Result,
     Store,
     Var,
 )
 from jitgrad.compiler.target_cpu import CPU, CpuTarget
-
-
-class Fragments(Protocol):
-    """How a target writes an element and a run-time number."""
-
-    def number(self, slot: int, code: str) -> str: ...
-    def load(self, code: str, pointer: str, position: str) -> str: ...
-    def store(self, code: str, pointer: str, position: str, value: str) -> str: ...
+from jitgrad.dtype import BY_CODE
 
 
 def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
     """The text, ending in a newline."""
     return _Nest(kernel, target).run()
-
-
-T = TypeVar("T", bound=Fragments)
-
-
-class Emitter(Generic[T]):
-    """What the targets have in common: operands, amounts, and the assignment that an entry of the body is."""
-
-    def __init__(self, kernel: Kernel, target: T) -> None:
-        self.k = kernel
-        self.t = target
-        self.lines: list[str] = []
-        self.indent = 1
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
-
-    @staticmethod
-    def operand(x: Operand_) -> str:
-        return f"v{x}" if type(x) is int else str(x)
-
-    @staticmethod
-    def amount(x: Amount) -> str:
-        return f"n{x.slot}" if isinstance(x, Var) else str(x)
-
-    def term(self, coef: Amount, loop: int) -> str:
-        return f"i{loop}" if coef == 1 else f"i{loop} * {self.amount(coef)}"
-
-    def position(self, access: Access) -> str:
-        """Where an element lies, as an expression."""
-        raise NotImplementedError
-
-    def displaced(self, access: Access, position: str) -> str:
-        """The position with the part that is computed."""
-        terms = [f"{self.operand(x)} * {self.amount(stride)}" for x, stride in access.computed]
-        return " + ".join([*([] if position == "0" and terms else [position]), *terms])
-
-    def entry(self, number: int) -> None:
-        """The assignment of one variable."""
-        e = self.k.body[number]
-        if isinstance(e, Load):
-            a = e.access
-            self.line(f"v{number} = {self.t.load(a.code, f'p{a.slot}', self.position(a))}")
-        elif isinstance(e, Read):
-            integer = isinstance(self.k.slots[e.slot], Integer)
-            self.line(f"v{number} = " + (f"to_{e.code}(n{e.slot})" if integer else self.t.number(e.slot, e.code)))
-        elif isinstance(e, Position):
-            terms = [self.term(c, k) for k, c in enumerate(e.coefs) if c != 0]
-            terms += [self.amount(e.start)] if e.start != 0 or not terms else []
-            self.line(f"v{number} = to_i8({' + '.join(terms)})")
-        elif isinstance(e, Result):
-            self.line(f"v{number} = a{e.reduction}")
-        else:
-            self.line(f"v{number} = {self.computed(e)}")
-
-    def computed(self, e: Compute) -> str:
-        operands = dict(zip(e.names, [self.operand(x) for x in e.operands], strict=True))
-        text = e.template.format(**operands)
-        return f"to_i4({text})" if e.code == "i4" else text     # Numba widens int32 arithmetic
-
-    def combined(self, r: Reduce, acc: str, x: str) -> str:
-        text = r.combine.format(acc=acc, x=x)
-        return f"to_i4({text})" if r.code == "i4" else text
 
 
 class _Nest(Emitter[CpuTarget]):
@@ -136,6 +60,7 @@ class _Nest(Emitter[CpuTarget]):
         self.compute: set[int] = set()                  # its variables
         self.reuse: set[int] = set()                    # and those that it loads, left by an earlier one
         self.kept: set[int] = set()
+        self.outer: set[int] = set()                    # reductions with an accumulator for a block of an outer loop
 
     # -- positions ---------------------------------------------------------------------------------------------------
 
@@ -265,6 +190,8 @@ class _Nest(Emitter[CpuTarget]):
         start = "lo" if depth == 0 else "0"
         if depth == k.depth - 1 and any([self.blocked(j) for j in self.reductions()]):
             self.blocks(depth, start, stop)
+        elif blocked := [j for j in self.reductions() if self.starts_blocks(j, depth)]:
+            self.outer_blocks(depth, start, stop, blocked)
         else:
             self.line(self.t.loop(f"i{depth}", start, stop))
             self.indent += 1
@@ -286,10 +213,12 @@ class _Nest(Emitter[CpuTarget]):
     def accesses(self) -> list[Access]:
         k = self.k
         if self.phase < 0:
-            return [e.access for e in k.body if isinstance(e, Load)] + k.written() + [*k.saves.values()]
+            return [e.access for e in k.body if isinstance(e, Load)] + k.written() + [*k.saves.values()] + \
+                [r.block for r in k.reductions if r.block is not None]
         found = [e.access for n, e in enumerate(k.body) if isinstance(e, Load) and n in self.compute]
         found += [s.access for s in self.stores()]
         found += [r.access for j in self.reductions() if (r := k.reductions[j]).access is not None]
+        found += [r.block for j in self.reductions() if (r := k.reductions[j]).block is not None]
         return found + [access for n, access in k.saves.items() if n in self.compute or n in self.reuse]
 
     def term(self, coef: Amount, loop: int) -> str:
@@ -309,7 +238,8 @@ class _Nest(Emitter[CpuTarget]):
         self.level(depth + 1)
         self.indent -= 1
         for j in blocked:
-            self.line(f"a{j} = {self.combined(k.reductions[j], f'a{j}', f'b{j}')}")
+            name = f"c{j}" if j in self.outer else f"a{j}"
+            self.line(f"{name} = {self.combined(k.reductions[j], name, f'b{j}')}")
         self.indent -= 1
 
     def blocked(self, j: int) -> bool:
@@ -374,8 +304,12 @@ class _Nest(Emitter[CpuTarget]):
         a = r.access
         if a is None:
             return
+        if r.block is not None:
+            pointer, position = f"q{self.k.reductions.index(r)}", self.position(r.block)
+            self.line(self.t.store(a.code, pointer, position, self.combined(r, self.t.load(a.code, pointer, position), total)))
+            return
         position = self.position(a)
-        if self.in_memory(r):
+        if r.in_memory:
             # Where the innermost loop is kept, each of its iterations has an element of its own.
             load, store = (self.t.load_accumulator, self.t.store_accumulator) if r.reduced[-1] else \
                 (self.t.load, self.t.store)
@@ -384,17 +318,57 @@ class _Nest(Emitter[CpuTarget]):
         else:
             self.line(self.t.store(a.code, f"p{a.slot}", position, total))
 
-    def in_memory(self, r: Reduce) -> bool:
-        """Whether a kept loop lies inside a reduced one."""
-        return False in r.reduced[r.reduced.index(True):]
-
     def initialise(self, r: Reduce) -> None:
         """Before the outermost reduced loop: the neutral element in the memory that is accumulated in."""
         a = r.access
-        if a is None or not self.in_memory(r):
+        if a is None or not r.in_memory:
             return
-        before = self.offset(a.coefs[:r.reduced.index(True)])
         self.line(self.t.loop("z", "0", self.amount(r.extent)))
+        self.line("    " + self.t.store_accumulator(a.code, f"p{a.slot}", self.kept_element(r, a), r.identity))
+
+    def kept_element(self, r: Reduce, access: Access) -> str:
+        """The position of kept element z inside the outermost reduced loop."""
+        before = self.offset(access.coefs[:r.reduced.index(True)])
+        return "z" if before == "0" else f"{before} + z"
+
+    def starts_blocks(self, j: int, depth: int) -> bool:
+        """Whether loop `depth`, not the innermost, is the outermost one of a floating sum."""
+        r = self.k.reductions[j]
+        return r.reduced.index(True) == depth and (r.block is not None or (not r.in_memory and self.blocked(j)))
+
+    def outer_blocks(self, depth: int, start: str, stop: str, blocked: list[int]) -> None:
+        """Loop `depth`, cut in blocks, each with sums of its own: c0, c1 ..., or arrays, of which there are none for a
+        single block."""
+        arrays: list[tuple[Reduce, str, str, str]] = []
+        for j in blocked:
+            r = self.k.reductions[j]
+            if r.block is None or r.access is None:
+                continue
+            if not arrays:
+                self.line(f"d{depth} = {self.t.block_end(start, stop)} < {stop}")
+            before = self.offset(r.access.coefs[:depth])
+            whole = f"p{r.access.slot}" + ("" if before == "0" else f" + {before} * {BY_CODE[r.code].itemsize}")
+            self.line(f"q{j} = p{r.block.slot} if d{depth} else {whole}")
+            self.line(f"e{j} = {self.amount(r.extent)} if d{depth} else 0")
+            arrays.append((r, f"q{j}", f"e{j}", whole))
+        scalars = [j for j in blocked if self.k.reductions[j].block is None]
+        self.line(self.t.blocks(f"k{depth}", start, stop))
         self.indent += 1
-        self.line(self.t.store_accumulator(a.code, f"p{a.slot}", "z" if before == "0" else f"{before} + z", r.identity))
+        for r, block, count, _ in arrays:
+            self.line(self.t.loop("z", "0", count))
+            self.line("    " + self.t.store(r.code, block, "z", r.identity))
+        for j in scalars:
+            self.line(f"c{j} = {self.k.reductions[j].identity}")
+        self.outer |= {*scalars}
+        self.line(self.t.loop(f"i{depth}", f"k{depth}", self.t.block_end(f"k{depth}", stop)))
+        self.indent += 1
+        self.level(depth + 1)
+        self.indent -= 1
+        self.outer -= {*scalars}
+        for r, block, count, whole in arrays:
+            self.line(self.t.loop("z", "0", count))
+            total = self.combined(r, self.t.load(r.code, whole, "z"), self.t.load(r.code, block, "z"))
+            self.line("    " + self.t.store(r.code, whole, "z", total))
+        for j in scalars:
+            self.line(f"a{j} = {self.combined(self.k.reductions[j], f'a{j}', f'c{j}')}")
         self.indent -= 1

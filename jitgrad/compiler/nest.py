@@ -8,6 +8,7 @@ become one; slots, variables and loops are numbered by first use, so that equal 
 """
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -267,7 +268,12 @@ class NestBuilder:
             extent = E.mul(*[n for k, n in enumerate(lengths) if k > first and not reduced[k]])
             one = op.identity(value.dtype) if callable(op.identity) else op.identity
             where = None if place is None else access(place)
-            kernel.reductions.append(Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent)))
+            made = Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent))
+            if where is not None and made.in_memory and op.name == "sum" and value.dtype.category == 2:
+                slot = numbering.of(Pointer(self._scratch(extent, value.dtype.np), 0, True))
+                coefs = (*[0] * (first + 1), *where.coefs[first + 1:])
+                made = dataclasses.replace(made, block=Access(slot, value.dtype.code, coefs))
+            kernel.reductions.append(made)
         kernel.lengths = tuple([0 if k == 0 else amount(n) for k, n in enumerate(lengths)])
         if kernel.rows:
             self._save(kernel, costs, lengths[kernel.rows:], lambda buffer: numbering.of(Pointer(buffer, 0, True)), amount)

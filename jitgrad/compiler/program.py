@@ -168,7 +168,9 @@ class Store:
 class Reduce:
     """The element (none where only a Result asks) = combination of operand over the loops where `reduced`.
 
-    combine: over {acc} and {x}, of dtype `code`.  extent: the number of kept elements inside the outermost reduced loop."""
+    combine: over {acc} and {x}, of dtype `code`.  extent: the number of kept elements inside the outermost reduced loop.
+    block: where there are such elements and rounding, an array of them, in which the sums over some iterations of that
+    loop are formed on their own."""
 
     access: Access | None
     operand: Operand_
@@ -177,6 +179,12 @@ class Reduce:
     identity: str
     reduced: tuple[bool, ...]
     extent: Amount
+    block: Access | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a kept loop lies inside a reduced one."""
+        return False in self.reduced[self.reduced.index(True):]
 
 
 @dataclass

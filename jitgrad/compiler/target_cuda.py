@@ -54,7 +54,7 @@ from __future__ import annotations
 
 import re
 
-from jitgrad.compiler.emit import Emitter
+from jitgrad.compiler.emitter import Emitter
 from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Position, Store
 
 EVERY_THREAD = ("cuda.grid(1)", "cuda.gridsize(1)")
