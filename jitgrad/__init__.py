@@ -36,7 +36,7 @@ from jitgrad import methods as _methods          # attaches the operators to Ten
 from jitgrad.creation import *
 from jitgrad.random import *
 from jitgrad import autograd, nn, optim
-from jitgrad.capture import compile, interpret
+from jitgrad.capture import compile, grad, interpret, value_and_grad
 
 float = float32
 double = float64

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jitgrad import interpreter
+from jitgrad import interpreter, tracing
 from jitgrad.config import config, logger
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import INPUT, Node, Spec, become_input, topological
@@ -344,6 +344,10 @@ def cut(node: Node) -> None:
 
 def value(node: Node) -> np.ndarray:
     """The array of a node; computed and kept on the node if it is not known yet."""
+    if tracing.traces:
+        trace = tracing.current()
+        if trace is not None:
+            trace.reads.append((node, None))
     array = node.value
     if array is None:
         _look(node)
@@ -408,13 +412,31 @@ def values_program(outputs: Sequence[Node]) -> tuple[Program, list[Node], list[i
 
 def program_for(captured: Capture, root: Node) -> tuple[str, Program]:
     """The program of a plain backward() from a captured root, compiled if need be, and where it came from."""
-    key = make_key(captured, [root], [None], captured.leaves)
-    entry = programs.get(key)
-    if entry is not None:
-        return "in memory", entry.program
+    if make_key(captured, [root], [None], captured.leaves) in programs:
+        return "in memory", entry_for(captured, root)[1]
     before = stats.compilations
-    entry = _compile(key, captured, [root], [None], captured.leaves)
-    return "compiled now" if stats.compilations > before else "kernels found in the cache", entry.program
+    _, program = entry_for(captured, root)
+    return "compiled now" if stats.compilations > before else "kernels found in the cache", program
+
+
+def entry_for(captured: Capture, root: Node) -> tuple[Entry, Program]:
+    """The entry and program of a plain backward() from a captured root, compiled if need be."""
+    key = make_key(captured, [root], [None], captured.leaves)
+    entry = programs.get(key) or _compile(key, captured, [root], [None], captured.leaves)
+    return entry, entry.program
+
+
+def mark_freed(root: Node, entry: Entry) -> None:
+    """Note that a backward went through the graph below a root that was made afterwards."""
+    run = Run(entry, True, None)
+    for i, node in enumerate(topological([root])):
+        if node.inputs:
+            node.run, node.position = run, i
+
+
+def era() -> int:
+    """Changes when all programs are forgotten."""
+    return _era
 
 
 def clear() -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from jitgrad import tracing
 from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import dtype
 from jitgrad.errors import InternalError
+from jitgrad.tracing import BORN
 
 
 class Op:
@@ -230,7 +232,7 @@ def input_spec(type: ArrayType) -> Spec:
 
 def input_node(value: Any, type: ArrayType, requires_grad: bool = False) -> Node:
     """A leaf that holds an array.  The caller vouches that the array is of that type and never written again."""
-    return Node(_input_specs.get(type) or input_spec(type), (), requires_grad, 0, value)
+    return Node(_input_specs.get(type) or input_spec(type), (), requires_grad, 0, value, BORN if tracing.traces else None)
 
 
 def scalar_spec(dtype: dtype, device: str = "cpu") -> Spec:

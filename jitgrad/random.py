@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.creation import finished, sizes
 from jitgrad.device import check_device
 from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64
@@ -46,6 +47,7 @@ class Generator:
 
     def draw(self, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         """Take numbers from the stream, safely among threads."""
+        tracing.refuse("it draws random numbers")
         with self._lock:
             return sample(self._stream)
 

@@ -7,10 +7,11 @@ notice that `writes` has changed and derive their node again.
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
 from jitgrad.interpreter import compute
 
@@ -43,6 +44,7 @@ class Storage:
     there, so that only the first write copies; `flush` makes it the base node before anybody can look."""
 
     __slots__ = ("node", "writes", "cell", "private", "__weakref__")
+    deferred = False        # True of what stands in for the storage of a replayed result: see Deferred
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -58,7 +60,7 @@ class Storage:
         array = self.private
         if array is None:
             node = self.node
-            if node.op is not INPUT or node.requires_grad:
+            if node.op is not INPUT or node.requires_grad or tracing.current() is not None:
                 return False
             array = node.value.copy()
         try:
@@ -91,6 +93,26 @@ class Storage:
 detached_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
 
 
+class Deferred(Protocol):
+    """What stands in for the storage of a tensor whose history is not made yet (capture/replay.py).  `writes` never is
+    what the tensor has seen, so that every use of its node asks for it."""
+
+    deferred: bool
+    writes: int
+
+    def materialise(self, tensor: Any) -> None:
+        """Give the tensor its node."""
+        ...
+
+    def value(self, tensor: Any) -> np.ndarray:
+        """The tensor's array."""
+        ...
+
+    def backward(self) -> bool:
+        """backward() from the tensor, a scalar; False where it has to go the general way."""
+        ...
+
+
 def any_detached() -> bool:
     """Whether there is anything for backward to let go of.  (len() of a WeakSet takes a microsecond.)"""
     return bool(detached_storages.data or pending_detached.data)       # type: ignore[attr-defined]
@@ -112,7 +134,10 @@ def is_stale(node: Node) -> bool:
 def settle(node: Node) -> Node:
     """Compute at once a node that depends on nothing pending and needs no gradient (its inputs are leaves)."""
     if node.depth == 0 and node.inputs:
-        become_input(node, compute(node))
+        if tracing.current() is None:
+            become_input(node, compute(node))
+        else:
+            node.depth = 1
     return node
 
 
@@ -120,10 +145,13 @@ def apply_step(node: Node, step: Step) -> Node:
     """The node one step further along a view's chain."""
     if step.op.name != "detach":
         return settle(bind(step.op, (node,), step.params, step.sizes))
-    if node.op is INPUT or (node.run is not None and node.value is not None):
+    if tracing.current() is None and (node.op is INPUT or (node.run is not None and node.value is not None)):
         return input_node(node.value, node.type)     # the value is known: keep nothing of how it came about
     result = bind(step.op, (node,))
-    pending_detached.add(result)
+    if tracing.current() is None:
+        pending_detached.add(result)
+    else:
+        settle(result)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import executor
+from jitgrad import executor, tracing
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
@@ -44,7 +44,7 @@ class Tensor:
     `_leaf`: set on tensors for which gradients are accumulated.  All other state has defaults on the class."""
 
     _node: Node
-    _storage: Storage | None = None
+    _storage: Any = None                # Storage, or storage.Deferred where the node is not made yet
     _chain: tuple[Step, ...] = ()
     _seen: int = 0
     _leaf: Accumulator | None = None
@@ -97,6 +97,9 @@ class Tensor:
         storage = self._storage
         if storage is None or storage.writes == self._seen:
             return self._node
+        if storage.deferred:
+            storage.materialise(self)
+            return self._node
         storage.flush()
         node = storage.node if not self._chain else recorded(derive, storage.node, self._chain)
         if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
@@ -111,6 +114,9 @@ class Tensor:
         storage = self._storage
         if storage is None:
             storage = self._storage = Storage(self._node)
+        elif storage.deferred:
+            self._current()
+            return self._ensure_storage()
         return storage
 
     def _view(self, steps: tuple[Step, ...]) -> Tensor:
@@ -139,6 +145,7 @@ class Tensor:
         if not same_type(value.type, current.type):
             raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
         storage = self._ensure_storage()
+        _note_write(storage)
         if grad_mode.enabled and storage.node.requires_grad:
             self._check_writable(current)
         if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
@@ -182,6 +189,8 @@ class Tensor:
 
     def _replace(self, array: np.ndarray) -> None:
         """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
+        if self._storage is not None and self._storage.deferred:
+            self._current()
         old, leaf = self._node, self._leaf
         if self._chain or (leaf is None and old.requires_grad):
             enabled, grad_mode.enabled = grad_mode.enabled, False
@@ -192,6 +201,7 @@ class Tensor:
             return
         node = input_node(array, old.spec.type, leaf is not None)
         storage = self._storage or self._ensure_storage()
+        _note_write(storage)
         storage.private = None              # what was written by index before is overwritten
         cell = storage.cell
         cell.value += 1
@@ -329,6 +339,9 @@ class Tensor:
 
     def _array(self) -> np.ndarray:
         """The current value.  The array belongs to the graph and must not be written to."""
+        storage = self._storage
+        if storage is not None and storage.deferred:
+            return storage.value(self)
         return executor.value(self._current())
 
     def detach(self) -> Tensor:
@@ -348,6 +361,7 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if value._storage is not None and value._storage is self._storage and value._chain == (*self._chain, DETACH):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
+        _note_write(self._ensure_storage())
         node = value._current()
         new = input_node(executor.value(node), node.type)
         if self._leaf is not None:
@@ -415,6 +429,13 @@ def recorded(record: Callable[..., Node], *args: Any) -> Node:
         return record(*args)
     finally:
         grad_mode.enabled = False
+
+
+def _note_write(storage: Storage) -> None:
+    if tracing.traces:
+        trace = tracing.current()
+        if trace is not None:
+            trace.written.append(storage)
 
 
 _new = Tensor.__new__

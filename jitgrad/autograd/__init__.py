@@ -148,7 +148,10 @@ def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph:
                      create_graph: bool = False, inputs: Tensors | None = None) -> None:
     """Compute the gradient of this tensor with respect to the leaves below it; see autograd.backward."""
     if gradient is None and inputs is None and not retain_graph and not create_graph:
-        node = self._node if self._storage is None else self._current()
+        storage = self._storage
+        if storage is not None and storage.deferred and storage.backward():
+            return
+        node = self._node if storage is None else self._current()
         if node.requires_grad and node.spec.type.size == 1:
             engine.plain_backward(node)
             return

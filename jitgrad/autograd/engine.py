@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
-from jitgrad import executor, interpreter
+from jitgrad import executor, interpreter, tracing
 from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
@@ -54,6 +54,8 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 
     Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
+    if not create_graph:
+        tracing.refuse("it calls backward() or grad()")
     captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
     wanted = None if inputs is None else _wanted(captured.order, inputs)
     # The order is a superset of what is gone through when all leaves are wanted.
@@ -82,13 +84,18 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 
 def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
+    tracing.refuse("it calls backward()")
     found = executor.plain_backward(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
     if any_detached():
         _release_detached()
-    leaves, arrays = found
+    deliver_plain(*found)
+
+
+def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> None:
+    """Add gradients to the `.grad` of the leaves' tensors."""
     tensors: list[Tensor | None] = []
     for node in leaves:
         leaf = None if node.extra is None else node.extra.leaf

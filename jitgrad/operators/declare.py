@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sys import _getframe
 from typing import Any
 
-from jitgrad import interpreter
+from jitgrad import interpreter, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
@@ -35,9 +35,12 @@ new_tensor = Tensor.__new__
 def finish(node: Node) -> Node:
     """Called on each node that a single-primitive operator recorded: compute it now, or note the user's line."""
     if node.depth == 0:
-        if node.inputs:
+        if not node.inputs:
+            return node
+        if tracing.current() is None:
             become_input(node, interpreter.compute(node))
-        return node
+            return node
+        node.depth = 1
     node.line = user_line()
     if node.depth > MAX_DEPTH:
         cut(node)
@@ -61,9 +64,12 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
     if node in inputs:
         node = bind(REGISTRY["copy"], (node,))       # a result is always a tensor of its own
     if node.depth == 0:
-        if node.inputs:
+        if not node.inputs:
+            return node
+        if tracing.current() is None:
             become_input(node, interpreter.compute(node))
-        return node
+            return node
+        node.depth = 1
     line = user_line()
     stack = [node]
     while stack:
@@ -205,7 +211,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
                         frame = _getframe(1)
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-                elif not a.depth and a.value is not None:
+                elif not a.depth and a.value is not None and not tracing.traces:
                     node = input_node(as_array(quiet.run(op.numpy, a.value), spec.type), spec.type)
                 if node is not None:
                     result = new_tensor(Tensor)
@@ -286,7 +292,7 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                         frame = _getframe(1)
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-                elif not depth and a.value is not None and b.value is not None:
+                elif not depth and a.value is not None and b.value is not None and not tracing.traces:
                     node = input_node(as_array(quiet.run(op.numpy, a.value, b.value), spec.type), spec.type)
                 if node is not None:
                     result = new_tensor(Tensor)

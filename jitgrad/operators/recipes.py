@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad import executor
+from jitgrad import executor, tracing
 from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.executor import MAX_DEPTH
 from jitgrad.graph import INPUT, Node, Spec, grad_mode, input_node, topological
@@ -123,7 +123,8 @@ class Recipes:
                     key.append(kind)
                 else:
                     return call(*args, **kwargs)
-            if (pending and not recording) or not nodes or (len(nodes) != 1 and len(set(nodes)) != len(nodes)):
+            if (not recording if pending else tracing.traces) or not nodes or (
+                    len(nodes) != 1 and len(set(nodes)) != len(nodes)):
                 return call(*args, **kwargs)
             key.append(get_default_dtype())
             at = tuple(key)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_DEPTH
 from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
@@ -89,7 +90,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
                 if owner is not None or number:
                     node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
                 start = node
-    elif depth or type(source.value) is not np.ndarray:
+    elif depth or type(source.value) is not np.ndarray or tracing.traces:
         return _general(input, plan, number)
     else:
         value = source.value

@@ -1,0 +1,65 @@
+"""What happens while a function is traced (jitgrad.compile), as told by those who do it.
+
+Tracing is recording as usual, with three differences: nothing is computed at once, so that all work on what the function
+was given is in the graph; arrays made meanwhile are marked; and whatever a replay could not repeat is noted here.
+"""
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jitgrad.graph import Node
+
+
+class Trace:
+    """Notes of one trace.  reads: nodes whose values Python looked at, and these values.  written: storages written to.
+    reason: why the trace cannot be replayed, the first found."""
+
+    def __init__(self) -> None:
+        self.reads: list[tuple[Node, Any]] = []
+        self.written: list[Any] = []
+        self.reason: str | None = None
+
+    def refuse(self, reason: str) -> None:
+        """Note why a replay would not be the same as a call."""
+        if self.reason is None:
+            self.reason = reason
+
+
+class _State(threading.local):
+    trace: Trace | None = None
+
+
+_state = _State()
+_lock = threading.Lock()
+traces = 0              # of all threads; read first, since reading a thread-local takes longer
+BORN = object()         # `line` of arrays made while any thread traces
+
+
+def current() -> Trace | None:
+    """The trace of this thread, if it is in one."""
+    return _state.trace if traces else None
+
+
+def refuse(reason: str) -> None:
+    """Note, if this thread traces, why a replay would not be the same as a call."""
+    if traces and _state.trace is not None:
+        _state.trace.refuse(reason)
+
+
+class tracing:
+    """`with tracing() as trace:` trace this thread."""
+
+    def __enter__(self) -> Trace:
+        global traces
+        with _lock:
+            traces += 1
+        self._outer, _state.trace = _state.trace, Trace()
+        return _state.trace
+
+    def __exit__(self, *exception: object) -> None:
+        global traces
+        _state.trace = self._outer
+        with _lock:
+            traces -= 1
