@@ -22,6 +22,8 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 
+new_tensor = Tensor.__new__
+
 
 class Gradients:
     """Gradients on their way: nodes by leaf accumulator and by interior node."""
@@ -96,19 +98,21 @@ def plain_backward(root: Node) -> None:
 
 def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> None:
     """Add gradients to the `.grad` of the leaves' tensors."""
-    tensors: list[Tensor | None] = []
     for node in leaves:
-        leaf = None if node.extra is None else node.extra.leaf
+        extra = node.extra
+        leaf = None if extra is None else extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
             deliver(_gathered(leaves, arrays), False)
             return
-        tensors.append(leaf.tensor())
     with _accumulating:
-        for tensor, node, array in zip(tensors, leaves, arrays):        # noqa: B905 (of one length)
+        for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
+            tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
             if array is not None and tensor is not None:
-                g = input_node(array, node.spec.type)
+                g = Node(node.spec, (), False, 0, array)
                 if tensor._grad is None:
-                    tensor._grad = wrap(g)
+                    result = new_tensor(Tensor)
+                    result._node = g
+                    tensor._grad = result
                 else:
                     accumulate(tensor, g, False)
 

@@ -5,6 +5,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from jitgrad import executor, tracing
 from jitgrad.capture.guards import Guards, Refused, running
 from jitgrad.capture.replay import Joint, Template, Values, deferred
 from jitgrad.capture.trees import Slots, is_number_array, leaves, mapped
-from jitgrad.config import logger
+from jitgrad.config import config, logger
 from jitgrad.dtype import get_default_dtype
-from jitgrad.graph import Node, Spec, grad_mode, input_node
+from jitgrad.executor import interpreting
+from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.tensor import Tensor, from_array, wrap
 
 MAX_VARIANTS = 16       # captures of one function that are kept
@@ -26,19 +28,21 @@ _ABSENT = object()
 class Variant:
     """One capture: `check(args, kwargs)` gives the slots of a call that it serves, or None."""
 
-    def __init__(self, check: Callable[[tuple, dict], list | None], template: Template, result: Any, mode: tuple) -> None:
+    def __init__(self, check: Callable[[tuple, dict], list | None], template: Template, result: Any) -> None:
         self.check = check
         self.template = template
-        self.mode = mode
+        self.recording = grad_mode.enabled
+        self.default = get_default_dtype()
         self.result = result            # the result's tree, numbers in place of tensors
         self.joint: Joint | None = None
         self.values: Values | None = None
-        self.spec: Spec | None = None
+        self.shown: Node | None = None  # what the result's type is read from until its graph is made
         roots = [template.nodes[i - template.count] for i in template.results]
         if not any([n.requires_grad for n in roots]):
             self.values = Values(template)
         elif len(roots) == 1 and roots[0].spec.type.size == 1:
-            self.joint, self.spec = Joint(template), roots[0].spec
+            self.joint, self.shown = Joint(template), Node(roots[0].spec, (), True, 1)
+        self.alone = self.joint is not None and type(result) is _Number
 
 
 class _Number:
@@ -73,25 +77,27 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing.traces and tracing.current() is not None:
             return self._fn(*args, **kwargs)        # inside another capture: part of it
-        mode = (grad_mode.enabled, get_default_dtype())
+        recording, default = grad_mode.enabled, get_default_dtype()
         for variant in self._variants:
-            if variant.mode == mode:
+            if variant.recording is recording and variant.default is default:
                 slots = variant.check(args, kwargs)
                 if slots is not None:
+                    if variant.alone:
+                        return deferred(variant.joint, slots, variant.shown)        # type: ignore[arg-type]
                     return _replay(variant, slots)
         if self._refusals >= MAX_REFUSALS:
             return self._fn(*args, **kwargs)
-        return self._capture(args, kwargs, mode)
+        return self._capture(args, kwargs)
 
     def __get__(self, owner: Any, kind: type | None = None) -> Any:
         return self if owner is None else functools.partial(self, owner)
 
-    def _capture(self, args: tuple, kwargs: dict, mode: tuple) -> Any:
+    def _capture(self, args: tuple, kwargs: dict) -> Any:
         """Call the function, and keep what it recorded if that can be replayed."""
         with tracing.tracing() as trace:
             result, codes = running(lambda: self._fn(*args, **kwargs))
         try:
-            variant = _variant(self._fn, args, kwargs, result, trace, codes, mode)
+            variant = _variant(self._fn, args, kwargs, result, trace, codes)
         except Refused as reason:
             self._refused(str(reason))
         else:
@@ -131,7 +137,7 @@ class Compiled:
 
 # -- capturing -------------------------------------------------------------------------------------------------------
 
-def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracing.Trace, codes: Sequence[Any], mode: tuple,
+def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracing.Trace, codes: Sequence[Any],
              wrap_leaf: Callable[[Slots, Any, str], bool] | None = None) -> Variant:
     """The capture of a call that has just been made.  Raises Refused."""
     if trace.reason is not None:
@@ -145,7 +151,10 @@ def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracin
         slots.take(value, f"args[{i}]", f"argument {i}", taking)
     for name, value in kwargs.items():
         slots.take(value, f"kwargs[{name!r}]", f"argument {name}", taking)
-    guards.value(fn, guards.constant(fn), getattr(fn, "__qualname__", "the function"))
+    if isinstance(fn, FunctionType):
+        guards.function(fn)
+    else:
+        guards.value(fn, guards.constant(fn), getattr(fn, "__qualname__", type(fn).__name__))
     guards.cover(codes)
     own = set(slots.nodes)
     for tensor, where in list(guards.tensors.values()):         # what the function reads besides its arguments
@@ -159,7 +168,7 @@ def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracin
         raise Refused("it returns one tensor twice")
     numbers = iter(range(len(found)))
     tree = mapped(result, lambda v: _Number(next(numbers)) if isinstance(v, Tensor) else _plain(v))
-    return Variant(_checker(guards, slots.names), Template(roots, slots.numbers, len(slots.nodes)), tree, mode)
+    return Variant(_checker(guards, slots.names), Template(roots, slots.numbers, len(slots.nodes)), tree)
 
 
 def _checker(guards: Guards, names: list[str]) -> Callable[[tuple, dict], list | None]:
@@ -220,7 +229,7 @@ def _check_notes(trace: tracing.Trace, slots: Slots, guards: Guards, args: tuple
 def _replay(variant: Variant, slots: list[Node]) -> Any:
     joint = variant.joint
     if joint is not None:
-        tensors = [deferred(joint, slots, variant.spec)]        # type: ignore[arg-type]
+        tensors = [deferred(joint, slots, variant.shown)]       # type: ignore[arg-type]
     elif variant.values is not None:
         tensors = variant.values.run(slots)
     else:
@@ -265,28 +274,37 @@ class ValueAndGrad:
         self.captures = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        mode = get_default_dtype()
+        default = get_default_dtype()
         for variant, gradients, numeric in self._variants:
-            if variant.mode == mode:
+            if variant.default is default:
                 slots = variant.check(args, kwargs)
                 if slots is not None:
                     return self._run(variant, gradients, numeric, slots)
-        return self._call(args, kwargs, mode)
+        return self._call(args, kwargs)
 
     def _run(self, variant: Variant, gradients: Any, numeric: bool, slots: list[Any]) -> Any:
         joint = variant.joint
         assert joint is not None
-        if not joint.ready([n if type(n) is Node else _leaf(n) for n in slots] if joint.stale() else ()):
-            nodes = [n if type(n) is Node else _leaf(n) for n in slots]
-            [root] = variant.template.instantiate(nodes)
-            found = executor.plain_backward(root)
-            assert found is not None
-            by_node = dict(zip(found[0], found[1], strict=True))
-            arrays = [executor.value(root), *[by_node.get(nodes[i]) for i in joint.leaves]]
+        if joint.stale() or interpreting.active or config.interpret:
+            arrays = self._first(variant, joint, [n if type(n) is Node else _leaf(n) for n in slots])
         else:
             arrays = joint.run([n.value if type(n) is Node else n for n in slots])
-        by_slot = dict(zip(joint.leaves, arrays[1:], strict=True))
-        return self._finished(arrays[0], mapped(gradients, lambda leaf: leaf.of(by_slot)), numeric)
+        if type(gradients) is tuple and len(gradients) == 1 and type(gradients[0]) is _Gradient:
+            shown: Any = (gradients[0].of(joint.position, arrays),)
+        else:
+            shown = mapped(gradients, lambda leaf: leaf.of(joint.position, arrays))
+        return self._finished(arrays[0], shown, numeric)
+
+    @staticmethod
+    def _first(variant: Variant, joint: Joint, nodes: list[Node]) -> list[np.ndarray | None]:
+        """A run that makes the program first, or is interpreted."""
+        if joint.ready(nodes):
+            return joint.run([n.value for n in nodes])
+        [root] = variant.template.instantiate(nodes)
+        found = executor.plain_backward(root)
+        assert found is not None
+        joint.position = {nodes.index(n): k + 1 for k, n in enumerate(found[0])}
+        return [executor.value(root), *found[1]]
 
     def _finished(self, value: np.ndarray | None, gradients: Any, numeric: bool) -> Any:
         assert value is not None
@@ -295,7 +313,7 @@ class ValueAndGrad:
             return shown
         return (value[()] if numeric else from_array(value)), shown
 
-    def _call(self, args: tuple, kwargs: dict, mode: Any) -> Any:
+    def _call(self, args: tuple, kwargs: dict) -> Any:
         """Call the function on leaves of its own, and keep what it recorded if that can be replayed."""
         name = getattr(self._fn, "__qualname__", type(self._fn).__name__)
         for i in self._argnums:
@@ -333,7 +351,7 @@ class ValueAndGrad:
         by_leaf = {tensor: _Gradient(-1, v) for tensor, v in made}
         tree = mapped(tuple([given[i] for i in self._argnums]), by_leaf.__getitem__)
         if not self._has_aux and self._refusals < MAX_REFUSALS and value._current().requires_grad:
-            self._keep(args, kwargs, given, value, trace, codes, mode, tree, by_leaf, numeric)
+            self._keep(args, kwargs, given, value, trace, codes, tree, by_leaf, numeric)
         if value._current().requires_grad:
             value.backward()
         arrays = {id(g): None if tensor._grad is None else tensor._grad._array() for tensor, g in by_leaf.items()}
@@ -343,7 +361,7 @@ class ValueAndGrad:
             else found
 
     def _keep(self, args: tuple, kwargs: dict, given: tuple, value: Tensor, trace: tracing.Trace, codes: Sequence[Any],
-              mode: Any, tree: Any, by_leaf: dict[Tensor, _Gradient], numeric: bool) -> None:
+              tree: Any, by_leaf: dict[Tensor, _Gradient], numeric: bool) -> None:
         sources = {id(g.like): tensor for tensor, g in by_leaf.items()}
 
         def wrap_leaf(slots: Slots, leaf: Any, where: str) -> bool:
@@ -369,7 +387,7 @@ class ValueAndGrad:
         try:
             if any([isinstance(v, np.ndarray) and not v.flags.c_contiguous for v in sources.values()]):
                 raise Refused("an argument is not contiguous")
-            variant = _variant(self._fn, args, kwargs, value, trace, codes, mode, wrap_leaf)
+            variant = _variant(self._fn, args, kwargs, value, trace, codes, wrap_leaf)
         except Refused as reason:
             self._refusals += 1
             logger.info("%s is recorded at each call: %s", getattr(self._fn, "__qualname__", self._fn), reason)
@@ -391,9 +409,10 @@ class _Gradient:
         self.shape = np.shape(like) if self.numeric else like.shape
         self.dtype = np.asarray(like).dtype if self.numeric else like.dtype.np
 
-    def of(self, by_slot: dict[int, np.ndarray | None]) -> Any:
-        """The gradient as users get it."""
-        return self.shown(by_slot.get(self.slot))
+    def of(self, position: dict[int, int], arrays: list[np.ndarray | None]) -> Any:
+        """The gradient as users get it, from a run's results; position: of each slot's gradient among them."""
+        k = position.get(self.slot)
+        return self.shown(None if k is None else arrays[k])
 
     def shown(self, array: np.ndarray | None) -> Any:
         """NumPy for NumPy, a number for a number, a tensor for a tensor; zeros where there is no path."""

@@ -23,7 +23,7 @@ import numpy as np
 from jitgrad.device import device
 from jitgrad.dtype import dtype
 from jitgrad.operators.origin import PACKAGE
-from jitgrad.tensor import Size, Tensor
+from jitgrad.tensor import Hooks, Size, Tensor
 
 MODULES = frozenset({"jitgrad", "math", "cmath", "operator", "itertools", "functools", "typing", "collections", "builtins",
                      "numpy", "types", "abc", "dataclasses", "enum", "numbers", "contextlib", "torch"})
@@ -89,8 +89,14 @@ class Guards:
         if kind in (tuple, list, dict, Size):
             self._container(value, where, what)
             return
-        if isinstance(value, slice):
-            self.test(f"{where} == {self.constant(value)}")
+        if kind is slice or (kind in (set, frozenset) and all([type(v) in PLAIN for v in value])):
+            copy = value if kind is slice else frozenset(value)
+            self.test(f"type({where}) is {self.constant(kind)} and {where} == {self.constant(copy)}")
+            return
+        if isinstance(value, Hooks):
+            if value:
+                raise Refused(f"{what} calls hooks")
+            self.test(f"not {where}")
             return
         self.test(f"{where} is {self.constant(value)}")
         if isinstance(value, Tensor):

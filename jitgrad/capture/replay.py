@@ -25,6 +25,8 @@ from jitgrad.tracing import BORN
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound
 
+new_tensor = Tensor.__new__
+
 
 class _Made(NamedTuple):
     spec: Spec
@@ -99,6 +101,7 @@ class Joint:
         self.era = -1
         self.sources: list[tuple[int, Any]] = []
         self.leaves: list[int] = []
+        self.position: dict[int, int] = {}      # of a slot's gradient among the results of run()
         self.entry: Any = None
 
     def ready(self, slots: Sequence[Node]) -> bool:
@@ -120,6 +123,7 @@ class Joint:
         self._bound = bound = program.bind(captured.order)
         slot_of = {n: i for i, n in reversed(list(enumerate(slots)))}
         self.leaves = [slot_of[n] for n in captured.leaves]
+        self.position = {slot: k + 1 for k, slot in enumerate(self.leaves)}
         nodes = [captured.order[p] for p in bound.positions]
         self.sources = [(slot_of[n], None) if n in slot_of else (-1, n.value) for n in nodes]
         self.era = executor.era()
@@ -134,7 +138,7 @@ class Joint:
 class Replay:
     """One call whose result is asked for later.  It is the `_storage` of the result until its graph is made."""
 
-    __slots__ = ("joint", "slots", "arrays", "done", "cell", "__weakref__")
+    __slots__ = ("joint", "slots", "arrays", "done", "__weakref__")
     deferred = True
     writes = 0          # never what the tensor has seen, which is -1
     node: Any = None
@@ -144,7 +148,11 @@ class Replay:
         self.slots = slots
         self.arrays: list[np.ndarray | None] | None = None      # the value, then gradients that wait for backward()
         self.done = False
-        self.cell = Version()
+
+    @property
+    def cell(self) -> Version:
+        """A version counter, at 0: nobody has written to the result yet."""
+        return Version()
 
     def value(self, tensor: Tensor) -> np.ndarray:
         """See storage.Deferred."""
@@ -185,11 +193,11 @@ class Replay:
         del tensor._storage, tensor._seen
 
 
-def deferred(joint: Joint, slots: list[Node], spec: Spec) -> Tensor:
-    """The result of a replay: a tensor that knows its type and where to get the rest."""
-    result = Tensor.__new__(Tensor)
-    result._node = Node(spec, (), True, 1)
-    result._storage = Replay(joint, slots)      # type: ignore[assignment]
+def deferred(joint: Joint, slots: list[Node], shown: Node) -> Tensor:
+    """The result of a replay: a tensor that knows its type, that of `shown`, and where to get the rest."""
+    result = new_tensor(Tensor)
+    result._node = shown
+    result._storage = Replay(joint, slots)
     result._seen = -1
     return result
 
