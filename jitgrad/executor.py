@@ -347,7 +347,7 @@ def value(node: Node) -> np.ndarray:
     if tracing.traces:
         trace = tracing.current()
         if trace is not None:
-            trace.reads.append((node, None))
+            trace.reads.append(node)
     array = node.value
     if array is None:
         _look(node)

@@ -6,18 +6,15 @@ was given is in the graph; arrays made meanwhile are marked; and whatever a repl
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from jitgrad.graph import Node
+from typing import Any
 
 
 class Trace:
-    """Notes of one trace.  reads: nodes whose values Python looked at, and these values.  written: storages written to.
+    """Notes of one trace.  reads: nodes whose values Python looked at.  written: storages written to.
     reason: why the trace cannot be replayed, the first found."""
 
     def __init__(self) -> None:
-        self.reads: list[tuple[Node, Any]] = []
+        self.reads: list[Any] = []
         self.written: list[Any] = []
         self.reason: str | None = None
 

@@ -219,7 +219,7 @@ def _check_notes(trace: tracing.Trace, slots: Slots, guards: Guards, args: tuple
     storages = {id(t._storage) for t in given if t._storage is not None}
     if any([id(s) in storages for s in trace.written]):
         raise Refused("it writes to a tensor that outlives the call")
-    for node, _ in trace.reads:
+    for node in trace.reads:
         if any([n in slots.numbers for n in executor.topological([node])]):
             raise Refused("Python looks at a value in it (bool(), float(), item(), numpy() ...)")
 
