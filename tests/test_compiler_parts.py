@@ -134,14 +134,14 @@ def test_the_gradient_of_a_transposed_product_is_a_product() -> None:
 def test_segments_cover_in_order_below_the_cap() -> None:
     rng = np.random.default_rng(0)
     for kinds in ([], list("abc"), list(rng.integers(0, 50, 500)), list("ab") * 300, list("x" * 30) + list("abcde") * 200):
-        found = segments(kinds, 80)
+        found = segments(kinds, 80, 32)
         assert [k for first, end in found for k in kinds[first:end]] == kinds
         assert all([0 < end - first <= 80 for first, end in found])
 
 
 def test_segments_fall_on_the_period() -> None:
     kinds = list("pqr") + list("abcdefg") * 100 + list("z")
-    texts = {"".join(kinds[first:end]) for first, end in segments(kinds, 80)}
+    texts = {"".join(kinds[first:end]) for first, end in segments(kinds, 80, 32)}
     assert len(texts) <= 4
 
 

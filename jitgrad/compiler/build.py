@@ -45,7 +45,7 @@ def build(request: Request, target: Target | None = None) -> Program:
     wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
-    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased)
+    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources)
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
     fused = fuse(lowering.values, stored, target.emit, target.phased, lowering.checks)

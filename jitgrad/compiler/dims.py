@@ -6,7 +6,8 @@ Invariant: ONE (0) stands for exactly the dimensions of length 1; two dimensions
 length at every call that has the same key.  Different symbols may have equal lengths by coincidence.
 
 Lengths follow from the operations alone: each dimension of an input is a new symbol, broadcasting makes symbols equal,
-a movement has a rule of its own (`Op.dims`), a "fresh" length is read from the recorded node.
+a movement has a rule of its own (`Op.dims`), a "fresh" length is read from the recorded node.  Of concatenations along
+dimensions of one length whose other parts have the same lengths, the remaining parts have the same, too.
 """
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import INPUT, Node
 
 Dims = tuple[int, ...]
-Sources = dict[int, tuple[int, int]]
+Sources = dict[int, tuple]       # (position, axis), or an expression for a length that lowering made
+MAX_TERMS = 8       # of a sum that is looked at
 
 
 class DimContext:
@@ -28,6 +30,7 @@ class DimContext:
         self._captured = captured
         self._parent: list[int] = [0]
         self._source: Sources = {}
+        self._sums: list[tuple[int, list[int]]] = []
         self._node: Node | None = None
 
     def at(self, node: Node) -> None:
@@ -64,6 +67,25 @@ class DimContext:
             a, b = b, a
         self._parent[b] = a
         return a
+
+    def sum(self, total: int, parts: list[int]) -> None:
+        """Note that a length is the sum of others."""
+        if len(parts) <= MAX_TERMS:
+            self._sums.append((total, parts))
+
+    def solve(self) -> None:
+        """Make equal what follows from sums with all but one term in common."""
+        changed = True
+        while changed:
+            changed = False
+            known: dict[tuple, int] = {}
+            for total, parts in self._sums:
+                terms = [self.find(s) for s in (total, *parts)]
+                for k, term in enumerate(terms):
+                    other = known.setdefault((k, *terms[:k], *terms[k + 1:]), term)
+                    if self.find(other) != self.find(term):
+                        self.unify(other, term)
+                        changed = True
 
     def sources(self) -> Sources:
         """For each symbol (position in the captured order, axis) of a dimension with its length."""
@@ -117,4 +139,8 @@ def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[N
         if [d == 0 for d in dims] != [n == 1 for n in node.type.shape]:
             raise InternalError(f"the dims rule of {node} gave {dims}")
         found[node] = dims
+        if node.op.name == "cat":
+            (axis,) = node.params
+            context.sum(dims[axis], [found[n][axis] for n in node.inputs])
+    context.solve()
     return {node: tuple([context.find(d) for d in dims]) for node, dims in found.items()}, context.sources()

@@ -32,8 +32,11 @@ from jitgrad.compiler.segments import segments
 from jitgrad.compiler.values import GATHER, NUMBERS, Dims, Ref, Value, along, identity
 
 CAP = 80                # operations of one kernel
+ENOUGH = 32             # operations of a kernel that repeats: it is compiled sooner than a larger one
+ENOUGH_SCALAR = 12      # the same for one without a loop: a call costs less than ten operations
 LONG = 32               # levels from which on a graph counts as long
 DELAY = 2000            # values of the largest graph in which loops are delayed
+LONG_GRAPH = 1000       # values from which on nothing 0-d is computed again
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
 
 
@@ -75,6 +78,8 @@ class Fusion:
     def _cost_of(self, value: Value) -> int:
         """What computing an elementwise value again costs, or more than RECOMPUTE."""
         assert value.op is not None
+        if not value.dims and len(self._values) > LONG_GRAPH:
+            return RECOMPUTE + 1        # what is stored would else have a period of its own, not that of the steps
         name = value.op.name
         if value.barrier and not (name in CHEAP and all([len(a.value.dims) < len(value.dims) for a in value.args])):
             return RECOMPUTE + 1        # stored anyway; reading it back costs more only where its operands are smaller
@@ -201,7 +206,7 @@ class Fusion:
             elif v.kind == "alias":
                 self._available[v.id] = self._available[v.args[0].value.id]
             elif v.kind == "library":
-                level = max([self._available[o.ref.value.id] for o in v.operands if o.ref is not None], default=0)
+                level = max([self._floor, *[self._available[o.ref.value.id] for o in v.operands if o.ref is not None]])
                 self._level[v.id], self._available[v.id] = level, level + 1
             elif v.kind == "reduction":
                 level = self._level[v.id] = max(self._start(v.args, v.space), self._lowest.get(v.space, 0))
@@ -300,7 +305,7 @@ class Fusion:
             stack += [a.value for a in v.args if a.value.id in inside and
                       (a.is_identity(own) or (own == space and is_row(a, space, inner)))]
         ordered = [needed[k] for k in sorted(needed)]
-        bounds = segments([_kind(v) for v in ordered], CAP)
+        bounds = segments([_kind(v) for v in ordered], CAP, ENOUGH if space else ENOUGH_SCALAR)
         return [s for first, end in reversed(bounds) if (s := self._kernel(space, inner, ordered[first:end]))]
 
     def _kernel(self, space: Dims, inner: tuple[int, ...], members: list[Value]) -> KernelStep | None:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler import expr as E
-from jitgrad.compiler.dims import Dims
+from jitgrad.compiler.dims import Dims, Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import ADDS, READS
+from jitgrad.compiler.parts import by_parts, padded_sum
 from jitgrad.compiler.products import matrix, thin_product
 from jitgrad.compiler.simplify import fold, simplify
 from jitgrad.compiler.values import (
@@ -36,7 +37,6 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
 
-MAX_PARTS = 64      # of one sum of padded arrays
 _EXTREMA = {"argmax": "amax", "argmin": "amin"}     # the value at the position is the extremum itself
 _LAST = 2**63 - 1
 _NEVER_NEGATIVE = frozenset(["exp", "exp2", "square", "abs", "sigmoid"])
@@ -50,7 +50,7 @@ class Lowering:
     accumulate: whether kernels may add to elements at computed positions."""
 
     def __init__(self, captured: Mapping[Node, int], sizes: Mapping[int, int], dims: Mapping[Node, Dims],
-                 uses: Mapping[Node, int], accumulate: bool) -> None:
+                 uses: Mapping[Node, int], accumulate: bool, sources: Sources) -> None:
         self.values: list[Value] = []
         self.refs: dict[Node, Ref] = {}
         self._captured = captured
@@ -58,9 +58,13 @@ class Lowering:
         self.dims = dims
         self.uses = uses
         self._known: dict[tuple, Value] = {}
+        self.costs: dict[Value, int] = {}       # of parts.py
         self._derived = False
         self._accumulate = accumulate
         self.checks: list[Value] = []
+        self._sources = sources
+        self._symbols: dict[Expr, int] = {1: 0}
+        self._free_symbol = max(sources, default=0) + 1
 
     # -- making values -----------------------------------------------------------------------------------------------
 
@@ -69,6 +73,15 @@ class Lowering:
         if found is None:
             found = self._known[key] = Value(len(self.values), kind, dims, dtype, derived=self._derived, **fields)
             self.values.append(found)
+        return found
+
+    def symbol(self, length: Expr) -> int:
+        """A dimension of a length that no recorded dimension has; it may be 1, or 0, at a call."""
+        found = self._symbols.get(length)
+        if found is None:
+            found = self._symbols[length] = self._free_symbol
+            self._free_symbol += 1
+            self._sources[found] = ("add", length) if isinstance(length, int) else length
         return found
 
     def constant(self, value: Any, dtype: dtype) -> Ref:
@@ -89,6 +102,9 @@ class Lowering:
         simpler = simplify(self, op, params, refs, space, line)
         if simpler is not None:
             return simpler
+        split = by_parts(self, op, params, refs, space, line, out)
+        if split is not None:
+            return split
         order = _loop_order(refs)
         back = {d: i for i, d in enumerate(order)}
         steps = tuple([along(back.get(d, -1)) for d in range(len(space))])
@@ -123,30 +139,17 @@ class Lowering:
         self.values.append(put)
         target.puts.append(put)
 
-    def padded_sum(self, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None:
-        """x + y where both are zeros with parts written into them: the parts added into one array, in order.
+    def added(self, target: Value, index: tuple[Step, ...], ref: Ref, space: Dims, line: Any) -> Value:
+        """What is in the target at a place, plus `ref`: a value of its own each time, for it reads the target as the put
+        before left it."""
+        value = Value(len(self.values), "elementwise", space, target.dtype, op=REGISTRY["add"],
+                      args=(Ref(target, index), ref), line=line, derived=self._derived)
+        self.values.append(value)
+        return value
 
-        So that the gradient of an array of which many parts were used costs the parts, not as many whole arrays."""
-        parts: list[tuple[Ref, Dims, tuple[Step, ...]]] = []
-        for ref in (x, y):
-            if ref.value.kind != "assemble" or not ref.value.payload or not ref.is_identity(space):
-                return None
-            parts += ref.value.payload
-        if len(parts) > MAX_PARTS:
-            return None
-        d = x.value.dtype
-        zero = self.constant((False, 0, 0.0)[d.category], d)
-        target = self.value(("padded sum", tuple(parts)), "assemble", space, d, line=line, payload=parts)
-        if not target.puts:
-            self.put(target, zero, space, tuple([along(i) for i in range(len(space))]), True)
-            add = REGISTRY["add"]
-            for ref, own, index in parts:
-                # A value of its own each time: it reads the target as the put before left it.
-                value = Value(len(self.values), "elementwise", own, d, op=add, args=(Ref(target, index), ref), line=line,
-                              derived=self._derived)
-                self.values.append(value)
-                self.put(target, identity(value), own, index, True)
-        return identity(target)
+    def padded_sum(self, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None:
+        """See parts.py."""
+        return padded_sum(self, x, y, space, line)
 
     # -- nodes -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Where to cut a long sequence of operations.
 
-Input: what each operation is, in order, and the largest number of operations of one kernel.  Output: bounds of segments.
+Input: what each operation is, in order, the largest number of operations of one kernel, and how many are enough where
+kernels repeat.  Output: bounds of segments.
 Invariant: the segments cover the sequence in order; none is longer than the cap.
 
 Cuts fall on the period of the sequence where it has one (a loop that was unrolled by recording it): then the segments are
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def segments(kinds: Sequence[object], cap: int) -> list[tuple[int, int]]:
+def segments(kinds: Sequence[object], cap: int, enough: int) -> list[tuple[int, int]]:
     """[(first, end), ...]."""
     result: list[tuple[int, int]] = []
     at, n = 0, len(kinds)
@@ -25,7 +26,7 @@ def segments(kinds: Sequence[object], cap: int) -> list[tuple[int, int]]:
             result.append((at, start))
             at = start
             continue
-        step = period * (cap // period)
+        step = period * min(cap // period, -(-enough // period))
         while run >= step:
             result.append((at, at + step))
             at += step

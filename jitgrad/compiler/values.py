@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitgrad.compiler import expr as E
@@ -111,6 +112,7 @@ class Value:
     after: Value | None = None
     barrier: bool = False
     derived: bool = False
+    parts: tuple[Part, ...] = ()        # assemble: disjoint and covering, where it is known to be so
 
     def root(self) -> Value:
         """The value that owns the memory: itself unless an alias."""
@@ -139,6 +141,9 @@ class Value:
         return E.mul(*[E.length(d) for d in self.dims])
 
 
+Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
+
+
 @dataclass(frozen=True)
 class Operand:
     """What a library op gets: an array (`ref` from the core of `shape`), or only a shape (ref None)."""
@@ -158,7 +163,12 @@ def core(dims: Sequence[int]) -> Dims:
 
 
 def positions(dims: Sequence[int]) -> dict[int, int]:
-    """Axis -> place in the core, for the axes that are not of length 1."""
+    """Axis -> place in the core, for the axes that are not of length 1.  Not to be changed."""
+    return _positions(tuple(dims))
+
+
+@lru_cache(4096)
+def _positions(dims: Dims) -> dict[int, int]:
     return {axis: k for k, axis in enumerate([i for i, d in enumerate(dims) if d])}
 
 

@@ -7,10 +7,11 @@ contiguous copy; what is filled part by part (slice_put, cat, cat_put) is one va
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.parts import assemble, part_at, place, replaced
 from jitgrad.compiler.products import swapped
 from jitgrad.compiler.values import Dims, Ref, Step, along, core, identity, positions
 from jitgrad.dtype import dtype
@@ -25,7 +26,8 @@ View = Callable[["Lowering", Node, Dims], Ref]
 def _moved(low: Lowering, node: Node, steps: Callable[[int], Step]) -> Ref:
     """The first operand, dimension `axis` of which (not of length 1) runs along steps(axis)."""
     x = node.inputs[0]
-    return low.refs[x].within(tuple([steps(axis) for axis in positions(low.dims[x])]))
+    ref = low.refs[x].within(tuple([steps(axis) for axis in positions(low.dims[x])]))
+    return part_at(ref, core(low.dims[node])) if ref.value.parts else ref
 
 
 def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
@@ -51,21 +53,25 @@ def _expand(low: Lowering, node: Node, dims: Dims) -> Ref:
     return low.aligned(node.inputs[0], dims)
 
 
-def _regions(full: tuple[bool, ...], sizes: tuple[Expr, ...]) -> list[tuple[Expr, Expr] | None]:
+def _regions(low: Lowering, node: Node, outer: Dims, inner: Dims) -> list[tuple[Expr, Expr] | None]:
     """(start, step) of each dimension, None where it is whole."""
-    flat = iter(sizes)
+    flat = iter(low.sizes_of(node))
     result: list[tuple[Expr, Expr] | None] = []
-    for whole in full:
-        if whole:
+    for kind, total, length in zip(node.params[0], outer, inner, strict=True):
+        if kind is True:
             result.append(None)
-        else:
-            start, _, step = next(flat), next(flat), next(flat)
-            result.append((start, step))
+            continue
+        start, _, step = next(flat), next(flat), next(flat)
+        if kind == "prefix":
+            start = 0
+        elif kind == "suffix":
+            start = E.add(E.length(total), E.mul(-1, E.length(length)))
+        result.append((start, 1 if kind else step))
     return result
 
 
 def _slice(low: Lowering, node: Node, dims: Dims) -> Ref:
-    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(dims)
+    regions, place = _regions(low, node, low.dims[node.inputs[0]], dims), positions(dims)
 
     def step(axis: int) -> Step:
         region = regions[axis]
@@ -106,21 +112,6 @@ def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
 
 # -- values that are filled part by part ------------------------------------------------------------------------------
 
-Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
-
-
-def _assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: list[Part], line: Any, *,
-              ordered: bool) -> Ref:
-    """The parts written one after the other; with `ordered`, they may overlap."""
-    target = low.value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
-    if not target.puts:
-        for ref, space, index in parts:
-            low.put(target, ref, space, index, ordered)
-        if len(parts) == 2 and ordered and parts[0][0].value.is_zero():
-            target.payload = parts[1:]
-    return identity(target)
-
-
 def _whole(dims: Dims) -> tuple[Step, ...]:
     return tuple([along(i) for i in range(len(core(dims)))])
 
@@ -128,18 +119,20 @@ def _whole(dims: Dims) -> tuple[Step, ...]:
 def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
     base, value = node.inputs
     inner = low.dims[value]
-    regions, place = _regions(node.params[0], low.sizes_of(node)), positions(inner)
+    regions, own = _regions(low, node, dims, inner), positions(inner)
+    partial = [axis for axis, r in enumerate(regions) if r is not None]
+    if len(partial) == 1 and node.params[0][partial[0]] and dims[partial[0]]:
+        [axis] = partial
+        start, _ = regions[axis] or (0, 1)
+        parts = replaced(low, low.refs[base], low.refs[value], dims, inner, axis, start,
+                         node.params[0][axis] == "suffix")
+        return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=False)
     index = []
     for axis in positions(dims):
         region = regions[axis]
-        index.append(along(place[axis]) if region is None else along(place.get(axis, -1), *region))
+        index.append(along(own[axis]) if region is None else along(own.get(axis, -1), *region))
     parts = [(low.refs[base], core(dims), _whole(dims)), (low.refs[value], core(inner), tuple(index))]
-    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
-
-
-def _part_index(low: Lowering, dims: Dims, inner: Dims, dim: int, start: Expr) -> tuple[Step, ...]:
-    place = positions(inner)
-    return tuple([along(place.get(axis, -1), start) if axis == dim else along(place[axis]) for axis in positions(dims)])
+    return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
 
 
 def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
@@ -151,9 +144,9 @@ def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
     parts = []
     for i, n in enumerate(node.inputs):
         inner = low.dims[n]
-        index = _part_index(low, dims, inner, dim, _offset(low, node.inputs[:i], dim))
+        index = place(dims, inner, dim, _offset(low, node.inputs[:i], dim))
         parts.append((low.refs[n], core(inner), index))
-    return _assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
+    return assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
 
 
 def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
@@ -171,10 +164,9 @@ def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
         if not inner[dim]:
             return low.refs[value]
         return low.constant(_zero(node.type.dtype), node.type.dtype)
-    where = _part_index(low, dims, inner, dim, _offset(low, donors[:index], dim))
     zero = low.constant(_zero(node.type.dtype), node.type.dtype)
-    parts = [(zero, core(dims), _whole(dims)), (low.refs[value], core(inner), where)]
-    return _assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
+    parts = replaced(low, zero, low.refs[value], dims, inner, dim, _offset(low, donors[:index], dim), False)
+    return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=False)
 
 
 def _zero(d: dtype) -> float | int | bool:

@@ -111,7 +111,8 @@ def _sliced(part: slice, shape: tuple[int, ...], dim: int) -> Step | None:
     start, stop, _ = slice(None if part.start is None else index(part.start),
                            None if part.stop is None else index(part.stop)).indices(n)
     length = max(0, -((start - stop) // step))
-    return region(shape, dim, start, length, step)
+    kind = part.step is None and ("prefix" if part.start is None else "suffix" if part.stop is None else "unit")
+    return region(shape, dim, start, length, step, kind)
 
 
 def parse(key: Any, shape: tuple[int, ...]) -> Key:

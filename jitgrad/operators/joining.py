@@ -145,7 +145,7 @@ def roll(input: Node, shifts: Any, dims: Any = None) -> Node:
 def _rolled(x: Node, shift: int, dim: int) -> Node:
     # A window of two copies: the shift is only where it begins, so that one program serves every shift.
     n = x.type.shape[dim]
-    full = (True,) * dim + (False,) + (True,) * (x.type.ndim - dim - 1)
+    full = (True,) * dim + ("unit",) + (True,) * (x.type.ndim - dim - 1)
     return ops.slice(ops.cat(x, x, dim=dim), full=full, sizes=(-shift % n if n else 0, n, 1))
 
 

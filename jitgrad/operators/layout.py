@@ -93,7 +93,7 @@ def _slice(layout: Layout, step: Step) -> Layout:
     regions = iter(step.sizes or ())
     lengths, steps = [], []
     for n, stride, whole in zip(shape, strides, step.params[0], strict=True):
-        if not whole:
+        if whole is not True:
             start, n, by = next(regions), next(regions), next(regions)
             offset, stride = offset + start * stride, stride * by
         lengths.append(n)

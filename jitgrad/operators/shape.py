@@ -292,9 +292,9 @@ register("broadcast_tensors", broadcast_tensors, broadcast_tensors, None, ("torc
 
 # -- parts -----------------------------------------------------------------------------------------------------------
 
-def region(shape: Ints, dim: int, start: int, length: int, step: int = 1) -> Step:
-    """The step to a part of one dimension."""
-    full = (True,) * dim + (False,) + (True,) * (len(shape) - dim - 1)
+def region(shape: Ints, dim: int, start: int, length: int, step: int = 1, kind: str | bool = "unit") -> Step:
+    """The step to a part of one dimension.  kind: see ops.movement.Full."""
+    full = (True,) * dim + (kind,) + (True,) * (len(shape) - dim - 1)
     return Step(_SLICE, (full,), (start, length, step))
 
 

@@ -168,45 +168,53 @@ expand_like = movement(
 
 # -- slices ----------------------------------------------------------------------------------------------------------
 
-def _regions(full: tuple[bool, ...], sizes: Shape) -> list[tuple[int, int, int] | None]:
+# What of a slice is structure, dimension by dimension: True, the whole; "prefix" and "suffix" of it, and "unit", a part of
+# which the step is 1, as it was written, whatever its bounds are; False, any part.  So the compiler knows what lies side
+# by side in memory, and which parts meet.
+Full = tuple[bool | str, ...]
+
+
+def _regions(full: Full, sizes: Shape) -> list[tuple[int, int, int] | None]:
     """(start, length, step) a dimension, None where it is untouched."""
     flat = iter(sizes)
-    return [None if whole else (next(flat), next(flat), next(flat)) for whole in full]
+    return [None if whole is True else (next(flat), next(flat), next(flat)) for whole in full]
 
 
-def _key(full: tuple[bool, ...], sizes: Shape) -> tuple[builtins.slice, ...]:
+def _key(full: Full, sizes: Shape) -> tuple[builtins.slice, ...]:
     return tuple([builtins.slice(None) if r is None
                   else builtins.slice(r[0], r[0] + (r[1] - 1) * r[2] + 1 if r[1] else r[0], r[2])
                   for r in _regions(full, sizes)])
 
 
-def _region_shape(x: ArrayType, full: tuple[bool, ...], sizes: Shape) -> Shape:
+def _region_shape(x: ArrayType, full: Full, sizes: Shape) -> Shape:
     shape = []
-    for n, region in zip(x.shape, _regions(full, sizes), strict=True):
+    for n, region, kind in zip(x.shape, _regions(full, sizes), full, strict=True):
         if region is None:
             shape.append(n)
             continue
         start, length, step = region
+        if kind is not False and (step != 1 or kind == "prefix" and start or kind == "suffix" and start + length != n):
+            raise InternalError(f"slice {region} of a dimension of length {n} is no {kind}")
         if start < 0 or length < 0 or step < 1 or (length and start + (length - 1) * step >= n):
             raise InternalError(f"slice {region} of a dimension of length {n}")
         shape.append(length)
     return tuple(shape)
 
 
-def _slice_like_infer(x: ArrayType, donor: ArrayType, *, full: tuple[bool, ...], sizes: Shape) -> ArrayType:
+def _slice_like_infer(x: ArrayType, donor: ArrayType, *, full: Full, sizes: Shape) -> ArrayType:
     if _region_shape(x, full, sizes) != donor.shape:
         raise InternalError(f"slice_like of {x!r} by {full}, {sizes} does not give {donor!r}")
     return _with_shape(x, donor.shape)
 
 
-def _slice_put_infer(base: ArrayType, value: ArrayType, *, full: tuple[bool, ...], sizes: Shape) -> ArrayType:
+def _slice_put_infer(base: ArrayType, value: ArrayType, *, full: Full, sizes: Shape) -> ArrayType:
     check_same("slice_put", (base, value))
     if _region_shape(base, full, sizes) != value.shape:
         raise InternalError(f"slice_put of {value!r} into {base!r} by {full}, {sizes}")
     return base
 
 
-def _slice_put(base: np.ndarray, value: np.ndarray, *, full: tuple[bool, ...], sizes: Shape) -> np.ndarray:
+def _slice_put(base: np.ndarray, value: np.ndarray, *, full: Full, sizes: Shape) -> np.ndarray:
     result = np.array(base)
     result[_key(full, sizes)] = value
     return result
@@ -214,15 +222,18 @@ def _slice_put(base: np.ndarray, value: np.ndarray, *, full: tuple[bool, ...], s
 
 slice = movement(
     "slice(x, *, full)", has_sizes=True,
-    doc="part of x: whole dimensions where `full`, else `sizes` holds (start, length, step >= 1) in order",
+    doc="part of x: whole dimensions where `full` is True, else `sizes` holds (start, length, step >= 1) in order and "
+        "`full` says more of them (see `Full`)",
     infer=lambda x, *, full, sizes: _with_shape(x, _region_shape(x, full, sizes)),
     numpy=lambda x, *, full, sizes: x[_key(full, sizes)],
     vjp=lambda g, y, x, *, full, sizes: (slice_put(zeros_like(x), g, full=full, sizes=sizes),),
     dims=lambda context, node, dims: tuple(
-        [d if whole else context.ONE if n == 1 else context.fresh(i)
+        [d if whole is True else context.ONE if n == 1 else context.fresh(i)
          for i, (d, whole, n) in enumerate(zip(dims[0], node.params[0], node.type.shape, strict=True))]),
     put=lambda base, value, *, full, sizes: slice_put(base, value, full=full, sizes=sizes), grad_name="SliceBackward0",
     sample=structured((((5,),), {"full": (False,)}, (1, 2, 2)), (((3, 4),), {"full": (True, False)}, (0, 2, 3)),
+                      (((5,),), {"full": ("prefix",)}, (0, 3, 1)), (((5,),), {"full": ("suffix",)}, (2, 3, 1)),
+                      (((2, 5),), {"full": (True, "unit")}, (1, 3, 1)), (((5,),), {"full": ("prefix",)}, (0, 1, 1)),
                       (((3, 4),), {"full": (False, False)}, (2, 1, 1, 1, 3, 1)),
                       (((3,),), {"full": (False,)}, (1, 0, 1)), (((0, 2),), {"full": (True, False)}, (1, 1, 1)),
                       (((),), {"full": ()}, ())))
@@ -242,6 +253,8 @@ slice_put = movement(
                                                    slice_like(g, value, full=full, sizes=sizes)),
     sample=structured((((5,), (2,)), {"full": (False,)}, (1, 2, 2)),
                       (((3, 4), (3, 2)), {"full": (True, False)}, (0, 2, 3)),
+                      (((5,), (2,)), {"full": ("unit",)}, (1, 2, 1)), (((5,), (1,)), {"full": ("suffix",)}, (4, 1, 1)),
+                      (((2, 5), (2, 3)), {"full": (True, "prefix")}, (0, 3, 1)),
                       (((3,), (0,)), {"full": (False,)}, (1, 0, 1)), (((), ()), {"full": ()}, ())))
 
 flip = movement(
