@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class CacheInfo(NamedTuple):
     """Counters of this process.
 
-    compilations: programs for which Numba compiled at least one kernel; memory_hits: backward calls served by a program
+    compilations: programs for which at least one kernel was compiled; memory_hits: backward calls served by a program
     of this process; disk_hits: programs made only of kernels found compiled (on disk, or in memory for another program);
-    interpreted: gradient requests served by NumPy; kernels: kernels that Numba compiled; bytes: object code held on
+    interpreted: gradient requests served by NumPy; kernels: kernels compiled; bytes: object code held on
     disk."""
 
     compilations: int

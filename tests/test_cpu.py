@@ -315,7 +315,7 @@ def test_second_look_comes_from_disk():
     np.testing.assert_allclose(out, np.exp(x) + 0.25, rtol=1e-15)
 
 
-def test_a_warm_process_does_not_import_numba(tmp_path):
+def test_no_process_imports_numba(tmp_path):
     source = elementwise("pow(sin(a), exp(a)) + fmod(a, f8(0.3)) + digamma(a)", ["f8"], "f8")
     program = f"""
 import sys
@@ -332,7 +332,7 @@ print(kernel.origin, "numba" in sys.modules, out.tolist())
     runs = [subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
             for _ in range(2)]
     first, second = [run.stdout.split(" ", 2) for run in runs]
-    assert first[:2] == ["compiled", "True"]
+    assert first[:2] == ["compiled", "False"]
     assert second[:2] == ["disk", "False"]
     assert first[2] == second[2]
 
@@ -355,7 +355,7 @@ def test_code_that_another_process_could_not_link_is_refused():
 
 
 @pytest.mark.parametrize(("expression", "message"), [
-    ("exp(i)", "exp"), ("unknown(a)", "unknown"), ("a + 'x'", "Numba refused"), ("maximum(a, f4(1.0))", "one type"),
+    ("exp(i)", "exp"), ("unknown(a)", "unknown"), ("a + 'x'", "not a literal"), ("maximum(a, f4(1.0))", "one type"),
     ("to_f4(a)", "store_f8")])
 def test_errors_name_the_problem(expression, message):
     with pytest.raises(InternalError, match=re.escape(message)):
@@ -380,17 +380,3 @@ def kernel(lo, hi, args):
     started = time.perf_counter() - start
     thread.join()
     assert started < 0.5 * (time.perf_counter() - start)
-
-
-def test_an_unknown_version_of_numba_is_served_through_its_public_interface(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "jitgrad.compiler.frontend", None)     # its import fails
-    source = elementwise("tanh(a) + maximum(a, f8(0.25))", ["f8"], "f8")
-    kernel = cpu.get_kernel(source)
-    assert "not known" in caplog.text
-    x, out = np.linspace(-1, 1, 50), np.empty(50)
-    block = block_of(x, out)
-    kernel(0, 50, buffers.address(block))
-    np.testing.assert_allclose(out, np.tanh(x) + np.maximum(x, 0.25), rtol=1e-15)
-    with pytest.raises(InternalError, match="Numba refused"):
-        cpu.get_kernel(source.replace("tanh", "unknown"))
-    assert cache.entries() == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jitgrad import buffers
-from jitgrad.compiler import frontend, objectcode, vecmath
+from jitgrad.compiler import objectcode, translate, vecmath
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -37,7 +37,7 @@ def source_of(name, kind):
 
 @functools.cache
 def lowered(name, kind):
-    return frontend.lower(source_of(name, kind), f"vecmath_{name}_{kind}")
+    return translate.lower(source_of(name, kind), f"vecmath_{name}_{kind}")
 
 
 @functools.cache

@@ -1,21 +1,21 @@
 """Kernels for the CPU: from source text to something to call.
 
-Input: the source of one `kernel(lo, hi, args)` over the vocabulary (intrinsics.py).  Output: a `Kernel`.  Invariant:
+Input: the source of one `kernel(lo, hi, args)` over the vocabulary (vocabulary.py).  Output: a `Kernel`.  Invariant:
 one source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and
-these versions; in that case Numba is not even imported.
+these versions.  Numba is not imported: the text is translated to LLVM IR directly (translate.py).
 """
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib.metadata
 import platform
 import threading
 import time
 from dataclasses import dataclass
 from functools import cache as memoize
 from pathlib import Path
-from typing import Any
+
+import llvmlite
 
 from jitgrad.compiler import cache, objectcode
 from jitgrad.config import logger
@@ -23,7 +23,7 @@ from jitgrad.version import __version__
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes.
-_GENERATORS = ("intrinsics.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py", "frontend.py", "objectcode.py")
+_GENERATORS = ("vocabulary.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py", "translate.py", "objectcode.py")
 
 
 @dataclass
@@ -44,18 +44,16 @@ class Kernel:
     call: the same function without a Python frame around it.  Machine code stays until the process ends.
     """
 
-    __slots__ = ("name", "source", "address", "origin", "seconds", "call", "owner", "bytes")
+    __slots__ = ("name", "source", "address", "origin", "seconds", "call", "bytes")
 
-    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float, owner: object = None,
-                 size: int = 0) -> None:
+    def __init__(self, name: str, source: str, address: int, origin: str, seconds: float, size: int) -> None:
         self.name = name
         self.source = source
         self.address = address
         self.origin = origin
         self.seconds = seconds
         self.call = PROTOTYPE(address)
-        self.owner = owner      # what keeps the code mapped, where that is not objectcode
-        self.bytes = size       # of the object code; 0 where it is not known
+        self.bytes = size       # of the object code
 
     def __call__(self, lo: int, hi: int, block: int) -> None:
         self.call(lo, hi, block)
@@ -65,12 +63,12 @@ class Kernel:
 
     def llvm(self) -> str:
         """The optimised LLVM IR (compiled again, for inspection)."""
-        from jitgrad.compiler.frontend import lower
+        from jitgrad.compiler.translate import lower
         return objectcode.inspect(lower(self.source, self.name))[0]
 
     def assembly(self) -> str:
         """The machine code as text (compiled again, for inspection)."""
-        from jitgrad.compiler.frontend import lower
+        from jitgrad.compiler.translate import lower
         return objectcode.inspect(lower(self.source, self.name))[1]
 
 
@@ -103,10 +101,10 @@ def forget() -> None:
 
 @memoize
 def fingerprint() -> str:
-    """All that object code depends on besides its source; computed without importing Numba."""
+    """All that object code depends on besides its source; computed without importing what makes it."""
     here = Path(__file__).parent
     parts = [objectcode.target_name(), __version__, platform.python_version(), platform.python_implementation(),
-             *[importlib.metadata.version(package) for package in ("numba", "llvmlite")],
+             llvmlite.__version__,
              *[hashlib.sha256(file.read_bytes()).hexdigest() for pattern in _GENERATORS
                for file in sorted(here.glob(pattern))]]
     return cache.key(*parts)
@@ -121,34 +119,14 @@ def _make(source: str) -> Kernel:
         address = objectcode.load(data, name)
         stats.disk_hits += 1
         stats.object_bytes += len(data)
-        return Kernel(name, source, address, "disk", time.perf_counter() - start, size=len(data))
-    owner, size = None, 0
-    try:
-        from jitgrad.compiler.frontend import lower
-    except (ImportError, AttributeError) as error:
-        logger.warning("this version of Numba is not known (%s): kernels are slower and not kept on disk", error)
-        address, owner = _compile_publicly(source, name)
-    else:
-        data = objectcode.emit(lower(source, name))
-        address = objectcode.load(data, name)
-        size = len(data)
-        stats.object_bytes += size
-        cache.save(key, data, source)
+        return Kernel(name, source, address, "disk", time.perf_counter() - start, len(data))
+    from jitgrad.compiler.translate import lower
+    data = objectcode.emit(lower(source, name))
+    address = objectcode.load(data, name)
+    stats.object_bytes += len(data)
+    cache.save(key, data, source)
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
     stats.compile_seconds += seconds
     logger.info("compiled %s in %.0f ms", name, 1000 * seconds)
-    return Kernel(name, source, address, "compiled", seconds, owner, size)
-
-
-def _compile_publicly(source: str, name: str) -> tuple[int, object]:
-    """The address of a kernel compiled through Numba's public interface alone, and what keeps it alive."""
-    from numba import cfunc
-    from numba.core.errors import NumbaError
-
-    from jitgrad.compiler.intrinsics import define, refusal
-    try:
-        compiled: Any = cfunc("void(int64, int64, int64)", error_model="numpy")(define(source, name))
-    except NumbaError as error:
-        raise refusal(error, source) from error
-    return compiled.address, compiled
+    return Kernel(name, source, address, "compiled", seconds, len(data))

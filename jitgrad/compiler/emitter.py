@@ -86,7 +86,7 @@ class Emitter(Generic[T]):
     def computed(self, e: Compute) -> str:
         operands = dict(zip(e.names, [self.operand(x) for x in e.operands], strict=True))
         text = e.template.format(**operands)
-        return f"to_i4({text})" if e.code == "i4" else text     # Numba widens int32 arithmetic
+        return f"to_i4({text})" if e.code == "i4" else text     # int32 arithmetic is int64, as in Numba
 
     def combined(self, r: Reduce, acc: str, x: str) -> str:
         text = r.combine.format(acc=acc, x=x)

@@ -1,6 +1,6 @@
 """Loop annotations in LLVM IR: what lets LLVM vectorise a kernel without run-time alias checks.
 
-Input: the llvmlite.ir module that Numba lowered from a kernel.  Output: the same module, where each innermost loop says
+Input: the llvmlite.ir module that translate.py made of a kernel.  Output: the same module, where each innermost loop says
 that its ordinary loads and stores carry nothing from one iteration to the next ("parallel accesses" of one access
 group).  Invariant: a load or store belongs to the group only if the emitter promised that; `accload_*` and
 `accstore_*` do not, so a loop with one of them is analysed by LLVM as it would be without any annotation.

@@ -1,6 +1,6 @@
 """Object code: from LLVM IR to bytes that can be kept on disk, and from such bytes to the address of a function.
 
-Imports llvmlite alone, never Numba: a process that finds its kernels on disk goes through `load` only.
+Imports llvmlite's binding alone: a process that finds its kernels on disk goes through `load` only.
 
 Invariant: object code refers to nothing outside itself but the C library's functions in `RUNTIME` (LLVM ends the
 process when it cannot resolve a symbol, so this is checked before an object is made, and again before one is loaded).

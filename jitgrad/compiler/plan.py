@@ -1,7 +1,7 @@
 """From a program to a run: everything that depends on lengths, worked out once for each set of lengths.
 
 Input: steps, buffers, outputs, and the captured dimensions that tell the lengths.  Output: for each set of lengths, run-time
-sizes and strides a `Plan` (addresses within an arena, chunks, the filled part of the argument blocks), and the results.
+sizes and strides a `Plan` (addresses within an arena, chunks, the filled part of the argument blocks).
 Invariant: how work is cut, and so the bits of the results, depends on lengths alone, not on the number of threads; a
 workspace is used by one run at a time.
 
@@ -12,7 +12,7 @@ A block holds the arguments of one chunk of one kernel; all blocks of a program 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall
-from jitgrad.compiler.workspace import Stage, Workspace
+from jitgrad.compiler.workspace import Runs, Stage
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
@@ -38,10 +38,7 @@ MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accu
 
 
 class Plan:
-    """One set of lengths.
-
-    run(values): the program's results, fresh arrays.  values: of the nodes of the captured order at `positions`, arrays or
-    numbers; the list may be changed.  Their shapes and strides must be those of the order that the plan was made for."""
+    """One set of lengths: what workspaces are made from, and what a run does."""
 
     def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
         self.buffers = plans.buffers
@@ -50,15 +47,15 @@ class Plan:
         self.positions = plans.positions
         self.argument = plans.argument
         self.input_arguments = plans.input_arguments
-        self._numbers = plans.numbers
-        self._makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
+        self.numbers = plans.numbers
+        self.makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
         self.result_buffers: list[int] = []
-        self._absent = [k for k, o in enumerate(plans.outputs) if o is None]    # results that are None
+        self.absent = [k for k, o in enumerate(plans.outputs) if o is None]    # results that are None
         for o in plans.outputs:
             if o is not None:
                 shape = tuple([value(n) for n in o.shape])
                 large = math.prod(shape) * o.dtype.itemsize >= buffers.LARGE
-                self._makers.append((buffers.empty if large else np.empty, shape, o.dtype))
+                self.makers.append((buffers.empty if large else np.empty, shape, o.dtype))
                 self.result_buffers.append(o.buffer)
         self._place_of = {b: len(self.positions) + k for k, b in enumerate(self.result_buffers)}
         self._words: list[int] = []                         # the static content of the blocks
@@ -77,39 +74,14 @@ class Plan:
         del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
         self._finish()
-        self.run = self._runner()
-
-    def _runner(self) -> Callable[[list[Any]], list[np.ndarray | None]]:
-        """`run`, as a closure, which finds its names quicker than a method."""
-        spare: list[Workspace] = []                 # workspaces that no run uses
-        pop, append = spare.pop, spare.append
-        numbers, makers, absent = self._numbers, self._makers, self._absent
-        plain = self.keep and not self.rest
-
-        def run(values: list[Any]) -> list[np.ndarray | None]:
-            try:
-                workspace = pop()
-            except IndexError:
-                workspace = Workspace(self)
-            for k, convert in numbers:
-                values[k] = convert(values[k])
-            results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
-            if plain:
-                workspace.call(*values, *results)
-            else:
-                workspace.run(values, results)
-            append(workspace)
-            for k in absent:
-                results.insert(k, None)
-            return results
-
-        return run
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 
     def _kernel(self, k: int, step: KernelStep) -> None:
         outer, inner = self._value(step.outer), self._value(step.inner)
         nanoseconds = inner * step.kernel.nanoseconds
+        if not outer * inner and not step.kernel.reductions:
+            return
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
             stage = self.rest[-1] if self.rest else self.first
@@ -227,7 +199,7 @@ class Plans:
         self.buffers = bufs
         self.outputs = outputs
         self.sources = sources
-        self._plans: dict[Any, Plan] = {}
+        self._plans: dict[Any, Runs] = {}
         scalars = _scalars(steps)
         inputs = [k for k, b in enumerate(bufs) if b.kind == "input"]
         self.input_arguments = [(number, k) for k, number in enumerate(inputs)]
@@ -235,22 +207,22 @@ class Plans:
         self.numbers = [(len(self.positions) + k, convert) for k, convert in enumerate(scalars.values())]
         self.positions += scalars
         self.argument = {position: k for k, position in enumerate(self.positions)}
-        used = [a for x in _expressions(steps, bufs, outputs) for a in E.atoms(x)]
+        used = _atoms(_expressions(steps, bufs, outputs), sources)
         self._types = sorted({sources[a[1]][0] for a in used if a[0] == "len"})
         self._sizes = sorted({a[1] for a in used if a[0] == "size"})
         self._strides = sorted({a[1] for a in used if a[0] == "stride"})
         only_types = not self._sizes and not self._strides
         self._by_type = self._types[0] if only_types and len(self._types) == 1 else None
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
-        self._the_plan: Plan | None = None
+        self._the_plan: Runs | None = None
         driver.prepare()
 
-    def plan(self, order: Sequence[Node]) -> Plan:
-        """The plan for the lengths, strides and sizes of a captured graph."""
+    def plan(self, order: Sequence[Node]) -> Runs:
+        """What runs the plan for the lengths, strides and sizes of a captured graph."""
         if self._the_plan is not None:
             return self._the_plan
         if self._independent:
-            self._the_plan = Plan(self, order)
+            self._the_plan = Runs(Plan(self, order))
             return self._the_plan
         if self._by_type is not None:
             key: Any = order[self._by_type].type
@@ -261,7 +233,7 @@ class Plans:
         if plan is None:
             if len(self._plans) >= MAX_PLANS:
                 self._plans = {}
-            plan = self._plans[key] = Plan(self, order)
+            plan = self._plans[key] = Runs(Plan(self, order))
         return plan
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
@@ -293,7 +265,10 @@ class Evaluator:
 
     def _atom(self, atom: tuple) -> int:
         if atom[0] == "len":
-            position, axis = self._sources[atom[1]]
+            source = self._sources[atom[1]]
+            if isinstance(source[0], str):
+                return self(source)
+            position, axis = source
             return self._order[position].type.shape[axis]
         if atom[0] == "size":
             return self._order[atom[1]].sizes[atom[2]]
@@ -339,6 +314,24 @@ def _buffers_of(step: KernelStep | LibraryStep) -> list[int]:
     if isinstance(step, LibraryStep):
         return [s for s in step.sources if s >= 0] + [step.target]
     return [s.buffer for s in step.kernel.slots if isinstance(s, Pointer)]
+
+
+def _atoms(expressions: Sequence[Expr], sources: Sources) -> set[tuple]:
+    """The captured lengths, sizes and strides that expressions depend on."""
+    found: set[tuple] = set()
+    seen: set[Expr] = set()
+    pending = list(expressions)
+    while pending:
+        x = pending.pop()
+        if x in seen:
+            continue
+        seen.add(x)
+        for atom in E.atoms(x):
+            if atom[0] == "len" and isinstance(sources[atom[1]][0], str):
+                pending.append(sources[atom[1]])
+            else:
+                found.add(atom)
+    return found
 
 
 def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],

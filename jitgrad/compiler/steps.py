@@ -18,7 +18,7 @@ from jitgrad.graph import Op
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitgrad.compiler.plan import Workspace
+    from jitgrad.compiler.workspace import Workspace
 
 Arrays = dict[int, np.ndarray]
 

@@ -1,7 +1,6 @@
 """The memory of one run at a time, and the calls that run a plan in it.
 
-Input: a `Plan`.  Output: `call(*values, *results)` where the plan is nothing but kernels on one thread, `run(values,
-results)` for any plan.
+Input: a `Plan`.  Output: `Runs`, which runs it.
 Invariant: a stretch of kernels between two calls that Python must make (NumPy, several threads) is one call of the
 driver; nothing of one run is left in the workspace but contents without meaning.
 """
@@ -60,7 +59,7 @@ class Workspace:
         return self.arena[start:start + count * dtype.itemsize].view(dtype)
 
     def run(self, values: list[Any], results: list[np.ndarray]) -> None:
-        """Run the plan: `values` and `results` as in Plan.run."""
+        """Run the plan: `values` and `results` as in Runs.run."""
         plan = self._plan
         if plan.keep:
             self.call(*values, *results)
@@ -90,3 +89,41 @@ class Workspace:
             start = address(array)
             for word, offset in self._plan.late.get(call.target, ()):
                 self.words[word] = start + offset
+
+
+class Runs:
+    """A plan with its workspaces.
+
+    run(values): the program's results, fresh arrays.  values: of the nodes of the captured order at `positions`, arrays or
+    numbers; the list may be changed.  Their shapes and strides must be those of the order that the plan was made for.
+    (A closure finds its names quicker than a method.  It does not refer to this object: no cycle keeps memory.)"""
+
+    def __init__(self, plan: Plan) -> None:
+        self.positions = plan.positions
+        self.run = _runner(plan)
+
+
+def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
+    spare: list[Workspace] = []                 # workspaces that no run uses
+    pop, append = spare.pop, spare.append
+    numbers, makers, absent = plan.numbers, plan.makers, plan.absent
+    plain = plan.keep and not plan.rest
+
+    def run(values: list[Any]) -> list[np.ndarray | None]:
+        try:
+            workspace = pop()
+        except IndexError:
+            workspace = Workspace(plan)
+        for k, convert in numbers:
+            values[k] = convert(values[k])
+        results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
+        if plain:
+            workspace.call(*values, *results)
+        else:
+            workspace.run(values, results)
+        append(workspace)
+        for k in absent:
+            results.insert(k, None)
+        return results
+
+    return run
