@@ -13,11 +13,11 @@ import numpy as np
 from jitgrad import executor, tracing
 from jitgrad.capture.guards import Guards, Refused, running
 from jitgrad.capture.replay import Joint, Template, Values, deferred
-from jitgrad.capture.trees import Slots, is_number_array, leaves, mapped
+from jitgrad.capture.trees import Floats, Slots, is_number_array, leaves, mapped, untraced
 from jitgrad.config import config, logger
 from jitgrad.dtype import get_default_dtype
 from jitgrad.executor import interpreting
-from jitgrad.graph import Node, grad_mode, input_node
+from jitgrad.graph import SCALAR, Node, grad_mode, input_node, topological
 from jitgrad.tensor import Tensor, from_array, wrap
 
 MAX_VARIANTS = 16       # captures of one function that are kept
@@ -35,6 +35,8 @@ class Variant:
         self.default = get_default_dtype()
         self.result = result            # the result's tree, numbers in place of tensors
         self.joint: Joint | None = None
+        self.looks: Values | None = None        # what Python branched on, and its values in this capture
+        self.seen: list[Any] = []
         self.values: Values | None = None
         self.shown: Node | None = None  # what the result's type is read from until its graph is made
         roots = [template.nodes[i - template.count] for i in template.results]
@@ -43,6 +45,13 @@ class Variant:
         elif len(roots) == 1 and roots[0].spec.type.size == 1:
             self.joint, self.shown = Joint(template), Node(roots[0].spec, (), True, 1)
         self.alone = self.joint is not None and type(result) is _Number
+
+    def serves(self, slots: list) -> bool:
+        """Whether what Python branched on is what it was."""
+        if self.looks is None:
+            return True
+        found = [t._array().item() for t in self.looks.run([n if type(n) is Node else _leaf(n) for n in slots])]
+        return all([a == b or (a != a and b != b) for a, b in zip(found, self.seen, strict=True)])
 
 
 class _Number:
@@ -81,7 +90,7 @@ class Compiled:
         for variant in self._variants:
             if variant.recording is recording and variant.default is default:
                 slots = variant.check(args, kwargs)
-                if slots is not None:
+                if slots is not None and (variant.looks is None or variant.serves(slots)):
                     if variant.alone:
                         return deferred(variant.joint, slots, variant.shown)        # type: ignore[arg-type]
                     return _replay(variant, slots)
@@ -94,9 +103,15 @@ class Compiled:
 
     def _capture(self, args: tuple, kwargs: dict) -> Any:
         """Call the function, and keep what it recorded if that can be replayed."""
+        floats = Floats()
+        args = tuple([floats.traced(v) for v in args])
+        kwargs = {name: floats.traced(v) for name, v in kwargs.items()}
         with tracing.tracing() as trace:
             result, codes = running(lambda: self._fn(*args, **kwargs))
+            result = untraced(result)
         try:
+            if floats.written_back():
+                raise Refused("it changes a list or dict that it was given")
             variant = _variant(self._fn, args, kwargs, result, trace, codes)
         except Refused as reason:
             self._refused(str(reason))
@@ -168,7 +183,11 @@ def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracin
         raise Refused("it returns one tensor twice")
     numbers = iter(range(len(found)))
     tree = mapped(result, lambda v: _Number(next(numbers)) if isinstance(v, Tensor) else _plain(v))
-    return Variant(_checker(guards, slots.names), Template(roots, slots.numbers, len(slots.nodes)), tree)
+    looks, seen = _looks(trace, slots)
+    variant = Variant(_checker(guards, slots.names), Template(roots, slots.numbers, len(slots.nodes)), tree)
+    if looks:
+        variant.looks, variant.seen = Values(Template(looks, slots.numbers, len(slots.nodes))), seen
+    return variant
 
 
 def _checker(guards: Guards, names: list[str]) -> Callable[[tuple, dict], list | None]:
@@ -213,15 +232,32 @@ def _plain(value: Any) -> Any:
 
 
 def _check_notes(trace: tracing.Trace, slots: Slots, guards: Guards, args: tuple, kwargs: dict) -> None:
-    """Refuse writes to what outlives the call, and values that Python looked at."""
+    """Refuse writes to what outlives the call."""
     given = [t for t in [*leaves(list(args)), *leaves(kwargs), *[t for t, _ in guards.tensors.values()]]
              if isinstance(t, Tensor)]
     storages = {id(t._storage) for t in given if t._storage is not None}
     if any([id(s) in storages for s in trace.written]):
         raise Refused("it writes to a tensor that outlives the call")
+
+
+def _looks(trace: tracing.Trace, slots: Slots) -> tuple[list[Node], list[Any]]:
+    """The values that Python looked at and that may differ at a replay: their nodes, and what they were.
+
+    Those of arguments become tests at once."""
+    nodes: dict[Node, Any] = {}
     for node in trace.reads:
-        if any([n in slots.numbers for n in executor.topological([node])]):
-            raise Refused("Python looks at a value in it (bool(), float(), item(), numpy() ...)")
+        if node in nodes or not any([n in slots.numbers for n in topological([node])]):
+            continue
+        if node.type.size != 1:
+            raise Refused(f"Python looks at the values of a tensor of shape {list(node.type.shape)} in it")
+        value = node.value if node.spec.op is SCALAR else executor.value(node).item()
+        if node in slots.numbers:
+            same = f"{slots.names[slots.numbers[node]]}.value"
+            unlike = f" or {same} != {same}" if value != value else ""
+            slots.guards.test(f"{same} == {slots.guards.constant(value)}{unlike}")
+        else:
+            nodes[node] = value
+    return list(nodes), list(nodes.values())
 
 
 # -- replaying -------------------------------------------------------------------------------------------------------
@@ -278,7 +314,7 @@ class ValueAndGrad:
         for variant, gradients, numeric in self._variants:
             if variant.default is default:
                 slots = variant.check(args, kwargs)
-                if slots is not None:
+                if slots is not None and (variant.looks is None or variant.serves(slots)):
                     return self._run(variant, gradients, numeric, slots)
         return self._call(args, kwargs)
 

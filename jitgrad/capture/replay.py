@@ -226,11 +226,10 @@ class Values:
                 for k, i in zip(self._which, self.template.results, strict=True)]
 
     def _make(self, slots: Sequence[Node]) -> None:
-        nodes = self.template.instantiate([input_node(n.value, n.type) for n in slots])
-        plain = {id(n.value): i for i, n in reversed(list(enumerate(slots)))}
-        program, order, self._which = executor.values_program(nodes)
+        plain = {n: Node(n.spec, (), False, 0, n.value) for n in slots}         # without gradients; shared as slots are
+        fresh = [plain[n] for n in slots]
+        program, order, self._which = executor.values_program(self.template.instantiate(fresh))
         self._bound = bound = program.bind(order)
-        taken = [order[p] for p in bound.positions]
-        self._sources = [(plain[id(n.value)], None) if n.spec.op is INPUT and id(n.value) in plain else (-1, n.value)
-                         for n in taken]
+        slot_of = {n: i for i, n in reversed(list(enumerate(fresh)))}
+        self._sources = [(slot_of[n], None) if n in slot_of else (-1, n.value) for n in [order[p] for p in bound.positions]]
         self._era = executor.era()

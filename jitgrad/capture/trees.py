@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.capture.guards import Guards, Refused
-from jitgrad.dtype import from_numpy_dtype
-from jitgrad.graph import INPUT, Node
+from jitgrad.dtype import float64, from_numpy_dtype
+from jitgrad.graph import INPUT, Node, scalar_spec
+from jitgrad.operators.traced import TracedFloat
 from jitgrad.tensor import Tensor
 
 
@@ -54,6 +55,15 @@ class Slots:
             g.lines.append(f"n{k} = asarray(n{k})")
         self._add(value._current(), f"n{k}")
 
+    def number(self, traced: TracedFloat, where: str) -> None:
+        """A slot for a float, whatever its value."""
+        g, k = self.guards, len(self.nodes)
+        g.names["Node"] = Node
+        g.lines.append(f"v = {where}")
+        g.test(f"type(v) is {g.constant(float)}")
+        g.lines.append(f"n{k} = Node({g.constant(traced.node.spec)}, (), False, 0, v)")
+        self._add(traced.node, f"n{k}")
+
     def _add(self, node: Node, name: str) -> None:
         self.numbers.setdefault(node, len(self.nodes))
         self.nodes.append(node)
@@ -66,6 +76,8 @@ class Slots:
             return
         if isinstance(value, Tensor):
             self.tensor(value, where, what)
+        elif kind is TracedFloat:
+            self.number(value, where)
         elif kind in (tuple, list, dict):
             g.test(f"type({where}) is {g.constant(kind)} and len({where}) == {len(value)}")
             for key, item in value.items() if kind is dict else enumerate(value):
@@ -74,6 +86,48 @@ class Slots:
                 self.take(item, f"{where}[{key!r}]", f"{what}[{key!r}]", wrap)
         else:
             g.value(value, where, what)
+
+
+class Floats:
+    """The arguments of a call with their floats traced."""
+
+    def __init__(self) -> None:
+        self._copies: list[tuple[Any, Any, Any]] = []       # container, its copy, what that held
+
+    def traced(self, value: Any) -> Any:
+        """The argument; containers are copied where they hold a float."""
+        kind = type(value)
+        if kind is float:
+            return TracedFloat(Node(scalar_spec(float64), (), False, 1, value), value)
+        if kind is dict:
+            new: Any = {key: self.traced(item) for key, item in value.items()}
+            same = all([new[key] is item for key, item in value.items()])
+        elif kind in (list, tuple):
+            new = kind([self.traced(item) for item in value])
+            same = all([a is b for a, b in zip(new, value, strict=True)])
+        else:
+            return value
+        if same:
+            return value
+        if kind is not tuple:
+            self._copies.append((value, new, kind(new)))
+        return new
+
+    def written_back(self) -> bool:
+        """Whether the function has changed a copy; the changes are made to the original."""
+        changed = False
+        for original, copy, before in self._copies:
+            if len(copy) != len(before) or (any([copy.get(k) is not v for k, v in before.items()]) if type(copy) is dict
+                                            else any([a is not b for a, b in zip(copy, before, strict=True)])):
+                changed = True
+                original.clear()
+                original.update(untraced(copy)) if type(original) is dict else original.extend(untraced(copy))
+        return changed
+
+
+def untraced(value: Any) -> Any:
+    """A tree with Python's floats again."""
+    return mapped(value, lambda v: float(v) if type(v) is TracedFloat else v)
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:

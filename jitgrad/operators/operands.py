@@ -7,6 +7,7 @@ import numpy as np
 
 from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
 from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.operators.traced import TracedFloat
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array
 
@@ -73,6 +74,10 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
 
 def number_node(value: Any, to: dtype) -> Node:
     """A Python number as a run-time scalar of a dtype."""
+    if type(value) is TracedFloat:
+        if to.category == 2:
+            return cast(value.node, to)
+        value = float(value)
     if to.category == 2:
         return scalar_node(float(value), to)
     if to.category == 1:

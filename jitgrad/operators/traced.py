@@ -1,0 +1,76 @@
+"""Python floats that a function is called with while it is traced."""
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from jitgrad import tracing
+from jitgrad.dtype import float64
+from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.ops import REGISTRY
+
+
+class TracedFloat:
+    """A float that a function was called with while it is traced (jitgrad.compile): sums, products and quotients by known
+    numbers are recorded, so that a replay may have another value; anything else sees a float and is noted as a look at
+    the value.  (A subclass of float will not do: C code, math.sqrt for one, reads its value unseen.)"""
+
+    __slots__ = ("node", "number")
+    __class__ = property(lambda self: float)        # type: ignore[assignment]
+    __array_ufunc__ = None
+
+    def __init__(self, node: Node, number: float) -> None:
+        self.node = node
+        self.number = number
+
+    def __float__(self) -> float:
+        trace = tracing.current()
+        if trace is not None:
+            trace.reads.append(self.node)
+        return self.number
+
+    def __reduce__(self) -> tuple:
+        return float, (float(self),)
+
+    def _with(self, op: str, other: Any, swap: bool = False) -> Any:
+        kind = type(other)
+        if kind is TracedFloat:
+            node, number = other.node, other.number
+        elif kind is float or kind is int:
+            node, number = scalar_node(float(other), float64), float(other)
+        else:
+            return NotImplemented
+        nodes, numbers = ((node, self.node), (number, self.number)) if swap else ((self.node, node), (self.number, number))
+        result = bind(REGISTRY[op], nodes)
+        result.depth = 1
+        return TracedFloat(result, getattr(operator, _PYTHON[op])(*numbers))
+
+
+_PYTHON = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv"}
+
+
+def _attach_arithmetic() -> None:
+    for op, python in _PYTHON.items():
+        def method(self: TracedFloat, other: Any, op: str = op) -> Any:
+            if op == "div" and type(other) is TracedFloat:
+                other = float(other)        # which may be 0
+            return self._with(op, other)
+
+        def reflected(self: TracedFloat, other: Any, op: str = op) -> Any:
+            return NotImplemented if op == "div" and type(other) not in (int, float) else \
+                other / float(self) if op == "div" else self._with(op, other, True)
+
+        setattr(TracedFloat, f"__{python}__", method)
+        setattr(TracedFloat, f"__r{python}__", reflected)
+    for name in ("lt", "le", "gt", "ge", "eq", "ne", "pow", "rpow", "floordiv", "rfloordiv", "mod", "rmod", "divmod",
+                 "rdivmod", "neg", "pos", "abs", "round", "trunc", "floor", "ceil", "int", "bool", "hash", "repr", "str",
+                 "format"):
+        def plain(self: TracedFloat, *others: Any, name: str = f"__{name}__") -> Any:
+            if any([hasattr(v, "_node") for v in others]):
+                return NotImplemented
+            return getattr(float, name)(float(self), *[float(v) if type(v) is TracedFloat else v for v in others])
+
+        setattr(TracedFloat, f"__{name}__", plain)
+
+
+_attach_arithmetic()
