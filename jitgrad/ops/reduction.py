@@ -25,6 +25,15 @@ def _greatest(d: dtype) -> float | int | bool:
     return (True, int(np.iinfo(d.np).max) if d.category == 1 else 0, np.inf)[d.category]
 
 
+def _sum(x: np.ndarray, axes: Axes) -> np.ndarray:
+    if axes == (x.ndim - 1,) and x.dtype.kind == "f" and 1 < x.shape[-1] <= SHORT_ROW < x.size and x.flags.c_contiguous:
+        return np.matmul(x, np.ones((x.shape[-1], 1), x.dtype))     # NumPy's reduction of many short rows is slow
+    return np.add.reduce(x, axes, x.dtype, keepdims=True)
+
+
+SHORT_ROW = 64
+
+
 def _amax(x: np.ndarray, axes: Axes) -> np.ndarray:
     return np.maximum.reduce(x, axes, keepdims=True, initial=_least(from_numpy_dtype(x.dtype)))
 
@@ -55,7 +64,7 @@ def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 
 sum = reduction("sum(x, *, axes)", combine="radd({acc}, {x})", identity=lambda dtype: literal(0, dtype),
-                numpy=lambda x, axes: np.add.reduce(x, axes, x.dtype, keepdims=True),
+                numpy=_sum,
                 vjp=lambda g, y, x, *, axes: (expand_like(g, x),), grad_name="SumBackward1",
                 doc="sum over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
 prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda dtype: literal(1, dtype),
