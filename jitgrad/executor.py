@@ -331,7 +331,9 @@ MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are c
 
 
 def cut(node: Node) -> None:
-    """Bound the chain of pending operations: compute the value here."""
+    """Bound the chain of pending operations: compute the value here (but a trace is to see all of it)."""
+    if tracing.current() is not None and node.depth <= config.max_nodes:
+        return
     array = value(node)
     if node.requires_grad:
         node.depth = 0          # later operations count from here; the history stays, as it does in PyTorch

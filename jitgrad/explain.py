@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 from types import CodeType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitgrad import executor
 from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
-from jitgrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Program
@@ -60,11 +59,15 @@ def line_text(line: tuple[CodeType, int] | None) -> str:
     return f"{code.co_filename.rsplit('/', 1)[-1]}:{number}"
 
 
-def explain(tensor: Tensor) -> str:
+def explain(tensor: Any) -> str:
     """How the gradient of this tensor is computed: its kernels with their lines and source, cuts, and cache state.
 
+    Of a function that `compile` or `value_and_grad` has made: what was captured, what is guarded, why calls are recorded.
     Compiles the program if that has not happened yet, so that what it tells is what backward() will run.
     Raises RuntimeError for a tensor that needs no gradient."""
+    compiled = getattr(tensor, "_jitgrad_compiled", None)
+    if compiled is not None:
+        return compiled.explain()
     root = tensor._current()
     if not root.requires_grad:
         raise RuntimeError("explain: this tensor does not require grad: there is no backward to explain; give it the loss "

@@ -18,6 +18,14 @@ class Trace:
         self.written: list[Any] = []
         self.reason: str | None = None
 
+    def positions(self, node: Any, length: int) -> bool:
+        """Whether replays check that the elements of a node are positions in a dimension."""
+        return False
+
+    def divisor(self, node: Any) -> bool:
+        """Whether replays check that a number is not 0."""
+        return False
+
     def refuse(self, reason: str) -> None:
         """Note why a replay would not be the same as a call."""
         if self.reason is None:
@@ -46,14 +54,17 @@ def refuse(reason: str) -> None:
 
 
 class tracing:
-    """`with tracing() as trace:` trace this thread."""
+    """`with tracing(trace):` trace this thread."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
 
     def __enter__(self) -> Trace:
         global traces
         with _lock:
             traces += 1
-        self._outer, _state.trace = _state.trace, Trace()
-        return _state.trace
+        self._outer, _state.trace = _state.trace, self._trace
+        return self._trace
 
     def __exit__(self, *exception: object) -> None:
         global traces

@@ -45,7 +45,7 @@ class Gradients:
 
 def _add(a: Node, b: Node) -> Node:
     node = bind(REGISTRY["add"], (a, b))
-    if not grad_mode.enabled or not (a.requires_grad or b.requires_grad):
+    if tracing.current() is None and (not grad_mode.enabled or not (a.requires_grad or b.requires_grad)):
         become_input(node, interpreter.evaluate([node])[0])
     return node
 
@@ -56,8 +56,6 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 
     Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
-    if not create_graph:
-        tracing.refuse("it calls backward() or grad()")
     captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
     wanted = None if inputs is None else _wanted(captured.order, inputs)
     # The order is a superset of what is gone through when all leaves are wanted.
@@ -68,11 +66,12 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
             wanted = _wanted(order, inputs or ())
             needed = _leading_to(order, wanted, _children)
         check_saved(roots, needed)
-    if create_graph or (captured.special and any([_is_station(n) for n in captured.order])):
+    symbolic = create_graph or tracing.current() is not None        # a trace wants the derivative as a graph
+    if symbolic or (captured.special and any([_is_station(n) for n in captured.order])):
         run = executor.Run(None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
         try:
-            result = _by_stations(roots, cotangents, retain_graph, create_graph, wanted)
+            result = _by_stations(roots, cotangents, retain_graph, symbolic, create_graph, wanted)
         finally:                # also when a hook raises: what was gone through is freed
             _mark(captured, run, None if wanted is None else needed)
     else:
@@ -288,11 +287,11 @@ class _Stations:
                 self._arrive(n, found[n])
 
 
-def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
-                 wanted: set[Node] | None) -> Gradients:
+def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, symbolic: bool,
+                 create_graph: bool, wanted: set[Node] | None) -> Gradients:
     enabled, grad_mode.enabled = grad_mode.enabled, create_graph
     try:
-        return _Stations(roots, create_graph, retain_graph, wanted).run(cotangent_map(roots, cotangents))
+        return _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents))
     finally:
         grad_mode.enabled = enabled
 

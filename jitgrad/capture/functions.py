@@ -1,476 +1,445 @@
-"""compile, value_and_grad and grad: what they return, and how a call finds the capture that it may replay."""
+"""compile, value_and_grad, grad, and interpret: the public functions.
+
+A compiled function keeps a few captures (`Replay`), the one used last first.  A call tries each one's guard; where none
+holds, the function is captured again, or, where a capture said that it cannot be replayed, called as it is.
+"""
 from __future__ import annotations
 
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
-from types import FunctionType
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, tracing
-from jitgrad.capture.guards import Guards, Refused, running
-from jitgrad.capture.replay import Joint, Template, Values, deferred
-from jitgrad.capture.trees import Floats, Slots, is_number_array, leaves, mapped, untraced
+from jitgrad import tracing
+from jitgrad.arraytype import same_type
+from jitgrad.capture.guards import Refusal, Test, changed
+from jitgrad.capture.replay import Call, Looks, Positions, Template, deferred, recorded
+from jitgrad.capture.trace import Input, Trace
+from jitgrad.capture.trees import Results, plain
 from jitgrad.config import config, logger
 from jitgrad.dtype import get_default_dtype
-from jitgrad.executor import interpreting
-from jitgrad.graph import SCALAR, Node, grad_mode, input_node, topological
-from jitgrad.tensor import Tensor, from_array, wrap
+from jitgrad.executor import interpreting, value
+from jitgrad.graph import Node, grad_mode, input_node
+from jitgrad.tensor import Tensor, wrap
 
-MAX_VARIANTS = 16       # captures of one function that are kept
-MAX_REFUSALS = 8        # calls that could not be captured, one after the other, until no more are tried
-_ABSENT = object()
+MAX_CAPTURES = 32           # structures of one function that are kept
+SMALL = 4096                # bytes of an array that is compared by its contents
+MAX_MISSES = 64             # captures of one function, if replays are not more than they
+_capturing = threading.RLock()
 
 
-class Variant:
-    """One capture: `check(args, kwargs)` gives the slots of a call that it serves, or None."""
+@contextmanager
+def interpret() -> Iterator[None]:
+    """Evaluate with NumPy, node by node, all gradients that this thread asks for inside the `with`."""
+    before, interpreting.active = interpreting.active, True
+    try:
+        yield
+    finally:
+        interpreting.active = before
 
-    def __init__(self, check: Callable[[tuple, dict], list | None], template: Template, result: Any) -> None:
-        self.check = check
+
+def settled(node: Node) -> Node:
+    """A leaf with the value of a node that needs no gradient."""
+    return input_node(value(node), node.type)
+
+
+class Replay:
+    """One capture in use.  `enter(args, kwargs)`: the current nodes, tensors and numbers of a call that would run as the
+    captured one did, otherwise None.  `result(...)`: what the function would return."""
+
+    def __init__(self, enter: Callable, result: Callable | None, reason: str | None, tests: list[Test],
+                 template: Template | None) -> None:
+        self.enter = enter
+        self.result = result
+        self.reason = reason
+        self.tests = tests
         self.template = template
-        self.recording = grad_mode.enabled
-        self.default = get_default_dtype()
-        self.result = result            # the result's tree, numbers in place of tensors
-        self.joint: Joint | None = None
-        self.looks: Values | None = None        # what Python branched on, and its values in this capture
-        self.seen: list[Any] = []
-        self.values: Values | None = None
-        self.shown: Node | None = None  # what the result's type is read from until its graph is made
-        roots = [template.nodes[i - template.count] for i in template.results]
-        if not any([n.requires_grad for n in roots]):
-            self.values = Values(template)
-        elif len(roots) == 1 and roots[0].spec.type.size == 1:
-            self.joint, self.shown = Joint(template), Node(roots[0].spec, (), True, 1)
-        self.alone = self.joint is not None and type(result) is _Number
-
-    def serves(self, slots: list) -> bool:
-        """Whether what Python branched on is what it was."""
-        if self.looks is None:
-            return True
-        found = [t._array().item() for t in self.looks.run([n if type(n) is Node else _leaf(n) for n in slots])]
-        return all([a == b or (a != a and b != b) for a, b in zip(found, self.seen, strict=True)])
-
-
-class _Number:
-    """The place of a tensor in a result's tree."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
+        self.hits = 0
 
 
 class Compiled:
-    """A function that is captured once for each structure of its arguments, then replayed without being called.
+    """The state of one compiled function."""
 
-    Its results are tensors as they would be without compile: backward(), hooks, create_graph, further operations all
-    work.  What it reads besides its arguments (globals, closures, modules' parameters and settings) is tested at each
-    call, and captured anew when it has changed; a function that reads what cannot be tested, draws random numbers or
-    writes to something that outlives the call is recorded at each call instead, and `explain` says why."""
-
-    is_jitgrad_compiled = True
-
-    def __init__(self, fn: Callable, strict: bool = False) -> None:
-        functools.update_wrapper(self, fn, updated=())
-        self._fn = fn
-        self._strict = strict
-        self._variants: list[Variant] = []
-        self._reasons: list[str] = []
-        self._refusals = 0
-        self._lock = threading.Lock()
+    def __init__(self, function: Callable, strict: bool) -> None:
+        self.function = function
+        self.strict = strict
+        self.replays: list[Replay] = []
         self.captures = 0
+        self.hits = 0
+        self.name = getattr(function, "__qualname__", type(function).__name__)
+        self._floats: dict[str, float] = {}
+        self._dynamic: set[str] = set()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing.traces and tracing.current() is not None:
-            return self._fn(*args, **kwargs)        # inside another capture: part of it
-        recording, default = grad_mode.enabled, get_default_dtype()
-        for variant in self._variants:
-            if variant.recording is recording and variant.default is default:
-                slots = variant.check(args, kwargs)
-                if slots is not None and (variant.looks is None or variant.serves(slots)):
-                    if variant.alone:
-                        return deferred(variant.joint, slots, variant.shown)        # type: ignore[arg-type]
-                    return _replay(variant, slots)
-        if self._refusals >= MAX_REFUSALS:
-            return self._fn(*args, **kwargs)
-        return self._capture(args, kwargs)
+    def call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Replay or capture."""
+        replays = self.replays
+        for replay in replays:
+            found = replay.enter(args, kwargs)
+            if found is not None:
+                if replays[0] is not replay:
+                    self.replays = [replay, *[r for r in replays if r is not replay]]
+                self.hits += 1
+                replay.hits += 1
+                if replay.result is None:
+                    return self.record(args, kwargs)
+                return replay.result(*found)
+        if tracing.current() is not None or interpreting.active or config.interpret:
+            return self.record(args, kwargs)
+        with _capturing:
+            return self._capture(args, kwargs)
 
-    def __get__(self, owner: Any, kind: type | None = None) -> Any:
-        return self if owner is None else functools.partial(self, owner)
-
-    def _capture(self, args: tuple, kwargs: dict) -> Any:
-        """Call the function, and keep what it recorded if that can be replayed."""
-        floats = Floats()
-        args = tuple([floats.traced(v) for v in args])
-        kwargs = {name: floats.traced(v) for name, v in kwargs.items()}
-        with tracing.tracing() as trace:
-            result, codes = running(lambda: self._fn(*args, **kwargs))
-            result = untraced(result)
-        try:
-            if floats.written_back():
-                raise Refused("it changes a list or dict that it was given")
-            variant = _variant(self._fn, args, kwargs, result, trace, codes)
-        except Refused as reason:
-            self._refused(str(reason))
+    def _capture(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if self.captures >= MAX_MISSES and self.hits <= self.captures:
+            return self.record(args, kwargs)
+        self.captures += 1
+        result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
+        self.replays = [replay, *self.replays[:MAX_CAPTURES - 1]]
+        if replay.reason is not None:
+            logger.info("%s records on each call: %s", self.name, replay.reason)
+            if self.strict:
+                raise RuntimeError(f"jitgrad.compile({self.name}, strict=True): it {replay.reason}")
         else:
-            with self._lock:
-                self.captures += 1
-                self._refusals = 0
-                self._variants = [variant, *self._variants[:MAX_VARIANTS - 1]]
-        return result
+            logger.info("%s captured: %d values guarded", self.name, len(replay.tests))
+        return plain(result)
 
-    def _refused(self, reason: str) -> None:
-        if self._strict:
-            raise RuntimeError(f"jitgrad.compile(strict=True): {self._name()} cannot be replayed: {reason}")
-        with self._lock:
-            self._refusals += 1
-            if reason not in self._reasons:
-                self._reasons = [*self._reasons[-7:], reason]
-                logger.info("%s is recorded at each call: %s", self._name(), reason)
+    def record(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """A call without replay."""
+        return self.function(*args, **kwargs)
 
-    def _name(self) -> str:
-        return getattr(self._fn, "__qualname__", type(self._fn).__name__)
+    def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str]) -> tuple[Any, Replay]:
+        """Call the function under a capture: its result, and what becomes of the capture."""
+        trace = Trace(self.function, dynamic)
+        prepared = trace.prepare(args, kwargs)
+        result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)
+        replay = replay_of(trace, lambda: generate(trace, result, args, kwargs))
+        if not trace.arguments.unchanged():
+            replay = recording(trace, "changes its arguments")
+        return result, replay
 
-    def explanation(self) -> str:
-        """What was captured, and why calls were recorded instead."""
-        lines = [f"{self._name()}: {len(self._variants)} captures kept, {self.captures} made"]
-        for k, variant in enumerate(self._variants):
-            made = variant.template.nodes
-            how = "value and gradient in one program" if variant.joint is not None else \
-                "values computed at once" if variant.values is not None else "several results, recorded from the capture"
-            lines.append(f"  capture {k}: {variant.template.count} arrays in, "
-                         f"{len([n for n in made if n.inputs])} operations; {how}")
-        lines += [f"  recorded at each call: {reason}" for reason in self._reasons]
+    def _dynamic_floats(self, args: tuple, kwargs: dict[str, Any]) -> set[str]:
+        """The places of floats that have changed from one capture to another: they become inputs."""
+        for place, number in _floats("args", args, 0) + _floats("kwargs", kwargs, 0):
+            if changed(number, self._floats.setdefault(place, number)):
+                self._dynamic.add(place)
+        return self._dynamic
+
+    def explain(self) -> str:
+        """What has been captured, what is guarded, and why calls are recorded."""
+        lines = [f"{self.name}: {self.captures} captures, {self.hits} calls served by them"]
+        for replay in self.replays:
+            if replay.template is None:
+                lines.append(f"recorded on each call ({replay.hits} since): {replay.reason}")
+                continue
+            operations = len([n for n in replay.template.nodes if n.inputs])
+            lines.append(f"replayed {replay.hits} times: {operations} operations, {len(replay.template.outputs)} results; "
+                         f"{len(replay.tests)} values guarded:")
+            lines += [f"  {about}" for about in dict.fromkeys([t.about for t in replay.tests])]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        return f"<jitgrad.compile of {self._name()}>"
+
+def _floats(place: str, tree: Any, level: int) -> list[tuple[str, float]]:
+    if type(tree) is float:
+        return [(place, tree)]
+    if level > 20 or not isinstance(tree, (dict, list, tuple)):
+        return []
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return [found for key, item in items for found in _floats(f"{place}[{key!r}]", item, level + 1)]
 
 
-# -- capturing -------------------------------------------------------------------------------------------------------
+# -- generated code --------------------------------------------------------------------------------------------------
 
-def _variant(fn: Callable, args: tuple, kwargs: dict, result: Any, trace: tracing.Trace, codes: Sequence[Any],
-             wrap_leaf: Callable[[Slots, Any, str], bool] | None = None) -> Variant:
-    """The capture of a call that has just been made.  Raises Refused."""
-    if trace.reason is not None:
-        raise Refused(trace.reason)
-    guards = Guards()
-    guards.attributes_of(codes)
-    slots = Slots(guards)
-    guards.test(f"len(args) == {len(args)} and len(kwargs) == {len(kwargs)}")
-    taking = None if wrap_leaf is None else functools.partial(wrap_leaf, slots)
-    for i, value in enumerate(args):
-        slots.take(value, f"args[{i}]", f"argument {i}", taking)
-    for name, value in kwargs.items():
-        slots.take(value, f"kwargs[{name!r}]", f"argument {name}", taking)
-    if isinstance(fn, FunctionType):
-        guards.function(fn)
+_INDENT = "\n        "
+_ON_ERROR = ("    except (KeyError, AttributeError, IndexError, ValueError, TypeError, ArithmeticError):\n"
+             "        return None\n")
+
+
+def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
+    """What a finished capture gives: what `make` does, if nothing stands against it."""
+    try:
+        if trace.reason is None:
+            return make()
+    except Refusal as refusal:
+        trace.reason = str(refusal)
+    finally:
+        trace.forget()
+    return recording(trace, trace.reason or "")
+
+
+def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
+             body: Callable[[Template, str], list[str]] | None = None) -> Replay:
+    """A replay of a capture.  body: writes the lines of the function that makes the result, by default `_result_lines`.
+
+    Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
+    what it reads."""
+    outputs: list[Node] = []
+    tensors: list[Tensor] = []
+    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors),
+                         trace.arguments.numbers).expression(result)
+    template = Template(trace, outputs)
+    looks = None
+    computed, seen = trace.looks()
+    if computed:
+        looks = Looks(Template(trace, computed), [value(n).copy() for n in computed])
+    if body is None:
+        lines = _result_lines(trace, template, expression)
     else:
-        guards.value(fn, guards.constant(fn), getattr(fn, "__qualname__", type(fn).__name__))
-    guards.cover(codes)
-    own = set(slots.nodes)
-    for tensor, where in list(guards.tensors.values()):         # what the function reads besides its arguments
-        node = tensor._current()
-        if node not in own:
-            slots.tensor(tensor, where, "a tensor read by name")
-    _check_notes(trace, slots, guards, args, kwargs)
-    found = [t for t in leaves(result) if isinstance(t, Tensor)]
-    roots = [_result_node(t, slots) for t in found]
-    if len(set(roots)) != len(roots):
-        raise Refused("it returns one tensor twice")
-    numbers = iter(range(len(found)))
-    tree = mapped(result, lambda v: _Number(next(numbers)) if isinstance(v, Tensor) else _plain(v))
-    looks, seen = _looks(trace, slots)
-    variant = Variant(_checker(guards, slots.names), Template(roots, slots.numbers, len(slots.nodes)), tree)
-    if looks:
-        variant.looks, variant.seen = Values(Template(looks, slots.numbers, len(slots.nodes))), seen
-    return variant
+        lines = body(template, expression)
+    enter, finish = _functions(trace, template, looks, seen, lines)
+    failed = _first_failure(trace, args, kwargs)
+    if failed is not None:
+        raise Refusal(f"changes {failed}, which it reads")
+    if enter(args, kwargs) is None:
+        raise Refusal("changes a tensor or a mode that it reads")
+    return Replay(enter, finish, None, trace.guards.tests, template)
 
 
-def _checker(guards: Guards, names: list[str]) -> Callable[[tuple, dict], list | None]:
-    """The function that takes a call apart:
+def recording(trace: Trace, reason: str) -> Replay:
+    """For calls that have to run the function: their guard is the structure of the arguments alone."""
+    trace.forget()
+    lines = [f"if {t.condition}: return None" for t in trace.guards.tests[:trace.argument_tests]]
+    source = f"def enter(args, kwargs):\n    try:\n        {_INDENT.join(['pass', *lines])}\n{_ON_ERROR}    return ()\n"
+    enter = _define(source, trace.guards.namespace, ("enter",))
+    return Replay(enter[0], None, reason, [], None)
 
-        def check(args, kwargs):
+
+def _tensor_writer(trace: Trace, outputs: list[Node], tensors: list[Tensor]) -> Callable[[Tensor], str]:
+    """The expression for each tensor of the result: an input itself, or a computed output o0, o1, ..."""
+    known: dict[int, str] = {}
+
+    def write(tensor: Tensor) -> str:
+        given = trace.input_of(tensor)
+        if given is not None:
+            if given.kind != "tensor":
+                raise Refusal("returns an argument")
+            return given.name
+        name = known.get(id(tensor))
+        if name is None:
+            if type(tensor) is not Tensor:
+                raise Refusal(f"returns a {type(tensor).__name__}")
+            if trace.shares_storage(tensor):
+                raise Refusal("returns a view of a tensor that it did not make")
+            if tensor._storage is not None and any([t._storage is tensor._storage for t in tensors]):
+                raise Refusal("returns several views of one tensor")
+            name = known[id(tensor)] = f"o{len(outputs)}"
+            outputs.append(tensor._current())
+            tensors.append(tensor)
+        return name
+
+    return write
+
+
+def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[Node],
+               body: list[str]) -> tuple[Callable, Callable]:
+    """The guard function and the function that makes a result.  For f(x) = (x * 2).sum():
+
+        def enter(args, kwargs):
             try:
-                if not (len(args) == 1 and len(kwargs) == 0): return None
-                t = args[0]
-                if not (type(t) is C0): return None
+                if grad.enabled is not True or interpreting.active or ...: return None
+                if kwargs: return None
+                if type(args) is not tuple or len(args) != 1: return None
+                if type(t0 := args[0]) is not K3: return None
+                n0 = t0._node if t0._storage is None else t0._current()
+                if n0.type is not K4 and not same_type(n0.type, K4): return None
                 ...
-            except (KeyError, IndexError, AttributeError, TypeError, ValueError):
+                return (n0,), ()
+            except (KeyError, AttributeError, IndexError, ValueError, TypeError):
                 return None
-            return [n0]
+
+        def result(nodes, given):
+            call = Call(template, nodes)
+            o0 = deferred(call, 0, face0)
+            return o0
     """
-    body = "\n".join(["        " + line for line in guards.lines])
-    source = ("def check(args, kwargs):\n    try:\n" + body + "\n    except (KeyError, IndexError, AttributeError, "
-              f"TypeError, ValueError):\n        return None\n    return [{', '.join(names)}]\n")
-    exec(compile_(source, "<jitgrad capture>", "exec"), guards.names)
-    return guards.names["check"]
+    constant = trace.guards.constant
+    lines = [f"if grad_mode.enabled is not {trace.grad_enabled} or interpreting.active or config.interpret "
+             f"or get_default_dtype() is not {constant(get_default_dtype())} or tracing.traces and tracing.current() is not "
+             "None: return None"]
+    lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
+    for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
+        used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
+        lines += _node_lines(i, given, used, constant)
+        if given.node in trace.divisors:
+            lines.append(f"if {given.name} == 0: return None")
+        if given.node in seen:
+            lines.append(_same_line(i, given, constant))
+        lines += [f"if {constant(Positions(length))}.outside(n{i}): return None"
+                  for node, length in sorted(trace.bounds, key=lambda b: b[1]) if node is given.node]
+    nodes = _tuple([f"n{i}" for i in range(len(trace.inputs))])
+    if looks is not None:
+        lines.append(f"if {constant(looks)}.differ({nodes}): return None")
+    given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number")]
+    used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
+    lines.append(f"return {nodes}, {_tuple(used_back)}")
+    source = "def enter(args, kwargs):\n    try:\n        " + _INDENT.join(lines) + "\n" + _ON_ERROR
+    source += "\ndef result(nodes, given):\n    " + "\n    ".join(
+        [f"{_tuple(used_back)} = given"] * bool(used_back) + body) + "\n"
+    namespace = trace.guards.namespace
+    namespace["template"] = template
+    enter, result = _define(source, namespace, ("enter", "result"))
+    return enter, result
 
 
-compile_ = compile
-
-
-def _result_node(tensor: Tensor, slots: Slots) -> Node:
-    if tensor._storage is not None and (tensor._chain or tensor._storage.node in slots.numbers):
-        raise Refused("it returns a view")
-    node = tensor._current()
-    if node in slots.numbers:
-        raise Refused("it returns a tensor that it was given")
-    if type(tensor) is not Tensor or not node.inputs:
-        raise Refused("it returns a tensor that does not depend on what it was given")
-    return node
-
-
-def _plain(value: Any) -> Any:
-    """A result that is no tensor: the same at each replay, so it must be what nobody can change."""
-    if value is None or type(value) in (bool, int, float, str, complex, bytes):
-        return value
-    raise Refused(f"it returns a {type(value).__name__}")
-
-
-def _check_notes(trace: tracing.Trace, slots: Slots, guards: Guards, args: tuple, kwargs: dict) -> None:
-    """Refuse writes to what outlives the call."""
-    given = [t for t in [*leaves(list(args)), *leaves(kwargs), *[t for t, _ in guards.tensors.values()]]
-             if isinstance(t, Tensor)]
-    storages = {id(t._storage) for t in given if t._storage is not None}
-    if any([id(s) in storages for s in trace.written]):
-        raise Refused("it writes to a tensor that outlives the call")
-
-
-def _looks(trace: tracing.Trace, slots: Slots) -> tuple[list[Node], list[Any]]:
-    """The values that Python looked at and that may differ at a replay: their nodes, and what they were.
-
-    Those of arguments become tests at once."""
-    nodes: dict[Node, Any] = {}
-    for node in trace.reads:
-        if node in nodes or not any([n in slots.numbers for n in topological([node])]):
-            continue
-        if node.type.size != 1:
-            raise Refused(f"Python looks at the values of a tensor of shape {list(node.type.shape)} in it")
-        value = node.value if node.spec.op is SCALAR else executor.value(node).item()
-        if node in slots.numbers:
-            same = f"{slots.names[slots.numbers[node]]}.value"
-            unlike = f" or {same} != {same}" if value != value else ""
-            slots.guards.test(f"{same} == {slots.guards.constant(value)}{unlike}")
+def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
+    """The body of `result`: see _functions."""
+    constant = trace.guards.constant
+    body = ["call = Call(template, nodes)"] if template.outputs else []
+    for k, number in enumerate(template.outputs):
+        face = template.nodes[number]
+        if not face.inputs:             # a constant of the capture
+            body.append(f"o{k} = wrap(input_node({constant(face)}.value, {constant(face)}.type))")
+        elif not face.requires_grad:
+            body.append(f"o{k} = plain_result(call, {k})")
         else:
-            nodes[node] = value
-    return list(nodes), list(nodes.values())
+            kind = "recorded" if template.interior else "deferred"
+            body.append(f"o{k} = {kind}(call, {k}{'' if template.interior else ', ' + constant(face)})")
+    return [*body, f"return {expression}"]
 
 
-# -- replaying -------------------------------------------------------------------------------------------------------
-
-def _replay(variant: Variant, slots: list[Node]) -> Any:
-    joint = variant.joint
-    if joint is not None:
-        tensors = [deferred(joint, slots, variant.shown)]       # type: ignore[arg-type]
-    elif variant.values is not None:
-        tensors = variant.values.run(slots)
+def _node_lines(i: int, given: Input, used: bool, constant: Callable[[Any], str]) -> list[str]:
+    """How the guard function gets what is given for an input: its node, or the array itself."""
+    spec = constant(given.spec)
+    type_ = constant(given.spec.type)
+    if given.kind == "number":
+        return [f"n{i} = Node({spec}, (), False, 0, {given.name})"]
+    if given.kind == "array":
+        return [f"n{i} = a{i} if a{i}.flags.c_contiguous and a{i}.flags.aligned else copied(a{i}, order='C')"]
+    if given.kind == "float":
+        return [f"n{i} = copied(a{i})"]
+    if given.kind == "leaf":
+        return [f"m{i} = a{i}._node if a{i}._storage is None else a{i}._current()",
+                f"if m{i}.requires_grad or not same_type(m{i}.spec.type, {type_}): return None",
+                f"n{i} = value(m{i})",
+                f"if n{i}.flags.c_contiguous is not {given.contiguous}: return None"]
+    lines = [f"n{i} = t{i}._node if t{i}._storage is None else t{i}._current()"]
+    if not used or given.interior:
+        lines.append(f"if not same_type(n{i}.spec.type, {type_}): return None")
+    lines.append(f"if n{i}.requires_grad is not {given.requires_grad}: return None")
+    if not used:
+        return lines
+    if given.interior:
+        return [*lines, f"if not n{i}.inputs and n{i}.extra.leaf is not None: return None"]
+    if given.requires_grad:
+        lines.append(f"if n{i}.extra is None or n{i}.extra.leaf is None: return None")
     else:
-        tensors = [wrap(node) for node in variant.template.instantiate(slots)]
-    if type(variant.result) is _Number:
-        return tensors[0]
-    return mapped(variant.result, lambda v: tensors[v.number] if type(v) is _Number else v)
+        lines.append(f"if n{i}.inputs: n{i} = settled(n{i})")
+    lines.append(f"if n{i}.spec is not {spec} and (n{i}.inputs or not same_type(n{i}.spec.type, {type_})): return None")
+    if given.spec.type.shape:
+        lines.append(f"if n{i}.value.flags.c_contiguous is not {given.contiguous}: return None")
+    return lines
 
 
-# -- the public functions --------------------------------------------------------------------------------------------
+def _same_line(i: int, given: Input, constant: Callable[[Any], str]) -> str:
+    """The test that an input whose value Python has seen is the same: a number by value, a small array by its contents,
+    a large one by identity (arrays are immutable)."""
+    node = given.node
+    if given.kind == "number" or node is None:
+        return f"if changed({given.name}, {constant(0.0 if node is None else node.value)}): return None"
+    array = value(node)
+    if array.nbytes <= SMALL:
+        return f"if value_of(n{i}).tobytes() != {constant(array.tobytes())}: return None"
+    return f"if n{i} is not {constant(weakref.ref(node))}(): return None"
 
-def compile(model: Callable | None = None, *, strict: bool = False, fullgraph: bool = False, dynamic: bool | None = None,
-            backend: Any = None, mode: str | None = None, options: dict | None = None, disable: bool = False) -> Any:
-    """Capture a function (or nn.Module, or as a decorator) once for each structure of its arguments, then replay it.
 
-    strict: raise RuntimeError, naming what is in the way, where a call could only be recorded anew; fullgraph is the same
-    under torch.compile's name.  disable: return the function itself.  dynamic, backend, mode and options are accepted for
-    PyTorch's sake and change nothing.  Raises TypeError for what cannot be called, and for coroutines and generators."""
+def value_of(given: Any) -> np.ndarray:
+    """The array of an input."""
+    return value(given) if type(given) is Node else given
+
+
+def _tuple(items: list[str]) -> str:
+    return "(" + "".join([item + ", " for item in items]) + ")"
+
+
+def _define(source: str, namespace: dict[str, Any], names: tuple[str, ...]) -> list[Callable]:
+    scope = dict(_SCOPE)
+    scope.update(namespace)
+    exec(compile_source(source, "<jitgrad capture>", "exec"), scope)
+    return [scope[name] for name in names]
+
+
+def _first_failure(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> str | None:
+    """What the first test that fails is about."""
+    scope = dict(_SCOPE)
+    scope.update(trace.guards.namespace)
+    scope.update(args=args, kwargs=kwargs)
+    for test in trace.guards.tests:
+        try:
+            if eval(test.condition, scope):
+                return test.about
+        except (KeyError, AttributeError, IndexError, ValueError, TypeError):
+            return test.about
+    return None
+
+
+def plain_result(call: Call, output: int) -> Tensor:
+    """An output that needs no gradient: computed now."""
+    array = call.look(output)
+    if array is None:
+        return recorded(call, output)
+    template = call.template
+    return wrap(input_node(array, template.nodes[template.outputs[output]].type))
+
+
+compile_source = compile        # the built-in, which the public function below hides
+_SCOPE: dict[str, Any] = {
+    "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "tracing": tracing, "Node": Node, "value_of": value_of,
+    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "deferred": deferred,
+    "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
+    "value": value, "copied": np.array, "zeros": np.zeros}
+
+
+# -- public ----------------------------------------------------------------------------------------------------------
+
+def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = "inductor", mode: str | None = None, options: Any = None, disable: bool = False,
+            strict: bool = False) -> Any:
+    """A function that behaves as `model` does and is quicker: captured once for each structure of its arguments, then
+    replayed without running its Python.
+
+    model: a function, an nn.Module, or nothing (for use as a decorator).  Structure: the types, shapes and dtypes of tensors
+    in nested dicts, lists and tuples; everything that is not a tensor or a float by value or identity.  What the function
+    reads besides (globals, closures, modules' parameters and attributes) is guarded, and a change captures again.  Where a
+    read or an effect cannot be guarded the function is called as it is; `jitgrad.explain` tells why, and `strict` (or
+    `fullgraph`) makes it a RuntimeError.  The other arguments are torch.compile's and have no effect, but for `disable`.
+    Raises TypeError for generator functions and coroutines."""
     if model is None:
-        return functools.partial(compile, strict=strict, fullgraph=fullgraph, disable=disable)
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
+                                 disable=disable, strict=strict)
     if not callable(model):
-        raise TypeError(f"jitgrad.compile(): expected a function or an nn.Module, but got {type(model).__name__}")
-    if inspect.iscoroutinefunction(model) or inspect.isgeneratorfunction(model) or inspect.isasyncgenfunction(model):
-        raise TypeError(f"jitgrad.compile(): {model.__qualname__} is a coroutine or generator, whose calls cannot be replayed")
-    return model if disable else Compiled(model, strict or fullgraph)
+        raise TypeError(f"compile(): expected a function or a Module, got {type(model).__name__}")
+    if disable:
+        return model
+    if inspect.isgeneratorfunction(model) or inspect.iscoroutinefunction(model) or inspect.isasyncgenfunction(model):
+        raise TypeError(f"compile(): {getattr(model, '__qualname__', model)} is a generator or coroutine function, which "
+                        "cannot be captured: compile the functions that it calls")
+    if hasattr(model, "_jitgrad_compiled") and not hasattr(model, "_modules"):
+        return model
+    compiled = Compiled(model, strict or fullgraph)
+    if hasattr(model, "_modules") and hasattr(model, "forward"):
+        return _compiled_module(model, compiled)
+    call = compiled.call
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return call(args, kwargs)
+
+    functools.update_wrapper(run, model)
+    run._jitgrad_compiled = compiled            # type: ignore[attr-defined]
+    return run
 
 
-class ValueAndGrad:
-    """What value_and_grad returns."""
+def _compiled_module(model: Any, compiled: Compiled) -> Any:
+    """A module of the same class that shares everything with `model` and is called through the captures."""
+    cls = type(model)
 
-    def __init__(self, fn: Callable, argnums: int | Sequence[int], has_aux: bool, with_value: bool) -> None:
-        functools.update_wrapper(self, fn, updated=())
-        self._fn = fn
-        self._one = isinstance(argnums, int)
-        self._argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        if not self._argnums or any([isinstance(i, bool) or not isinstance(i, int) for i in self._argnums]):
-            raise TypeError(f"argnums must be an int or a sequence of ints, but got {argnums!r}")
-        self._has_aux = has_aux
-        self._with_value = with_value
-        self._variants: list[tuple[Variant, Any, Any]] = []
-        self._refusals = 0
-        self.captures = 0
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return compiled.call(args, kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        default = get_default_dtype()
-        for variant, gradients, numeric in self._variants:
-            if variant.default is default:
-                slots = variant.check(args, kwargs)
-                if slots is not None and (variant.looks is None or variant.serves(slots)):
-                    return self._run(variant, gradients, numeric, slots)
-        return self._call(args, kwargs)
-
-    def _run(self, variant: Variant, gradients: Any, numeric: bool, slots: list[Any]) -> Any:
-        joint = variant.joint
-        assert joint is not None
-        if joint.stale() or interpreting.active or config.interpret:
-            arrays = self._first(variant, joint, [n if type(n) is Node else _leaf(n) for n in slots])
-        else:
-            arrays = joint.run([n.value if type(n) is Node else n for n in slots])
-        if type(gradients) is tuple and len(gradients) == 1 and type(gradients[0]) is _Gradient:
-            shown: Any = (gradients[0].of(joint.position, arrays),)
-        else:
-            shown = mapped(gradients, lambda leaf: leaf.of(joint.position, arrays))
-        return self._finished(arrays[0], shown, numeric)
-
-    @staticmethod
-    def _first(variant: Variant, joint: Joint, nodes: list[Node]) -> list[np.ndarray | None]:
-        """A run that makes the program first, or is interpreted."""
-        if joint.ready(nodes):
-            return joint.run([n.value for n in nodes])
-        [root] = variant.template.instantiate(nodes)
-        found = executor.plain_backward(root)
-        assert found is not None
-        joint.position = {nodes.index(n): k + 1 for k, n in enumerate(found[0])}
-        return [executor.value(root), *found[1]]
-
-    def _finished(self, value: np.ndarray | None, gradients: Any, numeric: bool) -> Any:
-        assert value is not None
-        shown = gradients[0] if self._one else gradients
-        if not self._with_value:
-            return shown
-        return (value[()] if numeric else from_array(value)), shown
-
-    def _call(self, args: tuple, kwargs: dict) -> Any:
-        """Call the function on leaves of its own, and keep what it recorded if that can be replayed."""
-        name = getattr(self._fn, "__qualname__", type(self._fn).__name__)
-        for i in self._argnums:
-            if not -len(args) <= i < len(args):
-                raise TypeError(f"value_and_grad of {name}: argument {i} is to be differentiated, but {len(args)} were given")
-        wanted = {i % len(args) for i in self._argnums}
-        made: list[tuple[Tensor, Any]] = []
-
-        def leaf(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                tensor = wrap(input_node(value._array(), value._node.type))
-            elif is_number_array(value):
-                tensor = from_array(np.asarray(value).copy() if isinstance(value, np.ndarray) else np.asarray(value))
-            else:
-                raise TypeError(f"value_and_grad of {name}: a differentiated argument holds a {type(value).__name__}; it "
-                                "takes tensors, floating-point arrays and floats")
-            if tensor.dtype.category != 2:
-                raise TypeError(f"value_and_grad of {name}: a differentiated argument holds {tensor.dtype!r}; gradients "
-                                "are of floating point")
-            made.append((tensor.requires_grad_(), value))
-            return made[-1][0]
-
-        given = tuple([mapped(v, leaf) if i in wanted else v for i, v in enumerate(args)])
-        enabled, grad_mode.enabled = grad_mode.enabled, True
-        try:
-            with tracing.tracing() as trace:
-                result, codes = running(lambda: self._fn(*given, **kwargs))
-        finally:
-            grad_mode.enabled = enabled
-        value, aux = result if self._has_aux else (result, None)
-        if not isinstance(value, Tensor) or value._current().type.size != 1:
-            raise TypeError(f"value_and_grad of {name}: expected a scalar tensor, but got "
-                            f"{tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}")
-        numeric = all([not isinstance(v, Tensor) for _, v in made])
-        by_leaf = {tensor: _Gradient(-1, v) for tensor, v in made}
-        tree = mapped(tuple([given[i] for i in self._argnums]), by_leaf.__getitem__)
-        if not self._has_aux and self._refusals < MAX_REFUSALS and value._current().requires_grad:
-            self._keep(args, kwargs, given, value, trace, codes, tree, by_leaf, numeric)
-        if value._current().requires_grad:
-            value.backward()
-        arrays = {id(g): None if tensor._grad is None else tensor._grad._array() for tensor, g in by_leaf.items()}
-        gradients = mapped(tree, lambda g: g.shown(arrays[id(g)]))
-        found = self._finished(value._array(), gradients, numeric)
-        return (found, aux) if self._has_aux and not self._with_value else ((found[0], aux), found[1]) if self._has_aux \
-            else found
-
-    def _keep(self, args: tuple, kwargs: dict, given: tuple, value: Tensor, trace: tracing.Trace, codes: Sequence[Any],
-              tree: Any, by_leaf: dict[Tensor, _Gradient], numeric: bool) -> None:
-        sources = {id(g.like): tensor for tensor, g in by_leaf.items()}
-
-        def wrap_leaf(slots: Slots, leaf: Any, where: str) -> bool:
-            tensor = sources.get(id(leaf))
-            if tensor is None:
-                return False
-            g = by_leaf[tensor]
-            if isinstance(leaf, Tensor):
-                if leaf._node.inputs or not leaf._array().flags.c_contiguous:
-                    raise Refused("a differentiated argument is part of a graph, or not contiguous")
-                k = len(slots.nodes)
-                slots.guards.lines.append(f"t = {where}")
-                slots.guards.test(f"type(t) is {slots.guards.constant(type(leaf))}")
-                slots.guards.lines.append(f"n{k} = t._array()")
-                slots.guards.test(f"t._node.type is {slots.guards.constant(leaf._node.type)} and "
-                                  f"n{k}.flags.c_contiguous")
-                slots._add(tensor._current(), f"n{k}")
-            else:
-                slots.array(tensor, leaf, where)
-            g.slot = len(slots.nodes) - 1
-            return True
-
-        try:
-            if any([isinstance(v, np.ndarray) and not v.flags.c_contiguous for v in sources.values()]):
-                raise Refused("an argument is not contiguous")
-            variant = _variant(self._fn, args, kwargs, value, trace, codes, wrap_leaf)
-        except Refused as reason:
-            self._refusals += 1
-            logger.info("%s is recorded at each call: %s", getattr(self._fn, "__qualname__", self._fn), reason)
-            return
-        if variant.joint is None:
-            return
-        self.captures += 1
-        self._refusals = 0
-        self._variants = [(variant, tree, numeric), *self._variants[:MAX_VARIANTS - 1]]
-
-
-class _Gradient:
-    """Where a gradient comes from, and the argument that it belongs to."""
-
-    def __init__(self, slot: int, like: Any) -> None:
-        self.slot = slot
-        self.like = like
-        self.numeric = not isinstance(like, Tensor)
-        self.shape = np.shape(like) if self.numeric else like.shape
-        self.dtype = np.asarray(like).dtype if self.numeric else like.dtype.np
-
-    def of(self, position: dict[int, int], arrays: list[np.ndarray | None]) -> Any:
-        """The gradient as users get it, from a run's results; position: of each slot's gradient among them."""
-        k = position.get(self.slot)
-        return self.shown(None if k is None else arrays[k])
-
-    def shown(self, array: np.ndarray | None) -> Any:
-        """NumPy for NumPy, a number for a number, a tensor for a tensor; zeros where there is no path."""
-        if array is None:
-            array = np.zeros(self.shape, self.dtype)
-        return (array if array.ndim else array[()]) if self.numeric else from_array(array)
-
-
-def _leaf(array: np.ndarray) -> Node:
-    return from_array(array).requires_grad_()._current()
-
-
-def value_and_grad(fn: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
-    """A function that returns fn's value and its gradient with respect to the arguments `argnums`.
-
-    fn returns a scalar tensor, or with has_aux a pair (scalar, anything), and then so does the result: ((value, aux),
-    gradients).  Differentiated arguments are tensors, NumPy arrays, floats, or trees of them; gradients have the same
-    structure and kind: NumPy for NumPy (then the value is a NumPy scalar, as scipy.optimize wants it with jac=True).
-    Captured once for each structure and replayed as `compile` does."""
-    return ValueAndGrad(fn, argnums, has_aux, True)
-
-
-def grad(fn: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
-    """As value_and_grad, the gradients only; with has_aux (gradients, aux)."""
-    return ValueAndGrad(fn, argnums, has_aux, False)
+    made = object.__new__(type(cls.__name__, (cls,), {"__call__": run, "__module__": cls.__module__, "__doc__": cls.__doc__,
+                                                     "__qualname__": cls.__qualname__, "_jitgrad_compiled": compiled,
+                                                     "_orig_mod": property(lambda self: model)}))
+    object.__setattr__(made, "__dict__", model.__dict__)
+    return made

@@ -1,284 +1,330 @@
-"""What a captured function has read besides its tensors, as tests that a replay makes first.
+"""What a captured function reads besides its arguments, and the tests that tell whether it would read the same again.
 
-Input: the arguments of a call, the function, and the code that ran while it was traced.  Output: lines of Python, in
-terms of constants, that are true as long as all of it is the same; where the tensors lie that are read anew at each
-replay; or the reason why something cannot be tested.
-Invariant: nothing that the function may read is left untested: what is not known here is a reason.
+The walk starts at what code that runs names: globals, closure cells, defaults, attributes.  Each object that can be reached
+so is described by tests of identity (objects) or value (numbers and strings), containers and instances by their contents,
+and tensors by a place to read them anew.  The tests are written down before the code runs and tried after it has: what a
+function changes of its own reads is found that way.  An object that nothing is known of is a reason not to replay.
 
-The tests are `is` for functions, classes, modules, tensors and nn.Modules, equality for numbers and strings, both
-recursively for containers and for the attributes of plain objects.  A function's code tells which globals, closure cells
-and attributes it can read.
+Invariant: attributes are walked by name alone, on every object that was reached; more is guarded than was read, never less.
 """
 from __future__ import annotations
 
-import builtins
 import dis
 import sys
+import types
+from collections import deque
 from collections.abc import Callable, Iterable
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.device import device
 from jitgrad.dtype import dtype
-from jitgrad.operators.origin import PACKAGE
-from jitgrad.tensor import Hooks, Size, Tensor
+from jitgrad.tensor import Size, Tensor
 
-MODULES = frozenset({"jitgrad", "math", "cmath", "operator", "itertools", "functools", "typing", "collections", "builtins",
-                     "numpy", "types", "abc", "dataclasses", "enum", "numbers", "contextlib", "torch"})
-REFUSED = frozenset({"print", "input", "open", "exec", "eval", "compile", "globals", "locals", "vars", "setattr", "delattr",
-                     "id", "breakpoint", "__import__", "next"})
-WRITES = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"})
-PLAIN = (int, float, complex, str, bytes, type(None))
-MAX_ITEMS = 256         # of a container that is tested
-MAX_ELEMENTS = 4096     # of an array whose contents are tested
+ATOMS = (int, float, str, bytes, complex)
+FROZEN = (dtype, device, np.dtype, np.ufunc, type(Ellipsis), type(NotImplemented), types.GetSetDescriptorType,
+          types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType,
+          types.CodeType, types.GenericAlias, types.MappingProxyType, np.generic)
+MAX_TESTS = 3000
+LIBRARIES = ("jitgrad", "numpy", "builtins", *sys.stdlib_module_names)
+MISSING = object()
 
 
-class Refused(Exception):
-    """Something that cannot be tested; the text says what."""
+class Test(NamedTuple):
+    """A line of the guard function that is false for what was captured, and what it is about."""
+
+    condition: str
+    about: str
 
 
-class Guards:
-    """Tests under construction.  `lines`: statements that return None from the checking function where a test fails;
-    `names`: the constants in them.  tensors: id -> expression, of tensors found."""
+class Refusal(Exception):
+    """A read that cannot be guarded."""
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.names: dict[str, Any] = {"Tensor": Tensor, "ndarray": np.ndarray, "same": _same_array}
-        self.tensors: dict[int, tuple[Tensor, str]] = {}
-        self.codes: set[CodeType] = set()
-        self.classes: list[type] = []
-        self._objects: set[tuple[int, str]] = set()
-        self._attributes: set[str] = set()
+
+def belongs_to_library(name: str | None) -> bool:
+    """Whether a module's name is that of this package, NumPy or the standard library."""
+    return name is not None and name.partition(".")[0] in LIBRARIES
+
+
+class Reads:
+    """The objects reached and the tests on them.  on_tensor(expression, tensor, about): called for each tensor."""
+
+    def __init__(self, on_tensor: Callable[[str, Tensor, str], None]) -> None:
+        self.tests: list[Test] = []
+        self.namespace: dict[str, Any] = {}
+        self.functions: dict[CodeType, list[tuple[FunctionType, str | None]]] = {}
+        self._on_tensor = on_tensor
         self._constants: dict[int, str] = {}
+        self._reached: dict[int, Any] = {}
+        self._spaces: list[tuple[Any, str]] = []
+        self.names: set[str] = set()
+        self._ran: dict[CodeType, int] = {}
+        self._nested: set[CodeType] = set()
+        self._globals: set[tuple[int, str]] = set()
+        self._everything = False
+
+    # -- tests -------------------------------------------------------------------------------------------------------
 
     def constant(self, value: Any) -> str:
-        """The name of a constant."""
+        """The name of an object in the guard function."""
         name = self._constants.get(id(value))
         if name is None:
-            name = self._constants[id(value)] = f"C{len(self._constants)}"
-            self.names[name] = value
+            name = self._constants[id(value)] = f"K{len(self.namespace)}"
+            self.namespace[name] = value
         return name
 
-    def test(self, condition: str) -> None:
-        """Add a condition of a replay."""
-        self.lines.append(f"if not ({condition}): return None")
+    def test(self, condition: str, about: str) -> None:
+        """Add a test: `condition` holds when something has changed."""
+        if len(self.tests) >= MAX_TESTS:
+            raise Refusal(f"more than {MAX_TESTS} values to guard, {about} among them")
+        self.tests.append(Test(condition, about))
 
-    # -- values ------------------------------------------------------------------------------------------------------
-
-    def value(self, value: Any, where: str, what: str) -> None:
-        """Test that what the expression `where` gives is still this value.  what: its name, for reasons."""
+    def read(self, expression: str, value: Any, about: str) -> None:
+        """Whatever `expression` gives has to be the same again."""
         kind = type(value)
-        if kind in PLAIN or kind is bool:
-            if value is None or kind is bool:
-                self.test(f"{where} is {value}")
-            else:
-                unlike = " or v != v" if value != value else ""
-                self.lines.append(f"v = {where}")
-                self.test(f"type(v) is {self.constant(kind)} and (v == {self.constant(value)}{unlike})")
-            return
-        if (id(value), where) in self._objects:
-            return
-        self._objects.add((id(value), where))
-        if isinstance(value, np.ndarray):
-            if value.size > MAX_ELEMENTS or value.dtype == object:
-                raise Refused(f"it reads the NumPy array {what}: pass it as an argument, or make it a tensor")
-            self.test(f"same({where}, {self.constant(value.copy())})")
-            return
-        if kind in (tuple, list, dict, Size):
-            self._container(value, where, what)
-            return
-        if kind is slice or (kind in (set, frozenset) and all([type(v) in PLAIN for v in value])):
-            copy = value if kind is slice else frozenset(value)
-            self.test(f"type({where}) is {self.constant(kind)} and {where} == {self.constant(copy)}")
-            return
-        if isinstance(value, Hooks):
-            if value:
-                raise Refused(f"{what} calls hooks")
-            self.test(f"not {where}")
-            return
-        self.test(f"{where} is {self.constant(value)}")
-        if isinstance(value, Tensor):
-            self.tensors.setdefault(id(value), (value, where))
-        elif isinstance(value, FunctionType):
-            self.function(value)
-        elif isinstance(value, MethodType):
-            self.value(value.__self__, f"{where}.__self__", what)
-            self.function(value.__func__)
-        elif isinstance(value, ModuleType):
-            self._module(value, where, what)
-        elif isinstance(value, type):
-            self.classes.append(value)
-        elif isinstance(value, (BuiltinFunctionType, np.ufunc, dtype, device, np.dtype)) or value is NotImplemented \
-                or value is Ellipsis:
-            self._builtin(value, what)
+        if value is None or kind is bool:
+            self.test(f"{expression} is not {value}", about)
+        elif kind in ATOMS:
+            name = self.constant(value)
+            self.test(f"{expression} is not {name} and changed({expression}, {name})", about)
+        elif isinstance(value, Tensor):
+            self._on_tensor(expression, value, about)
+        elif kind in (range, slice, Size):
+            self.test(f"{expression} != {self.constant(value)}", about)
         else:
-            self._object(value, where, what)
+            self.test(f"{expression} is not {self.constant(value)}", about)
+            self.reach(value, about)
 
-    def _builtin(self, value: Any, what: str) -> None:
-        owner = getattr(value, "__self__", None)
-        home = getattr(value, "__module__", None) or (owner.__name__ if isinstance(owner, ModuleType) else "builtins")
-        if home == "builtins" and getattr(value, "__name__", "") in REFUSED and not isinstance(value, type):
-            raise Refused(f"it calls {what}()")
-        if isinstance(value, BuiltinFunctionType) and home.split(".")[0] not in MODULES and not home.startswith("_"):
-            raise Refused(f"it reads {what} of the module {home}")
+    # -- objects -----------------------------------------------------------------------------------------------------
 
-    def _container(self, value: Any, where: str, what: str) -> None:
-        if len(value) > MAX_ITEMS:
-            raise Refused(f"it reads {what}, a {type(value).__name__} of {len(value)} items")
-        self.test(f"type({where}) is {self.constant(type(value))} and len({where}) == {len(value)}")
-        for key, item in value.items() if type(value) is dict else enumerate(value):
-            if not isinstance(key, (str, int)):
-                raise Refused(f"it reads {what}, a dict with keys that are neither strings nor integers")
-            self.value(item, f"{where}[{key!r}]", f"{what}[{key!r}]")
-
-    def _module(self, module: ModuleType, where: str, what: str) -> None:
-        root = module.__name__.split(".")[0]
-        if root in MODULES:
-            if "random" in self._attributes and root == "numpy":
-                raise Refused("it reads numpy.random")
+    def reach(self, value: Any, about: str) -> None:
+        """Guard what is inside an object whose identity is guarded."""
+        if id(value) in self._reached or value is None or isinstance(value, (*ATOMS, *FROZEN, Size, range, slice)):
             return
-        if root in sys.stdlib_module_names:
-            raise Refused(f"it reads the module {module.__name__}")
-        for name in sorted(self._attributes & vars(module).keys()):
-            self.value(vars(module)[name], f"{where}.__dict__[{name!r}]", f"{what}.{name}")
+        self._reached[id(value)] = value
+        if isinstance(value, FunctionType):
+            if not belongs_to_library(value.__module__):
+                self.functions.setdefault(value.__code__, []).append((value, None))
+                if (inner := getattr(value, "__wrapped__", None)) is not None:
+                    self.reach(inner, about)
+        elif isinstance(value, types.BuiltinFunctionType):
+            if value.__self__ is not None and not isinstance(value.__self__, (ModuleType, type)):
+                self.reach(value.__self__, about)
+        elif isinstance(value, MethodType):
+            self.reach(value.__func__, about)
+            self.reach(value.__self__, about)
+        elif isinstance(value, ModuleType):
+            self._add_space(value)
+        elif isinstance(value, type):
+            for cls in value.__mro__:
+                if not belongs_to_library(cls.__module__):
+                    self._reached[id(cls)] = cls
+                    self._class(cls)
+        elif isinstance(value, (list, tuple, deque)):
+            self._sequence(value, about)
+        elif isinstance(value, (set, frozenset)):
+            if not isinstance(value, frozenset):
+                self.test(f"{self.constant(value)} != {self.constant(frozenset(value))}", about)
+            for item in value:
+                self.reach(item, about)
+        elif isinstance(value, dict):
+            self._mapping(value, about)
+        elif isinstance(value, (property, staticmethod, classmethod)):
+            for function in ((value.fget, value.fset, value.fdel) if isinstance(value, property) else (value.__func__,)):
+                self.reach(function, about)
+        elif isinstance(value, partial):
+            for part in (value.func, value.args, value.keywords):
+                self.reach(part, about)
+        else:
+            self._instance(value, about)
 
-    def _object(self, value: Any, where: str, what: str) -> None:
-        kind = type(value)
-        wrapped = getattr(value, "__wrapped__", None)
-        if wrapped is not None and hasattr(value, "is_jitgrad_compiled"):
-            self.value(wrapped, f"{where}.__wrapped__", what)
-            return
+    def _sequence(self, value: Any, about: str) -> None:
+        name = self.constant(value)
+        if not isinstance(value, tuple):
+            self.test(f"len({name}) != {len(value)}", about)
+        for i, item in enumerate(value):
+            self.read(f"{name}[{i}]", item, f"{about}[{i}]")
+
+    def _mapping(self, value: dict, about: str) -> None:
+        name = self.constant(value)
+        keys = list(value)
+        if not all([isinstance(k, (*ATOMS, type(None), type, FunctionType, ModuleType)) or type(k) is tuple for k in keys]):
+            raise Refusal(f"reads {about}, a dict whose keys cannot be guarded")
+        self.test(f"[*{name}] != {self.constant(keys)}", about)
+        for key, item in value.items():
+            self.read(f"{name}[{key!r}]" if type(key) in (int, str) else f"{name}[{self.constant(key)}]", item,
+                      f"{about}[{key!r}]")
+
+    def _class(self, cls: type) -> None:
+        self._add_space(cls)
+        name = self.constant(vars(cls))
+        for attribute, value in list(vars(cls).items()):
+            functions = [value]
+            if isinstance(value, property):
+                functions = [value.fget, value.fset]
+            elif isinstance(value, (staticmethod, classmethod)):
+                functions = [value.__func__]
+            for function in functions:
+                if isinstance(function, FunctionType):
+                    test = f"{name}[{attribute!r}] is not {self.constant(value)}"
+                    self.functions.setdefault(function.__code__, []).append((function, test))
+
+    def _instance(self, value: Any, about: str) -> None:
+        cls = type(value)
+        new = cls.__new__
+        plain = isinstance(new, FunctionType) or new is object.__new__ or isinstance(
+            value, (BaseException, types.SimpleNamespace))
+        if not plain or isinstance(value, (types.GeneratorType, types.CoroutineType)):
+            raise Refusal(f"reads {about}, {_article(cls.__name__)}, whose state cannot be guarded")
+        name = self.constant(value)
+        self.reach(cls, about)
         fields = getattr(value, "__dict__", None)
-        if type(fields) is not dict or any(["__slots__" in vars(c) and vars(c)["__slots__"] for c in kind.__mro__]):
-            raise Refused(f"it reads {what}, a {kind.__name__}, whose attributes cannot be listed")
-        self.classes.append(kind)
-        name = self.constant(fields)
-        self.test(f"{where}.__dict__ is {name} and len({name}) == {len(fields)}")
-        listed = "_modules" in fields and "_parameters" in fields        # an nn.Module: all of it may be read inside
-        for key, item in list(fields.items()):
-            if listed or key in self._attributes:
-                self.value(item, f"{name}[{key!r}]", f"{what}.{key}")
+        if type(fields) is dict:
+            inside = self.constant(fields)
+            self.test(f"len({inside}) != {len(fields)}", f"the attributes of {about}")
+            if "_parameters" in fields and "_modules" in fields:
+                self._module(fields, inside, about)
+        self.test(f"{name}.__class__ is not {self.constant(cls)}", about)
+        self._add_space(value)
+
+    def _module(self, fields: dict[str, Any], inside: str, about: str) -> None:
+        """An nn.Module: what its own methods read, whatever their names."""
+        for attribute, item in fields.items():
+            if attribute in ("_parameters", "_buffers", "_modules"):
+                table = self.constant(item)
+                self.test(f"[*{table}] != {self.constant(list(item))}", f"{about}.{attribute}")
+                for key, member in item.items():
+                    self.read(f"{table}[{key!r}]", member, f"{about}.{key}")
+            elif attribute in ("_forward_hooks", "_forward_pre_hooks"):
+                self.test(f"len({self.constant(item)}) != {len(item)}", f"the hooks of {about}")
+                for hook in item.values():
+                    self.reach(hook, f"a hook of {about}")
+            elif item is None or isinstance(item, (*ATOMS, tuple)):
+                self.read(f"{inside}[{attribute!r}]", item, f"{about}.{attribute}")
+
+    # -- attributes by name ------------------------------------------------------------------------------------------
+
+    def _add_space(self, value: Any) -> None:
+        about = value.__name__ if isinstance(value, (ModuleType, type)) else type(value).__name__
+        self._spaces.append((value, about))
+        for name in sorted(self.names):
+            self._attribute(value, about, name)
+        if self._everything:
+            self._all_attributes(value, about)
+
+    def _attribute(self, value: Any, about: str, name: str) -> None:
+        """Guard one attribute of a module, class or instance, if it has it by itself."""
+        if isinstance(value, (ModuleType, type)) or type(getattr(value, "__dict__", None)) is dict:
+            fields = vars(value)
+            if name in fields:
+                self.read(f"{self.constant(fields)}[{name!r}]", fields[name], f"{about}.{name}")
+                return
+        if not isinstance(value, (ModuleType, type)):
+            for cls in type(value).__mro__:
+                slots = vars(cls).get("__slots__", ())
+                if name in ((slots,) if isinstance(slots, str) else slots):
+                    item = getattr(value, name, MISSING)
+                    if item is not MISSING:
+                        self.read(f"{self.constant(value)}.{name}", item, f"{about}.{name}")
+
+    def _all_attributes(self, value: Any, about: str) -> None:
+        if isinstance(value, (ModuleType, type)) and belongs_to_library(getattr(value, "__module__", value.__name__)):
+            return
+        if isinstance(value, ModuleType):
+            raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
+        for name in [*getattr(value, "__dict__", ())]:
+            self._attribute(value, about, name)
+
+    def everything(self) -> None:
+        """Attributes are read by computed names (getattr): guard all attributes of instances."""
+        if not self._everything:
+            self._everything = True
+            for value, about in list(self._spaces):
+                self._all_attributes(value, about)
+
+    def _add_names(self, names: Iterable[str]) -> None:
+        fresh = sorted(set(names) - self.names)
+        self.names.update(fresh)
+        spaces = list(self._spaces)
+        for value, about in spaces:
+            for name in fresh:
+                self._attribute(value, about, name)
 
     # -- code --------------------------------------------------------------------------------------------------------
 
-    def function(self, fn: FunctionType) -> None:
-        """Test that a function reads what it has read."""
-        code = fn.__code__
-        if code.co_filename.startswith(PACKAGE) or code in self.codes:
+    def run(self, code: CodeType, scope: dict[str, Any]) -> None:
+        """A user's code object is about to run with these globals."""
+        known = self.functions.get(code, ())
+        if code.co_freevars and not known and code not in self._nested:
+            raise Refusal(f"calls {code.co_name}, a closure that no guarded name leads to")
+        done = self._ran.get(code)
+        self._ran[code] = len(known)
+        for function, test in known[done or 0:]:
+            self._function(function, test)
+        if done is None:
+            globals_, attributes = _names_in(code)
+            self._nested.update([c for c in code.co_consts if isinstance(c, CodeType)])
+            self._add_names(attributes)
+            for name in globals_:
+                self._global(scope, name)
+        elif (id(scope), "") not in self._globals:
+            for name in _names_in(code)[0]:
+                self._global(scope, name)
+        self._globals.add((id(scope), ""))
+
+    def _global(self, scope: dict[str, Any], name: str) -> None:
+        if (id(scope), name) in self._globals:
             return
-        self.test(f"{self.constant(fn)}.__code__ is {self.constant(code)}")
-        self.value(fn.__defaults__, f"{self.constant(fn)}.__defaults__", f"the defaults of {fn.__name__}")
-        self.value(fn.__kwdefaults__, f"{self.constant(fn)}.__kwdefaults__", f"the defaults of {fn.__name__}")
-        names = self._code(code, set(code.co_freevars))
-        for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+        self._globals.add((id(scope), name))
+        table = self.constant(scope)
+        if name in scope:
+            self.read(f"{table}[{name!r}]", scope[name], f"the global {name}")
+        elif name in sys.modules and name not in vars(types.ModuleType("")) and not hasattr(
+                sys.modules["builtins"], name):
+            self.reach(sys.modules[name], f"the module {name}")
+        else:
+            self.test(f"{name!r} in {table}", f"the global {name}")
+
+    def _function(self, function: FunctionType, test: str | None) -> None:
+        """A function whose code runs."""
+        name, about = self.constant(function), function.__qualname__
+        if test is not None:
+            self.test(test, about)
+        self.test(f"{name}.__code__ is not {self.constant(function.__code__)}", f"the code of {about}")
+        if function.__defaults__:
+            self.read(f"{name}.__defaults__", function.__defaults__, f"the defaults of {about}")
+        if function.__kwdefaults__:
+            self.read(f"{name}.__kwdefaults__", function.__kwdefaults__, f"the defaults of {about}")
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 value = cell.cell_contents
             except ValueError:
-                continue                # not assigned yet: reading it would have raised
-            self.value(value, f"{self.constant(cell)}.cell_contents", name)
-        scope = self.constant(fn.__globals__)
-        for name in names:
-            if name in fn.__globals__:
-                self.value(fn.__globals__[name], f"{scope}[{name!r}]", name)
-            elif hasattr(builtins, name):
-                self.test(f"{name!r} not in {scope}")
-                if name in REFUSED:
-                    raise Refused(f"it calls {name}()")
-
-    def _code(self, code: CodeType, outer: set[str]) -> list[str]:
-        """Global names that a code object and those inside it read.  outer: variables of enclosing functions."""
-        self.codes.add(code)
-        if code.co_flags & 0x2A0:       # a generator, coroutine or asynchronous generator
-            if code.co_name != "<genexpr>":
-                raise Refused(f"{code.co_name} is a generator or coroutine")
-        names: dict[str, None] = {}
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in WRITES or (instruction.opname in ("STORE_DEREF", "DELETE_DEREF")
-                                                and instruction.argval in outer):
-                raise Refused(f"{code.co_name} assigns to {instruction.argval}, which outlives the call")
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                names[instruction.argval] = None
-            elif instruction.opname == "IMPORT_NAME" and instruction.argval.split(".")[0] not in MODULES:
-                raise Refused(f"{code.co_name} imports {instruction.argval}")
-            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
-                self._attributes.add(instruction.argval)
-        for inner in code.co_consts:
-            if isinstance(inner, CodeType):
-                names.update(dict.fromkeys(self._code(inner, outer)))
-        return list(names)
-
-    def attributes_of(self, codes: Iterable[CodeType]) -> None:
-        """Note the attributes that some code reads, before objects are looked at."""
-        for code in codes:
-            for instruction in dis.get_instructions(code):
-                if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
-                    self._attributes.add(instruction.argval)
-
-    def cover(self, codes: Iterable[CodeType]) -> None:
-        """Test all functions that have run, methods of known classes included; Refused for code that is not known."""
-        left = [code for code in codes if code not in self.codes]
-        while left:
-            code = next((code for code in left if self._method(code)), None)
-            if code is None:
-                one = left[0]
-                raise Refused(f"it calls {one.co_name} ({one.co_filename.rsplit('/', 1)[-1]}:{one.co_firstlineno}), which "
-                              "is reached in a way that cannot be tested")
-            left = [code for code in left if code not in self.codes]
-
-    def _method(self, code: CodeType) -> bool:
-        """Find the method of a known class that has this code."""
-        for kind in list(self.classes):
-            for owner in kind.__mro__:
-                for name, found in vars(owner).items():
-                    fn = _unwrapped(found)
-                    if fn is not None and fn.__code__ is code:
-                        self.test(f"{self.constant(owner)}.__dict__.get({name!r}) is {self.constant(found)}")
-                        self.function(fn)
-                        return True
-        return False
+                continue            # not yet assigned: reading it would raise
+            self.read(f"{self.constant(cell)}.cell_contents", value, f"{variable} of {about}")
 
 
-def _unwrapped(found: Any) -> FunctionType | None:
-    """The function behind an entry of a class."""
-    if isinstance(found, (staticmethod, classmethod)):
-        found = found.__func__
-    elif isinstance(found, property):
-        found = found.fget
-    return found if isinstance(found, FunctionType) else None
+def _names_in(code: CodeType) -> tuple[list[str], set[str]]:
+    """The names that code reads or writes as globals, and as attributes."""
+    globals_: list[str] = []
+    attributes: set[str] = set()
+    for instruction in dis.get_instructions(code):
+        name = instruction.opname
+        if name in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_NAME"):
+            globals_.append(instruction.argval)
+            if name == "IMPORT_NAME":
+                attributes.update(instruction.argval.split("."))
+        elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR", "IMPORT_FROM", "LOAD_SUPER_ATTR"):
+            attributes.add(instruction.argval)
+    return globals_, attributes
 
 
-def _same_array(a: Any, b: np.ndarray) -> bool:
-    return type(a) is np.ndarray and a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=(
-        b.dtype.kind in "fc")))
+def changed(value: Any, before: Any) -> bool:
+    """Whether a number or string is another one; nan is itself, and 0.0 is not -0.0."""
+    return type(value) is not type(before) or repr(value) != repr(before)
 
 
-def running(run: Callable[[], Any]) -> tuple[Any, list[CodeType]]:
-    """The result of a call, and the code outside the package that ran for it (its own frame excluded)."""
-    seen: dict[CodeType, None] = {}
-    before = sys.getprofile()
-
-    def note(frame: Any, event: str, argument: Any) -> None:
-        if event == "call" and not frame.f_globals.get("__name__", "").startswith("namedtuple_"):
-            seen[frame.f_code] = None
-
-    sys.setprofile(note)
-    try:
-        result = run()
-    finally:
-        sys.setprofile(before)
-    return result, [code for code in seen if not _known(code.co_filename)]
-
-
-def _known(filename: str) -> bool:
-    """Whether code of a file needs no test: the package's, NumPy's, and Python's own that is pure."""
-    if filename.startswith((PACKAGE, _NUMPY)) or filename.startswith("<frozen"):
-        return True
-    return filename in _PURE
-
-
-_NUMPY = np.__file__.rsplit("__init__", 1)[0]
-_PURE = frozenset([sys.modules[name].__file__ or "" for name in ("functools", "contextlib", "typing", "collections", "abc",
-                                                                "dataclasses", "enum", "operator", "types")
-                   if name in sys.modules])
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

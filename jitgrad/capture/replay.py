@@ -1,235 +1,416 @@
-"""Replaying a captured function: its graph on other leaves, or its compiled program on their arrays.
+"""From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
-A `Template` is the recorded graph without its leaves.  A replay of a function with one scalar result runs nothing yet: the
-result is a tensor whose `_storage` is a `Replay`, which runs the program of value and gradients when backward() or the
-value is asked for, and makes the graph (`Template.instantiate`) for anything else.
+A `Template` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
+is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a `Deferred`: backward()
+and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
+(`Call.materialise`), as the function would have done, and from there on the tensor is like any other.
 """
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitgrad import executor
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
-from jitgrad.capture.guards import Refused
-from jitgrad.executor import interpreting
-from jitgrad.graph import INPUT, Node, Spec, input_node, topological
+from jitgrad.autograd.history import check_saved
+from jitgrad.capture.guards import Refusal
+from jitgrad.graph import INPUT, Node, input_node, topological
 from jitgrad.operators.origin import Composite
-from jitgrad.storage import Version
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.storage import Version, is_stale
+from jitgrad.tensor import Tensor
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
+    from jitgrad.capture.trace import Trace
     from jitgrad.compiler.program import Bound
 
-new_tensor = Tensor.__new__
+Given = Node | np.ndarray
 
 
-class _Made(NamedTuple):
-    spec: Spec
-    inputs: tuple[int, ...]
-    requires_grad: bool
-    value: Any
-    line: Any
-    owner: Composite | None         # with numbers in place of nodes
+class Plan:
+    """The program for some outputs of a template.
+
+    sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
+    whose gradients come after the values; places: of Template.outputs among the values."""
+
+    def __init__(self, entry: executor.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
+                 places: list[int]) -> None:
+        self.entry = entry
+        self.run = bound.run
+        self.sources = sources
+        self.wrt = wrt
+        self.places = places
+        self.era = executor.era()
 
 
 class Template:
-    """A graph by numbers: the slots first, then nodes made in order.  results: numbers of the result nodes."""
+    """The graph of one capture.  `nodes`: inputs first; `leaves[i]`: the node that stands for input i, or None if the
+    result does not depend on it; `outputs`: numbers in `nodes`."""
 
-    def __init__(self, roots: Sequence[Node], slots: dict[Node, int], count: int) -> None:
-        """Raises Refused for a graph that cannot be made again."""
-        numbers = dict(slots)
-        self.count = count
-        self.nodes: list[_Made] = []
-        for node in topological(roots, lambda n: () if n in slots else n.inputs):
-            if node in slots:
-                continue
-            extra = node.extra
-            owner = None
-            if extra is not None:
-                if extra.watch is not None:
-                    raise Refused("it registers a hook, or retain_grad, on a tensor")
-                if type(extra.fn) is PyFunction:
-                    raise Refused("it applies a Function whose backward is Python")
-                if extra.leaf is not None:
-                    raise Refused("it uses a tensor that requires a gradient and is neither an argument nor found by name")
-                if type(extra.fn) is Composite:
-                    owner = extra.fn
-            if node.spec.op is INPUT and node.line is not BORN:
-                raise Refused("it uses a tensor that is neither an argument nor found by name")
-            if owner is not None:
-                if any([n is not None and n not in numbers for n in (*owner.inputs, *(owner.saves or ()))]):
-                    raise Refused("an operator refers to a tensor that the result does not depend on")
-                inputs: Any = tuple([None if n is None else numbers[n] for n in owner.inputs])
-                saves: Any = None if owner.saves is None else tuple([numbers[n] for n in owner.saves])
-                owner = Composite(owner.name, inputs, saves, owner.saves_result, owner.number)
-            numbers[node] = count + len(self.nodes)
-            self.nodes.append(_Made(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
-                                    None if node.inputs else node.value, node.line, owner))
-        self.results = [numbers[n] for n in roots]
+    def __init__(self, trace: Trace, outputs: Sequence[Node]) -> None:
+        """Raises Refusal for a graph that cannot be recorded again."""
+        order = topological(outputs, lambda n: () if n in trace.numbers else [*n.inputs, *_listed(n)])
+        mapping: dict[Node, Node] = {}
+        used = set(order)
+        self.leaves: list[Node | None] = []
+        for given in trace.inputs:
+            node = given.node
+            known = None if node is None else mapping.get(node)
+            if known is None and node in used and node is not None:
+                known = mapping[node] = (input_node(None, node.type, node.requires_grad) if given.kind != "number"
+                                         else Node(node.spec, (), False, 0))
+            self.leaves.append(known)
+        freed = False
+        for node in order:
+            if node not in mapping:
+                _check(node)
+                freed = freed or (node.run is not None and node.run.freed)
+                mapping[node] = _copy(node, mapping)
+        if freed and any([n.requires_grad for n in outputs]):
+            raise Refusal("goes on with a graph whose backward has been done")
+        if any([is_stale(n) for n in order]):
+            try:
+                check_saved(outputs, dict.fromkeys(order))
+            except RuntimeError:
+                raise Refusal("overwrites a value that its derivative needs") from None
+        self.nodes = [mapping[n] for n in order]
+        index = {n: i for i, n in enumerate(self.nodes)}
+        self.outputs = [index[mapping[n]] for n in outputs]
+        self.interior = any([given.interior and leaf is not None
+                             for given, leaf in zip(trace.inputs, self.leaves, strict=True)])
+        self._plans: dict[Any, Plan | None] = {}
 
-    def instantiate(self, slots: Sequence[Node]) -> list[Node]:
-        """The results as recorded on other leaves."""
-        nodes = list(slots)
-        for spec, inputs, requires_grad, value, line, owner in self.nodes:
-            if inputs:
-                operands = tuple([nodes[i] for i in inputs])
-                node = Node(spec, operands, requires_grad, 1 + max([n.depth for n in operands]), None, line)
-                if owner is not None:
-                    node.ensure_extra().fn = Composite(
-                        owner.name, tuple([None if k is None else nodes[k] for k in owner.inputs]),     # type: ignore
-                        None if owner.saves is None else tuple([nodes[k] for k in owner.saves]),        # type: ignore
-                        owner.saves_result, owner.number)
+    def instantiate(self, inputs: Sequence[Given]) -> dict[Node, Node]:
+        """The nodes of one call, by the template's."""
+        mapping: dict[Node, Node] = {}
+        for leaf, given in zip(self.leaves, inputs, strict=True):
+            if leaf is not None:
+                mapping[leaf] = given if type(given) is Node else input_node(given, leaf.type, leaf.requires_grad)
+        for node in self.nodes:
+            if node not in mapping:
+                mapping[node] = _copy(node, mapping)
+        return mapping
+
+    def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
+        """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
+        plan = self._plans.get(output)
+        if plan is None or plan.era != executor.era():
+            mapping = self._apart(inputs)
+            root = mapping[self.nodes[self.outputs[output]]]
+            captured = executor.capture((root,))
+            if executor.interpret_reason(captured) is not None:
+                return None
+            entry, _ = executor.entry_for(captured, root)
+            plan = self._plans[output] = self._plan(entry, captured, mapping, captured.leaves, [0])
+        return plan
+
+    def values(self, inputs: Sequence[Given]) -> Plan | None:
+        """The program of the values of all outputs.  None: they are to be interpreted."""
+        plan = self._plans.get("values")
+        if plan is None or plan.era != executor.era():
+            mapping = self._apart(inputs)
+            outputs = [mapping[self.nodes[i]] for i in self.outputs]
+            captured = executor.capture(list(dict.fromkeys(outputs)))
+            if executor.interpret_reason(captured) is not None:
+                return None
+            positions = [captured.index[n] for n in outputs]
+            extra = tuple(sorted(set(positions)))
+            key = (tuple(captured.parts), "values", extra, executor.config.target)
+            entry = executor.programs.get(key) or executor._compile(key, captured, (), (), (), extra)
+            plan = self._plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
+        return plan
+
+    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan | None:
+        """The program of all outputs and of the gradients of the first with respect to some inputs."""
+        plan = self._plans.get("derivative")
+        if plan is None or plan.era != executor.era():
+            mapping = self._apart(inputs)
+            outputs = [mapping[self.nodes[i]] for i in self.outputs]
+            leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
+            captured = executor.capture(list(dict.fromkeys(outputs)))
+            if executor.interpret_reason(captured) is not None:
+                return None
+            others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
+            extra = tuple([captured.index[n] for n in others])
+            if extra or leaves != captured.leaves:
+                key = (*executor.make_key(captured, outputs[:1], [None], leaves), extra)
+                entry = executor.programs.get(key) or executor._compile(key, captured, outputs[:1], [None], leaves, extra)
             else:
-                node = Node(spec, (), False, 0, value)
-            nodes.append(node)
-        return [nodes[i] for i in self.results]
+                entry, _ = executor.entry_for(captured, outputs[0])
+            plan = self._plans["derivative"] = self._plan(
+                entry, captured, mapping, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
+        return plan
+
+    def _apart(self, inputs: Sequence[Given]) -> dict[Node, Node]:
+        """The nodes of a call by the template's, with an input given twice as two."""
+        return self.instantiate([
+            given if leaf is None else Node(given.spec, (), False, 0, given.value)
+            if type(given) is Node and given.spec.op is not INPUT and not given.inputs
+            else input_node(executor.value(given) if type(given) is Node else given, leaf.type, leaf.requires_grad)
+            for given, leaf in zip(inputs, self.leaves, strict=True)])
+
+    def _plan(self, entry: executor.Entry, captured: executor.Capture, mapping: dict[Node, Node], wrt: Sequence[Node],
+              places: list[int]) -> Plan:
+        number = {mapping[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
+        bound = entry.program.bind(captured.order)
+        nodes = [captured.order[p] for p in bound.positions]
+        return Plan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in nodes],
+                    [number[n] for n in wrt], places)
 
 
-class Joint:
-    """The program of one scalar result and its gradients with respect to the leaves among the slots, made at first use.
+def _listed(node: Node) -> list[Node]:
+    """The nodes that the owner of a grad_fn refers to."""
+    fn = None if node.extra is None else node.extra.fn
+    if type(fn) is not Composite:
+        return []
+    return [n for n in (*fn.inputs, *(fn.saves or ())) if n is not None]
 
-    sources: for each array or number that the program takes, a slot or (-1, the value)."""
 
-    def __init__(self, template: Template) -> None:
+def _check(node: Node) -> None:
+    """Raises Refusal for a node of a capture that cannot be recorded again."""
+    extra = node.extra
+    if node.spec.op is INPUT:
+        if node.line is not BORN:
+            raise Refusal("uses a tensor that no guarded name leads to")
+        if node.requires_grad:
+            raise Refusal("makes a tensor that requires grad")
+    if extra is not None and (extra.watch is not None or type(extra.fn) is PyFunction):
+        raise Refusal("registers a hook")
+
+
+def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
+    """The same application of the mapped inputs; leaves are what they are."""
+    if not node.inputs:
+        return node
+    new = Node(node.spec, tuple([mapping[n] for n in node.inputs]), node.requires_grad, node.depth, None, node.line)
+    extra = node.extra
+    if extra is not None and (extra.fn is not None or extra.in_place):
+        made = new.ensure_extra()
+        made.in_place = extra.in_place
+        fn = extra.fn
+        if fn is not None:
+            made.fn = Composite(fn.name, tuple([None if n is None else mapping[n] for n in fn.inputs]),
+                                None if fn.saves is None else tuple([mapping[n] for n in fn.saves]), fn.saves_result,
+                                fn.number)
+    return new
+
+
+# -- what Python saw -------------------------------------------------------------------------------------------------
+
+class Looks:
+    """What Python saw of computed values during a capture.  `differ(inputs)`: whether it would see another."""
+
+    def __init__(self, template: Template, values: list[np.ndarray]) -> None:
         self.template = template
-        self._bound: Bound | None = None
-        self.era = -1
-        self.sources: list[tuple[int, Any]] = []
-        self.leaves: list[int] = []
-        self.position: dict[int, int] = {}      # of a slot's gradient among the results of run()
-        self.entry: Any = None
+        self._seen = values
+        self._values: list[bytes] | None = None
 
-    def ready(self, slots: Sequence[Node]) -> bool:
-        """Make the program, if that has not happened; False where gradients are interpreted."""
-        if interpreting.active or executor.config.interpret:
+    def differ(self, inputs: Sequence[Given]) -> bool:
+        """Computes the values by a program of their own."""
+        template = self.template
+        for leaf, given in zip(template.leaves, inputs, strict=True):
+            if leaf is not None and type(given) is Node:
+                executor.value(given)
+        plan = template.values(inputs)
+        if plan is None:
+            real = template.instantiate(inputs)
+            now: list[Any] = [executor.value(real[template.nodes[i]]) for i in template.outputs]
+        else:
+            results = run(plan, inputs)
+            now = [results[k] for k in plan.places]
+        content = [a.tobytes() for a in now]
+        if self._values is None:
+            # At the end of the capture: the interpreter, which Python looked at, may round otherwise than the program.
+            self._values = content
+            return not all([np.allclose(a, b, rtol=1e-4, equal_nan=True) if b.dtype.kind == "f" else np.array_equal(a, b)
+                            for a, b in zip(now, self._seen, strict=True)])
+        return content != self._values
+
+
+class Positions:
+    """Whether the elements of an input are outside of a dimension; the array that was checked last is not checked again."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._last: Any = None
+
+    def outside(self, node: Given) -> bool:
+        """Whether some element is no position."""
+        if self._last is not None and self._last() is node:
             return False
-        if self.stale():
-            self._make(slots)
+        array = executor.value(node) if type(node) is Node else node
+        if array.size and not (array.min() >= -self.length and array.max() < self.length):
+            return True
+        self._last = weakref.ref(node)
+        return False
+
+
+# -- calls -----------------------------------------------------------------------------------------------------------
+
+def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
+    """The results of a program for the inputs of a call."""
+    executor.stats.memory_hits += 1
+    values = [n.value if type(n) is Node else n for n in inputs]
+    return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
+
+
+class Call:
+    """One replay: the template and what was given for its inputs."""
+
+    __slots__ = ("template", "inputs", "real", "values", "held", "done")
+
+    def __init__(self, template: Template, inputs: Sequence[Node]) -> None:
+        self.template = template
+        self.inputs = inputs
+        self.real: dict[Node, Node] | None = None       # the recorded graph, once it is needed
+        self.values: dict[int, np.ndarray] | None = None                    # by output
+        self.held: tuple[int, Plan, list[np.ndarray | None]] | None = None  # gradients that wait for backward()
+        self.done: dict[int, Plan] | None = None        # the backwards that went through, by output
+
+    def materialise(self) -> dict[Node, Node]:
+        """The recorded graph of this call, as if the function had run."""
+        if self.real is None:
+            template = self.template
+            real = self.real = template.instantiate(self.inputs)
+            for i, value in (self.values or {}).items():
+                node = real[template.nodes[template.outputs[i]]]
+                if node.value is None:
+                    node.value = value
+            if self.held is not None:
+                i, plan, grads = self.held
+                leaves = [self.inputs[k] for k in plan.wrt]
+                real[template.nodes[template.outputs[i]]].ensure_extra().held = (plan.entry, leaves, grads)
+                self.held = None
+            for i, plan in (self.done or {}).items():
+                executor.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
+        return self.real
+
+    def look(self, output: int) -> np.ndarray | None:
+        """The value of an output: by the joint program of a single scalar, whose gradients are held for backward(), by that
+        of all values otherwise.  None: the graph has to be recorded."""
+        if self.values is not None and output in self.values:
+            return self.values[output]
+        template = self.template
+        node = template.nodes[template.outputs[output]]
+        if node.requires_grad and node.spec.type.size == 1 and len(template.outputs) == 1:
+            plan = template.joint(output, self.inputs)
+            if plan is None:
+                return None
+            results = run(plan, self.inputs)
+            self.values = {output: results[0]}          # type: ignore[dict-item]
+            self.held = output, plan, results[1:]
+            return results[0]
+        plan = template.values(self.inputs)
+        if plan is None:
+            return None
+        results = run(plan, self.inputs)
+        self.values = {i: results[k] for i, k in enumerate(plan.places)}        # type: ignore[misc]
+        return self.values[output]
+
+    def backward(self, output: int) -> bool:
+        """Add the gradients of an output to the leaves; False if it takes the recorded graph."""
+        template, inputs = self.template, self.inputs
+        if self.real is not None or self.done is not None:
+            return False
+        for node in inputs:
+            extra = node.extra
+            if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
+                return False
+        if self.held is not None and self.held[0] == output:
+            _, plan, grads = self.held
+            self.held = None
+        else:
+            plan = template.joint(output, inputs)
+            if plan is None:
+                return False
+            results = run(plan, inputs)
+            if self.values is None:
+                self.values = {}
+            self.values[output] = results[0]            # type: ignore[assignment]
+            grads = results[1:]
+        self.done = {output: plan}
+        leaves = [inputs[i] for i in plan.wrt]
+        if len(template.outputs) == 1:
+            self.inputs = _Spent(inputs)
+        engine.deliver_plain(leaves, grads)
         return True
 
-    def stale(self) -> bool:
-        """Whether `ready` has something to make."""
-        return self._bound is None or self.era != executor.era()
 
-    def _make(self, slots: Sequence[Node]) -> None:
-        [root] = self.template.instantiate(slots)
-        captured = executor.capture((root,))
-        self.entry, program = executor.entry_for(captured, root)
-        self._bound = bound = program.bind(captured.order)
-        slot_of = {n: i for i, n in reversed(list(enumerate(slots)))}
-        self.leaves = [slot_of[n] for n in captured.leaves]
-        self.position = {slot: k + 1 for k, slot in enumerate(self.leaves)}
-        nodes = [captured.order[p] for p in bound.positions]
-        self.sources = [(slot_of[n], None) if n in slot_of else (-1, n.value) for n in nodes]
-        self.era = executor.era()
+class _Spent(Sequence):
+    """The inputs of a call after its only backward, without their arrays.  What is left of the graph is for grad_fn and
+    for the errors of a second backward: a stand-in of the same type takes the place of each tensor."""
 
-    def run(self, values: Sequence[Any]) -> list[np.ndarray | None]:
-        """The result's value and the gradients of `leaves`, from the arrays of the slots."""
-        assert self._bound is not None
-        executor.stats.memory_hits += 1
-        return self._bound.run([value if i < 0 else values[i] for i, value in self.sources])
+    def __init__(self, inputs: Sequence[Node]) -> None:
+        self._inputs = [(n.spec, n.requires_grad, None if n.extra is None else n.extra.leaf,
+                         None if n.spec.op is INPUT else n) for n in inputs]
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, i: Any) -> Any:
+        spec, requires_grad, leaf, node = self._inputs[i]
+        if node is not None:
+            return node
+        result = input_node(np.broadcast_to(np.zeros((), spec.type.dtype.np), spec.type.shape), spec.type, requires_grad)
+        if leaf is not None:
+            result.ensure_extra().leaf = leaf
+        return result
 
 
-class Replay:
-    """One call whose result is asked for later.  It is the `_storage` of the result until its graph is made."""
+class Deferred:
+    """What stands in for the storage of a result until it is recorded: see storage.Deferred."""
 
-    __slots__ = ("joint", "slots", "arrays", "done", "__weakref__")
+    __slots__ = ("call", "output", "__weakref__")
     deferred = True
     writes = 0          # never what the tensor has seen, which is -1
     node: Any = None
 
-    def __init__(self, joint: Joint, slots: list[Node]) -> None:
-        self.joint = joint
-        self.slots = slots
-        self.arrays: list[np.ndarray | None] | None = None      # the value, then gradients that wait for backward()
-        self.done = False
+    def __init__(self, call: Call, output: int) -> None:
+        self.call = call
+        self.output = output
 
     @property
     def cell(self) -> Version:
         """A version counter, at 0: nobody has written to the result yet."""
         return Version()
 
-    def value(self, tensor: Tensor) -> np.ndarray:
-        """See storage.Deferred."""
-        if self.arrays is None:
-            if not self.joint.ready(self.slots):
-                return executor.value(tensor._current())
-            self.arrays = self.joint.run([n.value for n in self.slots])
-        found = self.arrays[0]
-        assert found is not None
-        return found
-
-    def backward(self) -> bool:
-        """See storage.Deferred."""
-        joint, slots = self.joint, self.slots
-        if self.done or not joint.ready(slots):
-            return False
-        for n in slots:
-            extra = n.extra
-            if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
-                return False        # overwritten since: the general way says so
-        arrays = self.arrays
-        if arrays is None:
-            arrays = joint.run([n.value for n in slots])
-        self.arrays, self.done = arrays[:1], True
-        engine.deliver_plain([slots[i] for i in joint.leaves], arrays[1:])
-        return True
-
     def materialise(self, tensor: Tensor) -> None:
-        """See storage.Deferred."""
-        [node] = self.joint.template.instantiate(self.slots)
-        if self.arrays is not None:
-            node.value = self.arrays[0]
-        if self.done:
-            executor.mark_freed(node, self.joint.entry)
-        elif self.arrays is not None:
-            node.ensure_extra().held = (self.joint.entry, [self.slots[i] for i in self.joint.leaves], self.arrays[1:])
-        tensor._node = node
+        """Record the graph of the call."""
+        template = self.call.template
+        tensor._node = self.call.materialise()[template.nodes[template.outputs[self.output]]]
         del tensor._storage, tensor._seen
 
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """The value, if possible without recording; see Call.look."""
+        array = self.call.look(self.output)
+        return executor.value(tensor._current()) if array is None else array
 
-def deferred(joint: Joint, slots: list[Node], shown: Node) -> Tensor:
-    """The result of a replay: a tensor that knows its type, that of `shown`, and where to get the rest."""
-    result = new_tensor(Tensor)
-    result._node = shown
-    result._storage = Replay(joint, slots)
+    def backward(self) -> bool:
+        """See Call.backward."""
+        call = self.call
+        template = call.template
+        return template.nodes[template.outputs[self.output]].spec.type.size == 1 and call.backward(self.output)
+
+
+_new = Tensor.__new__
+
+
+def deferred(call: Call, output: int, face: Node) -> Tensor:
+    """The tensor of an output; `face` has its type."""
+    result = _new(Tensor)
+    result._node = face
+    result._storage = Deferred(call, output)            # type: ignore[assignment]
     result._seen = -1
     return result
 
 
-class Values:
-    """The program of results that need no gradient, run at once."""
-
-    def __init__(self, template: Template) -> None:
-        self.template = template
-        self._bound: Bound | None = None
-        self._sources: list[tuple[int, Any]] = []
-        self._which: list[int] = []
-        self._era = -1
-
-    def run(self, slots: Sequence[Node]) -> list[Tensor]:
-        """The results."""
-        if interpreting.active or executor.config.interpret:
-            nodes = self.template.instantiate(slots)
-            return [wrap(input_node(executor.value(n), n.type)) for n in nodes]
-        if self._bound is None or self._era != executor.era():
-            self._make(slots)
-        assert self._bound is not None
-        arrays = self._bound.run([value if i < 0 else slots[i].value for i, value in self._sources])
-        made = self.template.nodes
-        return [wrap(input_node(arrays[k], made[i - self.template.count].spec.type))
-                for k, i in zip(self._which, self.template.results, strict=True)]
-
-    def _make(self, slots: Sequence[Node]) -> None:
-        plain = {n: Node(n.spec, (), False, 0, n.value) for n in slots}         # without gradients; shared as slots are
-        fresh = [plain[n] for n in slots]
-        program, order, self._which = executor.values_program(self.template.instantiate(fresh))
-        self._bound = bound = program.bind(order)
-        slot_of = {n: i for i, n in reversed(list(enumerate(fresh)))}
-        self._sources = [(slot_of[n], None) if n in slot_of else (-1, n.value) for n in [order[p] for p in bound.positions]]
-        self._era = executor.era()
+def recorded(call: Call, output: int) -> Tensor:
+    """The tensor of an output whose graph is recorded at once."""
+    template = call.template
+    result = _new(Tensor)
+    result._node = call.materialise()[template.nodes[template.outputs[output]]]
+    return result

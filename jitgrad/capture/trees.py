@@ -1,160 +1,189 @@
-"""Arguments and results of a captured function: nested dicts, lists and tuples.
+"""Argument and result trees: dicts, lists, tuples and what they hold, as lines of generated Python.
 
-For arguments, lines of Python are written that take a call of the same structure apart: each tensor's node, checked to
-be of the same type, each number and string tested, anything else left to guards.py.
+`Arguments` describes one structure of arguments by tests (see guards.py) that name each tensor t0, t1, ... and each number
+x0, x1, ...; `Results` writes the expression that builds a result of the same structure again.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.guards import Guards, Refused
-from jitgrad.dtype import float64, from_numpy_dtype
-from jitgrad.graph import INPUT, Node, scalar_spec
+from jitgrad.capture.guards import Reads, Refusal
+from jitgrad.dtype import float64
+from jitgrad.graph import Node, scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.tensor import Tensor
 
+MAX_LEVELS = 50
+STATIC = (int, str, bytes, complex)
 
-class Slots:
-    """The values that a replay gets, one a slot: nodes of tensors, or arrays."""
 
-    def __init__(self, guards: Guards) -> None:
-        self.guards = guards
-        self.nodes: list[Node] = []             # as of the trace
-        self.numbers: dict[Node, int] = {}      # slot of a node
-        self.names: list[str] = []              # the variables that hold them
+def is_named_tuple(value: Any) -> bool:
+    """Whether a value is an instance of a namedtuple class."""
+    return isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(type(value), "_make")
 
-    def tensor(self, value: Tensor, where: str, what: str) -> None:
-        """A slot for a tensor; later ones must be of the same type, and leaves."""
-        node = value._current()
-        if node.inputs or node.spec.op is not INPUT:
-            raise Refused(f"{what} is part of a graph: its history would be replayed")
-        if not node.value.flags.c_contiguous:
-            raise Refused(f"{what} is not contiguous")
-        g, k = self.guards, len(self.nodes)
-        g.lines.append(f"t = {where}")
-        g.test(f"type(t) is {g.constant(type(value))}")
-        g.lines.append(f"n{k} = t._node if t._storage is None else t._current()")
-        g.test(f"n{k}.spec is {g.constant(node.spec)} and n{k}.requires_grad is {node.requires_grad}")
-        if node.type.shape:
-            g.test(f"n{k}.value.flags.c_contiguous")
-        self._add(node, f"n{k}")
 
-    def array(self, value: Tensor, like: Any, where: str) -> None:
-        """A slot for a NumPy array or Python float that `value` was made from: replays take the array itself."""
-        g, k = self.guards, len(self.nodes)
-        g.lines.append(f"n{k} = {where}")
-        if isinstance(like, np.ndarray):
-            g.test(f"type(n{k}) is ndarray and n{k}.dtype is {g.constant(like.dtype)} and n{k}.shape == {like.shape} and "
-                   f"n{k}.flags.c_contiguous")
-        else:
-            g.names["asarray"] = np.asarray
-            g.test(f"type(n{k}) is float")
-            g.lines.append(f"n{k} = asarray(n{k})")
-        self._add(value._current(), f"n{k}")
+class Arguments:
+    """The tests for one structure of (args, kwargs).
 
-    def number(self, traced: TracedFloat, where: str) -> None:
-        """A slot for a float, whatever its value."""
-        g, k = self.guards, len(self.nodes)
-        g.names["Node"] = Node
-        g.lines.append(f"v = {where}")
-        g.test(f"type(v) is {g.constant(float)}")
-        g.lines.append(f"n{k} = Node({g.constant(traced.node.spec)}, (), False, 0, v)")
-        self._add(traced.node, f"n{k}")
+    on_tensor(expression, tensor, about): as in guards.Reads.  dynamic: the places ("args[1]['lr']") whose floats are
+    inputs; all other floats are guarded by value.  `floats` lists every float by place, `numbers` the names of the dynamic
+    ones by their nodes; on_number(name, node) is called for each."""
 
-    def _add(self, node: Node, name: str) -> None:
-        self.numbers.setdefault(node, len(self.nodes))
-        self.nodes.append(node)
-        self.names.append(name)
+    def __init__(self, reads: Reads, on_tensor: Callable[[str, Tensor, str], None],
+                 on_number: Callable[[str, Node], None], dynamic: set[str]) -> None:
+        self._reads = reads
+        self._on_number = on_number
+        self._on_tensor = on_tensor
+        self._dynamic = dynamic
+        self.on_array: Callable[[str, Any, str], Any] | None = None     # for what value_and_grad makes tensors of
+        self.floats: dict[str, float] = {}
+        self.numbers: dict[Node, str] = {}
+        self.rebuilt: list[tuple[Any, Any, Any]] = []       # containers made for TracedFloats: theirs, ours, a copy
 
-    def take(self, value: Any, where: str, what: str, wrap: Callable[[Any, str], bool] | None = None) -> None:
-        """Take an argument apart.  wrap(leaf, where): a chance to give a leaf a slot of its own."""
-        kind, g = type(value), self.guards
-        if wrap is not None and wrap(value, where):
-            return
+    def describe(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """Write the tests; the arguments to call with, dynamic floats replaced."""
+        new_args = self._visit("args", args, "args", 0)
+        if not kwargs:
+            self._reads.test("kwargs", "the keyword arguments")
+            return new_args, kwargs
+        return new_args, self._visit("kwargs", kwargs, "kwargs", 0)
+
+    def _visit(self, expression: str, value: Any, place: str, level: int) -> Any:
+        reads, kind = self._reads, type(value)
+        if level > MAX_LEVELS:
+            raise Refusal(f"{place} is nested too deeply")
+        if self.on_array is not None and (made := self.on_array(expression, value, place)) is not None:
+            return made
         if isinstance(value, Tensor):
-            self.tensor(value, where, what)
+            self._on_tensor(expression, value, place)
         elif kind is TracedFloat:
-            self.number(value, where)
-        elif kind in (tuple, list, dict):
-            g.test(f"type({where}) is {g.constant(kind)} and len({where}) == {len(value)}")
-            for key, item in value.items() if kind is dict else enumerate(value):
-                if not isinstance(key, (str, int)):
-                    raise Refused(f"{what} is a dict with keys that are neither strings nor integers")
-                self.take(item, f"{where}[{key!r}]", f"{what}[{key!r}]", wrap)
+            raise Refusal(f"{place} belongs to another capture")
+        elif kind is float:
+            self.floats[place] = value
+            if place in self._dynamic:
+                name = f"x{len(self.numbers)}"
+                reads.test(f"type({name} := {expression}) is not float", place)
+                node = scalar_node(value, float64)
+                self.numbers[node] = name
+                self._on_number(name, node)
+                return TracedFloat(node, value)
+            name = reads.constant(value)
+            reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
+        elif value is None or kind is bool:
+            reads.test(f"{expression} is not {value}", place)
+        elif kind in STATIC:
+            name = reads.constant(value)
+            reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
+        elif kind is dict:
+            keys = list(value)
+            if not all([type(k) in (int, str) for k in keys]):
+                raise Refusal(f"{place} is a dict with keys that are not strings or integers")
+            reads.test(f"type({expression}) is not dict or [*{expression}] != {reads.constant(keys)}", place)
+            return self._children(expression, value, [(k, v) for k, v in value.items()], place, level)
+        elif kind in (list, tuple) or is_named_tuple(value):
+            name = kind.__name__ if kind in (list, tuple) else reads.constant(kind)
+            reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
+            return self._children(expression, value, list(enumerate(value)), place, level)
+        elif isinstance(value, np.ndarray):
+            raise Refusal(f"{place} is a NumPy array: pass a tensor, whose operations are recorded")
         else:
-            g.value(value, where, what)
+            reads.test(f"{expression} is not {reads.constant(value)}", place)
+            if not isinstance(value, ModuleType):
+                place = f"the argument {place}"
+            reads.reach(value, place)
+        return value
 
-
-class Floats:
-    """The arguments of a call with their floats traced."""
-
-    def __init__(self) -> None:
-        self._copies: list[tuple[Any, Any, Any]] = []       # container, its copy, what that held
-
-    def traced(self, value: Any) -> Any:
-        """The argument; containers are copied where they hold a float."""
+    def _children(self, expression: str, value: Any, items: list[tuple[Any, Any]], place: str, level: int) -> Any:
+        changed, new = False, {}
+        for key, item in items:
+            inner = f"{expression}[{key!r}]"
+            if type(item) in (dict, list, tuple) and item:          # named, since its parts are read several times
+                name = f"c{len(self._reads.tests)}"
+                self._reads.test(f"({name} := {inner}) is None", place)
+                inner = name
+            new[key] = self._visit(inner, item, f"{place}[{key!r}]", level + 1)
+            changed = changed or new[key] is not item
+        if not changed:
+            return value
         kind = type(value)
-        if kind is float:
-            return TracedFloat(Node(scalar_spec(float64), (), False, 1, value), value)
-        if kind is dict:
-            new: Any = {key: self.traced(item) for key, item in value.items()}
-            same = all([new[key] is item for key, item in value.items()])
-        elif kind in (list, tuple):
-            new = kind([self.traced(item) for item in value])
-            same = all([a is b for a, b in zip(new, value, strict=True)])
-        else:
-            return value
-        if same:
-            return value
-        if kind is not tuple:
-            self._copies.append((value, new, kind(new)))
-        return new
+        made = new if kind is dict else kind._make(new.values()) if is_named_tuple(value) else kind(new.values())
+        self.rebuilt.append((value, made, made.copy() if kind in (dict, list) else None))
+        return made
 
-    def written_back(self) -> bool:
-        """Whether the function has changed a copy; the changes are made to the original."""
-        changed = False
-        for original, copy, before in self._copies:
-            if len(copy) != len(before) or (any([copy.get(k) is not v for k, v in before.items()]) if type(copy) is dict
-                                            else any([a is not b for a, b in zip(copy, before, strict=True)])):
-                changed = True
-                original.clear()
-                original.update(untraced(copy)) if type(original) is dict else original.extend(untraced(copy))
-        return changed
+    def unchanged(self) -> bool:
+        """Whether the containers that were made for dynamic floats are as they were; otherwise what the function wrote
+        to them is written to the caller's."""
+        result = True
+        for theirs, ours, copy in self.rebuilt:
+            if copy is None or (len(ours) == len(copy) and all([a is b for a, b in zip(_items(ours), _items(copy),
+                                                                                       strict=True)])):
+                continue
+            result = False
+            if type(ours) is dict:
+                theirs.clear()
+                theirs.update({k: plain(v) for k, v in ours.items()})
+            else:
+                theirs[:] = [plain(v) for v in ours]
+        return result
 
 
-def untraced(value: Any) -> Any:
-    """A tree with Python's floats again."""
-    return mapped(value, lambda v: float(v) if type(v) is TracedFloat else v)
+def _items(container: Any) -> list[Any]:
+    return [x for pair in container.items() for x in pair] if type(container) is dict else container
 
 
-def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A tree with its leaves changed."""
+def plain(value: Any) -> Any:
+    """A result with floats in place of TracedFloats."""
     kind = type(value)
+    if kind is TracedFloat:
+        return value.number
     if kind is dict:
-        return {key: mapped(item, change) for key, item in value.items()}
-    if kind in (tuple, list):
-        return kind([mapped(item, change) for item in value])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return kind(*[mapped(item, change) for item in value])
-    return change(value)
+        return {k: plain(v) for k, v in value.items()} if _holds_number(value.values()) else value
+    if kind in (list, tuple):
+        return kind([plain(v) for v in value]) if _holds_number(value) else value
+    return value
 
 
-def leaves(value: Any) -> list[Any]:
-    """The leaves of a tree, in order."""
-    found: list[Any] = []
-    mapped(value, found.append)
-    return found
+def _holds_number(values: Any) -> bool:
+    return any([type(v) is TracedFloat or (type(v) in (list, tuple) and _holds_number(v))
+                or (type(v) is dict and _holds_number(v.values())) for v in values])
 
 
-def is_number_array(value: Any) -> bool:
-    """Whether a leaf is a NumPy array or number that a tensor can be made from."""
-    if isinstance(value, np.ndarray):
-        try:
-            from_numpy_dtype(value.dtype)
-        except TypeError:
-            return False
-        return True
-    return isinstance(value, (float, np.floating))
+class Results:
+    """The expression that builds a result.  on_tensor(tensor): the expression for a tensor in it; numbers: the names of
+    run-time numbers."""
+
+    def __init__(self, constant: Callable[[Any], str], on_tensor: Callable[[Tensor], str], numbers: dict[Node, str]) -> None:
+        self._numbers = numbers
+        self._constant = constant
+        self._on_tensor = on_tensor
+
+    def expression(self, value: Any, level: int = 0) -> str:
+        """Raises Refusal for what cannot be built again."""
+        kind = type(value)
+        if level > MAX_LEVELS:
+            raise Refusal("the result is nested too deeply")
+        if isinstance(value, Tensor):
+            return self._on_tensor(value)
+        if kind is TracedFloat:
+            name = self._numbers.get(value.node)
+            if name is None:
+                raise Refusal("returns a number that it has computed")
+            return name
+        if value is None or kind is bool or value is Ellipsis:
+            return repr(value)
+        if kind in (float, *STATIC) or isinstance(value, (ModuleType, type, np.generic)):
+            return self._constant(value)
+        if kind is dict:
+            return "{" + ", ".join([f"{self._constant(k)}: {self.expression(v, level + 1)}" for k, v in value.items()]) + "}"
+        if kind is list:
+            return "[" + ", ".join([self.expression(v, level + 1) for v in value]) + "]"
+        if isinstance(value, tuple):
+            inner = "(" + "".join([self.expression(v, level + 1) + ", " for v in value]) + ")"
+            if kind is tuple:
+                return inner
+            return f"{self._constant(kind)}._make({inner})" if is_named_tuple(value) else f"{self._constant(kind)}({inner})"
+        raise Refusal(f"returns an object of type {kind.__name__}")

@@ -182,7 +182,8 @@ def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
         else:
             axes.append(dim)
             nodes.append(cast(node, int64))
-            if node.value is not None and tracing.current() is None:       # a replay has other values: it checks them
+            trace = tracing.current()
+            if node.value is not None and (trace is None or not trace.positions(node, source.type.shape[dim])):
                 check_positions(source.type.shape, (executor.value(node),), (dim,))
     try:
         shape = broadcast_shapes(*[n.type.shape for n in nodes])
@@ -370,7 +371,9 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
-    if index.value is not None and tracing.current() is None:
+    trace = tracing.current()
+    if index.value is not None and (trace is None or not trace.positions(
+            index, input.type.shape[d] if input.type.ndim else 1)):
         no_recipe()
         at = executor.value(index)
         if ((at < 0) | (at >= (input.type.shape[d] if input.type.ndim else 1))).any():

@@ -49,16 +49,24 @@ class TracedFloat:
 _PYTHON = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv"}
 
 
+def _is_divisor(number: TracedFloat) -> bool:
+    """Whether a replay will see to it that this number is not 0."""
+    trace = tracing.current()
+    return trace is not None and number.number != 0 and trace.divisor(number.node)
+
+
 def _attach_arithmetic() -> None:
     for op, python in _PYTHON.items():
         def method(self: TracedFloat, other: Any, op: str = op) -> Any:
-            if op == "div" and type(other) is TracedFloat:
+            if op == "div" and type(other) is TracedFloat and not _is_divisor(other):
                 other = float(other)        # which may be 0
+            if op == "div" and type(other) in (int, float) and not other:
+                return float(self) / other
             return self._with(op, other)
 
         def reflected(self: TracedFloat, other: Any, op: str = op) -> Any:
             return NotImplemented if op == "div" and type(other) not in (int, float) else \
-                other / float(self) if op == "div" else self._with(op, other, True)
+                other / float(self) if op == "div" and not _is_divisor(self) else self._with(op, other, True)
 
         setattr(TracedFloat, f"__{python}__", method)
         setattr(TracedFloat, f"__r{python}__", reflected)

@@ -1,0 +1,277 @@
+"""One capture: run a function once while watching what it records, reads and does.
+
+The function is called with its own arguments and records as always, except that nothing is computed at once (tracing.py).
+A profile function sees each call: of the user's code, whose reads are guarded before it runs (guards.py); of built-in
+functions; and of those of this package that change something or draw random numbers.  So the first result is that of an
+ordinary call, whatever comes of the capture.
+"""
+from __future__ import annotations
+
+import sys
+import sysconfig
+import types
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from jitgrad import random, tracing
+from jitgrad.autograd import engine, hooks
+from jitgrad.autograd.function import Function
+from jitgrad.capture.guards import Reads, Refusal
+from jitgrad.capture.trees import Arguments
+from jitgrad.dtype import set_default_dtype
+from jitgrad.graph import Node, grad_mode, topological
+from jitgrad.tensor import Tensor
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+NUMPY = str(Path(np.__file__).resolve().parent)
+STDLIB = sysconfig.get_paths()["stdlib"]
+SITE = tuple({sysconfig.get_paths()[k] for k in ("purelib", "platlib")})
+PURE_STDLIB = ("contextlib", "functools", "typing", "collections", "dataclasses", "enum", "operator", "abc", "_collections_abc",
+               "types", "copy", "numbers", "inspect", "re", "string", "fractions", "statistics", "<frozen abc>", "copyreg")
+PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc")
+PURE_BUILTINS = ("abs", "all", "any", "bin", "callable", "chr", "divmod", "format", "getattr", "hasattr", "hash", "hex", "isinstance",
+                 "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr", "round", "setattr", "delattr",
+                 "sorted", "sum", "vars", "locals", "dir", "globals", "__build_class__", "__import__", "ascii")
+DYNAMIC_NAMES = ("getattr", "hasattr", "setattr", "delattr", "vars", "dir")
+CONTAINERS = (str, bytes, int, float, complex, list, tuple, dict, set, frozenset, slice, range, np.ndarray, np.generic)
+
+# What of this package is not to be replayed: always, or where its first argument was there before the call.
+FORBIDDEN: dict[CodeType, str] = {
+    random.Generator.draw.__code__: "draws random numbers",
+    random.Generator.manual_seed.__code__: "seeds a random generator",
+    Function.apply.__func__.__code__: "applies a Function whose backward is Python",                  # type: ignore
+    hooks.register_hook.__code__: "registers a hook",
+    hooks.register_post_accumulate_grad_hook.__code__: "registers a hook",
+    hooks.retain_grad.__code__: "calls retain_grad()",
+    set_default_dtype.__code__: "sets the default dtype",
+}
+CHANGES: dict[CodeType, str] = {
+    Tensor._write.__code__: "writes to a tensor that it did not make",
+    Tensor._write_private.__code__: "writes to a tensor that it did not make",
+    Tensor._replace.__code__: "writes to a tensor that it did not make",
+    Tensor._rebase.__code__: "writes to a tensor that it did not make",
+    Tensor.requires_grad_.__code__: "sets requires_grad of a tensor that it did not make",
+    Tensor.data.fset.__code__: "sets the data of a tensor that it did not make",                      # type: ignore
+    Tensor.grad.fset.__code__: "sets the gradient of a tensor that it did not make",                  # type: ignore
+    Tensor.grad.fget.__code__: "reads the gradient of a tensor that it did not make",                 # type: ignore
+    engine.accumulate.__code__: "calls backward()",
+}
+
+
+class Input:
+    """What a replay takes anew: a tensor that was there before the call, an array or a number.  `name`: in the guard
+    function; kind: "tensor", "number", or, of what value_and_grad makes leaves of, "array", "float", "leaf"."""
+
+    def __init__(self, name: str, tensor: Tensor | None, node: Node, kind: str = "tensor") -> None:
+        self.name = name
+        self.kind = kind
+        self.tensor = tensor                # until the capture is over, as is the node
+        self.node: Node | None = node
+        self.spec = node.spec
+        self.requires_grad = node.requires_grad
+        leaf = None if node.extra is None else node.extra.leaf
+        self.interior = node.requires_grad and (bool(node.inputs) or leaf is None)
+        self.contiguous = type(node.value) is not np.ndarray or node.value.flags.c_contiguous
+
+
+class Trace(tracing.Trace):
+    """The capture of one call.  After `run`: `reason` (why there is no replay) or inputs, reads and what they are about."""
+
+    def __init__(self, function: Callable, dynamic: set[str]) -> None:
+        super().__init__()
+        self.function = function
+        self.inputs: list[Input] = []
+        self.numbers: dict[Node, int] = {}              # of the inputs, by node
+        self.bounds: set[tuple[Node, int]] = set()      # inputs whose elements are positions in a dimension
+        self.divisors: set[Node] = set()                # numbers that something is divided by
+        self.guards = Reads(self._tensor)
+        self.arguments = Arguments(self.guards, self._tensor, self._number, dynamic)
+        self.argument_tests = 0                         # how many of the tests are on the arguments
+        self.grad_enabled = grad_mode.enabled
+        self._by_tensor: dict[int, Input] = {}
+        self._kinds: dict[CodeType, str] = {}
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    def _tensor(self, expression: str, tensor: Tensor, about: str) -> None:
+        known = self._by_tensor.get(id(tensor))
+        if known is not None:
+            self.guards.test(f"{expression} is not {known.name}", about)
+            return
+        if tensor._grad is not None and "grad" in self.guards.names:
+            raise Refusal(f"reads the gradient of {about}")
+        name = f"t{len(self.inputs)}"
+        self.guards.test(f"type({name} := {expression}) is not {self.guards.constant(type(tensor))}", about)
+        self.add(Input(name, tensor, tensor._current()))
+
+    def _number(self, name: str, node: Node) -> None:
+        self.add(Input(name, None, node, "number"))
+
+    def add(self, given: Input) -> None:
+        """Take an input."""
+        if given.node is not None:
+            self.numbers.setdefault(given.node, len(self.inputs))
+        self.inputs.append(given)
+        if given.tensor is not None:
+            self._by_tensor[id(given.tensor)] = given
+
+    def looks(self) -> tuple[list[Node], set[Node]]:
+        """What Python saw: computed values that depend on inputs, and inputs."""
+        computed: dict[Node, None] = {}
+        seen: set[Node] = set()
+        for node in dict.fromkeys(self.reads):
+            if node in self.numbers:
+                seen.add(node)
+            elif any([n in self.numbers for n in topological([node], lambda n: () if n in self.numbers else n.inputs)]):
+                computed[node] = None
+        return list(computed), seen
+
+    def forget(self) -> None:
+        """The capture is over: let go of tensors and nodes."""
+        for given in self.inputs:
+            given.tensor = given.node = None
+
+    def input_of(self, tensor: Tensor) -> Input | None:
+        """The input that a tensor is."""
+        return self._by_tensor.get(id(tensor))
+
+    def shares_storage(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a view of an input, or one."""
+        storage = tensor._storage
+        return id(tensor) in self._by_tensor or (storage is not None and any(
+            [i.tensor is not None and i.tensor._storage is storage for i in self.inputs]))
+
+    # -- the call ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+        """Describe and mark the arguments; those to call the function with, or None if there can be no replay."""
+        try:
+            try:
+                prepared = self.arguments.describe(args, kwargs)
+            finally:
+                self.argument_tests = len(self.guards.tests)
+            self.guards.reach(self.function, getattr(self.function, "__qualname__", "the function"))
+            return prepared
+        except Refusal as refusal:
+            self.reason = str(refusal)
+            return None
+
+    def run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Call the function on prepared arguments; its result, as it is.  What it raises is raised."""
+        profile = sys.getprofile()
+        with tracing.tracing(self):
+            sys.setprofile(self._event)
+            try:
+                return self.function(*args, **kwargs)
+            finally:
+                sys.setprofile(profile)
+
+    def refuse(self, reason: str) -> None:
+        """There will be no replay.  The first reason counts; the user's line is put to it."""
+        if self.reason is None:
+            self.reason = f"{reason} ({_line(sys._getframe(1))})"
+
+    def positions(self, node: Node, length: int) -> bool:
+        """See tracing.Trace: of inputs they do."""
+        if node not in self.numbers:
+            return False
+        array = node.value
+        if array.size and not (array.min() >= -length and array.max() < length):
+            return False
+        self.bounds.add((node, length))
+        return True
+
+    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
+        if self.reason is not None:
+            return
+        if event == "call":
+            code = frame.f_code
+            kind = self._kinds.get(code)
+            if kind is None:
+                made = code.co_filename == "<string>" and frame.f_globals.get("__name__", "").startswith("namedtuple_")
+                kind = self._kinds[code] = "pure" if made else _kind(code)
+            if kind == "user":
+                try:
+                    self.guards.run(code, frame.f_globals)
+                except Refusal as refusal:
+                    self.refuse(str(refusal))
+            elif kind == "package":
+                if code in FORBIDDEN:
+                    self.refuse(FORBIDDEN[code])
+                elif code in CHANGES:
+                    changed = frame.f_locals.get("self", frame.f_locals.get("tensor"))
+                    if isinstance(changed, Tensor) and self.shares_storage(changed):
+                        self.refuse(CHANGES[code])
+            elif kind == "impure" and self._asked_for(frame):
+                self.refuse(f"calls {code.co_name}() of {Path(code.co_filename).stem}")
+        elif event == "c_call" and self._kinds.get(frame.f_code) == "user":
+            self._builtin(argument)
+
+    def divisor(self, node: Node) -> bool:
+        """See tracing.Trace: of arguments they do."""
+        if node not in self.numbers:
+            return False
+        self.divisors.add(node)
+        return True
+
+    def _asked_for(self, frame: FrameType | None) -> bool:
+        """Whether a function of the standard library runs for the user, not for this package or NumPy."""
+        while frame is not None and (kind := _kind(frame.f_code)) == "impure":
+            frame = frame.f_back
+        return frame is None or (kind != "package" and not frame.f_code.co_filename.startswith(NUMPY))
+
+    def _builtin(self, function: Any) -> None:
+        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "?")
+        module = owner.__name__ if isinstance(owner, types.ModuleType) else getattr(function, "__module__", None) or ""
+        if module == "builtins" and isinstance(owner, types.ModuleType):
+            if name in DYNAMIC_NAMES:
+                try:
+                    self.guards.everything()
+                except Refusal as refusal:
+                    self.refuse(str(refusal))
+            if name not in PURE_BUILTINS:
+                self.refuse(f"calls {name}()")
+        elif isinstance(owner, types.ModuleType) or owner is None:
+            if module not in PURE_MODULES and (module.partition(".")[0] != "numpy" or "random" in module):
+                self.refuse(f"calls {module}.{name}()")
+        elif isinstance(owner, type):
+            if owner.__module__ != "builtins" and owner.__module__.partition(".")[0] not in ("jitgrad", "collections"):
+                self.refuse(f"calls {owner.__name__}.{name}()")
+        elif isinstance(owner, BaseException) or name in ("__init_subclass__", "__new__", "__init__"):
+            pass
+        elif not isinstance(owner, CONTAINERS) and not _is_own(owner):
+            self.refuse(f"calls {name}() of {type(owner).__name__}")
+
+
+def _is_own(value: Any) -> bool:
+    """Whether an object's class is of Python (its built-in methods read the object alone, which is guarded) or of this
+    package."""
+    new = type(value).__new__
+    return new is object.__new__ or isinstance(new, types.FunctionType)
+
+
+def _kind(code: CodeType) -> str:
+    """Whose code it is: "user", "package", or of a library, "pure" or "impure"."""
+    name = code.co_filename
+    if name.startswith(PACKAGE):
+        return "package"
+    if name.startswith(NUMPY):
+        return "impure" if f"{NUMPY}/random" in name else "pure"
+    if name.startswith("<frozen "):
+        return "pure" if "importlib" in name or "abc" in name else "impure"
+    if name.startswith(STDLIB) and not name.startswith(SITE):
+        return "pure" if name[len(STDLIB) + 1:].split("/")[0].removesuffix(".py") in PURE_STDLIB else "impure"
+    return "user"
+
+
+def _line(frame: FrameType | None) -> str:
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE) and _kind(frame.f_code) == "user":
+            return f"{Path(name).name}:{frame.f_lineno}, in {frame.f_code.co_name}"
+        frame = frame.f_back
+    return "?"
