@@ -59,7 +59,9 @@ class Replay:
         self.reason = reason
         self.tests = tests
         self.template = template
-        self.hits = 0
+
+
+NOTHING = Replay(lambda args, kwargs: None, None, "", [], None)
 
 
 class Compiled:
@@ -71,6 +73,7 @@ class Compiled:
         self.replays: list[Replay] = []
         self.captures = 0
         self.hits = 0
+        self.first = NOTHING
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._floats: dict[str, float] = {}
         self._dynamic: set[str] = set()
@@ -83,8 +86,8 @@ class Compiled:
             if found is not None:
                 if replays[0] is not replay:
                     self.replays = [replay, *[r for r in replays if r is not replay]]
+                    self.first = replay
                 self.hits += 1
-                replay.hits += 1
                 if replay.result is None:
                     return self.record(args, kwargs)
                 return replay.result(*found)
@@ -99,6 +102,7 @@ class Compiled:
         self.captures += 1
         result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
         self.replays = [replay, *self.replays[:MAX_CAPTURES - 1]]
+        self.first = replay
         if replay.reason is not None:
             logger.info("%s records on each call: %s", self.name, replay.reason)
             if self.strict:
@@ -133,10 +137,10 @@ class Compiled:
         lines = [f"{self.name}: {self.captures} captures, {self.hits} calls served by them"]
         for replay in self.replays:
             if replay.template is None:
-                lines.append(f"recorded on each call ({replay.hits} since): {replay.reason}")
+                lines.append(f"recorded on each call: {replay.reason}")
                 continue
             operations = len([n for n in replay.template.nodes if n.inputs])
-            lines.append(f"replayed {replay.hits} times: {operations} operations, {len(replay.template.outputs)} results; "
+            lines.append(f"replayed: {operations} operations, {len(replay.template.outputs)} results; "
                          f"{len(replay.tests)} values guarded:")
             lines += [f"  {about}" for about in dict.fromkeys([t.about for t in replay.tests])]
         return "\n".join(lines)
@@ -421,10 +425,13 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     compiled = Compiled(model, strict or fullgraph)
     if hasattr(model, "_modules") and hasattr(model, "forward"):
         return _compiled_module(model, compiled)
-    call = compiled.call
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        return call(args, kwargs)
+        replay = compiled.first             # the usual case of Compiled.call, without a further call
+        if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
+            compiled.hits += 1
+            return replay.result(*found)
+        return compiled.call(args, kwargs)
 
     functools.update_wrapper(run, model)
     run._jitgrad_compiled = compiled            # type: ignore[attr-defined]

@@ -98,7 +98,7 @@ class Template:
     def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
         plan = self._plans.get(output)
-        if plan is None or plan.era != executor.era():
+        if plan is None or plan.era != executor._era:
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
             captured = executor.capture((root,))
@@ -327,15 +327,16 @@ class Call:
             plan = template.joint(output, inputs)
             if plan is None:
                 return False
-            results = run(plan, inputs)
+            grads = run(plan, inputs)
+            array = grads.pop(0)
             if self.values is None:
-                self.values = {}
-            self.values[output] = results[0]            # type: ignore[assignment]
-            grads = results[1:]
+                self.values = {output: array}           # type: ignore[dict-item]
+            else:
+                self.values[output] = array             # type: ignore[assignment]
         self.done = {output: plan}
         leaves = [inputs[i] for i in plan.wrt]
         if len(template.outputs) == 1:
-            self.inputs = _Spent(inputs)
+            self.inputs = _Spent(template, plan.wrt, [n.extra.leaf for n in leaves])     # type: ignore[union-attr]
         engine.deliver_plain(leaves, grads)
         return True
 
@@ -344,20 +345,24 @@ class _Spent(Sequence):
     """The inputs of a call after its only backward, without their arrays.  What is left of the graph is for grad_fn and
     for the errors of a second backward: a stand-in of the same type takes the place of each tensor."""
 
-    def __init__(self, inputs: Sequence[Node]) -> None:
-        self._inputs = [(n.spec, n.requires_grad, None if n.extra is None else n.extra.leaf,
-                         None if n.spec.op is INPUT else n) for n in inputs]
+    __slots__ = ("_template", "_wrt", "_leaves")
+
+    def __init__(self, template: Template, wrt: list[int], leaves: list[Any]) -> None:
+        self._template = template
+        self._wrt = wrt
+        self._leaves = leaves       # the accumulators of the leaves that got a gradient
 
     def __len__(self) -> int:
-        return len(self._inputs)
+        return len(self._template.leaves)
 
     def __getitem__(self, i: Any) -> Any:
-        spec, requires_grad, leaf, node = self._inputs[i]
-        if node is not None:
-            return node
-        result = input_node(np.broadcast_to(np.zeros((), spec.type.dtype.np), spec.type.shape), spec.type, requires_grad)
-        if leaf is not None:
-            result.ensure_extra().leaf = leaf
+        leaf = self._template.leaves[i]
+        if leaf is None or leaf.spec.op is not INPUT:
+            return None if leaf is None else Node(leaf.spec, (), False, 0, 0.0)
+        type_ = leaf.spec.type
+        result = input_node(np.broadcast_to(np.zeros((), type_.dtype.np), type_.shape), type_, leaf.requires_grad)
+        if i in self._wrt:
+            result.ensure_extra().leaf = self._leaves[self._wrt.index(i)]
         return result
 
 
