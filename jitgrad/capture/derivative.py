@@ -13,7 +13,8 @@ import numpy as np
 
 from jitgrad import autograd, executor
 from jitgrad.arraytype import array_type
-from jitgrad.capture.functions import Compiled, Replay, generate, recording, replay_of
+from jitgrad.capture.functions import Compiled
+from jitgrad.capture.generate import Replay, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
@@ -69,6 +70,7 @@ class Leaf:
         self.kind = kind
         self.tensor = tensor
         self.differentiated = differentiated
+        self.argument = 0           # the number of the positional argument that it is in
 
 
 def leaf(value: Any, differentiated: bool, place: str) -> Leaf | None:
@@ -93,7 +95,7 @@ def leaf(value: Any, differentiated: bool, place: str) -> Leaf | None:
     made = wrap(input_node(array, array_type(array.shape, kind)))
     if differentiated:
         if kind.category != 2:
-            raise TypeError(f"grad: {place} is an array of {value.dtype}: only floating-point arrays are differentiated")
+            raise TypeError(f"grad: {place} is an array of {kind!r}: only floating-point arrays are differentiated")
         made.requires_grad_()
     return Leaf("array" if isinstance(value, np.ndarray) else "float", made, differentiated)
 
@@ -227,14 +229,14 @@ class Derivative(Compiled):
             if arrays:
                 lines[1] = "o0 = r[0][()]"
             trees = {i: _gradient_expression(args[i], f"args[{i}]", iter(
-                [_gradient_text(names.get(k), found, constant) for k, found in wrt if found.place == i]))   # type: ignore
+                [_gradient_text(names.get(k), found, constant) for k, found in wrt if found.argument == i]))
                 for i in self.argnums}
             gradient = trees[self.argnums[0]] if self.single else "(" + "".join([trees[i] + ", " for i in self.argnums]) + ")"
             return [*lines, f"return {expression}, {gradient}"]
 
         order = iter([i for i in sorted(set(self.argnums)) for _ in _leaves_of(args[i])])
         for _, found in wrt:
-            found.place = next(order)               # type: ignore[attr-defined]
+            found.argument = next(order)
         return generate(trace, result if self.has_aux else value, args, kwargs, body)
 
 

@@ -1,4 +1,4 @@
-"""compile, value_and_grad, grad, and interpret: the public functions.
+"""compile and interpret, and what a compiled function keeps.
 
 A compiled function keeps a few captures (`Replay`), the one used last first.  A call tries each one's guard; where none
 holds, the function is captured again, or, where a capture said that it cannot be replayed, called as it is.
@@ -8,27 +8,19 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from jitgrad import tracing
-from jitgrad.arraytype import same_type
-from jitgrad.capture.guards import Refusal, Test, changed
-from jitgrad.capture.replay import Call, Looks, Positions, Template, deferred, recorded
-from jitgrad.capture.trace import Input, Trace
-from jitgrad.capture.trees import Results, plain
+from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
+from jitgrad.capture.guards import changed
+from jitgrad.capture.trace import Trace
+from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
-from jitgrad.dtype import get_default_dtype
-from jitgrad.executor import interpreting, value
-from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.executor import interpreting
 
 MAX_CAPTURES = 32           # structures of one function that are kept
-SMALL = 4096                # bytes of an array that is compared by its contents
 MAX_MISSES = 64             # captures of one function, if replays are not more than they
 _capturing = threading.RLock()
 
@@ -42,26 +34,6 @@ def interpret() -> Iterator[None]:
     finally:
         interpreting.active = before
 
-
-def settled(node: Node) -> Node:
-    """A leaf with the value of a node that needs no gradient."""
-    return input_node(value(node), node.type)
-
-
-class Replay:
-    """One capture in use.  `enter(args, kwargs)`: the current nodes, tensors and numbers of a call that would run as the
-    captured one did, otherwise None.  `result(...)`: what the function would return."""
-
-    def __init__(self, enter: Callable, result: Callable | None, reason: str | None, tests: list[Test],
-                 template: Template | None) -> None:
-        self.enter = enter
-        self.result = result
-        self.reason = reason
-        self.tests = tests
-        self.template = template
-
-
-NOTHING = Replay(lambda args, kwargs: None, None, "", [], None)
 
 
 class Compiled:
@@ -153,247 +125,6 @@ def _floats(place: str, tree: Any, level: int) -> list[tuple[str, float]]:
         return []
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     return [found for key, item in items for found in _floats(f"{place}[{key!r}]", item, level + 1)]
-
-
-# -- generated code --------------------------------------------------------------------------------------------------
-
-_INDENT = "\n        "
-_ON_ERROR = ("    except (KeyError, AttributeError, IndexError, ValueError, TypeError, ArithmeticError):\n"
-             "        return None\n")
-
-
-def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
-    """What a finished capture gives: what `make` does, if nothing stands against it."""
-    try:
-        if trace.reason is None:
-            return make()
-    except Refusal as refusal:
-        trace.reason = str(refusal)
-    finally:
-        trace.forget()
-    return recording(trace, trace.reason or "")
-
-
-def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
-             body: Callable[[Template, str], list[str]] | None = None) -> Replay:
-    """A replay of a capture.  body: writes the lines of the function that makes the result, by default `_result_lines`.
-
-    Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
-    what it reads."""
-    outputs: list[Node] = []
-    tensors: list[Tensor] = []
-    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors),
-                         trace.arguments.numbers).expression(result)
-    template = Template(trace, outputs)
-    looks = None
-    computed, seen = trace.looks()
-    if computed:
-        looks = Looks(Template(trace, computed), [value(n).copy() for n in computed])
-    if body is None:
-        lines = _result_lines(trace, template, expression)
-    else:
-        lines = body(template, expression)
-    enter, finish = _functions(trace, template, looks, seen, lines)
-    failed = _first_failure(trace, args, kwargs)
-    if failed is not None:
-        raise Refusal(f"changes {failed}, which it reads")
-    if enter(args, kwargs) is None:
-        raise Refusal("changes a tensor or a mode that it reads")
-    return Replay(enter, finish, None, trace.guards.tests, template)
-
-
-def recording(trace: Trace, reason: str) -> Replay:
-    """For calls that have to run the function: their guard is the structure of the arguments alone."""
-    trace.forget()
-    lines = [f"if {t.condition}: return None" for t in trace.guards.tests[:trace.argument_tests]]
-    source = f"def enter(args, kwargs):\n    try:\n        {_INDENT.join(['pass', *lines])}\n{_ON_ERROR}    return ()\n"
-    enter = _define(source, trace.guards.namespace, ("enter",))
-    return Replay(enter[0], None, reason, [], None)
-
-
-def _tensor_writer(trace: Trace, outputs: list[Node], tensors: list[Tensor]) -> Callable[[Tensor], str]:
-    """The expression for each tensor of the result: an input itself, or a computed output o0, o1, ..."""
-    known: dict[int, str] = {}
-
-    def write(tensor: Tensor) -> str:
-        given = trace.input_of(tensor)
-        if given is not None:
-            if given.kind != "tensor":
-                raise Refusal("returns an argument")
-            return given.name
-        name = known.get(id(tensor))
-        if name is None:
-            if type(tensor) is not Tensor:
-                raise Refusal(f"returns a {type(tensor).__name__}")
-            if trace.shares_storage(tensor):
-                raise Refusal("returns a view of a tensor that it did not make")
-            if tensor._storage is not None and any([t._storage is tensor._storage for t in tensors]):
-                raise Refusal("returns several views of one tensor")
-            name = known[id(tensor)] = f"o{len(outputs)}"
-            outputs.append(tensor._current())
-            tensors.append(tensor)
-        return name
-
-    return write
-
-
-def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[Node],
-               body: list[str]) -> tuple[Callable, Callable]:
-    """The guard function and the function that makes a result.  For f(x) = (x * 2).sum():
-
-        def enter(args, kwargs):
-            try:
-                if grad.enabled is not True or interpreting.active or ...: return None
-                if kwargs: return None
-                if type(args) is not tuple or len(args) != 1: return None
-                if type(t0 := args[0]) is not K3: return None
-                n0 = t0._node if t0._storage is None else t0._current()
-                if n0.type is not K4 and not same_type(n0.type, K4): return None
-                ...
-                return (n0,), ()
-            except (KeyError, AttributeError, IndexError, ValueError, TypeError):
-                return None
-
-        def result(nodes, given):
-            call = Call(template, nodes)
-            o0 = deferred(call, 0, face0)
-            return o0
-    """
-    constant = trace.guards.constant
-    lines = [f"if grad_mode.enabled is not {trace.grad_enabled} or interpreting.active or config.interpret "
-             f"or get_default_dtype() is not {constant(get_default_dtype())} or tracing.traces and tracing.current() is not "
-             "None: return None"]
-    lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
-    for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
-        used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
-        lines += _node_lines(i, given, used, constant)
-        if given.node in trace.divisors:
-            lines.append(f"if {given.name} == 0: return None")
-        if given.node in seen:
-            lines.append(_same_line(i, given, constant))
-        lines += [f"if {constant(Positions(length))}.outside(n{i}): return None"
-                  for node, length in sorted(trace.bounds, key=lambda b: b[1]) if node is given.node]
-    nodes = _tuple([f"n{i}" for i in range(len(trace.inputs))])
-    if looks is not None:
-        lines.append(f"if {constant(looks)}.differ({nodes}): return None")
-    given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number")]
-    used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
-    lines.append(f"return {nodes}, {_tuple(used_back)}")
-    source = "def enter(args, kwargs):\n    try:\n        " + _INDENT.join(lines) + "\n" + _ON_ERROR
-    source += "\ndef result(nodes, given):\n    " + "\n    ".join(
-        [f"{_tuple(used_back)} = given"] * bool(used_back) + body) + "\n"
-    namespace = trace.guards.namespace
-    namespace["template"] = template
-    enter, result = _define(source, namespace, ("enter", "result"))
-    return enter, result
-
-
-def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
-    """The body of `result`: see _functions."""
-    constant = trace.guards.constant
-    body = ["call = Call(template, nodes)"] if template.outputs else []
-    for k, number in enumerate(template.outputs):
-        face = template.nodes[number]
-        if not face.inputs:             # a constant of the capture
-            body.append(f"o{k} = wrap(input_node({constant(face)}.value, {constant(face)}.type))")
-        elif not face.requires_grad:
-            body.append(f"o{k} = plain_result(call, {k})")
-        else:
-            kind = "recorded" if template.interior else "deferred"
-            body.append(f"o{k} = {kind}(call, {k}{'' if template.interior else ', ' + constant(face)})")
-    return [*body, f"return {expression}"]
-
-
-def _node_lines(i: int, given: Input, used: bool, constant: Callable[[Any], str]) -> list[str]:
-    """How the guard function gets what is given for an input: its node, or the array itself."""
-    spec = constant(given.spec)
-    type_ = constant(given.spec.type)
-    if given.kind == "number":
-        return [f"n{i} = Node({spec}, (), False, 0, {given.name})"]
-    if given.kind == "array":
-        return [f"n{i} = a{i} if a{i}.flags.c_contiguous and a{i}.flags.aligned else copied(a{i}, order='C')"]
-    if given.kind == "float":
-        return [f"n{i} = copied(a{i})"]
-    if given.kind == "leaf":
-        return [f"m{i} = a{i}._node if a{i}._storage is None else a{i}._current()",
-                f"if m{i}.requires_grad or not same_type(m{i}.spec.type, {type_}): return None",
-                f"n{i} = value(m{i})",
-                f"if n{i}.flags.c_contiguous is not {given.contiguous}: return None"]
-    lines = [f"n{i} = t{i}._node if t{i}._storage is None else t{i}._current()"]
-    if not used or given.interior:
-        lines.append(f"if not same_type(n{i}.spec.type, {type_}): return None")
-    lines.append(f"if n{i}.requires_grad is not {given.requires_grad}: return None")
-    if not used:
-        return lines
-    if given.interior:
-        return [*lines, f"if not n{i}.inputs and n{i}.extra.leaf is not None: return None"]
-    if given.requires_grad:
-        lines.append(f"if n{i}.extra is None or n{i}.extra.leaf is None: return None")
-    else:
-        lines.append(f"if n{i}.inputs: n{i} = settled(n{i})")
-    lines.append(f"if n{i}.spec is not {spec} and (n{i}.inputs or not same_type(n{i}.spec.type, {type_})): return None")
-    if given.spec.type.shape:
-        lines.append(f"if n{i}.value.flags.c_contiguous is not {given.contiguous}: return None")
-    return lines
-
-
-def _same_line(i: int, given: Input, constant: Callable[[Any], str]) -> str:
-    """The test that an input whose value Python has seen is the same: a number by value, a small array by its contents,
-    a large one by identity (arrays are immutable)."""
-    node = given.node
-    if given.kind == "number" or node is None:
-        return f"if changed({given.name}, {constant(0.0 if node is None else node.value)}): return None"
-    array = value(node)
-    if array.nbytes <= SMALL:
-        return f"if value_of(n{i}).tobytes() != {constant(array.tobytes())}: return None"
-    return f"if n{i} is not {constant(weakref.ref(node))}(): return None"
-
-
-def value_of(given: Any) -> np.ndarray:
-    """The array of an input."""
-    return value(given) if type(given) is Node else given
-
-
-def _tuple(items: list[str]) -> str:
-    return "(" + "".join([item + ", " for item in items]) + ")"
-
-
-def _define(source: str, namespace: dict[str, Any], names: tuple[str, ...]) -> list[Callable]:
-    scope = dict(_SCOPE)
-    scope.update(namespace)
-    exec(compile_source(source, "<jitgrad capture>", "exec"), scope)
-    return [scope[name] for name in names]
-
-
-def _first_failure(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> str | None:
-    """What the first test that fails is about."""
-    scope = dict(_SCOPE)
-    scope.update(trace.guards.namespace)
-    scope.update(args=args, kwargs=kwargs)
-    for test in trace.guards.tests:
-        try:
-            if eval(test.condition, scope):
-                return test.about
-        except (KeyError, AttributeError, IndexError, ValueError, TypeError):
-            return test.about
-    return None
-
-
-def plain_result(call: Call, output: int) -> Tensor:
-    """An output that needs no gradient: computed now."""
-    array = call.look(output)
-    if array is None:
-        return recorded(call, output)
-    template = call.template
-    return wrap(input_node(array, template.nodes[template.outputs[output]].type))
-
-
-compile_source = compile        # the built-in, which the public function below hides
-_SCOPE: dict[str, Any] = {
-    "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "tracing": tracing, "Node": Node, "value_of": value_of,
-    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "deferred": deferred,
-    "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
-    "value": value, "copied": np.array, "zeros": np.zeros}
 
 
 # -- public ----------------------------------------------------------------------------------------------------------

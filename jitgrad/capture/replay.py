@@ -7,7 +7,6 @@ and a look at the value run a program of the whole graph; anything else records 
 """
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -199,56 +198,6 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
     return new
 
 
-# -- what Python saw -------------------------------------------------------------------------------------------------
-
-class Looks:
-    """What Python saw of computed values during a capture.  `differ(inputs)`: whether it would see another."""
-
-    def __init__(self, template: Template, values: list[np.ndarray]) -> None:
-        self.template = template
-        self._seen = values
-        self._values: list[bytes] | None = None
-
-    def differ(self, inputs: Sequence[Given]) -> bool:
-        """Computes the values by a program of their own."""
-        template = self.template
-        for leaf, given in zip(template.leaves, inputs, strict=True):
-            if leaf is not None and type(given) is Node:
-                executor.value(given)
-        plan = template.values(inputs)
-        if plan is None:
-            real = template.instantiate(inputs)
-            now: list[Any] = [executor.value(real[template.nodes[i]]) for i in template.outputs]
-        else:
-            results = run(plan, inputs)
-            now = [results[k] for k in plan.places]
-        content = [a.tobytes() for a in now]
-        if self._values is None:
-            # At the end of the capture: the interpreter, which Python looked at, may round otherwise than the program.
-            self._values = content
-            return not all([np.allclose(a, b, rtol=1e-4, equal_nan=True) if b.dtype.kind == "f" else np.array_equal(a, b)
-                            for a, b in zip(now, self._seen, strict=True)])
-        return content != self._values
-
-
-class Positions:
-    """Whether the elements of an input are outside of a dimension; the array that was checked last is not checked again."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self._last: Any = None
-
-    def outside(self, node: Given) -> bool:
-        """Whether some element is no position."""
-        if self._last is not None and self._last() is node:
-            return False
-        array = executor.value(node) if type(node) is Node else node
-        if array.size and not (array.min() >= -self.length and array.max() < self.length):
-            return True
-        self._last = weakref.ref(node)
-        return False
-
-
 # -- calls -----------------------------------------------------------------------------------------------------------
 
 def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
@@ -300,16 +249,17 @@ class Call:
             plan = template.joint(output, self.inputs)
             if plan is None:
                 return None
-            results = run(plan, self.inputs)
-            self.values = {output: results[0]}          # type: ignore[dict-item]
-            self.held = output, plan, results[1:]
-            return results[0]
+            grads = run(plan, self.inputs)
+            array = grads.pop(0)
+            self.values = {output: array}               # type: ignore[dict-item]
+            self.held = output, plan, grads
+            return array
         plan = template.values(self.inputs)
         if plan is None:
             return None
         results = run(plan, self.inputs)
         self.values = {i: results[k] for i, k in enumerate(plan.places)}        # type: ignore[misc]
-        return self.values[output]
+        return results[plan.places[output]]
 
     def backward(self, output: int) -> bool:
         """Add the gradients of an output to the leaves; False if it takes the recorded graph."""

@@ -220,9 +220,9 @@ class Trace(tracing.Trace):
 
     def _asked_for(self, frame: FrameType | None) -> bool:
         """Whether a function of the standard library runs for the user, not for this package or NumPy."""
-        while frame is not None and (kind := _kind(frame.f_code)) == "impure":
+        while frame is not None and _kind(frame.f_code) == "impure":
             frame = frame.f_back
-        return frame is None or (kind != "package" and not frame.f_code.co_filename.startswith(NUMPY))
+        return frame is None or (_kind(frame.f_code) != "package" and not frame.f_code.co_filename.startswith(NUMPY))
 
     def _builtin(self, function: Any) -> None:
         owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "?")
