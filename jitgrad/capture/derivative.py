@@ -34,7 +34,8 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
     NumPy scalar.  `f` is captured and replayed as by `compile`.
     Raises TypeError for argnums out of range and for leaves that are not floating-point, RuntimeError where f does not
     return a scalar."""
-    derivative = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), isinstance(argnums, int), has_aux)
+    single = isinstance(argnums, int)
+    derivative = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         replay = derivative.first           # the usual case of Compiled.call, without a further call
@@ -105,6 +106,8 @@ class Derivative(Compiled):
 
     def __init__(self, function: Callable, argnums: tuple[int, ...], single: bool, has_aux: bool) -> None:
         super().__init__(function, False)
+        if not argnums or any([type(i) is not int or i < 0 for i in argnums]):
+            raise TypeError(f"grad: argnums must be the numbers of positional arguments, from 0, but got {argnums}")
         self.argnums = argnums
         self.single = single
         self.has_aux = has_aux

@@ -61,6 +61,9 @@ class Compiled:
                     self.first = replay
                 self.hits += 1
                 if replay.result is None:
+                    if replay.retries and tracing.current() is None and not interpreting.active:
+                        replay.retries -= 1     # what it changed may be settled by now: a cache that was filled
+                        break
                     return self.record(args, kwargs)
                 return replay.result(*found)
         if tracing.current() is not None or interpreting.active or config.interpret:

@@ -38,6 +38,7 @@ class Replay:
         self.reason = reason
         self.tests = tests
         self.template = template
+        self.retries = 2 if result is None and (reason or "").startswith("changes") else 0
 
 
 NOTHING = Replay(lambda args, kwargs: None, None, "", [], None)

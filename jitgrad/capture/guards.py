@@ -29,7 +29,10 @@ FROZEN = (dtype, device, np.dtype, np.ufunc, type(Ellipsis), type(NotImplemented
           types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType,
           types.CodeType, types.GenericAlias, types.MappingProxyType, np.generic)
 MAX_TESTS = 3000
+MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
 LIBRARIES = ("jitgrad", "numpy", "builtins", *sys.stdlib_module_names)
+COMPUTED = {"__dict__", "__getattribute__", "attrgetter", "methodcaller"}       # names that lead to attributes of any name
+HIDDEN = {"__globals__", "__closure__", "f_globals", "f_locals", "f_back", "gi_frame", "tb_frame", "cr_frame"}
 MISSING = object()
 
 
@@ -108,6 +111,8 @@ class Reads:
         if isinstance(value, FunctionType):
             if not belongs_to_library(value.__module__):
                 self.functions.setdefault(value.__code__, []).append((value, None))
+                self._count(vars(value), about)
+                self._add_space(value)
                 if (inner := getattr(value, "__wrapped__", None)) is not None:
                     self.reach(inner, about)
         elif isinstance(value, types.BuiltinFunctionType):
@@ -132,6 +137,8 @@ class Reads:
                 self.reach(item, about)
         elif isinstance(value, dict):
             self._mapping(value, about)
+        elif type(value) is np.ndarray:
+            self.contents(self.constant(value), value, about)
         elif isinstance(value, (property, staticmethod, classmethod)):
             for function in ((value.fget, value.fset, value.fdel) if isinstance(value, property) else (value.__func__,)):
                 self.reach(function, about)
@@ -140,6 +147,14 @@ class Reads:
                 self.reach(part, about)
         else:
             self._instance(value, about)
+
+    def contents(self, expression: str, value: np.ndarray, about: str) -> None:
+        """Guard what a NumPy array holds."""
+        if value.nbytes > MAX_BYTES or value.dtype.hasobject:
+            raise Refusal(f"reads {about}, a NumPy array that is too large to be compared at each call: make it a tensor")
+        self.test(f"type({expression}) is not {self.constant(np.ndarray)} or {expression}.dtype != "
+                  f"{self.constant(value.dtype)} or {expression}.shape != {self.constant(value.shape)} or "
+                  f"{expression}.tobytes() != {self.constant(value.tobytes())}", about)
 
     def _sequence(self, value: Any, about: str) -> None:
         name = self.constant(value)
@@ -158,7 +173,12 @@ class Reads:
             self.read(f"{name}[{key!r}]" if type(key) in (int, str) else f"{name}[{self.constant(key)}]", item,
                       f"{about}[{key!r}]")
 
+    def _count(self, fields: Any, about: str) -> None:
+        """Guard how many attributes there are."""
+        self.test(f"len({self.constant(fields)}) != {len(fields)}", f"the attributes of {about}")
+
     def _class(self, cls: type) -> None:
+        self._count(vars(cls), cls.__name__)
         self._add_space(cls)
         name = self.constant(vars(cls))
         for attribute, value in list(vars(cls).items()):
@@ -184,11 +204,14 @@ class Reads:
         fields = getattr(value, "__dict__", None)
         if type(fields) is dict:
             inside = self.constant(fields)
-            self.test(f"len({inside}) != {len(fields)}", f"the attributes of {about}")
+            self._count(fields, about)
             if "_parameters" in fields and "_modules" in fields:
                 self._module(fields, inside, about)
         self.test(f"{name}.__class__ is not {self.constant(cls)}", about)
         self._add_space(value)
+        if any([belongs_to_library(c.__module__) for c in cls.__mro__[:-1]]) and not (
+                type(fields) is dict and "_modules" in fields):
+            self._all_attributes(value, about)      # methods of a library read attributes of whatever name
 
     def _module(self, fields: dict[str, Any], inside: str, about: str) -> None:
         """An nn.Module: what its own methods read, whatever their names."""
@@ -235,7 +258,8 @@ class Reads:
             return
         if isinstance(value, ModuleType):
             raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
-        for name in [*getattr(value, "__dict__", ())]:
+        slots = [getattr(c, "__slots__", ()) for c in type(value).__mro__]
+        for name in [*getattr(value, "__dict__", ()), *[n for s in slots for n in ((s,) if isinstance(s, str) else s)]]:
             self._attribute(value, about, name)
 
     def everything(self) -> None:
@@ -267,7 +291,11 @@ class Reads:
         if done is None:
             globals_, attributes = _names_in(code)
             self._nested.update([c for c in code.co_consts if isinstance(c, CodeType)])
+            if hidden := sorted(HIDDEN & attributes):
+                raise Refusal(f"reads {hidden[0]}")
             self._add_names(attributes)
+            if COMPUTED & {*attributes, *globals_}:
+                self.everything()
             for name in globals_:
                 self._global(scope, name)
         elif (id(scope), "") not in self._globals:

@@ -35,8 +35,9 @@ PURE_STDLIB = ("contextlib", "functools", "typing", "collections", "dataclasses"
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc")
 PURE_BUILTINS = ("abs", "all", "any", "bin", "callable", "chr", "divmod", "format", "getattr", "hasattr", "hash", "hex", "isinstance",
                  "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr", "round", "setattr", "delattr",
-                 "sorted", "sum", "vars", "locals", "dir", "globals", "__build_class__", "__import__", "ascii")
+                 "sorted", "sum", "vars", "dir", "__build_class__", "__import__", "ascii")
 DYNAMIC_NAMES = ("getattr", "hasattr", "setattr", "delattr", "vars", "dir")
+BY_COMPUTED_NAMES = ("dataclasses.py", "copy.py", "inspect.py")     # of the standard library
 CONTAINERS = (str, bytes, int, float, complex, list, tuple, dict, set, frozenset, slice, range, np.ndarray, np.generic)
 
 # What of this package is not to be replayed: always, or where its first argument was there before the call.
@@ -206,6 +207,8 @@ class Trace(tracing.Trace):
                     changed = frame.f_locals.get("self", frame.f_locals.get("tensor"))
                     if isinstance(changed, Tensor) and self.shares_storage(changed):
                         self.refuse(CHANGES[code])
+            elif kind == "pure" and code.co_filename.endswith(BY_COMPUTED_NAMES):
+                self._everything()
             elif kind == "impure" and self._asked_for(frame):
                 self.refuse(f"calls {code.co_name}() of {Path(code.co_filename).stem}")
         elif event == "c_call" and self._kinds.get(frame.f_code) == "user":
@@ -224,15 +227,19 @@ class Trace(tracing.Trace):
             frame = frame.f_back
         return frame is None or (_kind(frame.f_code) != "package" and not frame.f_code.co_filename.startswith(NUMPY))
 
+    def _everything(self) -> None:
+        """Attributes are read by computed names."""
+        try:
+            self.guards.everything()
+        except Refusal as refusal:
+            self.refuse(str(refusal))
+
     def _builtin(self, function: Any) -> None:
         owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "?")
         module = owner.__name__ if isinstance(owner, types.ModuleType) else getattr(function, "__module__", None) or ""
         if module == "builtins" and isinstance(owner, types.ModuleType):
             if name in DYNAMIC_NAMES:
-                try:
-                    self.guards.everything()
-                except Refusal as refusal:
-                    self.refuse(str(refusal))
+                self._everything()
             if name not in PURE_BUILTINS:
                 self.refuse(f"calls {name}()")
         elif isinstance(owner, types.ModuleType) or owner is None:
@@ -261,6 +268,8 @@ def _kind(code: CodeType) -> str:
         return "package"
     if name.startswith(NUMPY):
         return "impure" if f"{NUMPY}/random" in name else "pure"
+    if name.endswith(("_weakrefset.py", "weakref.py")) and code.co_name in ("_remove", "remove"):
+        return "pure"           # called when an object goes, whoever runs
     if name.startswith("<frozen "):
         return "pure" if "importlib" in name or "abc" in name else "impure"
     if name.startswith(STDLIB) and not name.startswith(SITE):

@@ -88,8 +88,8 @@ class Arguments:
             name = kind.__name__ if kind in (list, tuple) else reads.constant(kind)
             reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
             return self._children(expression, value, list(enumerate(value)), place, level)
-        elif isinstance(value, np.ndarray):
-            raise Refusal(f"{place} is a NumPy array: pass a tensor, whose operations are recorded")
+        elif kind is np.ndarray:
+            reads.contents(expression, value, place)
         else:
             reads.test(f"{expression} is not {reads.constant(value)}", place)
             if not isinstance(value, ModuleType):
