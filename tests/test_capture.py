@@ -509,6 +509,24 @@ def test_effects_happen_on_each_call():
         assert state.last.tolist() == [2.0 * i] and state.n == i + 1
 
 
+def test_a_tensor_that_is_replaced():
+    state = [torch.zeros(())]
+
+    def f(x):
+        state[0] = state[0] + x.sum().detach()
+        return x.sum() * state[0]
+    g = torch.compile(f)
+    assert [g(leaf(1.0, 2.0)).item() for _ in range(4)] == [9.0, 18.0, 27.0, 36.0]
+
+
+def test_gradients_inside():
+    def f(x):
+        (g,) = torch.autograd.grad((x ** 3).sum(), x)
+        return (g * x).sum()
+    same(f, leaf(1.0, 2.0))
+    assert replayed(same(f, leaf(1.0, 2.0)))
+
+
 def test_effects_on_arguments():
     def f(d, out):
         d["y"] = d["x"] * 2

@@ -247,8 +247,7 @@ class Reads:
                 return
         if not isinstance(value, (ModuleType, type)):
             for cls in type(value).__mro__:
-                slots = vars(cls).get("__slots__", ())
-                if name in ((slots,) if isinstance(slots, str) else slots):
+                if name in _slots(cls):
                     item = getattr(value, name, MISSING)
                     if item is not MISSING:
                         self.read(f"{self.constant(value)}.{name}", item, f"{about}.{name}")
@@ -258,8 +257,8 @@ class Reads:
             return
         if isinstance(value, ModuleType):
             raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
-        slots = [getattr(c, "__slots__", ()) for c in type(value).__mro__]
-        for name in [*getattr(value, "__dict__", ()), *[n for s in slots for n in ((s,) if isinstance(s, str) else s)]]:
+        cls: type = type(value)
+        for name in [*getattr(value, "__dict__", ()), *[n for c in cls.__mro__ for n in _slots(c)]]:
             self._attribute(value, about, name)
 
     def everything(self) -> None:
@@ -332,6 +331,12 @@ class Reads:
             except ValueError:
                 continue            # not yet assigned: reading it would raise
             self.read(f"{self.constant(cell)}.cell_contents", value, f"{variable} of {about}")
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    """The attributes of a class's instances that are not in their `__dict__`."""
+    slots = vars(cls).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _names_in(code: CodeType) -> tuple[list[str], set[str]]:

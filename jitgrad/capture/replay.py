@@ -69,13 +69,11 @@ class Template:
                 _check(node)
                 freed = freed or (node.run is not None and node.run.freed)
                 mapping[node] = _copy(node, mapping)
-        if freed and any([n.requires_grad for n in outputs]):
-            raise Refusal("goes on with a graph whose backward has been done")
-        if any([is_stale(n) for n in order]):
+        if freed or any([is_stale(n) for n in order]):
             try:
                 check_saved(outputs, dict.fromkeys(order))
             except RuntimeError:
-                raise Refusal("overwrites a value that its derivative needs") from None
+                raise Refusal("overwrites or frees a value that its derivative needs") from None
         self.nodes = [mapping[n] for n in order]
         index = {n: i for i, n in enumerate(self.nodes)}
         self.outputs = [index[mapping[n]] for n in outputs]
