@@ -265,8 +265,9 @@ def _first_failure(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> str | N
         except (KeyError, AttributeError, IndexError, ValueError, TypeError):
             return test.about
         # Tensors are read anew at a replay, whichever they are: here they have to be the ones that were there before.
-        if (given := by_name.get(test.condition.partition(" := ")[0].removeprefix("type("))) is not None and given.tensor is not None and (
-                given.tensor is not scope[given.name] or given.tensor._current() is not given.node):
+        given = by_name.get(test.condition.partition(" := ")[0].removeprefix("type("))
+        if given is not None and given.tensor is not None and (given.tensor is not scope[given.name]
+                                                               or given.tensor._current() is not given.node):
             return test.about
     return None
 

@@ -205,6 +205,12 @@ def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
+def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
+    """`run` where all inputs are nodes."""
+    executor.stats.memory_hits += 1
+    return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
+
+
 class Call:
     """One replay: the template and what was given for its inputs."""
 
@@ -247,7 +253,7 @@ class Call:
             plan = template.joint(output, self.inputs)
             if plan is None:
                 return None
-            grads = run(plan, self.inputs)
+            grads = run_nodes(plan, self.inputs)
             array = grads.pop(0)
             self.values = {output: array}               # type: ignore[dict-item]
             self.held = output, plan, grads
@@ -255,7 +261,7 @@ class Call:
         plan = template.values(self.inputs)
         if plan is None:
             return None
-        results = run(plan, self.inputs)
+        results = run_nodes(plan, self.inputs)
         self.values = {i: results[k] for i, k in enumerate(plan.places)}        # type: ignore[misc]
         return results[plan.places[output]]
 
@@ -275,7 +281,7 @@ class Call:
             plan = template.joint(output, inputs)
             if plan is None:
                 return False
-            grads = run(plan, inputs)
+            grads = run_nodes(plan, inputs)
             array = grads.pop(0)
             if self.values is None:
                 self.values = {output: array}           # type: ignore[dict-item]
