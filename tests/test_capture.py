@@ -550,7 +550,7 @@ def test_changing_state_does_not_capture_for_ever():
     for i in range(200):
         state["n"] = i
         assert f(x).item() == i
-    assert captures(f) <= 64
+    assert captures(f) <= 64 and "no longer captured" in torch.explain(f)
 
 
 def test_a_cache_that_is_filled_once():
@@ -643,6 +643,19 @@ def test_recursion_and_threads():
     for t in threads:
         t.join()
     assert not failures
+
+
+def test_a_function_may_wait_for_a_thread_that_captures():
+    inner = torch.compile(lambda x: x.sum() * 2)
+
+    def f(x):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(inner(x).item()))
+        thread.start()
+        thread.join(20)
+        return x.sum() * found[0]
+    g = torch.compile(f)
+    assert [g(leaf(1.0, 2.0)).item() for _ in range(3)] == [18.0] * 3
 
 
 def test_a_compiled_module_is_a_module():

@@ -68,12 +68,14 @@ class Compiled:
                 return replay.result(*found)
         if tracing.current() is not None or interpreting.active or config.interpret:
             return self.record(args, kwargs)
-        with _capturing:
+        if (self.captures >= MAX_MISSES and self.hits <= self.captures) or not _capturing.acquire(blocking=False):
+            return self.record(args, kwargs)        # the latter: never wait for a function that another thread captures
+        try:
             return self._capture(args, kwargs)
+        finally:
+            _capturing.release()
 
     def _capture(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        if self.captures >= MAX_MISSES and self.hits <= self.captures:
-            return self.record(args, kwargs)
         self.captures += 1
         result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
         self.replays = [replay, *self.replays[:MAX_CAPTURES - 1]]
@@ -110,6 +112,8 @@ class Compiled:
     def explain(self) -> str:
         """What has been captured, what is guarded, and why calls are recorded."""
         lines = [f"{self.name}: {self.captures} captures, {self.hits} calls served by them"]
+        if self.captures >= MAX_MISSES and self.hits <= self.captures:
+            lines.append("no longer captured: hardly any call was like an earlier one")
         for replay in self.replays:
             if replay.template is None:
                 lines.append(f"recorded on each call: {replay.reason}")
