@@ -110,7 +110,6 @@ def test_backward_is_one_run_and_shapes_and_values_compile_nothing():
     gradient(f, leaf(3.0, 4.0), 0.2)
     gradient(f, leaf(3.0, 4.0, 5.0), 0.3)
     assert (executor.stats.compilations, executor.stats.disk_hits) == before[:2]
-    assert executor.stats.interpreted == 0 or True
 
 
 def test_floats_become_inputs_when_they_change():
@@ -485,7 +484,8 @@ def test_what_is_recorded_on_each_call_and_why(name, monkeypatch):
     x = leaf(1.0, 2.0, 3.0)
     for _ in range(3):
         f(x).backward()
-    assert not replayed(f) and word in torch.explain(f) and "test_capture.py" in torch.explain(f) or "changes" in torch.explain(f)
+    text = torch.explain(f)
+    assert not replayed(f) and word in text and ("test_capture.py" in text or "changes" in text)
     assert captures(f) == (3 if "changes" in torch.explain(f) else 1)
     with pytest.raises(RuntimeError, match=word):
         torch.compile(function, strict=True)(x)
