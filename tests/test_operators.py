@@ -327,3 +327,15 @@ def test_words_of_errors(program: str) -> None:
     with pytest.raises(type(expected.value)) as got:
         eval(program, {"T": jitgrad})
     assert type(got.value) is type(expected.value) and str(got.value) == str(expected.value)
+
+
+def test_warnings_name_the_users_line() -> None:
+    x, target = jitgrad.tensor([4.0, 3.0]), jitgrad.tensor([[1.0, 2.0]])
+    calls = [lambda: jitgrad.nn.functional.softmax(x), lambda: jitgrad.nn.functional.softmin(x),
+             lambda: jitgrad.nn.functional.mse_loss(x, target), lambda: jitgrad.nn.MSELoss()(x, target),
+             lambda: x[:1].var(), lambda: x[:1].std(), lambda: jitgrad.std_mean(x[:1])]
+    for call in calls:
+        for _ in range(3):
+            with pytest.warns(UserWarning) as caught:
+                call()
+            assert [w.filename for w in caught] == [__file__]

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from jitgrad import ops
@@ -10,6 +9,7 @@ from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
 from jitgrad.operators.operands import cast, normal_dim, number_node
+from jitgrad.operators.origin import warn_user
 from jitgrad.operators.recipes import no_recipe
 from jitgrad.operators.reduction import largest
 from jitgrad.tensor import Tensor
@@ -38,8 +38,8 @@ def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None
     _floating(called, x)
     if dim is None:
         no_recipe()
-        warnings.warn(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X "
-                      "as an argument.", UserWarning, stacklevel=5)
+        warn_user(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X as an "
+                  "argument.")
         dim = 0 if x.type.ndim in (0, 1, 3) else 1
     return x, (normal_dim(dim, x.type.ndim),) if x.type.ndim else ()
 

@@ -1,7 +1,6 @@
 """Loss functions of nn.functional, of differences and of probabilities."""
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
 from jitgrad.operators.declare import OPERATORS, operator, register
 from jitgrad.operators.operands import cast, number_node, promoted
+from jitgrad.operators.origin import warn_user
 from jitgrad.operators.recipes import no_recipe
 from jitgrad.tensor import Tensor
 
@@ -45,9 +45,9 @@ def _warn_sizes(called: str, input: Any, target: Any) -> None:
     a, b = [v.type.shape if type(v) is Node else tuple(v.shape) for v in (input, target)]
     if a != b:
         no_recipe()
-        warnings.warn(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
-                      f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. "
-                      "Please ensure they have the same size.", UserWarning, stacklevel=5)
+        warn_user(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
+                  f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. "
+                  "Please ensure they have the same size.")
 
 
 def _weighted(loss: Node, weight: Node | None) -> Node:

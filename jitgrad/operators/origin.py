@@ -1,6 +1,7 @@
 """Where a node comes from: the user's line, and the public operator that owns its grad_fn."""
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from sys import _getframe
 from types import CodeType, FrameType
@@ -43,3 +44,11 @@ def user_line(level: int = 2) -> tuple[CodeType, int] | None:
             return code, frame.f_lasti
         frame = frame.f_back
     return None
+
+
+def warn_user(message: str) -> None:
+    """A UserWarning at the user's line, however deep in the package the caller is."""
+    level, frame = 2, _getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -1,7 +1,6 @@
 """Reductions: sums, means, products, extrema and their positions, moments, norms, any and all."""
 from __future__ import annotations
 
-import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -14,13 +13,12 @@ from jitgrad.graph import Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
     MAX_DEPTH,
     OPERATORS,
-    Composite,
     finish_composite,
     operator,
     register,
-    user_line,
 )
 from jitgrad.operators.operands import cast, normal_dim, normal_dims, number_node, to_node
+from jitgrad.operators.origin import Composite, user_line, warn_user
 from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
@@ -242,8 +240,8 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
     n = length(x.type, dims)
     if n <= correction:
         no_recipe()
-        warnings.warn("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
-                      "(input numel divided by output numel).", UserWarning, stacklevel=5)
+        warn_user("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                  "(input numel divided by output numel).")
     to = x.type.dtype
     center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), to)))
     squares = bind(_SUM, (ops.square(x - center),), (dims,))
