@@ -278,3 +278,20 @@ def test_parameters_that_started_together_count_their_own_steps():
         p.grad, q.grad = jitgrad.ones_like(p), jitgrad.ones_like(q) if with_q else None
         optimizer.step()
     assert optimizer.state[p]["step"].item() == 3 and optimizer.state[q]["step"].item() == 2
+
+
+def test_overlapping_parameters_are_updated_one_after_the_other() -> None:
+    """Compiled steps read all parameters first: these must not be compiled."""
+    torch = pytest.importorskip("torch")
+
+    def train(library: Any) -> list[float]:
+        base = library.arange(6, dtype=library.float64) + 1
+        a, b = base[:4].detach().requires_grad_(), base[2:].detach().requires_grad_()
+        optimizer = library.optim.Adam([a, b], lr=0.1)
+        for _ in range(8):
+            optimizer.zero_grad()
+            (a ** 2 * b).sum().backward()
+            optimizer.step()
+        return base.tolist()
+
+    assert train(jitgrad) == pytest.approx(train(torch), rel=1e-12)

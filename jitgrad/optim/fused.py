@@ -75,9 +75,11 @@ class FusedSteps:
                 tensor._replace(arrays[k])
                 k += 1
 
-
     def _program(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
         types = [t._node.spec.type for row in rows for t in row.tensors]
+        storages = {id(t._ensure_storage()) for row in rows for t in row.tensors}
+        if len(storages) < len(types):
+            return None         # tensors may overlap: a row must see what the ones before it have written
         key = (rule, *types)
         program = self._programs.get(key)
         if program is None:
