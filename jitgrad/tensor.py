@@ -381,7 +381,7 @@ class Tensor:
         import copy
         result = memo[id(self)] = Tensor.__new__(type(self))
         node = self._current()
-        result._node = input_node(node.value, node.type)
+        result._node = input_node(executor.value(node), node.type)
         for name, value in self.__dict__.items():
             if name not in ("_node", "_storage", "_chain", "_seen", "_leaf", "_tracks_version"):
                 result.__dict__[name] = copy.deepcopy(value, memo)

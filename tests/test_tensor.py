@@ -164,3 +164,14 @@ def test_data_address_is_stable_between_writes() -> None:
     x = jitgrad.arange(4.0)
     assert x.data_ptr() == x.data_ptr()
     assert x[1:].data_ptr() == x.data_ptr() + 4
+
+
+def test_deepcopy_of_what_is_not_computed_yet() -> None:
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    with jitgrad.no_grad():
+        product = x * 2 * 3
+    for tensor in ((x * 6).detach(), product):
+        twin = copy.deepcopy(tensor)
+        assert twin.tolist() == [6.0, 12.0]
+        twin[0] = 1.0
+        assert tensor.tolist() == [6.0, 12.0]
