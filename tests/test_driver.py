@@ -3,6 +3,7 @@ import gc
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -95,3 +96,16 @@ def test_the_gil_is_given_away_when_asked():
     started = time.perf_counter() - start
     thread.join()
     assert started < 0.5 * (time.perf_counter() - start)
+
+
+@pytest.mark.skipif(buffers.DATA_OFFSET is None, reason="the portable driver is a function")
+def test_the_callable_keeps_its_method() -> None:
+    """CPython reads the method once more when it frees the callable, which may come after the module's own reference."""
+    call = bound(0)
+    method = weakref.ref(driver._native()[0])
+    driver._native.cache_clear()
+    gc.collect()
+    assert method() is not None
+    del call
+    gc.collect()
+    assert method() is None

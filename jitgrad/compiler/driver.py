@@ -169,16 +169,17 @@ def bind(words: np.ndarray, patches: np.ndarray, calls: np.ndarray, release: boo
     header = np.empty(HEADER, np.int64)
     header[:] = (address(words), address(patches), len(patches), address(calls), len(calls),
                  save if release else 0, restore if release else 0, id(None))
-    return make(ctypes.addressof(method), _Header.keeping(header, words, patches, calls), None)
+    return make(ctypes.addressof(method), _Header.keeping(header, method, words, patches, calls), None)
 
 
 class _Header(np.ndarray):
-    """The header, as the array that a callable keeps; it keeps the arrays it points to."""
+    """The header, as the array that a callable keeps; it keeps the arrays it points to, and the method, at which CPython
+    looks once more when it frees the callable: at the interpreter's end the module's reference goes first."""
 
-    parts: tuple[np.ndarray, ...]
+    parts: tuple[Any, ...]
 
     @classmethod
-    def keeping(cls, header: np.ndarray, *parts: np.ndarray) -> _Header:
+    def keeping(cls, header: np.ndarray, *parts: Any) -> _Header:
         """The same memory as `header`."""
         view = header.view(cls)
         view.parts = parts
