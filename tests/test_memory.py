@@ -1,0 +1,139 @@
+"""How much memory a gradient needs at its peak, and that iterations leave nothing behind.
+
+Each measurement is a process of its own: what pytest and other tests hold or free would be counted otherwise.  The
+figures are Linux's: resident pages, and their high-water mark, which exec starts anew (ru_maxrss inherits the parent's).
+"""
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad import buffers
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
+
+STATUS = """
+def status(field):      # bytes
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+"""
+
+# Prints the peak over what the process held before its input.  The first gradient is one of a short vector: what
+# imports and compilation take is not what is measured.
+PEAK = STATUS + """
+import gc, sys, importlib
+import numpy as np
+xp, n = importlib.import_module(sys.argv[1]), int(sys.argv[2])
+xp.set_num_threads(1)
+
+def gradient(n):
+    x = xp.tensor(np.linspace(-3, 3, n), requires_grad=True)
+    xp.sum(xp.tanh(x * 1.5 + 0.1) * xp.exp(-x * x) + xp.log1p(x * x)).backward()
+    return float(x.grad[0])
+
+gradient(100)
+gc.collect()
+before = status("VmRSS")
+gradient(n)
+print(status("VmHWM") - before)
+"""
+
+LEAK = STATUS + """
+import gc, sys
+import numpy as np
+import jitgrad
+iterations = int(sys.argv[2])
+x, a = jitgrad.tensor(0.5, requires_grad=True), np.linspace(-1, 1, 5)
+
+def unchanged():
+    x.grad = None
+    (jitgrad.exp(x * 0.5) + x * x).backward()
+
+@jitgrad.compile
+def compiled(x):
+    return jitgrad.exp(x * 0.5) + x * x
+
+def replay():
+    x.grad = None
+    compiled(x).backward()
+
+value_and_grad = jitgrad.value_and_grad(lambda v: jitgrad.sum(v * v * v))
+step = {"unchanged": unchanged, "replay": replay, "value_and_grad": lambda: value_and_grad(a)}[sys.argv[1]]
+
+def run(count):
+    for _ in range(count):
+        step()
+    gc.collect()
+    return status("VmRSS")
+
+print(-run(iterations // 10) + run(iterations))
+"""
+
+
+def measured(script: str, *args: object) -> int:
+    """What the script prints, a number."""
+    run = subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout)
+
+
+@pytest.fixture(autouse=True)
+def fresh_pool():
+    buffers.empty_cache()
+    yield
+    buffers.empty_cache()
+
+
+def gradient(n: int) -> None:
+    x = jitgrad.tensor(np.linspace(-3, 3, n), requires_grad=True)
+    jitgrad.sum(jitgrad.tanh(x * 1.5 + 0.1) * jitgrad.exp(-x * x) + jitgrad.log1p(x * x)).backward()
+
+
+def test_gradients_give_their_memory_to_the_pool_and_the_pool_to_the_system():
+    gradient(2 ** 20)
+    assert buffers.stats().held >= 8 * 2 ** 20
+    buffers.empty_cache()
+    assert buffers.stats().held == 0
+
+
+def test_gradients_of_many_sizes_keep_the_pool_within_its_bound(monkeypatch):
+    bound = 4 * 2 ** 20
+    monkeypatch.setattr(buffers, "MAX_HELD", bound)
+    for n in range(100_000, 400_000, 10_000):
+        gradient(n)
+        assert buffers.stats().held <= bound
+    assert buffers.stats().held > 0
+
+
+def test_repeated_gradients_take_no_new_memory():
+    gradient(2 ** 20)
+    gradient(2 ** 20)
+    misses = buffers.stats().misses
+    for _ in range(10):
+        gradient(2 ** 20)
+    assert buffers.stats().misses == misses
+
+
+@on_linux
+def test_the_peak_is_the_input_and_the_gradient():
+    n = 2_000_000
+    assert measured(PEAK, "jitgrad", n) <= 3 * 8 * n        # and the array that the input is copied from
+
+
+@on_linux
+@pytest.mark.skipif(find_spec("torch") is None, reason="compares with PyTorch")
+def test_the_peak_is_at_most_half_of_eager_pytorch():
+    n = 2_000_000
+    assert measured(PEAK, "jitgrad", n) <= measured(PEAK, "torch", n) / 2
+
+
+@on_linux
+@pytest.mark.parametrize("loop", ["unchanged", "replay", "value_and_grad"])
+def test_iterations_leave_nothing_behind(loop):
+    assert measured(LEAK, loop, 100_000) < 2 * 2 ** 20
