@@ -1,54 +1,117 @@
-"""How long a gradient takes, how long the first one takes, what is compiled, and how much memory it needs."""
+"""One value and gradient, after the first, of small calls, fused work and long graphs: time and what is compiled for it."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jitgrad
 
-from .tools import INSTALLED, prepare
+from .calls import Timed
+from .counts import Counted
+from .loop_workloads import LOOP_WORKLOADS
+from .row_workloads import ROW_WORKLOADS
+from .tools import PEERS, prepare
 from .workloads import WORKLOADS
 
+TOOLS = ["jitgrad", "compile", "value_and_grad", *PEERS]
 
-class Gradient:
-    """One value and gradient (with sgd and mlp: one training step), after the first."""
 
-    params = (INSTALLED, list(WORKLOADS), ["small", "large"])
-    param_names = ("tool", "workload", "size")
+class Small(Timed):
+    """The cost of a call: hello on a scalar (NumPy's, for value_and_grad), Rosenbrock's function of 100 variables, and so
+    on."""
 
-    def setup(self, tool: str, workload: str, size: str) -> None:
-        """Prepare, and make the first call."""
-        if size == "large" and not WORKLOADS[workload].sizes["large"]:
-            raise NotImplementedError("this workload has one size")     # asv skips it
-        self.call = prepare(tool, WORKLOADS[workload], size)
-        self.call()
+    params = ([*TOOLS, "interpreted"], list(WORKLOADS))
+    param_names = ("tool", "workload")
+
+    def prepare(self, tool: str, workload: str) -> Callable[[], Any]:
+        """At its small size."""
+        return prepare(tool, WORKLOADS[workload], "small")
 
     def time_gradient(self, *_: Any) -> None:
         """Seconds."""
-        self.call()
+        self.run()
 
 
-class FirstGradient:
-    """The first gradient of a structure in this process: recording, differentiating, compiling, running."""
+class Large(Timed):
+    """Elementwise work, products and row-wise work on arrays out of cache."""
 
-    params = (list(WORKLOADS),)
-    param_names = ("workload",)
-    number = 1
-    repeat = 3
-    warmup_time = 0.0
+    loads = {name: load for name, load in {**WORKLOADS, **ROW_WORKLOADS}.items() if load.sizes["large"]}
+    params = (["jitgrad", *PEERS], list(loads))
+    param_names = ("tool", "workload")
 
-    def setup(self, workload: str) -> None:
-        """Compile something else first (importing Numba is not what is measured), then forget everything."""
-        x = jitgrad.tensor(1.0, requires_grad=True)
-        (x - 1).backward()
-        jitgrad.clear_cache()
-        self.call = prepare("jitgrad", WORKLOADS[workload], "small")
+    def prepare(self, tool: str, workload: str) -> Callable[[], Any]:
+        """At its large size."""
+        return prepare(tool, self.loads[workload], "large")
 
-    def time_first_gradient(self, workload: str) -> None:
+    def time_gradient(self, *_: Any) -> None:
         """Seconds."""
-        self.call()
+        self.run()
 
 
-class Compilations:
+class LargeCounts(Counted):
+    """What is compiled for it, and what its kernels move."""
+
+    loads = Large.loads
+    size = "large"
+    params = (list(loads),)
+
+
+class Rows(Timed):
+    """Row-wise work in cache."""
+
+    params = (["compile", *PEERS], list(ROW_WORKLOADS))
+    param_names = ("tool", "workload")
+
+    def prepare(self, tool: str, workload: str) -> Callable[[], Any]:
+        """At its small size."""
+        return prepare(tool, ROW_WORKLOADS[workload], "small")
+
+    def time_gradient(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
+class Loops(Timed):
+    """Python loops of equal steps."""
+
+    params = (["jitgrad", "compile", *PEERS], list(LOOP_WORKLOADS), ["small", "large"])
+    param_names = ("tool", "workload", "size")
+    timeout = 120
+
+    def prepare(self, tool: str, workload: str, size: str) -> Callable[[], Any]:
+        """The whole loop and its gradient."""
+        return prepare(tool, LOOP_WORKLOADS[workload], size)
+
+    def time_gradient(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
+class LoopCounts(Counted):
+    """Kernels should not grow with the number of steps."""
+
+    loads = LOOP_WORKLOADS
+    size = "large"
+    params = (list(loads),)
+
+
+class Threads(Timed):
+    """The same on one thread and on two.  (JAX has its own pool, sized by the environment: not compared.)"""
+
+    loads = {name: Large.loads[name] for name in ("chain", "lse", "softmax", "layer_norm", "column_sums")}
+    params = (["jitgrad", *[name for name in PEERS if name == "torch"]], list(loads), [1, 2])
+    param_names = ("tool", "workload", "threads")
+
+    def prepare(self, tool: str, workload: str, threads: int) -> Callable[[], Any]:
+        """At its large size."""
+        return prepare(tool, self.loads[workload], "large", threads)
+
+    def time_gradient(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
+class Steps:
     """What 50 steps compile, values and batch size changing: structures, not steps, should count."""
 
     params = (list(WORKLOADS),)
@@ -73,18 +136,5 @@ class Compilations:
         return self.info.kernels
 
 
-class Memory:
-    """The process's peak with 40 MB of input."""
-
-    def setup(self) -> None:
-        """The inputs."""
-        p, _ = WORKLOADS["chain"].inputs(n=5_000_000)
-        self.p = {"x": jitgrad.tensor(p["x"], requires_grad=True)}
-
-    def peakmem_chain(self) -> None:
-        """Bytes."""
-        WORKLOADS["chain"].torch_style(jitgrad, self.p, {}).backward()
-
-
-Compilations.track_compilations.unit = "programs"       # type: ignore[attr-defined]
-Compilations.track_kernels.unit = "kernels"             # type: ignore[attr-defined]
+Steps.track_compilations.unit = "programs"       # type: ignore[attr-defined]
+Steps.track_kernels.unit = "kernels"             # type: ignore[attr-defined]

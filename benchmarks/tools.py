@@ -1,4 +1,7 @@
-"""One adapter per tool: a workload becomes a function without arguments that computes one value and gradient."""
+"""One adapter per tool: a workload becomes a function without arguments that computes one value and gradient.
+
+"jitgrad" is unchanged PyTorch code, "compile" the same through jitgrad.compile, "value_and_grad" jitgrad.value_and_grad on
+NumPy arrays, "interpreted" jitgrad without compiled code."""
 from __future__ import annotations
 
 import importlib
@@ -9,23 +12,54 @@ from typing import Any
 
 import numpy as np
 
+import jitgrad
+
 from .workloads import Workload
 
-INSTALLED = ["jitgrad", "interpreted", *[name for name in ("torch", "jax") if find_spec(name)]]
+PEERS = [name for name in ("torch", "jax") if find_spec(name)]
 
 
-def prepare(tool: str, workload: Workload, size: str) -> Callable[[], Any]:
-    """The call to measure, not made yet.  Its results are there when it returns."""
-    p, c = workload.inputs(**workload.sizes[size])
-    return _jax(workload, p, c) if tool == "jax" else _torch_like(tool, workload, p, c)
-
-
-def _torch_like(tool: str, workload: Workload, p: dict[str, Any], c: dict[str, Any]) -> Callable[[], Any]:
+def library(tool: str) -> Any:
+    """torch, or jitgrad in whatever manner, with one thread."""
     xp = importlib.import_module("torch" if tool == "torch" else "jitgrad")
     xp.set_num_threads(1)
+    return xp
+
+
+def prepare(tool: str, workload: Workload, size: str, threads: int = 1) -> Callable[[], Any]:
+    """The call to measure, not made yet.  Its results are there when it returns.  JAX's threads are its own affair: they
+    are chosen by the environment (see __init__.py)."""
+    p, c = workload.inputs(**workload.sizes[size])
+    if tool == "jax":
+        return _jax(workload, p, c)
+    if tool == "value_and_grad":
+        return _value_and_grad(workload, p, c, threads)
+    return _torch_like(tool, workload, p, c, threads)
+
+
+def _value_and_grad(workload: Workload, p: dict[str, Any], c: dict[str, Any], threads: int) -> Callable[[], Any]:
+    if workload.optimizer is not None:
+        raise NotImplementedError("a training step is not a gradient")      # asv skips it
+    jitgrad.set_num_threads(threads)
+    c = {name: jitgrad.tensor(value) for name, value in c.items()}
+    names, arrays = list(p), list(p.values())
+    if len(arrays) > 1:
+        both = jitgrad.value_and_grad(lambda p: workload.torch_style(jitgrad, p, c))
+        return lambda: both(p)
+    one = jitgrad.value_and_grad(lambda x: workload.torch_style(jitgrad, {names[0]: x}, c))
+    return lambda: one(arrays[0])
+
+
+def _torch_like(tool: str, workload: Workload, p: dict[str, Any], c: dict[str, Any], threads: int) -> Callable[[], Any]:
+    xp = library(tool)
+    xp.set_num_threads(threads)
     p = {name: xp.tensor(value, requires_grad=True) for name, value in p.items()}
     c = {name: xp.tensor(value) for name, value in c.items()}
     mode = xp.interpret if tool == "interpreted" else nullcontext
+    objective = workload.torch_style
+    if tool == "compile":
+        compiled = jitgrad.compile(lambda p, c: workload.torch_style(jitgrad, p, c))
+        objective = lambda xp, p, c: compiled(p, c)     # noqa: E731
     optimizer = None
     if workload.optimizer is not None:
         name, lr = workload.optimizer
@@ -35,7 +69,7 @@ def _torch_like(tool: str, workload: Workload, p: dict[str, Any], c: dict[str, A
         for t in p.values():
             t.grad = None
         with mode():
-            value = workload.torch_style(xp, p, c)
+            value = objective(xp, p, c)
             value.backward()
         if optimizer is not None:
             optimizer.step()

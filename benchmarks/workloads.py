@@ -51,6 +51,16 @@ def quadratic(xp: Any, p: Arrays, c: Arrays) -> Any:
     return c["a"] * p["x"] ** 2 + c["b"] * p["x"] + c["c"]
 
 
+def _rosenbrock_inputs(n: int) -> tuple[Arrays, Arrays]:
+    return {"x": np.linspace(-1, 1, n)}, {}
+
+
+def rosenbrock(xp: Any, p: Arrays, c: Arrays) -> Any:
+    """Rosenbrock's function."""
+    x = p["x"]
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
 def _mlp_inputs(batch: int, width: int) -> tuple[Arrays, Arrays]:
     rng = np.random.default_rng(0)
     p = {}
@@ -71,6 +81,7 @@ WORKLOADS = {
     "hello": Workload({"small": {}, "large": {}}, lambda: ({"x": np.array(3.0)}, {}), hello, hello),
     "chain": Workload({"small": {"n": 1000}, "large": {"n": 1_000_000}}, _vector, chain, chain),
     "lse": Workload({"small": {"n": 2500}, "large": {"n": 1_000_000}}, _vector, lse, lse),
+    "rosenbrock": Workload({"small": {"n": 100}, "large": {"n": 100_000}}, _rosenbrock_inputs, rosenbrock, rosenbrock),
     "sgd": Workload({"small": {}, "large": {}}, _sgd_inputs, quadratic, quadratic, ("SGD", 0.01)),
     "mlp": Workload({"small": {"batch": 64, "width": 32}, "large": {"batch": 1024, "width": 256}}, _mlp_inputs,
                     mlp, mlp, ("Adam", 1e-3)),

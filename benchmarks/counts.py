@@ -1,0 +1,61 @@
+"""Compilations, kernels and bytes moved by a gradient."""
+from __future__ import annotations
+
+from typing import Any
+
+import jitgrad
+from jitgrad import executor
+from jitgrad.compiler.plan import Evaluator
+from jitgrad.compiler.program import KernelStep, Pointer
+
+from .workloads import Workload
+
+
+def bytes_moved(loss: Any) -> int:
+    """What the kernels of a loss's program read and write, each buffer once a kernel; library calls are not counted.  (What
+    a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
+    captured = executor.capture([loss._current()])
+    _, program = executor.program_for(captured, loss._current())
+    value = Evaluator(program._plans.sources, captured.order)
+    moved = 0
+    for step in program.steps:
+        if isinstance(step, KernelStep):
+            for number in {slot.buffer for slot in step.kernel.slots if isinstance(slot, Pointer)}:
+                buffer = program.buffers[number]
+                moved += value(buffer.size) * buffer.dtype.itemsize
+    return moved
+
+
+class Counted:
+    """A base: what one gradient of each of `loads` compiles, in a process that has compiled nothing before."""
+
+    loads: dict[str, Workload] = {}
+    size = "large"
+    param_names = ("workload",)
+
+    def setup(self, workload: str) -> None:
+        """One gradient."""
+        jitgrad.clear_cache()
+        load = self.loads[workload]
+        p, c = load.inputs(**load.sizes[self.size])
+        p = {name: jitgrad.tensor(value, requires_grad=True) for name, value in p.items()}
+        self.loss = load.torch_style(jitgrad, p, {name: jitgrad.tensor(value) for name, value in c.items()})
+        self.loss.backward()
+        self.info = jitgrad.cache_info()
+
+    def track_compilations(self, workload: str) -> int:
+        """Programs."""
+        return self.info.compilations
+
+    def track_kernels(self, workload: str) -> int:
+        """Kernels."""
+        return self.info.kernels
+
+    def track_bytes(self, workload: str) -> int:
+        """Bytes that kernels read and write."""
+        return bytes_moved(self.loss)
+
+
+Counted.track_compilations.unit = "programs"    # type: ignore[attr-defined]
+Counted.track_kernels.unit = "kernels"          # type: ignore[attr-defined]
+Counted.track_bytes.unit = "bytes"              # type: ignore[attr-defined]
