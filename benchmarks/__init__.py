@@ -10,8 +10,8 @@ os.environ["JITGRAD_CACHE"] = "off"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
 os.environ["NPROC"] = "1"
 
-from importlib import import_module     # noqa: E402
-from importlib.util import find_spec    # noqa: E402
+from importlib import import_module  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
 
 for peer in ("torch", "jax"):
     if find_spec(peer):

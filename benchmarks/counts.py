@@ -1,6 +1,7 @@
 """Compilations, kernels and bytes moved by a gradient."""
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import jitgrad
@@ -26,18 +27,20 @@ def bytes_moved(loss: Any) -> int:
     return moved
 
 
-class Counted:
-    """A base: what one gradient of each of `loads` compiles, in a process that has compiled nothing before."""
+class Counted(ABC):
+    """A base: what one gradient of a workload at its large size compiles, in a process that has compiled nothing before."""
 
-    loads: dict[str, Workload] = {}
-    size = "large"
     param_names = ("workload",)
+
+    @abstractmethod
+    def load(self, workload: str) -> Workload:
+        """The workload of this name."""
 
     def setup(self, workload: str) -> None:
         """One gradient."""
         jitgrad.clear_cache()
-        load = self.loads[workload]
-        p, c = load.inputs(**load.sizes[self.size])
+        load = self.load(workload)
+        p, c = load.inputs(**load.sizes["large"])
         p = {name: jitgrad.tensor(value, requires_grad=True) for name, value in p.items()}
         self.loss = load.torch_style(jitgrad, p, {name: jitgrad.tensor(value) for name, value in c.items()})
         self.loss.backward()

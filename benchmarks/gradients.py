@@ -11,7 +11,7 @@ from .counts import Counted
 from .loop_workloads import LOOP_WORKLOADS
 from .row_workloads import ROW_WORKLOADS
 from .tools import PEERS, prepare
-from .workloads import WORKLOADS
+from .workloads import WORKLOADS, Workload
 
 TOOLS = ["jitgrad", "compile", "value_and_grad", *PEERS]
 
@@ -51,9 +51,11 @@ class Large(Timed):
 class LargeCounts(Counted):
     """What is compiled for it, and what its kernels move."""
 
-    loads = Large.loads
-    size = "large"
-    params = (list(loads),)
+    params = (list(Large.loads),)
+
+    def load(self, workload: str) -> Workload:
+        """Large."""
+        return Large.loads[workload]
 
 
 class Rows(Timed):
@@ -90,9 +92,11 @@ class Loops(Timed):
 class LoopCounts(Counted):
     """Kernels should not grow with the number of steps."""
 
-    loads = LOOP_WORKLOADS
-    size = "large"
-    params = (list(loads),)
+    params = (list(LOOP_WORKLOADS),)
+
+    def load(self, workload: str) -> Workload:
+        """Large."""
+        return LOOP_WORKLOADS[workload]
 
 
 class Threads(Timed):
