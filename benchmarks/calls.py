@@ -33,7 +33,6 @@ class Timed:
             return
         call = self.prepare(*params)
         call()
-        call()
         start = perf_counter()
         call()
         count, seconds = 1, perf_counter() - start
