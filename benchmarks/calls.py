@@ -6,9 +6,11 @@ from itertools import repeat
 from time import perf_counter
 from typing import Any
 
-BLOCK = 0.005       # seconds of calls that one sample measures
-WARM_CALLS = 12         # calls between the first and the measured ones: a structure that comes back some eight times gets a
-WARM_SECONDS = 0.5      # replay of its own; but no longer than this
+BLOCK = 0.005           # seconds of calls that one sample measures
+# Calls between the first and the measured ones, and the most that they may take: a structure that comes back some eight
+# times gets a replay of its own.
+WARM_CALLS = 12
+WARM_SECONDS = 0.3
 
 
 class Timed:
