@@ -7,10 +7,7 @@ from time import perf_counter
 from typing import Any
 
 BLOCK = 0.005           # seconds of calls that one sample measures
-# Calls between the first and the measured ones, and the most that they may take: a structure that comes back some eight
-# times gets a replay of its own.
-WARM_CALLS = 12
-WARM_SECONDS = 0.3
+WARM_CALLS = 12         # between the first and the measured ones: what comes back some eight times gets a replay of its own
 
 
 class Timed:
@@ -25,6 +22,7 @@ class Timed:
     rounds = 1
     repeat = (5, 40, 0.5)
     warmup_time = 0.0
+    warm_seconds = 0.3      # the most that the calls before may take
     call: Callable[[], Any] | None = None
 
     def prepare(self, *params: Any) -> Callable[[], Any]:
@@ -37,7 +35,7 @@ class Timed:
             return
         call = self.prepare(*params)
         call()
-        end = perf_counter() + WARM_SECONDS
+        end = perf_counter() + self.warm_seconds
         for _ in range(WARM_CALLS):
             call()
             if perf_counter() > end:

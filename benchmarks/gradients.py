@@ -78,7 +78,7 @@ class Loops(Timed):
 
     params = (["jitgrad", "compile", *PEERS], list(LOOP_WORKLOADS), ["small", "large"])
     param_names = ("tool", "workload", "size")
-    timeout = 120
+    warm_seconds = 2.0
 
     def prepare(self, tool: str, workload: str, size: str) -> Callable[[], Any]:
         """The whole loop and its gradient."""
