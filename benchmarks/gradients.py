@@ -78,7 +78,7 @@ class Loops(Timed):
 
     params = (["jitgrad", "compile", *PEERS], list(LOOP_WORKLOADS), ["small", "large"])
     param_names = ("tool", "workload", "size")
-    warm_seconds = 2.0
+    warm_seconds = 1.0
 
     def prepare(self, tool: str, workload: str, size: str) -> Callable[[], Any]:
         """The whole loop and its gradient."""
