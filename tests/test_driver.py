@@ -101,6 +101,7 @@ def test_the_gil_is_given_away_when_asked():
 @pytest.mark.skipif(buffers.DATA_OFFSET is None, reason="the portable driver is a function")
 def test_the_callable_keeps_its_method() -> None:
     """CPython reads the method once more when it frees the callable, which may come after the module's own reference."""
+    driver._native.cache_clear()
     call = bound(0)
     method = weakref.ref(driver._native()[0])
     driver._native.cache_clear()
