@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
 import types
 
@@ -800,3 +801,21 @@ def test_a_float_that_is_divided_by():
     assert captures(f) == 2
     with pytest.raises(ZeroDivisionError):
         f(x, 0.0)
+
+
+def test_a_garbage_collection_is_not_the_functions():
+    seen = []
+
+    def callback(phase, info):
+        seen.append((phase, info, id(seen)))        # what a capture would refuse: it changes what it reads
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1)
+    try:
+        compiled = same(lambda x: (x * x).sum(), leaf(1.0, 2.0))
+        assert gc.isenabled() and seen
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(callback)
+    assert replayed(compiled), torch.explain(compiled)

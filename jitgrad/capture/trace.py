@@ -7,6 +7,7 @@ ordinary call, whatever comes of the capture.
 """
 from __future__ import annotations
 
+import gc
 import sys
 import sysconfig
 import types
@@ -164,12 +165,16 @@ class Trace(tracing.Trace):
     def run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the function on prepared arguments; its result, as it is.  What it raises is raised."""
         profile = sys.getprofile()
+        collecting = gc.isenabled()
+        gc.disable()            # its callbacks, and the finalizers of what it finds, are not the function's
         with tracing.tracing(self):
             sys.setprofile(self._event)
             try:
                 return self.function(*args, **kwargs)
             finally:
                 sys.setprofile(profile)
+                if collecting:
+                    gc.enable()
 
     def refuse(self, reason: str) -> None:
         """There will be no replay.  The first reason counts; the user's line is put to it."""
