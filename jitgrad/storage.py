@@ -37,13 +37,22 @@ class Version:
         self.writer: weakref.ref[Node] | None = None        # the node last written, for error messages
 
 
+class Owner(Protocol):
+    """See Storage."""
+
+    def settle(self) -> None:
+        """Give all its storages their values, and own them no more."""
+        ...
+
+
 class Storage:
     """The current base node, the number of writes (views compare it) and the version counter that autograd checks.
 
     `private`: the base's next value, an array that no node refers to yet.  A loop that fills an array by index writes
-    there, so that only the first write copies; `flush` makes it the base node before anybody can look."""
+    there, so that only the first write copies; `flush` makes it the base node before anybody can look.
+    `owner`: who has computed newer values, and gives them to the storage when asked to `settle` (optim/steady.py)."""
 
-    __slots__ = ("node", "writes", "cell", "private", "__weakref__")
+    __slots__ = ("node", "writes", "cell", "private", "owner", "__weakref__")
     deferred = False        # True of what stands in for the storage of a replayed result: see Deferred
 
     def __init__(self, node: Node) -> None:
@@ -51,6 +60,7 @@ class Storage:
         self.writes = 0
         self.cell = Version()
         self.private: np.ndarray | None = None
+        self.owner: Owner | None = None
         stamp(node, self.cell)
 
     def write_private(self, index: Any, value: Any) -> bool:
@@ -73,7 +83,9 @@ class Storage:
         return True
 
     def flush(self) -> None:
-        """Make what was written privately the base node."""
+        """Make what was written privately, or what the owner has computed, the base node."""
+        if self.owner is not None:
+            self.owner.settle()
         if self.private is not None:
             self.node = input_node(self.private, self.node.type)
             self.private = None

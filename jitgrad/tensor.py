@@ -117,6 +117,8 @@ class Tensor:
         elif storage.deferred:
             self._current()
             return self._ensure_storage()
+        elif storage.owner is not None:
+            storage.flush()
         return storage
 
     def _view(self, steps: tuple[Step, ...]) -> Tensor:
@@ -189,7 +191,7 @@ class Tensor:
 
     def _replace(self, array: np.ndarray) -> None:
         """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
-        if self._storage is not None and self._storage.deferred:
+        if self._storage is not None and (self._storage.deferred or self._storage.owner is not None):
             self._current()
         old, leaf = self._node, self._leaf
         if self._chain or (leaf is None and old.requires_grad):
@@ -333,7 +335,12 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return 0 if self._storage is None else self._storage.cell.value
+        storage = self._storage
+        if storage is None:
+            return 0
+        if not storage.deferred and storage.owner is not None:
+            storage.flush()
+        return storage.cell.value
 
     # -- values ------------------------------------------------------------------------------------------------------
 

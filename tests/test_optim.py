@@ -295,3 +295,84 @@ def test_overlapping_parameters_are_updated_one_after_the_other() -> None:
         return base.tolist()
 
     assert train(jitgrad) == pytest.approx(train(torch), rel=1e-12)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("event", ["nothing", "looks", "view", "write", "replaced", "cleared", "reloaded", "copied", "lr",
+                                   "frozen", "data", "layout", "missing", "added", "zeroed", "version"])
+def test_a_steady_loop_is_interrupted(setting, event):
+    """Whatever happens in between, a loop takes the steps that it takes when each is looked at anew."""
+    found = []
+    for plain in (True, False):
+        params = parameters(jitgrad)
+        optimizer = make(setting, jitgrad, params)
+        rng = np.random.default_rng(1)
+        seen: list[Any] = []
+        held = None
+        steady = 0
+        for i in range(18):
+            for p in params:
+                p.grad = jitgrad.tensor(rng.normal(size=p.shape), dtype=p.dtype)
+            if plain:
+                optimizer._fused._steady.clear()
+            steps = [s._t for _, s in optimizer._fused._steady.values()]
+            if i in (9, 12, 13):
+                state = optimizer.state.get(params[1], {})
+                name = next((n for n in state if n != "step"), None)
+                if event == "looks":
+                    seen += [t.tolist() for s in optimizer.state.values() for t in s.values()]
+                elif event == "view" and name:
+                    held = held if held is not None else state[name][1:]
+                    seen.append(held.tolist())
+                elif event == "write" and name:
+                    state[name][0] = 0.25
+                elif event == "replaced" and name:
+                    state[name] = jitgrad.full_like(state[name], 0.5)
+                elif event == "cleared":
+                    optimizer.state.clear()
+                elif event == "reloaded":
+                    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+                elif event == "copied":
+                    optimizer = copy.deepcopy(optimizer)
+                    params = [p for g in optimizer.param_groups for p in g["params"]]
+                    for p in params:
+                        p.grad = jitgrad.ones_like(p)
+                elif event == "lr":
+                    optimizer.param_groups[0]["lr"] *= 0.5
+                elif event == "frozen":
+                    params[1].requires_grad_(i != 9)
+                elif event == "data":
+                    params[2].data = params[2].data * 2
+                elif event == "layout":
+                    params[2].data = params[2].data.T
+                    params[2].grad = params[2].grad.T
+                elif event == "missing":
+                    params[2].grad = None
+                elif event == "added" and i == 9:
+                    params.append(jitgrad.ones(2, dtype=jitgrad.float64, requires_grad=True))
+                    optimizer.add_param_group({"params": params[-1]})
+                    params[-1].grad = jitgrad.ones_like(params[-1])
+                elif event == "zeroed":
+                    optimizer.zero_grad(set_to_none=False)
+                elif event == "version" and name:
+                    seen.append(state[name]._version)
+            optimizer.step()
+            steady += [s._t for _, s in optimizer._fused._steady.values()] == [t + 1 for t in steps] != []
+        assert plain or event != "nothing" or steady >= 12, steady
+        found.append([seen, [p.tolist() for p in params], [p._version for p in params],
+                      [{k: t.tolist() for k, t in optimizer.state.get(p, {}).items()} for p in params]])
+    assert found[0] == found[1]
+
+
+@pytest.mark.compiled
+def test_state_outlives_its_optimizer_and_nothing_else_does():
+    p = jitgrad.zeros(3, requires_grad=True)
+    optimizer = optim.Adam([p])
+    for _ in range(9):
+        p.grad = jitgrad.ones(3)
+        optimizer.step()
+    steady = weakref.ref(next(iter(optimizer._fused._steady.values()))[1])
+    kept = optimizer.state[p]["exp_avg"]
+    del optimizer
+    assert kept.tolist() == pytest.approx([1 - 0.9 ** 9] * 3) and steady() is None

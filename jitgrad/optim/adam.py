@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.dtype import float32, float64, get_default_dtype
-from jitgrad.optim.fused import Row, Rule, maximum, sqrt
 from jitgrad.optim.optimizer import Group, Optimizer, checked, number
+from jitgrad.optim.rows import Row, Rule, maximum, sqrt
 from jitgrad.tensor import Tensor, from_array
 
 
@@ -66,12 +66,18 @@ class Adam(Optimizer):
             "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
+    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
+        lr, (beta1, beta2), eps, weight_decay = group["lr"], group["betas"], group["eps"], group["weight_decay"]
+        if not type(lr) is type(beta1) is type(beta2) is type(eps) is float or type(weight_decay) is Tensor:
+            lr, beta1, beta2, eps, weight_decay = map(number, (lr, beta1, beta2, eps, weight_decay))
+        decoupled = bool(group["decoupled_weight_decay"])
+        return (AdamRule(bool(weight_decay), decoupled, bool(group["amsgrad"]), bool(group["maximize"])),
+                (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2, eps,
+                 1 - lr * weight_decay if decoupled else weight_decay))
+
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
-        lr, (beta1, beta2), eps = number(group["lr"]), map(number, group["betas"]), number(group["eps"])
-        weight_decay, decoupled = number(group["weight_decay"]), bool(group["decoupled_weight_decay"])
-        amsgrad = bool(group["amsgrad"])
-        decay = 1 - lr * weight_decay if decoupled else weight_decay
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if amsgrad else ("exp_avg", "exp_avg_sq")
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+        rule = self._setting(group, 1.0)[0]
         rows: list[Row] = []
         counted: dict[int, tuple[float, ...]] = {}      # by identity of the tensor that counts the steps
         count: Tensor | None = None
@@ -90,11 +96,9 @@ class Adam(Optimizer):
             if numbers is None:
                 after = step._array() + 1
                 step._replace(np.asarray(after))
-                t = float(after)
-                numbers = counted[id(step)] = (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2,
-                                               eps, decay)
-            rows.append(Row(p._grad._array(), (p, *[state[name] for name in names]), numbers))
-        return [(AdamRule(bool(weight_decay), decoupled, amsgrad, bool(group["maximize"])), rows)]
+                numbers = counted[id(step)] = self._setting(group, float(after))[1]
+            rows.append(Row(p._grad._array(), (p, *[state[name] for name in names]), numbers, state, step))
+        return [(rule, rows)]
 
     def _part(self, params: list[Tensor]) -> None:
         """Give parameters that take this step a count of their own, where they share it with one that does not."""

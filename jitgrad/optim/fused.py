@@ -1,49 +1,21 @@
-"""A step of an optimizer as one compiled program over all parameters of a group."""
+"""Steps of an optimizer as compiled programs over all parameters of a group."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops
+from jitgrad import executor
 from jitgrad.config import config
+from jitgrad.dtype import dtype
 from jitgrad.executor import interpreting
 from jitgrad.graph import Node, input_node, scalar_node
-from jitgrad.tensor import Tensor
+from jitgrad.optim.rows import Row, Rule
+from jitgrad.optim.steady import Run, Setting, State, Steady, steady
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick
-
-
-class Row(NamedTuple):
-    """One parameter: its gradient, the tensors that change (the parameter first), and the numbers of the rule."""
-
-    gradient: np.ndarray
-    tensors: tuple[Tensor, ...]
-    numbers: tuple[float, ...]
-
-
-class Rule(Protocol):
-    """New values of the tensors of a row, from (gradient, *values, *numbers): arrays or nodes.  Equal rules are equal
-    as objects; `short`: a handful of operations."""
-
-    @property
-    def short(self) -> bool: ...                                    # noqa: D102
-
-    def __call__(self, g: Any, *values: Any) -> tuple: ...   # noqa: D102
-
-    def __hash__(self) -> int: ...                                  # noqa: D105
-
-
-def sqrt(x: Any) -> Any:
-    """The square root of an array or a node."""
-    return ops.sqrt(x) if type(x) is Node else np.sqrt(x)
-
-
-def maximum(x: Any, y: Any) -> Any:
-    """The larger of two arrays or nodes."""
-    return ops.maximum(x, y) if type(x) is Node else np.maximum(x, y)
 
 
 class FusedSteps:
@@ -52,6 +24,7 @@ class FusedSteps:
     def __init__(self) -> None:
         self._programs: dict[Any, _Program] = {}
         self._seen: dict[Any, int] = {}
+        self._steady: dict[int, tuple[dict[str, Any], Steady]] = {}     # by identity of the group
 
     def __deepcopy__(self, memo: dict) -> FusedSteps:
         return FusedSteps()
@@ -59,28 +32,45 @@ class FusedSteps:
     def __reduce__(self) -> tuple:
         return FusedSteps, ()
 
-    def apply(self, rule: Rule, rows: Sequence[Row]) -> None:
-        """Give the tensors of all rows their new values."""
+    def step(self, group: dict[str, Any], state: State, setting: Setting,
+             updates: Callable[[dict[str, Any]], Sequence[tuple[Rule, list[Row]]]]) -> None:
+        """Take a step of one group: like the last one, or as `updates` has it (see Optimizer)."""
+        known = self._steady.get(id(group))
+        if known is not None and known[0] is group and known[1].step(group, state, setting):
+            return
+        self._steady.pop(id(group), None)
+        found = [(rule, rows, self.apply(rule, rows)) for rule, rows in updates(group) if rows]
+        if len(found) == 1:
+            rule, rows, program = found[0]
+            run = None if program is None else program.steady()
+            if run is not None or (program is None and rule.short and self._seen.get(_key(rule, rows), 0) > WARM_UP):
+                made = steady(group, state, rule, rows, run)
+                if made is not None:
+                    self._steady[id(group)] = group, made
+
+    def apply(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
+        """Give the tensors of all rows their new values; the program that did, or None if NumPy did."""
         program = None if interpreting.active or config.interpret else self._program(rule, rows)
         if program is None:
-            for gradient, tensors, numbers in rows:
+            for gradient, tensors, numbers, *_ in rows:
                 new = rule(gradient, *[t._array() for t in tensors], *numbers)
                 for tensor, value in zip(tensors, new, strict=True):
                     tensor._replace(np.asarray(value, tensor._node.spec.type.dtype.np))
-            return
+            return None
         arrays = program.run(rule, rows)
         k = 0
         for row in rows:
             for tensor in row.tensors:
                 tensor._replace(arrays[k])
                 k += 1
+        return program
 
     def _program(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
         types = [t._node.spec.type for row in rows for t in row.tensors]
         storages = {id(t._ensure_storage()) for row in rows for t in row.tensors}
         if len(storages) < len(types):
             return None         # tensors may overlap: a row must see what the ones before it have written
-        key = (rule, *types)
+        key = _key(rule, rows)
         program = self._programs.get(key)
         if program is None:
             seen = self._seen[key] = self._seen.get(key, 0) + 1
@@ -89,47 +79,94 @@ class FusedSteps:
         return program
 
 
+def _key(rule: Rule, rows: Sequence[Row]) -> tuple:
+    """The structure of a step: the rule, the types, and which rows have their numbers in common."""
+    common: dict[int, int] = {}
+    return (rule, *[common.setdefault(id(row.numbers), len(common)) for row in rows],
+            *[t._node.spec.type for row in rows for t in row.tensors])
+
+
+def _distinct(rows: Sequence[Row]) -> dict[tuple[int, dtype], tuple[float, ...]]:
+    """The numbers of all rows, once for those that have them and their dtype in common."""
+    return {(id(row.numbers), row.tensors[0]._node.spec.type.dtype): row.numbers for row in rows}
+
+
 class _Program:
-    """The compiled step for one rule and types, recorded once: each run gives its leaves other values."""
+    """The compiled step for one structure, recorded once: each run gives its leaves other values."""
 
     def __init__(self) -> None:
         self._layouts: list[bool] | None = None
 
     def _record(self, rule: Rule, rows: Sequence[Row], arrays: list[np.ndarray]) -> None:
         self._leaves: list[Node] = []
-        self._numbers: list[Node] = []
+        given = {at: [scalar_node(x, at[1]) for x in numbers] for at, numbers in _distinct(rows).items()}
+        self._numbers = [list(nodes) for nodes in given.values()]
+        self._widths = [len(row.tensors) for row in rows]
         outputs: list[Node] = []
         k = 0
         for row in rows:
             own = []
-            type = row.tensors[0]._node.spec.type
             for t in (row.tensors[0], *row.tensors):
                 own.append(input_node(arrays[k], t._node.spec.type))
                 k += 1
-            numbers = [scalar_node(x, type.dtype) for x in row.numbers]
             self._leaves += own
-            self._numbers += numbers
-            outputs += rule(own[0], *own[1:], *numbers)
+            outputs += rule(own[0], *own[1:], *given[id(row.numbers), own[0].type.dtype])
         self._program, self._order, self._outputs = executor.values_program(outputs)
 
     def run(self, rule: Rule, rows: Sequence[Row]) -> list[np.ndarray]:
         """The new values of all tensors, row by row."""
         arrays: list[np.ndarray] = []
-        numbers: list[float] = []
         for row in rows:
             arrays.append(row.gradient)
             for t in row.tensors:
                 arrays.append(t._array())
-            numbers += row.numbers
         layouts = [a.flags.c_contiguous for a in arrays]
         if layouts != self._layouts:
             self._record(rule, rows, arrays)
             self._layouts = layouts
         for node, array in zip(self._leaves, arrays, strict=True):
             node.value = array
-        for node, number in zip(self._numbers, numbers, strict=True):
-            node.value = number
+        for nodes, numbers in zip(self._numbers, _distinct(rows).values(), strict=True):
+            for node, number in zip(nodes, numbers, strict=True):
+                node.value = number
         results = self._program.run(self._order)
         for node in self._leaves:
             node.value = None       # the next step brings new ones: these must not be kept alive
         return [results[k] for k in self._outputs]      # type: ignore[misc]
+
+    def steady(self) -> Run | None:
+        """The run of further steps with numbers that all rows have in common; None for arrays that are not contiguous."""
+        if not all(self._layouts or ()):
+            return None
+        rows = len(self._widths)
+        number: dict[Node, int] = {}            # of the leaves in the list that `run` makes
+        at, kept = 0, 2 * rows
+        for i, width in enumerate(self._widths):
+            number[self._leaves[at]] = i
+            number[self._leaves[at + 1]] = rows + i
+            for leaf in self._leaves[at + 2:at + 1 + width]:
+                number[leaf] = kept
+                kept += 1
+            at += 1 + width
+        for nodes in self._numbers:
+            number.update({node: kept + i for i, node in enumerate(nodes)})
+        bound = self._program.bind(self._order)
+        sources = [number[self._order[p]] for p in bound.positions]
+        call = bound.run
+        starts = [sum(self._widths[:i]) for i in range(rows)]
+        first = [self._outputs[k] for k in starts]
+        rest = [place for k, place in enumerate(self._outputs) if k not in set(starts)]
+
+        def run(gradients: list[np.ndarray], values: list[np.ndarray], kept: list[np.ndarray],
+                numbers: tuple[float, ...]) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+            for a in gradients:
+                if not a.flags.c_contiguous:
+                    return None
+            for a in values:
+                if not a.flags.c_contiguous:
+                    return None
+            given = [*gradients, *values, *kept, *numbers]
+            results: list[Any] = call([given[i] for i in sources])
+            return [results[i] for i in first], [results[i] for i in rest]
+
+        return run

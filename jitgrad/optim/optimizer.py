@@ -15,7 +15,8 @@ from typing import Any
 
 from jitgrad.autograd import enable_grad
 from jitgrad.nn.parameter import clear_grad
-from jitgrad.optim.fused import FusedSteps, Row, Rule
+from jitgrad.optim.fused import FusedSteps
+from jitgrad.optim.rows import Row, Rule
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
@@ -94,9 +95,12 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for rule, rows in self._updates(group):
-                self._fused.apply(rule, rows)
+            self._fused.step(group, self.state, self._setting, self._updates)
         return loss
+
+    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
+        """The rule of a group, and its numbers in the step with number t."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to update a parameter")
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         """How the parameters of a group that have gradients change."""

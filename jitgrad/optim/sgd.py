@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.optim.fused import Row, Rule
 from jitgrad.optim.optimizer import Group, Optimizer, checked, number
-from jitgrad.tensor import from_array
+from jitgrad.optim.rows import Row, Rule
+from jitgrad.tensor import Tensor, from_array
 
 
 class SGDRule(NamedTuple):
@@ -68,13 +68,19 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
-    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
-        lr, weight_decay, momentum = number(group["lr"]), number(group["weight_decay"]), number(group["momentum"])
-        maximize = bool(group["maximize"])
+    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
+        lr, weight_decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
+        if type(lr) is not float or type(weight_decay) is Tensor or type(momentum) is Tensor:
+            lr, weight_decay, momentum = number(lr), number(weight_decay), number(momentum)
         if not momentum:
-            return [(SGDRule(bool(weight_decay), maximize), [
-                Row(p._grad._array(), (p,), (lr, weight_decay)) for p in group["params"] if p._grad is not None])]
-        numbers = (lr, weight_decay, momentum, 1 - number(group["dampening"]))
+            return SGDRule(bool(weight_decay), bool(group["maximize"])), (lr, weight_decay)
+        return (MomentumRule(bool(weight_decay), bool(group["maximize"]), bool(group["nesterov"]), False),
+                (lr, weight_decay, momentum, 1 - number(group["dampening"])))
+
+    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
+        rule, numbers = self._setting(group, 1.0)
+        if not isinstance(rule, MomentumRule):
+            return [(rule, [Row(p._grad._array(), (p,), numbers) for p in group["params"] if p._grad is not None])]
         rows: tuple[list[Row], list[Row]] = ([], [])
         for p in group["params"]:
             if p._grad is None:
@@ -83,6 +89,5 @@ class SGD(Optimizer):
             first = "momentum_buffer" not in state
             if first:
                 state["momentum_buffer"] = from_array(np.zeros(p.shape, p.dtype.np))
-            rows[first].append(Row(p._grad._array(), (p, state["momentum_buffer"]), numbers))
-        return [(MomentumRule(bool(weight_decay), maximize, bool(group["nesterov"]), bool(first)), rows[first])
-                for first in (0, 1)]
+            rows[first].append(Row(p._grad._array(), (p, state["momentum_buffer"]), numbers, state))
+        return [(rule, rows[0]), (rule._replace(first=True), rows[1])]

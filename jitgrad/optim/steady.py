@@ -1,0 +1,186 @@
+"""Steps of a loop that goes on as it has begun: the same parameters, the same kinds of gradients, the same rule.
+
+What is kept for the parameters (moments, counts of steps) is then kept here as arrays; its tensors are given their values
+when somebody looks at them, which their storages tell (`Storage.owner`).  A step reads gradients and parameters, runs
+one program, and writes the parameters.
+"""
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from operator import is_
+from typing import Any
+
+import numpy as np
+
+from jitgrad import tracing
+from jitgrad.config import config
+from jitgrad.executor import interpreting
+from jitgrad.graph import Extra, Node, input_node, input_spec
+from jitgrad.optim.rows import Row, Rule
+from jitgrad.storage import Storage, stamp
+from jitgrad.tensor import Tensor
+
+# The rule of a group and its numbers at a count of steps.
+Setting = Callable[[dict[str, Any], float], tuple[Rule, tuple[float, ...]]]
+# What an optimizer keeps, by parameter.
+State = Mapping[Tensor, dict[str, Any]]
+# (gradients, parameters, kept, numbers) -> the new parameters and what is kept then; None: not for arrays of that layout.
+Run = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], tuple[float, ...]],
+               "tuple[list[np.ndarray], list[np.ndarray]] | None"]
+
+
+def steady(group: dict[str, Any], state: State, rule: Rule, rows: Sequence[Row], run: Run | None) -> Steady | None:
+    """The steps after one with these rows, or None where they have to be looked at one by one.
+
+    run: for these rows, with the numbers of the first for all; without it the rule itself is applied to arrays."""
+    tensors = [t for row in rows for t in row.tensors]
+    count = rows[0].counter
+    if count is not None:
+        tensors.append(count)
+    if any([row.numbers is not rows[0].numbers or row.counter is not count for row in rows]):
+        return None
+    if any([row.state is not None and state.get(row.tensors[0]) is not row.state for row in rows]):
+        return None
+    storages = [t._ensure_storage() for t in tensors]
+    if len({id(s) for s in storages}) < len(storages) or any([t._chain or type(t._node.value) is not np.ndarray
+                                                              for t in tensors]):
+        return None         # they may overlap: a row must see what the ones before it have written
+    params = [row.tensors[0] for row in rows]
+    if any([p._leaf is None for p in params]) or len(params) < len(group["params"]) or any(
+            [p is not q for p, q in zip(params, group["params"], strict=True)]):
+        return None
+    if any([t._leaf is not None or t._current().requires_grad for row in rows for t in row.tensors[1:]]):
+        return None
+    return Steady(rule, rows, run)
+
+
+class Steady:
+    """The steps of one group of parameters: see `steady`."""
+
+    def __init__(self, rule: Rule, rows: Sequence[Row], run: Run | None) -> None:
+        self._rule = rule
+        self._run = run
+        self._rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
+                      [row.tensors[0] for row in rows]]
+        self._entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
+        self._kept = [t for row in rows for t in row.tensors[1:]]
+        self._widths = [len(row.tensors) - 1 for row in rows]
+        self._count = rows[0].counter
+        self._owned: list[weakref.ref[Storage]] | None = None       # while the arrays here are newer than the tensors'
+        self._arrays: list[np.ndarray] = []
+        self._t = 0.0
+        self._steps = 0                                             # since the tensors were given their values
+
+    def step(self, group: dict[str, Any], state: State, setting: Setting) -> bool:
+        """Take a step; False, and nothing has happened, if it is not like the ones before."""
+        rows, params = self._rows, group["params"]
+        if len(params) != len(rows) or interpreting.active or config.interpret or tracing.traces:
+            return False
+        gradients: list[np.ndarray] = []
+        values: list[np.ndarray] = []
+        i = 0
+        for p, storage, spec, leaf in rows:
+            grad = p._grad
+            if grad is None or p is not params[i] or p._storage is not storage or p._leaf is not leaf:
+                return False
+            i += 1
+            node = grad._node if grad._storage is None else grad._current()
+            if node.spec is not spec:
+                return False
+            gradients.append(node.value)
+            node = p._node if storage.writes == p._seen else p._current()
+            if node.spec is not spec:
+                return False
+            values.append(node.value)
+        for p, entry, tensors in self._entries:
+            if state.get(p) is not entry or len(entry) != len(tensors) or not all(map(is_, entry.values(), tensors)):
+                return False
+        if self._owned is None and not self._take():
+            return False
+        rule, numbers = setting(group, self._t + 1)
+        if rule is not self._rule and rule != self._rule:
+            return False
+        run = self._run
+        if run is None:
+            new, kept = self._apply(gradients, values, numbers)
+        else:
+            found = run(gradients, values, self._arrays, numbers)
+            if found is None:
+                return False
+            new, kept = found
+        if self._owned is None:
+            self._own()
+        self._arrays = kept
+        self._t += 1
+        self._steps += 1
+        for (p, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
+            # Tensor._replace, for a leaf that is the base of its storage
+            cell = storage.cell
+            cell.value += 1
+            cell.writer = None
+            node = Node(spec, (), True, 0, array)
+            extra = node.extra = Extra()
+            extra.leaf = leaf
+            extra.cell = cell
+            extra.version = cell.value
+            storage.node = p._node = node
+            storage.writes += 1
+            p._seen = storage.writes
+        return True
+
+    def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray],
+               numbers: tuple[float, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        new: list[np.ndarray] = []
+        kept: list[np.ndarray] = []
+        at = 0
+        for g, p, width in zip(gradients, values, self._widths, strict=True):
+            first, *rest = self._rule(g, p, *self._arrays[at:at + width], *numbers)
+            new.append(first if type(first) is np.ndarray and first.dtype is p.dtype else np.asarray(first, p.dtype))
+            kept += [np.asarray(x, p.dtype) for x in rest]
+            at += width
+        return new, kept
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+
+    def _take(self) -> bool:
+        """Read what is kept from its tensors; False if they are not what they were."""
+        arrays = []
+        for t in self._kept:
+            node = t._current()
+            if t._chain or t._storage is None or node.requires_grad or type(node.value) is not np.ndarray or \
+                    not node.value.flags.c_contiguous:
+                return False
+            arrays.append(node.value)
+        self._arrays = arrays
+        if self._count is not None:
+            self._t = float(self._count._array())
+        return True
+
+    def _own(self) -> None:
+        """From now on the arrays here are newer than those of the tensors."""
+        tensors = self._kept if self._count is None else [*self._kept, self._count]
+        storages = [t._ensure_storage() for t in tensors]
+        for storage in storages:
+            storage.owner = self
+            storage.writes += 1         # every tensor on it looks again
+            storage.cell.value += 1
+            storage.cell.writer = None
+        self._owned = [weakref.ref(s) for s in storages]
+        self._steps = 0
+
+    def settle(self) -> None:
+        """Give the tensors their values."""
+        owned, self._owned = self._owned, None
+        arrays = self._arrays
+        if self._count is not None:
+            arrays = [*arrays, np.asarray(self._t, self._count._node.spec.type.dtype.np)]
+        for reference, array in zip(owned or (), arrays, strict=False):
+            storage = reference()
+            if storage is not None:
+                storage.owner = None
+                storage.node = input_node(array, storage.node.spec.type)
+                storage.writes += 1
+                storage.cell.value += max(self._steps - 1, 0)
+                stamp(storage.node, storage.cell)
+        self._arrays = []
