@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler import driver
+from jitgrad.compiler import blas, driver
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
-from jitgrad.compiler.steps import Chunked, LibraryCall
+from jitgrad.compiler.steps import Chunked, LibraryCall, View
 from jitgrad.compiler.workspace import Runs, Stage
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
@@ -68,7 +68,7 @@ class Plan:
         for k, step in enumerate(plans.steps):
             if isinstance(step, KernelStep):
                 self._kernel(k, step)
-            else:
+            elif not self._product(step):
                 self.rest.append(LibraryCall(step, plans.buffers, value))
         self._allocate(plans.steps)
         del self._value                             # it refers to the graph
@@ -84,12 +84,7 @@ class Plan:
             return
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
-            stage = self.rest[-1] if self.rest else self.first
-            if not isinstance(stage, Stage):
-                stage = Stage([], 0)
-                self.rest.append(stage)
-            stage.calls.append((step.function.address, 0, outer, 8 * self._block(step.kernel.slots, {}, 0)))
-            stage.nanoseconds += outer * nanoseconds
+            self._call(step.function.address, outer, self._block(step.kernel.slots, {}, 0), outer * nanoseconds)
             return
         partial: dict[int, tuple[int, int]] = {}
         combined = []
@@ -109,6 +104,35 @@ class Plan:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
         self.rest.append(Chunked(step.function.call, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
                                    combined))
+
+    def _call(self, function: int, count: int, word: int, nanoseconds: float) -> None:
+        """Add a call to the present stretch of kernels; `word`: where its block starts."""
+        stage = self.rest[-1] if self.rest else self.first
+        if not isinstance(stage, Stage):
+            stage = Stage([], 0)
+            self.rest.append(stage)
+        stage.calls.append((function, 0, count, 8 * word))
+        stage.nanoseconds += nanoseconds
+
+    def _product(self, step: LibraryStep) -> bool:
+        """A matrix product that BLAS can be called for directly; False for every other library call."""
+        if step.op.name != "matmul" or self.buffers[step.target].kind == "result" or min(step.sources) < 0:
+            return False
+        a, b = [View(o, self._value) for o in step.operands]
+        shape = tuple([self._value(n) for n in step.shape])
+        call = blas.product(a, b, shape, self.buffers[step.target].dtype)
+        if call is None:
+            return False
+        first = len(self._words)
+        self._words += call.words
+        sources = [(step.sources[0], a), (step.sources[1], b)]
+        if blas.vector_first(shape):
+            sources.reverse()
+        for word, (source, view) in zip((blas.A, blas.B), sources, strict=True):
+            self._pointer(first + word, Pointer(source, view.offset // view.dtype.itemsize), {}, 0)
+        self._pointer(first + blas.C, Pointer(step.target), {}, 0)
+        self._call(call.address, call.matrices, first, call.nanoseconds)
+        return True
 
     def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
         """Append a block; the number of its first word."""

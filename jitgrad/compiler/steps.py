@@ -57,7 +57,7 @@ class Chunked:
             target[...] = op.numpy(rows, (0,))[0]
 
 
-class _View:
+class View:
     """How to see a buffer: lengths, strides and offset in bytes, and the buffer's number of elements."""
 
     def __init__(self, operand: Operand, value: Callable[[Expr], int]) -> None:
@@ -115,7 +115,7 @@ class _View:
 class _Interface:
     """NumPy's array interface over memory of a strided array."""
 
-    def __init__(self, array: np.ndarray, view: _View) -> None:
+    def __init__(self, array: np.ndarray, view: View) -> None:
         interface = dict(array.__array_interface__)
         address, _ = interface["data"]
         interface.update(data=(address + view.offset, True), shape=view.shape, strides=view.strides)
@@ -142,10 +142,10 @@ class LibraryCall:
             if o.ref is None:
                 self._operands.append(("shape", -1, tuple([value(n) for n in o.shape])))
             elif source < 0:
-                self._operands.append((o.ref.value.kind, -1, _View(o, value)))
+                self._operands.append((o.ref.value.kind, -1, View(o, value)))
             else:
                 kind = "temp" if buffers[source].kind == "temp" else "array"
-                self._operands.append((kind, source, _View(o, value)))
+                self._operands.append((kind, source, View(o, value)))
         self._varying = [(k, *o) for k, o in enumerate(self._operands) if o[0] in ("array", "scalar")]
 
     def run(self, number: Callable[[int], Any], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:

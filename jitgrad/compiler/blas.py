@@ -1,0 +1,222 @@
+"""Matrix products by the BLAS that NumPy has loaded, called by the driver between kernels, without Python.
+
+Input: the views of two operands and of the result.  Output: a function of the kernels' ABI and the words of its block.
+Invariant: only what BLAS takes is given to it (one stride of a matrix is 1, nothing is empty or repeated); `np.matmul` does
+the rest, and all where NumPy's BLAS is not found or gives wrong answers.  Each product is one call of BLAS, so its bits are
+the library's.
+
+A call of np.matmul costs 1 to 1.5 us besides the work, and ends a stretch of kernels, which costs another.
+
+    kernel(lo, hi, block)       for lo <= i < hi: product of the matrices number i of a batch
+    block of a product          function, transposed a, b, m, n, k, a, lda, b, ldb, c, ldc, steps of a, b, c in bytes
+    block with a vector         function, transposed a, 0, rows, columns, 0, a, lda, x, stride, y, 1, steps in bytes
+"""
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from functools import cache as memoize
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from jitgrad.compiler import cache, cpu, objectcode
+
+_ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not transposed, transposed
+# Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
+_NAMES = (("scipy_cblas_{}64_", 64), ("cblas_{}64_", 64), ("cblas_{}$NEWLAPACK$ILP64", 64), ("cblas_{}", 32))
+_ROUTINES = {np.dtype(np.float64): "d", np.dtype(np.float32): "s"}
+A, B, C = 6, 8, 10                              # words of the block that hold addresses
+
+
+class View(Protocol):
+    """An operand: its shape, and its strides in bytes (steps.py)."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Product(NamedTuple):
+    """A call: the function, how many matrices, the block (addresses are 0), and an estimate of the time."""
+
+    address: int
+    matrices: int
+    words: list[int]
+    nanoseconds: float
+
+
+def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Product | None:
+    """The call for a @ b into a C-contiguous array of `shape`, or None where BLAS cannot do it so."""
+    if dtype not in _ROUTINES or a.dtype != dtype or b.dtype != dtype or 0 in shape or 0 in a.shape:
+        return None
+    found = _library()
+    if found is None:
+        return None
+    routines, stub = found
+    size = dtype.itemsize
+    *batch, m, n = shape
+    k = a.shape[-1]
+    steps = [_steps(v, batch) for v in (a, b)]
+    left, right = _matrix(a, size), _matrix(b, size)
+    if None in steps or left is None or right is None:
+        return None
+    letter = _ROUTINES[dtype]
+    count = int(np.prod(batch, dtype=np.int64))
+    if n == 1 or m == 1:
+        matrix, turn = (left, False) if n == 1 else (right, True)
+        vector = b.strides[-2] if n == 1 else a.strides[-1]
+        turned, lead = matrix
+        rows, columns = (m, k) if n == 1 else (k, n)
+        if turned:
+            rows, columns = columns, rows
+        step = [steps[0], steps[1]] if n == 1 else [steps[1], steps[0]]
+        words = [routines[letter + "gemv"], _TURNED if turned is not turn else _PLAIN, 0, rows, columns, 0, 0, lead, 0,
+                 vector // size if k > 1 else 1, 0, 1, *step, m * n * size]
+        if k > 1 and (vector <= 0 or vector % size):
+            return None
+    else:
+        words = [routines[letter + "gemm"], _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
+                 left[1], 0, right[1], 0, n, *steps, m * n * size]
+    return Product(stub[letter, "v" if n == 1 or m == 1 else "m"], count, words, 0.1 * count * m * n * k)
+
+
+def vector_first(shape: tuple[int, ...]) -> bool:
+    """Whether the first operand is the vector of the block, and the second the matrix."""
+    return shape[-2] == 1 and shape[-1] != 1
+
+
+def _matrix(view: View, size: int) -> tuple[bool, int] | None:
+    """Whether the matrix is the transpose of one in rows, and the distance of these rows; None if it is neither."""
+    (m, n), (down, right) = view.shape[-2:], view.strides[-2:]
+    for turned, rows, columns, lead, step in ((False, m, n, down, right), (True, n, m, right, down)):
+        if (columns == 1 or step == size) and (rows == 1 or (lead % size == 0 and lead >= columns * size)):
+            return turned, max(columns, lead // size if rows > 1 else 1)
+    return None
+
+
+def _steps(view: View, batch: list[int]) -> int | None:
+    """From one matrix of the batch to the next, in bytes; None if that differs."""
+    shape = [1] * (len(batch) + 2 - len(view.shape)) + list(view.shape[:-2])
+    strides = [0] * (len(batch) + 2 - len(view.shape)) + list(view.strides[:-2])
+    step, reach = None, 1
+    for n, own, stride in zip(reversed(batch), reversed(shape), reversed(strides), strict=True):
+        if n == 1:
+            continue
+        stride = 0 if own == 1 else stride
+        if step is None:
+            step = stride
+        elif stride != step * reach:
+            return None
+        reach *= n
+    return step or 0
+
+
+# -- the library -----------------------------------------------------------------------------------------------------
+
+@memoize
+def _library() -> tuple[dict[str, int], dict[tuple[str, str], int]] | None:
+    """Addresses of the routines, and of the functions that call them; None where there are none to be had."""
+    for routines, bits in _candidates():
+        stub = {(letter, kind): _load(letter, kind, bits) for letter in "ds" for kind in "mv"}
+        if _right(routines, stub):
+            return routines, stub
+    return None
+
+
+def _candidates() -> Iterator[tuple[dict[str, int], int]]:
+    for library in _loaded():
+        for pattern, bits in _NAMES:
+            try:
+                yield {name: ctypes.cast(getattr(library, pattern.format(name)), ctypes.c_void_p).value or 0
+                       for name in ("dgemm", "sgemm", "dgemv", "sgemv")}, bits
+            except AttributeError:
+                continue
+
+
+def _loaded() -> Iterator[ctypes.CDLL]:
+    """The libraries that are loaded already: NumPy's own module, whose symbols lead to its BLAS, or BLAS itself."""
+    module = sys.modules.get("numpy._core._multiarray_umath")
+    files = [getattr(module, "__file__", None)]
+    if sys.platform == "win32":
+        files += [str(f) for f in sorted((Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*.dll"))]
+    for file in files:
+        if file is not None:
+            try:
+                yield ctypes.CDLL(file)
+            except OSError:
+                continue
+
+
+def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
+    """Whether a small product comes out right."""
+    for dtype, letter in _ROUTINES.items():
+        a, b, c = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4), np.zeros((2, 4), dtype)
+        words = np.array([routines[letter + "gemm"], _PLAIN, _PLAIN, 2, 4, 3, a.ctypes.data, 3, b.ctypes.data, 4, c.ctypes.data,
+                          4, 0, 0, 0], np.int64)
+        cpu.PROTOTYPE(stub[letter, "m"])(0, 1, words.ctypes.data)
+        y = np.zeros(2, dtype)
+        vector = np.array([routines[letter + "gemv"], _PLAIN, 0, 2, 3, 0, a.ctypes.data, 3, b.ctypes.data, 4, y.ctypes.data,
+                           1, 0, 0, 0], np.int64)
+        cpu.PROTOTYPE(stub[letter, "v"])(0, 1, vector.ctypes.data)
+        if not (np.array_equal(c, a @ b) and np.array_equal(y, a @ b[:, 0])):
+            return False
+    return True
+
+
+_SOURCE = """
+define void @{name}(i64 %lo, i64 %hi, i64 %block) {{
+entry:
+  %words = inttoptr i64 %block to ptr
+{loads}
+  %function = inttoptr i64 %w0 to ptr
+{narrow}
+  %order.a = trunc i64 %w1 to i32
+  %order.b = trunc i64 %w2 to i32
+  br label %head
+head:
+  %i = phi i64 [ %lo, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %i, %hi
+  br i1 %more, label %body, label %done
+body:
+  %to.a = mul i64 %i, %w12
+  %to.b = mul i64 %i, %w13
+  %to.c = mul i64 %i, %w14
+  %at.a = add i64 %w6, %to.a
+  %at.b = add i64 %w8, %to.b
+  %at.c = add i64 %w10, %to.c
+  %a = inttoptr i64 %at.a to ptr
+  %b = inttoptr i64 %at.b to ptr
+  %c = inttoptr i64 %at.c to ptr
+  call void %function({arguments})
+  %next = add i64 %i, 1
+  br label %head
+done:
+  ret void
+}}
+"""
+
+
+def _load(letter: str, kind: str, bits: int) -> int:
+    """The address of the function for one dtype ("d", "s"), for matrices or a vector ("m", "v")."""
+    name = f"jitgrad_blas_{letter}{kind}{bits}"
+    real = "double" if letter == "d" else "float"
+    loads = "\n".join([f"  %a{i} = getelementptr i64, ptr %words, i64 {i}\n  %w{i} = load i64, ptr %a{i}" for i in range(15)])
+    integers = (3, 4, 5, 7, 9, 11)
+    narrow = "\n".join([f"  %n{i} = {f'trunc i64 %w{i} to i32' if bits == 32 else f'add i64 %w{i}, 0'}" for i in integers])
+    m, n, k, lda, ldb, ldc = [f"i{bits} %n{i}" for i in integers]
+    if kind == "m":
+        arguments = [f"i32 {_ROWS}", "i32 %order.a", "i32 %order.b", m, n, k, f"{real} 1.0", "ptr %a", lda, "ptr %b", ldb,
+                     f"{real} 0.0", "ptr %c", ldc]
+    else:
+        arguments = [f"i32 {_ROWS}", "i32 %order.a", m, n, f"{real} 1.0", "ptr %a", lda, "ptr %b", ldb, f"{real} 0.0",
+                     "ptr %c", ldc]
+    source = _SOURCE.format(name=name, loads=loads, narrow=narrow, arguments=", ".join(arguments))
+    key = cache.key(source, cpu.fingerprint())
+    data = cache.load(key)
+    if data is None:
+        data = objectcode.emit(source)
+        cache.save(key, data, source)
+    return objectcode.load(data, name)

@@ -1,0 +1,101 @@
+"""Products by NumPy's BLAS are those of np.matmul, whatever the layout; what BLAS cannot take is left to NumPy."""
+from __future__ import annotations
+
+import itertools
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad.compiler import blas, cpu
+
+pytestmark = pytest.mark.skipif(blas._library() is None, reason="NumPy's BLAS is not found")
+
+LAYOUTS = {
+    "rows": lambda a: a, "transposed": lambda a: np.ascontiguousarray(np.swapaxes(a, -1, -2)).swapaxes(-1, -2),
+    "wider": lambda a: np.concatenate([a, a, a], -1)[..., a.shape[-1]:2 * a.shape[-1]],
+    "taller": lambda a: np.ascontiguousarray(np.swapaxes(np.concatenate([a, a], -2), -1, -2)).swapaxes(-1, -2)[..., :a.shape[-2], :],
+    "sparse": lambda a: np.repeat(a, 2, -1)[..., ::2], "repeated": lambda a: np.broadcast_to(a[..., :1, :], a.shape),
+    "reversed": lambda a: a[..., ::-1, :][..., ::-1, :] if a.shape[-2] == 1 else np.ascontiguousarray(a[..., ::-1, :])[..., ::-1, :]}
+
+
+def product(a, b):
+    """a @ b by BLAS, or None."""
+    shape = np.matmul(a, b).shape
+    call = blas.product(a, b, shape, a.dtype)
+    if call is None:
+        return None
+    out = np.full(shape, np.nan, a.dtype)
+    words = np.array(call.words, np.int64)
+    first, second = (b, a) if blas.vector_first(shape) else (a, b)
+    words[[blas.A, blas.B, blas.C]] = first.ctypes.data, second.ctypes.data, out.ctypes.data
+    cpu.PROTOTYPE(call.address)(0, call.matrices, words.ctypes.data)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(LAYOUTS, LAYOUTS)))
+def test_layouts(left, right, dtype):
+    rng = np.random.default_rng(0)
+    taken = 0
+    for m, k, n in itertools.product((1, 2, 5), repeat=3):
+        for batches in (((), ()), ((3,), (3,)), ((3,), ()), ((1,), (3,)), ((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3))):
+            a = LAYOUTS[left](rng.normal(size=(*batches[0], m, k)).astype(dtype))
+            b = LAYOUTS[right](rng.normal(size=(*batches[1], k, n)).astype(dtype))
+            found = product(a, b)
+            if found is not None:
+                taken += 1
+                np.testing.assert_allclose(found, np.matmul(a, b), rtol=1e-5 if dtype is np.float32 else 1e-13, atol=1e-6)
+    assert taken >= (120 if {left, right} <= {"rows", "transposed", "wider", "taller"} else 1)
+
+
+def test_what_blas_cannot_take():
+    a = np.ones((2, 3))
+    for left, right in ((a.astype(int), a.T.astype(int)), (a[:0], a.T), (np.ones((2, 0)), np.ones((0, 3))),
+                        (np.broadcast_to(np.ones(3), (2, 3)), a.T)):
+        assert blas.product(left, right, np.matmul(left, right).shape, left.dtype) is None
+    odd = np.ndarray((2, 3), np.float64, bytearray(100), 0, (28, 8))         # rows that are no whole number of elements apart
+    assert blas.product(odd, a.T, (2, 2), a.dtype) is None
+
+
+def test_special_values_and_old_contents():
+    a, b = np.array([[np.inf, 1.0], [np.nan, 0.0]]), np.array([[1.0, 2.0], [3.0, -4.0]])
+    np.testing.assert_array_equal(product(a, b), a @ b)       # `product` writes over nan
+
+
+def network():
+    x, w, v = (jitgrad.tensor(np.linspace(-1, 1, n).reshape(s), requires_grad=True) for n, s in
+               ((12, (4, 3)), (15, (3, 5)), (5, (5, 1))))
+    for _ in range(3):
+        for t in (x, w, v):
+            t.grad = None
+        loss = ((x @ w).tanh() @ v).sum()
+        loss.backward()
+    return loss, [t.grad.tolist() for t in (x, w, v)]
+
+
+def test_a_network_is_one_call_and_the_same_without_blas(monkeypatch):
+    calls = []
+    original = blas.product
+    monkeypatch.setattr(blas, "product", lambda *args: calls.append(original(*args)) or calls[-1])
+    jitgrad.clear_cache()
+    direct = network()[1]
+    assert calls and None not in calls
+    monkeypatch.setattr(blas, "product", lambda *args: None)
+    jitgrad.clear_cache()
+    for x, y in zip(direct, network()[1], strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5)
+
+
+def test_a_library_that_answers_wrongly_is_not_used(monkeypatch):
+    monkeypatch.setattr(blas, "_candidates", lambda: iter([({n: 0 for n in ("dgemm", "sgemm", "dgemv", "sgemv")}, 64)]))
+    monkeypatch.setattr(blas, "_right", lambda routines, stub: False)
+    assert blas._library.__wrapped__() is None
+
+
+def test_nothing_is_loaded_where_numpy_hides_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy._core._multiarray_umath", SimpleNamespace(__file__=None))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert blas._library.__wrapped__() is None
