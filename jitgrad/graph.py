@@ -47,6 +47,7 @@ class Extra:
     version: int = 0        # ... and the version at which it did
     in_place: bool = False  # written over its operator's first operand
     held: Any = None        # gradients computed along with the value, waiting for backward()
+    reach: Any = None       # the least and the greatest element, of positions that were asked for it
     grad_fn: Any = None     # weak reference to the grad_fn object shown to the user
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
-from jitgrad.graph import INPUT, Node, input_node
+from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import finish_composite, operator, register
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
+from jitgrad.operators.origin import Composite, user_line
 from jitgrad.operators.recipes import no_recipe
 from jitgrad.operators.shape import region, selected
-from jitgrad.operators.views import Plan, make_plan, remember, view, view_by_plan
+from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.ops.indexing import check_positions
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, from_array, wrap
@@ -231,6 +232,10 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         plan = _plans.get(known)
         if plan is not None:
             return view_by_plan(self, plan)
+    else:
+        result = _at_positions(self, of, key)
+        if result is not None:
+            return result
     if isinstance(key, str):
         raise TypeError("new(): invalid data type 'str'")
     parsed = parse(key, of.shape)
@@ -241,6 +246,51 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     source = result._current()
     axes, positions = _positions(parsed, source)
     return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), ()))
+
+
+_gathers: dict[tuple, Spec] = {}
+
+
+def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
+    """self[..., positions]: the usual case of one int64 tensor beside `:`, on a tensor that records; None for others."""
+    if type(key) is tuple:
+        dim, tensor = -1, None
+        for i, part in enumerate(key):
+            if isinstance(part, Tensor):
+                if tensor is not None:
+                    return None
+                dim, tensor = i, part
+            elif type(part) is not slice or part.start is not None or part.stop is not None or part.step is not None:
+                return None
+        if tensor is None or len(key) > of.ndim:
+            return None
+    elif isinstance(key, Tensor):
+        dim, tensor = 0, key
+    else:
+        return None
+    node = tensor._node if tensor._storage is None else tensor._current()
+    type_ = node.spec.type
+    if type_.dtype is not int64 or not type_.shape or dim >= of.ndim or type(node.value) is not np.ndarray or tracing.traces:
+        return None
+    source = self._node if self._storage is None else self._current()
+    if not source.requires_grad or not grad_mode.enabled or source.depth >= executor.MAX_DEPTH or node.depth:
+        return None
+    n = of.shape[dim]
+    extra = node.extra or node.ensure_extra()
+    if extra.reach is None:
+        array = node.value
+        extra.reach = (int(array.min()), int(array.max())) if array.size else (0, -1)
+    least, greatest = extra.reach
+    if least < -n or greatest >= n:
+        return None
+    known = _gathers.get((of, dim, type_))
+    if known is None:
+        if len(_gathers) >= MAX_PLANS:
+            _gathers.clear()
+        known = _gathers[of, dim, type_] = find_spec(ops.index, (source, node), ((dim,),))
+    made = Node(known, (source, node), True, source.depth + 1, None, user_line(3))
+    made.ensure_extra().fn = Composite("IndexBackward0", (source,), ())
+    return wrap(made)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

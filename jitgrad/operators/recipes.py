@@ -17,16 +17,15 @@ import numpy as np
 from jitgrad import executor, tracing
 from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.executor import MAX_DEPTH
-from jitgrad.graph import INPUT, Node, Spec, grad_mode, input_node, topological
+from jitgrad.graph import INPUT, Extra, Node, Spec, grad_mode, input_node, topological
 from jitgrad.interpreter import as_array, leaf_value, quiet
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, PACKAGE, Composite, user_line
 from jitgrad.tensor import Tensor, wrap
 
 MAX_RECIPES = 1000          # of one operator; then its table starts anew
 LONGEST = 64                # nodes of a recipe
 _STATIC = frozenset({int, type(None), str, dtype})
 _BOOL = {False: "no", True: "yes"}.__getitem__      # True == 1: a key must tell them apart
-new_tensor = Tensor.__new__
 
 
 class _Learning(threading.local):
@@ -62,14 +61,16 @@ class Owner(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """All nodes, and of the results the numbers and owners; `make` puts several results together (None: there is one)."""
+    """All nodes, and of the results the numbers and owners; `make` puts several results together (None: there is one).
+    follow(operands, depth of the deepest, line): record it (see _follower)."""
 
     nodes: list[Made]
     results: list[tuple[int, Owner | None]]
     make: Callable[[list[Tensor]], Any] | None
+    follow: Callable[..., Any]
 
 
-_UNKNOWN = Recipe([], [], None)
+_UNKNOWN = Recipe([], [], None, lambda: None)
 
 
 class Recipes:
@@ -78,12 +79,58 @@ class Recipes:
     def __init__(self, call: Callable) -> None:
         self._call = call
         self._known: dict[tuple, Recipe | None] = {}
+        self._quick: dict[tuple, Callable[..., Any]] = {}
 
     def function(self) -> Callable:
         """What users call."""
-        call, known, learn = self._call, self._known, self._learn
+        call, known, learn, quick = self._call, self._known, self._learn, self._quick
+        computers: dict[tuple, Callable[..., Any]] = {}
 
         def recall(*args: Any, **kwargs: Any) -> Any:
+            if args and grad_mode.enabled:
+                # One or two tensors to record on, then plain arguments: most calls.  (Types are part of the keys: True == 1.)
+                v = args[0]
+                if isinstance(v, Tensor):
+                    n = v._node if v._storage is None else v._current()
+                    depth = n.depth
+                    follow = None
+                    if len(args) > 1 and isinstance(args[1], Tensor):
+                        v = args[1]
+                        m = v._node if v._storage is None else v._current()
+                        if m is not n and (n.requires_grad or m.requires_grad):
+                            at: Any = (n.spec.type, n.requires_grad, depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
+                                       get_default_dtype(), args[2:], *map(type, args), *kwargs.items())
+                            try:
+                                follow = quick.get(at)
+                            except TypeError:
+                                pass            # an argument that has no hash
+                            if depth < m.depth:
+                                depth = m.depth
+                            if follow is not None and depth <= MAX_DEPTH - LONGEST:
+                                frame = _getframe(1)
+                                code = frame.f_code
+                                return follow(n, m, depth,
+                                              (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+                    elif n.requires_grad:
+                        at = (n.spec.type, depth > 0, get_default_dtype(), args[1:], *map(type, args), *kwargs.items())
+                        try:
+                            follow = quick.get(at)
+                        except TypeError:
+                            pass
+                        if follow is not None and depth <= MAX_DEPTH - LONGEST:
+                            frame = _getframe(1)
+                            code = frame.f_code
+                            return follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+                    elif not depth and type(n.value) is np.ndarray and not tracing.traces:
+                        try:
+                            follow = quick.get((n.spec.type, None, get_default_dtype(), args[1:], *map(type, args), *kwargs.items()))
+                        except TypeError:
+                            pass
+                        if follow is not None:
+                            return quiet.run(follow, n.value)
+            return general(args, kwargs)
+
+        def general(args: tuple, kwargs: dict[str, Any]) -> Any:
             recording = grad_mode.enabled
             pending = False         # whether there is anything to record
             nodes: list[Node] = []
@@ -144,18 +191,44 @@ class Recipes:
             if recipe is None:
                 return call(*args, **kwargs)
             if not pending:
-                return _computed(recipe, nodes)
+                compute = computers.get(at)
+                if compute is None:
+                    if len(computers) >= MAX_RECIPES:
+                        computers.clear()
+                    compute = computers[at] = _computer(len(nodes), recipe)
+                if len(nodes) == 1:
+                    self._remember(compute, nodes, args, kwargs)
+                return quiet.run(compute, *[leaf_value(n) for n in nodes])
             depth = 0
             for n in nodes:
                 if n.depth > depth:
                     depth = n.depth
             if depth > MAX_DEPTH - LONGEST:
                 return call(*args, **kwargs)
-            frame = _getframe(1)
-            code = frame.f_code
-            return _follow(recipe, nodes, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+            self._remember(recipe.follow, nodes, args, kwargs)
+            return recipe.follow(*nodes, depth, user_line(3))
 
         return recall
+
+    def _remember(self, follow: Callable[..., Any], nodes: list[Node], args: tuple, kwargs: dict[str, Any]) -> None:
+        """Let calls like this one go the quick way."""
+        tensors = len([v for v in args[:2] if isinstance(v, Tensor)])
+        others = (*args[tensors:], *kwargs.values())
+        if not tensors or tensors != len(nodes) or not all([type(v) in _STATIC or type(v) is bool or (
+                type(v) is tuple and all([type(u) is int for u in v])) for v in others]):
+            return
+        if len(self._quick) >= MAX_RECIPES:
+            self._quick.clear()
+        n, m = nodes[0], nodes[-1]
+        if tensors == 1:
+            if n.depth and not n.requires_grad:
+                return
+            state = n.depth > 0 if n.requires_grad else None        # None: it is known, and so will be the result
+            at: tuple = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items())
+        else:
+            at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, get_default_dtype(),
+                  args[2:], *map(type, args), *kwargs.items())
+        self._quick[at] = follow
 
     def _learn(self, key: tuple, recipe: Recipe | None) -> None:
         if len(self._known) >= MAX_RECIPES:
@@ -168,26 +241,62 @@ def by_recipe(call: Callable) -> Callable:
     return functools.wraps(call)(Recipes(call).function())
 
 
-def _follow(recipe: Recipe, nodes: list[Node], depth: int, line: Any) -> Any:
-    for spec, inputs, requires_grad, more, value in recipe.nodes:
+def _follower(operands: int, recipe_nodes: list[Made], results: list[tuple[int, Owner | None]],
+              make: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
+    """What records a recipe.  For the sum over a dimension of a matrix, a sum that keeps it and a squeeze:
+
+        def follow(n0, depth, line):
+            n1 = Node(spec1, (n0,), True, depth + 1, None, line)
+            n2 = Node(spec2, (n1,), True, depth + 2, None, line)
+            n2.extra = e0 = Extra()
+            e0.fn = Composite(name0, (n0,), (), False, 0)
+            r0 = new(Tensor)
+            r0._node = n2
+            return r0
+
+    Recipes of one structure share the code, and each has its specs, names and numbers as variables around it."""
+    given: dict[str, Any] = {}
+    lines: list[str] = []
+    for i, (spec, inputs, requires_grad, more, value) in enumerate(recipe_nodes, operands):
+        given[f"spec{i}"] = spec
         if inputs:
-            node = Node(spec, tuple([nodes[i] for i in inputs]), requires_grad, depth + more)
-            node.line = line
+            lines.append(f"n{i} = Node(spec{i}, {_listed(inputs)}, {requires_grad}, depth + {more}, None, line)")
         else:
-            node = Node(spec, (), False, 0, value)
-        nodes.append(node)
-    made = []
-    for i, owner in recipe.results:
-        node = nodes[i]
+            given[f"value{i}"] = value
+            lines.append(f"n{i} = Node(spec{i}, (), False, 0, value{i})")
+    for k, (i, owner) in enumerate(results):
         if owner is not None:
-            name, inputs, saves, saves_result, number = owner
-            node.ensure_extra().fn = Composite(name, tuple([None if k is None else nodes[k] for k in inputs]),
-                                               None if saves is None else tuple([nodes[k] for k in saves]),
-                                               saves_result, number)
-        result = new_tensor(Tensor)
-        result._node = node
-        made.append(result)
-    return made[0] if recipe.make is None else recipe.make(made)
+            given[f"name{k}"] = owner.name
+            lines += [f"n{i}.extra = e{k} = Extra()",
+                      f"e{k}.fn = Composite(name{k}, {_listed(owner.inputs)}, "
+                      f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
+        lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}"]
+    if make is not None:
+        given["make"] = make
+    lines.append(_return(len(results), make))
+    head = ", ".join([*[f"n{i}" for i in range(operands)], "depth", "line"])
+    return _around(_source("follow", head, given, lines))(**given)
+
+
+def _return(results: int, make: Any) -> str:
+    return "return r0" if make is None else f"return make([{', '.join([f'r{k}' for k in range(results)])}])"
+
+
+def _source(name: str, head: str, given: dict[str, Any], lines: list[str]) -> str:
+    body = "\n        ".join(lines)
+    return f"def around({', '.join(given)}):\n    def {name}({head}):\n        {body}\n    return {name}\n"
+
+
+@functools.lru_cache(maxsize=1000)
+def _around(source: str) -> Callable[..., Callable[..., Any]]:
+    scope: dict[str, Any] = {"Node": Node, "Extra": Extra, "Composite": Composite, "Tensor": Tensor, "new": Tensor.__new__,
+                             "as_array": as_array, "ndarray": np.ndarray, "input_node": input_node}
+    exec(compile(source, f"{PACKAGE}/operators/recipes.py: generated", "exec"), scope)
+    return scope["around"]
+
+
+def _listed(numbers: tuple[int | None, ...]) -> str:
+    return "(" + "".join(["None, " if k is None else f"n{k}, " for k in numbers]) + ")"
 
 
 def _on(value: Any, nodes: Iterator[Node]) -> Any:
@@ -210,22 +319,34 @@ def _settled(result: Any) -> Any:
     return result
 
 
-def _computed(recipe: Recipe, nodes: list[Node]) -> Any:
-    """Follow a recipe with operands that are known, at once."""
-    values = quiet.run(_values, recipe, [leaf_value(n) for n in nodes])
-    made = [wrap(input_node(values[i], recipe.nodes[i - len(nodes)].spec.type)) for i, _ in recipe.results]
-    return made[0] if recipe.make is None else recipe.make(made)
+def _computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
+    """What computes a recipe at once from arrays: `_follower` with NumPy's functions in place of nodes."""
+    given: dict[str, Any] = {}
+    lines: list[str] = []
+    shapes = {i: f"v{i}.shape" for i in range(operands)}
+    for i, (spec, inputs, _, _, value) in enumerate(recipe.nodes, operands):
+        shapes[i] = repr(spec.type.shape)
+        given[f"type{i}"] = spec.type
+        if not inputs:
+            given[f"v{i}"] = as_array(value, spec.type)
+            continue
+        if spec.op.name in RESHAPED:
+            lines.append(f"v{i} = v{inputs[0]}.reshape({shapes[i]})")
+            continue
+        given[f"call{i}"] = functools.partial(spec.op.numpy, **spec.kwargs) if spec.kwargs else spec.op.numpy
+        given[f"dtype{i}"] = spec.type.dtype.np
+        arguments = [shapes[n] if k in spec.op.shape_only else f"v{n}" for k, n in enumerate(inputs)]
+        lines += [f"v{i} = call{i}({', '.join(arguments)})",
+                  f"if type(v{i}) is not ndarray or v{i}.dtype is not dtype{i}: v{i} = as_array(v{i}, type{i})"]
+    for k, (i, _) in enumerate(recipe.results):
+        lines += [f"r{k} = new(Tensor)", f"r{k}._node = input_node(v{i}, type{i})"]
+    if recipe.make is not None:
+        given["make"] = recipe.make
+    lines.append(_return(len(recipe.results), recipe.make))
+    return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
 
 
-def _values(recipe: Recipe, values: list[np.ndarray]) -> list[np.ndarray]:
-    for spec, inputs, _, _, value in recipe.nodes:
-        if inputs:
-            shape_only = spec.op.shape_only
-            args = [values[i].shape if k in shape_only else values[i] for k, i in enumerate(inputs)] if shape_only \
-                else [values[i] for i in inputs]
-            value = spec.op.numpy(*args, **spec.kwargs)
-        values.append(as_array(value, spec.type))
-    return values
+RESHAPED = ("reshape", "squeeze", "unsqueeze")      # all they do is to give an array its shape
 
 
 def _recipe(operands: list[Node], result: Any) -> Recipe | None:
@@ -267,4 +388,6 @@ def _recipe(operands: list[Node], result: Any) -> Recipe | None:
             fn = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
                        fn.saves_result, fn.number)
         results.append((numbers[node], fn))
-    return Recipe(made, results, make) if len(made) <= LONGEST else None
+    if len(made) > LONGEST:
+        return None
+    return Recipe(made, results, make, _follower(len(operands), made, results, make))

@@ -1,6 +1,7 @@
 """Reductions over static axes, kept as length 1; a reduction over nothing gives the neutral element."""
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -25,9 +26,14 @@ def _greatest(d: dtype) -> float | int | bool:
     return (True, int(np.iinfo(d.np).max) if d.category == 1 else 0, np.inf)[d.category]
 
 
+@functools.lru_cache(maxsize=200)
+def _ones(n: int, kind: str) -> np.ndarray:
+    return np.ones((n, 1), kind)
+
+
 def _sum(x: np.ndarray, axes: Axes) -> np.ndarray:
     if axes == (x.ndim - 1,) and x.dtype.kind == "f" and 1 < x.shape[-1] <= SHORT_ROW < x.size and x.flags.c_contiguous:
-        return np.matmul(x, np.ones((x.shape[-1], 1), x.dtype))     # NumPy's reduction of many short rows is slow
+        return np.matmul(x, _ones(x.shape[-1], x.dtype.char))       # NumPy's reduction of many short rows is slow
     return np.add.reduce(x, axes, x.dtype, keepdims=True)
 
 

@@ -11,6 +11,7 @@ from jitgrad.config import config
 from jitgrad.dtype import dtype
 from jitgrad.executor import interpreting
 from jitgrad.graph import Node, input_node, scalar_node
+from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Run, Setting, State, Steady, steady
 
@@ -53,7 +54,7 @@ class FusedSteps:
         program = None if interpreting.active or config.interpret else self._program(rule, rows)
         if program is None:
             for gradient, tensors, numbers, *_ in rows:
-                new = rule(gradient, *[t._array() for t in tensors], *numbers)
+                new = quiet.run(rule, gradient, *[t._array() for t in tensors], *numbers)
                 for tensor, value in zip(tensors, new, strict=True):
                     tensor._replace(np.asarray(value, tensor._node.spec.type.dtype.np))
             return None

@@ -17,6 +17,7 @@ from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.executor import interpreting
 from jitgrad.graph import Extra, Node, input_node, input_spec
+from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.storage import Storage, stamp
 from jitgrad.tensor import Tensor
@@ -103,7 +104,7 @@ class Steady:
             return False
         run = self._run
         if run is None:
-            new, kept = self._apply(gradients, values, numbers)
+            new, kept = quiet.run(self._apply, gradients, values, numbers)
         else:
             found = run(gradients, values, self._arrays, numbers)
             if found is None:
@@ -135,10 +136,15 @@ class Steady:
         kept: list[np.ndarray] = []
         at = 0
         for g, p, width in zip(gradients, values, self._widths, strict=True):
-            first, *rest = self._rule(g, p, *self._arrays[at:at + width], *numbers)
-            new.append(first if type(first) is np.ndarray and first.dtype is p.dtype else np.asarray(first, p.dtype))
-            kept += [np.asarray(x, p.dtype) for x in rest]
-            at += width
+            kind = p.dtype
+            if not width:
+                # NumPy is quicker with its scalars than with arrays that have no dimension.
+                first = self._rule(g, p, *numbers)[0] if p.shape else self._rule(g[()], p[()], *numbers)[0]
+            else:
+                first, *rest = self._rule(g, p, *self._arrays[at:at + width], *numbers)
+                kept += [np.asarray(x, kind) for x in rest]
+                at += width
+            new.append(np.asarray(first, kind))
         return new, kept
 
     # -- what is kept ------------------------------------------------------------------------------------------------
