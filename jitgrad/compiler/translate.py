@@ -29,7 +29,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from jitgrad.compiler.irvalue import I8, Value
-from jitgrad.compiler.loops import annotate_loops
+from jitgrad.compiler.loops import ROW, SUMMED_ROW, annotate_loops
 from jitgrad.compiler.vecmath import lanes
 from jitgrad.compiler.vocabulary import IR, OPERATIONS
 from jitgrad.errors import InternalError
@@ -111,7 +111,7 @@ class _Translator:
         start, stop, step = [I8(0), *bounds, I8(1)] if len(bounds) == 1 else [*bounds, I8(1)][:3]
         b = self.builder
         before = b.block
-        head, body, after = [self.function.append_basic_block(n) for n in ("head", "body", "after")]
+        head, body, after = [self.function.append_basic_block(n) for n in (self.kind(statement), "body", "after")]
         b.branch(head)
         b.position_at_end(head)
         variable = b.phi(I8)
@@ -122,6 +122,16 @@ class _Translator:
         variable.add_incoming(b.add(variable, step, flags=("nsw",)), b.block)
         b.branch(head)
         b.position_at_end(after)
+
+    def kind(self, statement: ast.For) -> str:
+        """What loops.py is to know of a loop.  The emitter names loops over dimensions i0, i1, ... from the outermost; all but
+        that are over the elements of a row, of which there are often few."""
+        assert isinstance(statement.target, ast.Name)
+        if not statement.target.id.startswith("i") or statement.target.id == "i0":
+            return "head"
+        accumulates = any([isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id in self.again
+                           for n in ast.walk(statement)])
+        return SUMMED_ROW if accumulates else ROW
 
     def branch(self, statement: ast.If) -> None:
         b = self.builder
