@@ -16,7 +16,7 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, cut
-from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node, scalar_spec
+from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.operands import (
     cast,
@@ -267,7 +267,8 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
     symbol: for a Python operator, which leaves operands that it does not know to the other operand.
     nodes: records the application where the short path does not apply, by default `binary_nodes`."""
 
-    specs: dict[tuple[ArrayType, ArrayType | None], Spec] = {}      # as for `unary`; None stands for a number
+    specs: dict[tuple[ArrayType, ArrayType], Spec] = {}     # as for `unary`
+    by_number: dict[ArrayType, tuple[Spec, Spec]] = {}      # the same for numbers, with what the number is
 
     def call(input: Any, other: Any) -> Tensor:
         if isinstance(input, Tensor):
@@ -278,9 +279,15 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                 b = other._node if other._storage is None else other._current()
                 spec = specs.get((of, b.spec.type))
             elif type(other) is float or type(other) is int:
-                spec = specs.get((of, None))
-                if of.dtype.category == 2:
-                    b = Node(scalar_spec(of.dtype), (), False, 0, float(other))
+                both = by_number.get(of)
+                if both is not None:
+                    spec, own = both
+                    b = Node(own, (), False, 0, float(other))
+                elif of.dtype.category == 2:
+                    spec = None
+                    b = scalar_node(float(other), of.dtype)
+                else:
+                    spec = None
             else:
                 spec = None
             if spec is not None:
@@ -301,7 +308,10 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
             if type(b) is Node:
                 if of.dtype is b.spec.type.dtype and of.dtype.category == 2:
                     node = bind(op, (a, b))
-                    _remember(specs, (of, b.spec.type if isinstance(other, Tensor) else None), node.spec)
+                    if isinstance(other, Tensor):
+                        _remember(specs, (of, b.spec.type), node.spec)
+                    elif node.spec.differentiable and not node.spec.selective and len(by_number) < 1000:
+                        by_number[of] = node.spec, b.spec
                     return recorded(node)
             elif symbol and type(b) is not bool and type(b) is not int and type(b) is not float:
                 b = operand(b)
