@@ -170,15 +170,29 @@ def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node
             tuple([-1 if n is None else index[n] for n in cotangents]), tuple([index[n] for n in wrt]), config.target)
 
 
-def interpret_reason(captured: Capture) -> str | None:
-    """Why this request is not compiled, or None."""
+PATIENCE = 8            # requests for one long graph that are interpreted: they take as long as to compile it
+LONGEST = 10            # times JITGRAD_MAX_NODES: the longest graph that is compiled at all
+_waited: dict[int, int] = {}        # how many have been, by hash of the key
+
+
+def _has_come_often(key: Key) -> bool:
+    """Whether a long graph is to be compiled now."""
+    if len(_waited) >= MAX_PROGRAMS:
+        _waited.clear()
+    times = _waited[hash(key)] = _waited.get(hash(key), 0) + 1
+    return times > PATIENCE
+
+
+def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
+    """Why this request (with this key) is not compiled, or None."""
     if interpreting.active:
         return "requested by jitgrad.interpret()"
     if config.interpret:
         return "requested by JITGRAD_INTERPRET=1"
-    if len(captured.order) <= config.max_nodes:
+    if len(captured.order) <= config.max_nodes or key in programs:
         return None
-    return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}"
+    later = f": interpreted {PATIENCE} times, then compiled" if len(captured.order) <= LONGEST * config.max_nodes else ""
+    return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}{later}"
 
 
 def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
@@ -186,11 +200,14 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
     """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
 
     cotangents: per root a node in the order, or None for the implicit 1."""
-    if interpreting.active or config.interpret or len(captured.order) > config.max_nodes:
+    if interpreting.active or config.interpret:
         return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
     key = make_key(captured, roots, cotangents, wrt)
     entry = programs.get(key)
     if entry is None:
+        length = len(captured.order)
+        if length > config.max_nodes and (length > LONGEST * config.max_nodes or not _has_come_often(key)):
+            return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
         entry = _compile(key, captured, roots, cotangents, wrt)
     elif entry.wanted:
         logger.info("rebuilding a program to return what is read after each backward")
@@ -223,10 +240,8 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
     """All leaves below a scalar root and their gradients, the nodes marked as gone through; None where the graph needs
     autograd's attention.
 
-    A graph like one seen before is recognised by following the same way, which costs a third of capturing it."""
-    found = _plain_again(root)
-    if found is not None:
-        return found
+    A graph like one seen before is recognised by following the same way, which costs a third of capturing it (the usual
+    case of that is known_backward's)."""
     walk = order = held = None
     arrays: list[np.ndarray | None] = []
     run = None
@@ -274,8 +289,8 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
     return leaves, arrays
 
 
-def _plain_again(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | None:
-    """The usual case of plain_backward: a known graph at whose values nobody looks."""
+def known_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | None:
+    """The usual case of plain_backward: a graph like one seen before, at whose values nobody looks.  None otherwise."""
     extra = root.extra
     if root.run is not None or interpreting.active or config.interpret or (extra is not None and (
             extra.held is not None or extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version))):
@@ -305,7 +320,7 @@ MAX_WALKS = 4           # from roots of one spec
 def _learn(captured: Capture, root: Node, entry: Entry) -> None:
     """Remember the way through a graph that comes a second time with the same lengths."""
     specs = [n.spec for n in captured.order]
-    if entry.specs == specs and root.inputs and len(specs) <= config.max_nodes:
+    if entry.specs == specs and root.inputs:
         bound = None
         if all([n.value.flags.c_contiguous for n in captured.order if n.spec.op is INPUT]):
             bound = entry.program.bind(captured.order)      # of other arrays a walk does not know the strides
@@ -356,11 +371,12 @@ def own(array: np.ndarray) -> np.ndarray:
 
 
 MAX_DEPTH = 4096        # longest chain of pending operations; deeper ones are cut by computing the value there
+MAX_HISTORY = 1 << 20   # of operations that gradients flow through, which stay whatever is computed: only a look is long
 
 
 def cut(node: Node) -> None:
     """Bound the chain of pending operations: compute the value here (but a trace is to see all of it)."""
-    if tracing.current() is not None and node.depth <= config.max_nodes:
+    if node.depth <= MAX_HISTORY and (node.requires_grad or tracing.current() is not None):
         return
     array = value(node)
     if node.requires_grad:
@@ -475,5 +491,6 @@ def clear() -> None:
     with _lock:
         _era += 1
         programs.clear()
+        _waited.clear()
         for name in vars(Stats()):
             setattr(stats, name, 0)

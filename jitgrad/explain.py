@@ -76,7 +76,7 @@ def explain(tensor: Any) -> str:
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = station_reasons([root])
-    reason = executor.interpret_reason(captured)
+    reason = executor.interpret_reason(captured, executor.make_key(captured, [root], [None], captured.leaves))
     if reasons:
         lines.append("cut, and interpreted in part:")
         lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]

@@ -99,7 +99,7 @@ class Template:
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
             captured = executor.capture((root,))
-            if executor.interpret_reason(captured) is not None:
+            if executor.interpret_reason(captured, executor.make_key(captured, (root,), (None,), captured.leaves)) is not None:
                 return None
             entry, _ = executor.entry_for(captured, root)
             plan = self._plans[output] = self._plan(entry, captured, mapping, captured.leaves, [0])

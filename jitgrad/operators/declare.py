@@ -15,7 +15,7 @@ from jitgrad import interpreter, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
-from jitgrad.executor import MAX_DEPTH, cut
+from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.operands import (
@@ -206,7 +206,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
             if spec is not None:
                 node = None
                 if a.requires_grad:
-                    if a.depth < MAX_DEPTH and grad_mode.enabled:
+                    if a.depth < MAX_HISTORY and grad_mode.enabled:
                         node = Node(spec, (a,), True, a.depth + 1)
                         frame = _getframe(1)
                         code = frame.f_code
@@ -294,7 +294,7 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                 node = None
                 depth = a.depth if a.depth > b.depth else b.depth
                 if a.requires_grad or b.requires_grad:
-                    if depth < MAX_DEPTH and grad_mode.enabled:
+                    if depth < MAX_HISTORY and grad_mode.enabled:
                         node = Node(spec, (a, b), True, depth + 1)
                         frame = _getframe(1)
                         code = frame.f_code

@@ -273,7 +273,7 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
     if type_.dtype is not int64 or not type_.shape or dim >= of.ndim or type(node.value) is not np.ndarray or tracing.traces:
         return None
     source = self._node if self._storage is None else self._current()
-    if not source.requires_grad or not grad_mode.enabled or source.depth >= executor.MAX_DEPTH or node.depth:
+    if not source.requires_grad or not grad_mode.enabled or source.depth >= executor.MAX_HISTORY or node.depth:
         return None
     n = of.shape[dim]
     extra = node.extra or node.ensure_extra()

@@ -16,7 +16,7 @@ import numpy as np
 
 from jitgrad import executor, tracing
 from jitgrad.dtype import dtype, get_default_dtype
-from jitgrad.executor import MAX_DEPTH
+from jitgrad.executor import MAX_DEPTH, MAX_HISTORY
 from jitgrad.graph import INPUT, Extra, Node, Spec, grad_mode, input_node, topological
 from jitgrad.interpreter import as_array, leaf_value, quiet
 from jitgrad.operators.origin import OUTSIDE, PACKAGE, Composite, user_line
@@ -106,7 +106,7 @@ class Recipes:
                                 pass            # an argument that has no hash
                             if depth < m.depth:
                                 depth = m.depth
-                            if follow is not None and depth <= MAX_DEPTH - LONGEST:
+                            if follow is not None and depth <= MAX_HISTORY - LONGEST:
                                 frame = _getframe(1)
                                 code = frame.f_code
                                 return follow(n, m, depth,
@@ -117,7 +117,7 @@ class Recipes:
                             follow = quick.get(at)
                         except TypeError:
                             pass
-                        if follow is not None and depth <= MAX_DEPTH - LONGEST:
+                        if follow is not None and depth <= MAX_HISTORY - LONGEST:
                             frame = _getframe(1)
                             code = frame.f_code
                             return follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
@@ -203,7 +203,7 @@ class Recipes:
             for n in nodes:
                 if n.depth > depth:
                     depth = n.depth
-            if depth > MAX_DEPTH - LONGEST:
+            if depth > (MAX_HISTORY if any([n.requires_grad for n in nodes]) else MAX_DEPTH) - LONGEST:
                 return call(*args, **kwargs)
             self._remember(recipe.follow, nodes, args, kwargs)
             return recipe.follow(*nodes, depth, user_line(3))

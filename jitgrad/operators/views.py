@@ -14,7 +14,7 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
-from jitgrad.executor import MAX_DEPTH
+from jitgrad.executor import MAX_HISTORY
 from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
@@ -77,7 +77,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     source = input._node if input._storage is None else input._current()
     depth = source.depth
     if source.requires_grad:
-        if not grad_mode.enabled or depth > MAX_DEPTH - 64:
+        if not grad_mode.enabled or depth > MAX_HISTORY - 64:
             return _general(input, plan, number)
         frame = _getframe(2)        # this is called by what the user calls
         code = frame.f_code
