@@ -9,6 +9,7 @@ from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
+from jitgrad.operators import memo
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Program
@@ -45,6 +46,7 @@ def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
     from jitgrad.compiler import cache, cpu
     executor.clear()
+    memo.forget()
     cpu.forget()
     if disk:
         cache.clear()

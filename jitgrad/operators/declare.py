@@ -11,6 +11,8 @@ from collections.abc import Callable
 from sys import _getframe
 from typing import Any
 
+import numpy as np
+
 from jitgrad import interpreter, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
@@ -18,6 +20,7 @@ from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
+from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.operands import (
     cast,
     operand,
@@ -212,7 +215,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
                 elif not a.depth and a.value is not None and not tracing.traces:
-                    node = input_node(as_array(quiet.run(op.numpy, a.value), spec.type), spec.type)
+                    node = _known(spec, a.value)
                 if node is not None:
                     result = new_tensor(Tensor)
                     result._node = node
@@ -300,7 +303,7 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
                 elif not depth and a.value is not None and b.value is not None and not tracing.traces:
-                    node = input_node(as_array(quiet.run(op.numpy, a.value, b.value), spec.type), spec.type)
+                    node = _known(spec, a.value, b.value)
                 if node is not None:
                     result = new_tensor(Tensor)
                     result._node = node
@@ -325,6 +328,18 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
 
     call.__name__ = call.__qualname__ = called
     return call
+
+
+def _known(spec: Spec, *values: Any) -> Node:
+    """The result of an elementwise operation on what is known, computed at once."""
+    type = spec.type
+    if LEAST <= type.size <= MOST_BYTES // 4:
+        return input_node(memoized(_compute, spec, *values), type)
+    return input_node(_compute(spec, *values), type)
+
+
+def _compute(spec: Spec, *values: Any) -> np.ndarray:
+    return as_array(quiet.run(spec.op.numpy, *values), spec.type)
 
 
 def _remember(specs: dict, key: Any, spec: Spec) -> None:

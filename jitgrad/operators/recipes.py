@@ -19,6 +19,7 @@ from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY
 from jitgrad.graph import INPUT, Extra, Node, Spec, grad_mode, input_node, topological
 from jitgrad.interpreter import as_array, leaf_value, quiet
+from jitgrad.operators.memo import LEAST, memoized
 from jitgrad.operators.origin import OUTSIDE, PACKAGE, Composite, user_line
 from jitgrad.tensor import Tensor, wrap
 
@@ -127,7 +128,7 @@ class Recipes:
                         except TypeError:
                             pass
                         if follow is not None:
-                            return quiet.run(follow, n.value)
+                            return follow(n.value)
             return general(args, kwargs)
 
         def general(args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -198,7 +199,7 @@ class Recipes:
                     compute = computers[at] = _computer(len(nodes), recipe)
                 if len(nodes) == 1:
                     self._remember(compute, nodes, args, kwargs)
-                return quiet.run(compute, *[leaf_value(n) for n in nodes])
+                return compute(*[leaf_value(n) for n in nodes])
             depth = 0
             for n in nodes:
                 if n.depth > depth:
@@ -271,15 +272,13 @@ def _follower(operands: int, recipe_nodes: list[Made], results: list[tuple[int, 
                       f"e{k}.fn = Composite(name{k}, {_listed(owner.inputs)}, "
                       f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
         lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}"]
-    if make is not None:
+    if make is None:
+        lines.append("return r0")
+    else:
         given["make"] = make
-    lines.append(_return(len(results), make))
+        lines.append(f"return make([{', '.join([f'r{k}' for k in range(len(results))])}])")
     head = ", ".join([*[f"n{i}" for i in range(operands)], "depth", "line"])
     return _around(_source("follow", head, given, lines))(**given)
-
-
-def _return(results: int, make: Any) -> str:
-    return "return r0" if make is None else f"return make([{', '.join([f'r{k}' for k in range(results)])}])"
 
 
 def _source(name: str, head: str, given: dict[str, Any], lines: list[str]) -> str:
@@ -290,7 +289,7 @@ def _source(name: str, head: str, given: dict[str, Any], lines: list[str]) -> st
 @functools.lru_cache(maxsize=1000)
 def _around(source: str) -> Callable[..., Callable[..., Any]]:
     scope: dict[str, Any] = {"Node": Node, "Extra": Extra, "Composite": Composite, "Tensor": Tensor, "new": Tensor.__new__,
-                             "as_array": as_array, "ndarray": np.ndarray, "input_node": input_node}
+                             "as_array": as_array, "ndarray": np.ndarray}
     exec(compile(source, f"{PACKAGE}/operators/recipes.py: generated", "exec"), scope)
     return scope["around"]
 
@@ -320,13 +319,34 @@ def _settled(result: Any) -> Any:
 
 
 def _computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
-    """What computes a recipe at once from arrays: `_follower` with NumPy's functions in place of nodes."""
+    """What computes a recipe at once, from arrays to tensors."""
+    compute = _arrays(operands, recipe)
+    types = [recipe.nodes[i - operands].spec.type for i, _ in recipe.results]
+    make = recipe.make
+    if make is None:
+        [type_] = types
+
+        def one(*values: np.ndarray) -> Tensor:
+            result = quiet.run(compute, *values) if values[0].size < LEAST else memoized(quiet.run, compute, *values)
+            return wrap(input_node(result, type_))
+
+        return one
+
+    def several(*values: np.ndarray) -> Any:
+        results = quiet.run(compute, *values)
+        return make([wrap(input_node(v, type_)) for v, type_ in zip(results, types, strict=True)])
+
+    return several
+
+
+def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
+    """From arrays to the array of a recipe's only result or a tuple of arrays: `_follower` with NumPy's functions in place
+    of nodes."""
     given: dict[str, Any] = {}
     lines: list[str] = []
     shapes = {i: f"v{i}.shape" for i in range(operands)}
     for i, (spec, inputs, _, _, value) in enumerate(recipe.nodes, operands):
         shapes[i] = repr(spec.type.shape)
-        given[f"type{i}"] = spec.type
         if not inputs:
             given[f"v{i}"] = as_array(value, spec.type)
             continue
@@ -334,15 +354,12 @@ def _computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
             lines.append(f"v{i} = v{inputs[0]}.reshape({shapes[i]})")
             continue
         given[f"call{i}"] = functools.partial(spec.op.numpy, **spec.kwargs) if spec.kwargs else spec.op.numpy
-        given[f"dtype{i}"] = spec.type.dtype.np
+        given[f"type{i}"], given[f"dtype{i}"] = spec.type, spec.type.dtype.np
         arguments = [shapes[n] if k in spec.op.shape_only else f"v{n}" for k, n in enumerate(inputs)]
         lines += [f"v{i} = call{i}({', '.join(arguments)})",
                   f"if type(v{i}) is not ndarray or v{i}.dtype is not dtype{i}: v{i} = as_array(v{i}, type{i})"]
-    for k, (i, _) in enumerate(recipe.results):
-        lines += [f"r{k} = new(Tensor)", f"r{k}._node = input_node(v{i}, type{i})"]
-    if recipe.make is not None:
-        given["make"] = recipe.make
-    lines.append(_return(len(recipe.results), recipe.make))
+    results = [f"v{i}" for i, _ in recipe.results]
+    lines.append(f"return {results[0] if recipe.make is None else '(' + ', '.join(results) + ',)'}")
     return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
 
 

@@ -1,0 +1,86 @@
+"""Constants computed again: the same results, whatever happens to operands and results, and nothing kept alive."""
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad.operators import memo
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    memo.forget()
+    yield
+    memo.forget()
+
+
+def data(n=300):
+    return jitgrad.tensor(np.linspace(-1, 1, 8 * n).reshape(n, 8))
+
+
+def constant(p):
+    return jitgrad.sum(p * p, dim=1)
+
+
+def test_results_are_kept_and_given():
+    p = data()
+    found = [constant(p) for _ in range(8)]         # the first calls for new types are made in other ways
+    assert found[-1]._array() is found[-2]._array() is not found[0]._array()
+    for t in found:
+        np.testing.assert_array_equal(t.numpy(), constant(data()).numpy())
+
+
+def test_writes_are_seen_and_results_are_their_owners():
+    p = data()
+    want = constant(data()).numpy()
+    for _ in range(4):
+        result = constant(p)
+        result += 1
+        result[0] = 5.0
+        np.testing.assert_array_equal(constant(p).numpy(), want)
+    for write in (lambda: p.mul_(2), lambda: p.__setitem__(0, 3.0), lambda: p.data.fill_(2), lambda: p[1:].add_(1)):
+        for _ in range(3):
+            constant(p)
+        write()
+        for _ in range(3):
+            np.testing.assert_allclose(constant(p).numpy(), (p.numpy() ** 2).sum(1), rtol=1e-6)
+
+
+def test_numbers_count_and_zeros_have_signs():
+    p = data() + 2
+    for _ in range(4):
+        assert np.signbit((p * 0.0).numpy()).sum() == 0 and np.signbit((p * -0.0).numpy()).all()
+        assert (p * 2.0).sum().item() != (p * 3.0).sum().item()
+
+
+def test_nothing_outlives_its_operands():
+    p = data()
+    for _ in range(4):
+        view = p.T.reshape(4, -1)
+        constant(p)
+        view.exp()
+    assert memo._held > 0
+    del p, view
+    gc.collect()
+    assert not memo._entries and memo._held == 0
+
+
+def test_bounds(monkeypatch):
+    monkeypatch.setattr(memo, "ENTRIES", 10)
+    kept = [data() for _ in range(30)]
+    for p in kept:
+        constant(p)
+    assert len(memo._entries) <= 10
+    monkeypatch.setattr(memo, "TOTAL_BYTES", 20_000)
+    for p in kept * 3:
+        constant(p), constant(p)
+    assert memo._held <= 20_000
+    large = jitgrad.ones(1 << 19)
+    for _ in range(3):
+        large * 2.0
+    assert memo._held <= 20_000
+    jitgrad.clear_cache()
+    assert not memo._entries
