@@ -16,11 +16,17 @@ from typing import Any
 
 from llvmlite import ir
 
-# How the heads of loops over rows are called, and how many vectors LLVM takes in one iteration.  Its own choice is up to
-# four, and a row that is shorter (of 10 float64, say) is then left to the scalar remainder: 1.5 to 2 times the time.  Two
-# where a sum waits for its last addition.
-ROW, SUMMED_ROW = "row", "summed"
-INTERLEAVED = {ROW: 1, SUMMED_ROW: 2}
+# What the heads of some loops are called, and how many vectors LLVM then takes in one iteration.
+#
+# Over a row, two: its own choice is up to four, and a row that is shorter (of 10 float64, say) would be left to the scalar
+# remainder, at 1.5 to 2 times the time; one makes long rows wait for each addition and each formula.
+#
+# In a flat loop with formulas of vecmath, LLVM takes one, not knowing that they become long chains of dependent operations
+# (they are inlined later): four run side by side take 0.7 to 0.8 of the time.  But code grows, and with it the time to
+# compile, so only loops with few formulas get that: by their number.
+ROW, LONG, LONGER = "row", "long", "longer"
+INTERLEAVED = {ROW: 2, LONG: 4, LONGER: 2}
+FLAT = {1: LONG, 2: LONG, 3: LONG, 4: LONGER, 5: LONGER}
 
 
 class _Distinct(ir.MDValue):

@@ -29,9 +29,9 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from jitgrad.compiler.irvalue import I8, Value
-from jitgrad.compiler.loops import ROW, SUMMED_ROW, annotate_loops
+from jitgrad.compiler.loops import FLAT, ROW, annotate_loops
 from jitgrad.compiler.vecmath import lanes
-from jitgrad.compiler.vocabulary import IR, OPERATIONS
+from jitgrad.compiler.vocabulary import FORMULAS, IR, OPERATIONS
 from jitgrad.errors import InternalError
 
 _KIND = {type: code for code, type in IR.items()}
@@ -127,11 +127,11 @@ class _Translator:
         """What loops.py is to know of a loop.  The emitter names loops over dimensions i0, i1, ... from the outermost; all but
         that are over the elements of a row, of which there are often few."""
         assert isinstance(statement.target, ast.Name)
-        if not statement.target.id.startswith("i") or statement.target.id == "i0":
-            return "head"
-        accumulates = any([isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id in self.again
-                           for n in ast.walk(statement)])
-        return SUMMED_ROW if accumulates else ROW
+        if statement.target.id == "i0":
+            formulas = len([n for n in ast.walk(statement) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+                            and n.func.id in FORMULAS])
+            return FLAT.get(formulas, "head")
+        return ROW if statement.target.id.startswith("i") else "head"
 
     def branch(self, statement: ast.If) -> None:
         b = self.builder

@@ -189,6 +189,8 @@ _NUMBER_BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "rmul": _reassociable("fmul", "mul"),
 }
 
+FORMULAS = frozenset([*vm.UNARY, "atan2", "pow"])        # those of vecmath
+
 OPERATIONS: dict[str, Operation] = {
     **{f"arg_{kind}": _arg(kind) for kind in IR},
     **{f"load_{kind}": _load(kind, True) for kind in IR},
