@@ -100,7 +100,8 @@ class Recipes:
                         m = v._node if v._storage is None else v._current()
                         if m is not n and (n.requires_grad or m.requires_grad):
                             at: Any = (n.spec.type, n.requires_grad, depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
-                                       get_default_dtype(), args[2:], *map(type, args), *kwargs.items())
+                                       get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
+                                       *(kwargs and map(type, kwargs.values())))
                             try:
                                 follow = quick.get(at)
                             except TypeError:
@@ -113,7 +114,8 @@ class Recipes:
                                 return follow(n, m, depth,
                                               (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
                     elif n.requires_grad:
-                        at = (n.spec.type, depth > 0, get_default_dtype(), args[1:], *map(type, args), *kwargs.items())
+                        at = (n.spec.type, depth > 0, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
+                              *(kwargs and map(type, kwargs.values())))
                         try:
                             follow = quick.get(at)
                         except TypeError:
@@ -124,7 +126,8 @@ class Recipes:
                             return follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
                     elif not depth and type(n.value) is np.ndarray and not tracing.traces:
                         try:
-                            follow = quick.get((n.spec.type, None, get_default_dtype(), args[1:], *map(type, args), *kwargs.items()))
+                            follow = quick.get((n.spec.type, None, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
+                                                *(kwargs and map(type, kwargs.values()))))
                         except TypeError:
                             pass
                         if follow is not None:
@@ -225,10 +228,12 @@ class Recipes:
             if n.depth and not n.requires_grad:
                 return
             state = n.depth > 0 if n.requires_grad else None        # None: it is known, and so will be the result
-            at: tuple = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items())
+            at: tuple = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
+                         *(kwargs and map(type, kwargs.values())))
         else:
             at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, get_default_dtype(),
-                  args[2:], *map(type, args), *kwargs.items())
+                  args[2:], *map(type, args), *kwargs.items(),
+                  *(kwargs and map(type, kwargs.values())))
         self._quick[at] = follow
 
     def _learn(self, key: tuple, recipe: Recipe | None) -> None:
