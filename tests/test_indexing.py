@@ -164,3 +164,22 @@ def test_roll(shift: int) -> None:
 @pytest.mark.parametrize("value", ["np.ones(3)", "[1.0, 2.0]", "'a'"])
 def test_what_cannot_be_assigned(value: str) -> None:
     check_error(f"a = x.clone(); a[0] = {value}")
+
+
+@pytest.mark.parametrize("positions", [[0, 1], [True, False, True], [[0], [2]]])
+def test_positions_are_saved(positions: list) -> None:
+    x = jitgrad.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for _ in range(3):
+        at = jitgrad.tensor(positions)
+        read = x[at].sum()
+        written = x.clone()
+        written[at] = 2.0
+        written = written.sum()
+        for y in (read, written):
+            y.backward()
+            with pytest.raises(RuntimeError, match="a second time"):
+                y.backward()
+        y = x[at].sum()
+        at[0] = 0
+        with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+            y.backward()

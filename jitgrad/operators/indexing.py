@@ -21,7 +21,7 @@ from jitgrad.operators.recipes import no_recipe
 from jitgrad.operators.shape import region, selected
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.ops.indexing import check_positions
-from jitgrad.storage import Step
+from jitgrad.storage import Step, stamp
 from jitgrad.tensor import Tensor, from_array, wrap
 
 Steps = tuple[Step, ...]
@@ -177,9 +177,11 @@ def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
     for dim, tensor in key.positions:
         node = tensor._current()
         if node.type.dtype is bool_:
+            cell = tensor._ensure_storage().cell
             for i, array in enumerate(np.nonzero(executor.value(node))):
                 axes.append(dim + i)
                 nodes.append(input_node(array, array_type(array.shape, int64)))
+                stamp(nodes[-1], cell)      # a write to the mask is seen by what has read at these positions
         else:
             axes.append(dim)
             nodes.append(cast(node, int64))
@@ -199,6 +201,11 @@ def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
 
 _plans: dict[tuple, Plan] = {}
 _BOUND = (int, type(None))
+
+
+def _saved(key: Key) -> tuple[Node, ...]:
+    """What reading or writing at positions saves for backward: the positions, as they were given."""
+    return tuple([tensor._current() for _, tensor in key.positions])
 
 
 def _plan_key(type_: ArrayType, key: Any) -> tuple | None:
@@ -245,7 +252,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     result = self if not parsed.views else view_by_plan(self, make_plan(of, parsed.views))
     source = result._current()
     axes, positions = _positions(parsed, source)
-    return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), ()))
+    return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), _saved(parsed)))
 
 
 _gathers: dict[tuple, Spec] = {}
@@ -289,7 +296,7 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
             _gathers.clear()
         known = _gathers[of, dim, type_] = find_spec(ops.index, (source, node), ((dim,),))
     made = Node(known, (source, node), True, source.depth + 1, None, user_line(3))
-    made.ensure_extra().fn = Composite("IndexBackward0", (source,), ())
+    made.ensure_extra().fn = Composite("IndexBackward0", (source,), (node,))
     return wrap(made)
 
 
@@ -369,7 +376,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             raise RuntimeError(f"shape mismatch: value tensor of shape {list(new.type.shape)} cannot be broadcast to "
                                f"indexing result of shape {list(shape)}") from None
         new = ops.index_put(node, new, *positions, axes=axes)
-    target._write(finish_composite(new, "IndexPutBackward0", (node, *inputs), ()))
+    target._write(finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed)))
 
 
 # -- functions -------------------------------------------------------------------------------------------------------
