@@ -107,7 +107,7 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -
     with _accumulating:
         for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
             tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
-            if array is not None and tensor is not None:
+            if array is not None and tensor is not None and tensor._leaf is not None:   # the latter: it still wants one
                 g = Node(node.spec, (), False, 0, array)
                 if tensor._grad is None:
                     result = new_tensor(Tensor)
@@ -319,6 +319,8 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
             continue
         if leaf.hooks:
             g = leaf_hooks(leaf, g, create_graph)._current()
+        if tensor._leaf is None:        # it has stopped to require a gradient since
+            continue
         accumulate(tensor, g, create_graph)
         if leaf.post_hooks:
             enabled, grad_mode.enabled = grad_mode.enabled, create_graph
@@ -366,7 +368,7 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
             finally:
                 grad_mode.enabled = enabled
         else:
-            have._replace(np.asarray(have._array() + executor.value(g)))
+            have._replace(np.asarray(interpreter.quiet.run(np.add, have._array(), executor.value(g))))
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
