@@ -11,6 +11,7 @@ from jitgrad.device import check_device
 from jitgrad.dtype import (
     as_dtype,
     bool_,
+    check_fits,
     dtype,
     float32,
     float64,
@@ -194,6 +195,7 @@ def _plain(value: Any) -> Any:
 
 def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool) -> Tensor:
     check_device(device, called)
+    check_fits(value, to)
     return finished(np.full(shape, value, to.np), requires_grad)
 
 

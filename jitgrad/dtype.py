@@ -6,6 +6,7 @@ of all higher ranks.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -124,6 +125,15 @@ def promote(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), scalar
             result = best
     assert result is not None, "promote needs an operand"
     return result
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_fits(value: float, to: dtype) -> None:
+    """Raise RuntimeError for a finite number too large for float32, which PyTorch does not store as inf."""
+    if to is float32 and not -_LARGEST <= value <= _LARGEST and math.isfinite(value):
+        raise RuntimeError("value cannot be converted to type float without overflow")
 
 
 _PYTHON_TYPES = {float: float64, int: int64, bool: bool_}

@@ -175,3 +175,14 @@ def test_deepcopy_of_what_is_not_computed_yet() -> None:
         assert twin.tolist() == [6.0, 12.0]
         twin[0] = 1.0
         assert tensor.tolist() == [6.0, 12.0]
+
+
+@pytest.mark.parametrize("code", ["x[0] = 1e300", "x[:] = -1e300", "x[x > 0] = 1e39", "x[T.tensor([1])] = 1e300",
+                                  "x.fill_(1e300)", "x.masked_fill_(x > 0, 1e300)", "T.full((2,), 1e300)",
+                                  "T.full_like(x, 1e300)"])
+def test_a_number_too_large_is_not_stored(code: str) -> None:
+    for number in (1, 2):       # the second write by index is a quick one
+        with pytest.raises(RuntimeError, match="value cannot be converted to type float without overflow"):
+            x = jitgrad.ones(3)
+            x[2] = number
+            exec(code, {"T": jitgrad, "x": x})

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
-from jitgrad.dtype import bool_, int64
+from jitgrad.dtype import bool_, check_fits, int64
 from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import finish_composite, operator, register
 from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
@@ -307,6 +307,7 @@ def value_node(value: Any, like: Node) -> Node:
     if isinstance(value, Tensor):
         return cast(value._current(), like.type.dtype)
     if isinstance(value, Number):
+        check_fits(value, like.type.dtype)
         return number_node(value, like.type.dtype)
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -341,7 +342,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             if (source.op is INPUT and not source.requires_grad and source.type.dtype is self._node.type.dtype
                     and self._write_private(key, source.value)):
                 return
-        elif type(value) in PLAIN_NUMBERS and self._node.type.dtype.category >= PLAIN_NUMBERS[type(value)]:
+        elif type(value) in PLAIN_NUMBERS and (to := self._node.spec.type.dtype).category >= PLAIN_NUMBERS[type(value)]:
+            check_fits(value, to)
             if self._write_private(key, value):
                 return
     parsed = parse(key, self._node.type.shape)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_, int64, of_scalar, promote
+from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
 from jitgrad.graph import Node, bind
 from jitgrad.operators.declare import OPERATORS, operator, register, unary
 from jitgrad.operators.operands import Number, cast, describe, number_node, promoted, result_dtype
@@ -193,6 +193,7 @@ def masked_fill(input: Node, mask: Node, value: Any) -> Node:
                                f"{value.type.ndim} dimension(s).")
         value = cast(value, input.type.dtype)
     elif isinstance(value, Number):
+        check_fits(value, input.type.dtype)
         value = number_node(value, input.type.dtype)
     else:
         raise TypeError(f"masked_fill(): argument 'value' must be a Tensor or a number, got {type(value).__name__}")
