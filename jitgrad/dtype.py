@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def promote(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), scalar
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def check_fits(value: float, to: dtype) -> None:
+def check_fits(value: Any, to: dtype) -> None:
     """Raise RuntimeError for a finite number too large for float32, which PyTorch does not store as inf."""
     if to is float32 and not -_LARGEST <= value <= _LARGEST and math.isfinite(value):
         raise RuntimeError("value cannot be converted to type float without overflow")

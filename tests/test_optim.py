@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import sys
 import weakref
 from typing import Any
@@ -297,6 +298,10 @@ def test_overlapping_parameters_are_updated_one_after_the_other() -> None:
     assert train(jitgrad) == pytest.approx(train(torch), rel=1e-12)
 
 
+def steady_counts(optimizer: Any) -> list[float]:
+    return [0.0 if s._newer is None else s._newer.t for _, s in optimizer._fused._steady.values()]
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("event", ["nothing", "looks", "view", "write", "replaced", "cleared", "reloaded", "copied", "lr",
@@ -316,7 +321,7 @@ def test_a_steady_loop_is_interrupted(setting, event):
                 p.grad = jitgrad.tensor(rng.normal(size=p.shape), dtype=p.dtype)
             if plain:
                 optimizer._fused._steady.clear()
-            steps = [s._t for _, s in optimizer._fused._steady.values()]
+            steps = steady_counts(optimizer)
             if i in (9, 12, 13):
                 state = optimizer.state.get(params[1], {})
                 name = next((n for n in state if n != "step"), None)
@@ -358,7 +363,7 @@ def test_a_steady_loop_is_interrupted(setting, event):
                 elif event == "version" and name:
                     seen.append(state[name]._version)
             optimizer.step()
-            steady += [s._t for _, s in optimizer._fused._steady.values()] == [t + 1 for t in steps] != []
+            steady += steady_counts(optimizer) == [t + 1 for t in steps] != []
         assert plain or event != "nothing" or steady >= 12, steady
         found.append([seen, [p.tolist() for p in params], [p._version for p in params],
                       [{k: t.tolist() for k, t in optimizer.state.get(p, {}).items()} for p in params]])
@@ -376,3 +381,24 @@ def test_state_outlives_its_optimizer_and_nothing_else_does():
     kept = optimizer.state[p]["exp_avg"]
     del optimizer
     assert kept.tolist() == pytest.approx([1 - 0.9 ** 9] * 3) and steady() is None
+
+
+@pytest.mark.compiled
+def test_an_optimizer_is_in_no_cycle_and_keeps_nothing_of_what_was_loaded_before():
+    p = jitgrad.zeros(3, requires_grad=True)
+    optimizer = optim.Adam([p])
+    kept = []
+    gc.disable()
+    try:
+        for i in range(30):
+            p.grad = jitgrad.ones(3)
+            optimizer.step()
+            if not i % 10:
+                kept.append(weakref.ref(optimizer.state[p]["exp_avg"]))
+                optimizer.load_state_dict(optimizer.state_dict())
+        kept += [weakref.ref(p), weakref.ref(optimizer.state[p]["exp_avg"])]
+        assert optimizer._fused._steady and [r() is None for r in kept] == [True] * 3 + [False] * 2
+        del p, optimizer
+        assert not any([r() for r in kept])
+    finally:
+        gc.enable()

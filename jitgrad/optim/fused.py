@@ -49,6 +49,10 @@ class FusedSteps:
                 if made is not None:
                     self._steady[id(group)] = group, made
 
+    def forget(self) -> None:
+        """There are other groups now: the next step of each is looked at anew."""
+        self._steady.clear()
+
     def apply(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
         """Give the tensors of all rows their new values; the program that did, or None if NumPy did."""
         program = None if interpreting.active or config.interpret else self._program(rule, rows)

@@ -140,6 +140,7 @@ class Optimizer:
                 state[key] = copy.deepcopy(values)
         self.param_groups = saved
         self.state = state
+        self._fused.forget()
 
     # -- text --------------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,46 @@ def steady(group: dict[str, Any], state: State, rule: Rule, rows: Sequence[Row],
     return Steady(rule, rows, run)
 
 
+class Newer:
+    """What is kept, newer than its tensors: arrays, and the count of steps.  Owner of their storages once `storages` is set.
+
+    It refers to them weakly, and they are all that refers to it but the optimizer: no cycle keeps memory."""
+
+    __slots__ = ("arrays", "t", "steps", "storages")
+
+    def __init__(self, arrays: list[np.ndarray], t: float) -> None:
+        self.arrays = arrays
+        self.t = t
+        self.steps = 0                  # since the tensors were given their values
+        self.storages: list[weakref.ref[Storage]] | None = None
+
+    def own(self, tensors: Sequence[Tensor]) -> None:
+        """From now on the arrays here are newer than those of the tensors, that of the count the last."""
+        storages = [t._ensure_storage() for t in tensors]
+        for storage in storages:
+            storage.owner = self
+            storage.writes += 1         # every tensor on it looks again
+            storage.cell.value += 1
+            storage.cell.writer = None
+        self.storages = [weakref.ref(s) for s in storages]
+        self.steps = 0
+
+    def settle(self) -> None:
+        """Give the tensors their values."""
+        storages, self.storages = self.storages, None
+        arrays: list[Any] = [*self.arrays, self.t]
+        for reference, array in zip(storages or (), arrays, strict=False):      # there may be no count
+            storage = reference()
+            if storage is not None:
+                type_ = storage.node.spec.type
+                storage.owner = None
+                storage.node = input_node(np.asarray(array, type_.dtype.np), type_)
+                storage.writes += 1
+                storage.cell.value += max(self.steps - 1, 0)
+                stamp(storage.node, storage.cell)
+        self.arrays = []
+
+
 class Steady:
     """The steps of one group of parameters: see `steady`."""
 
@@ -68,10 +108,7 @@ class Steady:
         self._kept = [t for row in rows for t in row.tensors[1:]]
         self._widths = [len(row.tensors) - 1 for row in rows]
         self._count = rows[0].counter
-        self._owned: list[weakref.ref[Storage]] | None = None       # while the arrays here are newer than the tensors'
-        self._arrays: list[np.ndarray] = []
-        self._t = 0.0
-        self._steps = 0                                             # since the tensors were given their values
+        self._newer: Newer | None = None
 
     def step(self, group: dict[str, Any], state: State, setting: Setting) -> bool:
         """Take a step; False, and nothing has happened, if it is not like the ones before."""
@@ -97,24 +134,27 @@ class Steady:
         for p, entry, tensors in self._entries:
             if state.get(p) is not entry or len(entry) != len(tensors) or not all(map(is_, entry.values(), tensors)):
                 return False
-        if self._owned is None and not self._take():
-            return False
-        rule, numbers = setting(group, self._t + 1)
+        newer = self._newer
+        if newer is None or newer.storages is None:
+            newer = self._newer = self._take()
+            if newer is None:
+                return False
+        rule, numbers = setting(group, newer.t + 1)
         if rule is not self._rule and rule != self._rule:
             return False
         run = self._run
         if run is None:
-            new, kept = quiet.run(self._apply, gradients, values, numbers)
+            new, kept = quiet.run(self._apply, gradients, values, newer.arrays, numbers)
         else:
-            found = run(gradients, values, self._arrays, numbers)
+            found = run(gradients, values, newer.arrays, numbers)
             if found is None:
                 return False
             new, kept = found
-        if self._owned is None:
-            self._own()
-        self._arrays = kept
-        self._t += 1
-        self._steps += 1
+        if newer.storages is None:
+            newer.own(self._kept if self._count is None else [*self._kept, self._count])
+        newer.arrays = kept
+        newer.t += 1
+        newer.steps += 1
         for (p, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
             # Tensor._replace, for a leaf that is the base of its storage
             cell = storage.cell
@@ -130,7 +170,7 @@ class Steady:
             p._seen = storage.writes
         return True
 
-    def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray],
+    def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray], arrays: list[np.ndarray],
                numbers: tuple[float, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         new: list[np.ndarray] = []
         kept: list[np.ndarray] = []
@@ -141,52 +181,19 @@ class Steady:
                 # NumPy is quicker with its scalars than with arrays that have no dimension.
                 first = self._rule(g, p, *numbers)[0] if p.shape else self._rule(g[()], p[()], *numbers)[0]
             else:
-                first, *rest = self._rule(g, p, *self._arrays[at:at + width], *numbers)
+                first, *rest = self._rule(g, p, *arrays[at:at + width], *numbers)
                 kept += [np.asarray(x, kind) for x in rest]
                 at += width
             new.append(np.asarray(first, kind))
         return new, kept
 
-    # -- what is kept ------------------------------------------------------------------------------------------------
-
-    def _take(self) -> bool:
-        """Read what is kept from its tensors; False if they are not what they were."""
+    def _take(self) -> Newer | None:
+        """What is kept, read from its tensors; None if they are not what they were."""
         arrays = []
         for t in self._kept:
             node = t._current()
             if t._chain or t._storage is None or node.requires_grad or type(node.value) is not np.ndarray or \
                     not node.value.flags.c_contiguous:
-                return False
+                return None
             arrays.append(node.value)
-        self._arrays = arrays
-        if self._count is not None:
-            self._t = float(self._count._array())
-        return True
-
-    def _own(self) -> None:
-        """From now on the arrays here are newer than those of the tensors."""
-        tensors = self._kept if self._count is None else [*self._kept, self._count]
-        storages = [t._ensure_storage() for t in tensors]
-        for storage in storages:
-            storage.owner = self
-            storage.writes += 1         # every tensor on it looks again
-            storage.cell.value += 1
-            storage.cell.writer = None
-        self._owned = [weakref.ref(s) for s in storages]
-        self._steps = 0
-
-    def settle(self) -> None:
-        """Give the tensors their values."""
-        owned, self._owned = self._owned, None
-        arrays = self._arrays
-        if self._count is not None:
-            arrays = [*arrays, np.asarray(self._t, self._count._node.spec.type.dtype.np)]
-        for reference, array in zip(owned or (), arrays, strict=False):
-            storage = reference()
-            if storage is not None:
-                storage.owner = None
-                storage.node = input_node(array, storage.node.spec.type)
-                storage.writes += 1
-                storage.cell.value += max(self._steps - 1, 0)
-                stamp(storage.node, storage.cell)
-        self._arrays = []
+        return Newer(arrays, 0.0 if self._count is None else float(self._count._array()))
