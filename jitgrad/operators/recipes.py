@@ -200,7 +200,7 @@ class Recipes:
                     if len(computers) >= MAX_RECIPES:
                         computers.clear()
                     compute = computers[at] = _computer(len(nodes), recipe)
-                if len(nodes) == 1:
+                if len(nodes) == 1 and not nodes[0].requires_grad:      # else grad mode is off: the quick way records
                     self._remember(compute, nodes, args, kwargs)
                 return compute(*[leaf_value(n) for n in nodes])
             depth = 0
