@@ -1,0 +1,198 @@
+"""A recipe: what an operator recorded for operands of some types, as data, and the functions generated from it.
+
+Input: the operands' nodes and the operator's result.  Output: a `Recipe`; `follow` records the same for other operands of
+these types, and `computer` makes what computes it at once.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad.graph import INPUT, Extra, Node, Spec, input_node, topological
+from jitgrad.interpreter import as_array, quiet
+from jitgrad.operators.memo import LEAST, memoized
+from jitgrad.operators.origin import PACKAGE, Composite
+from jitgrad.tensor import Tensor, wrap
+
+LONGEST = 64                # nodes of a recipe
+
+
+class Made(NamedTuple):
+    """One node: inputs are numbers of operands (first) and of nodes made before; leaves are numbers (`value`)."""
+
+    spec: Spec
+    inputs: tuple[int, ...]
+    requires_grad: bool
+    depth: int                  # above that of the deepest operand
+    value: Any
+
+
+class Owner(NamedTuple):
+    """A Composite, its nodes by number."""
+
+    name: str
+    inputs: tuple[int | None, ...]
+    saves: tuple[int, ...] | None
+    saves_result: bool
+    number: int
+
+
+class Recipe(NamedTuple):
+    """All nodes, and of the results the numbers and owners; `make` puts several results together (None: there is one).
+    follow(operands, depth of the deepest, line): record it (see _follower)."""
+
+    nodes: list[Made]
+    results: list[tuple[int, Owner | None]]
+    make: Callable[[list[Tensor]], Any] | None
+    follow: Callable[..., Any]
+
+
+def take(operands: list[Node], result: Any) -> Recipe | None:
+    """The recipe by which `result` came about, or None if there is none: it holds computed values, or is a view."""
+    make: Callable[[list[Tensor]], Any] | None = None
+    tensors: list[Any] = [result]
+    if isinstance(result, tuple):
+        tensors = list(result)
+        kind = type(result)
+        make = (lambda made: kind(*made)) if hasattr(kind, "_fields") else tuple
+    if not tensors or any([type(t) is not Tensor or t._storage is not None for t in tensors]):
+        return None
+    numbers: dict[Node, int] = {n: i for i, n in enumerate(operands)}
+    roots = [t._node for t in tensors]
+    if any([n in numbers for n in roots]) or len(set(roots)) != len(roots):
+        return None
+    made: list[Made] = []
+    base = max([n.depth for n in operands], default=0)
+    for node in topological(roots, lambda n: () if n in numbers else n.inputs):
+        if node in numbers:
+            continue
+        owned = node in roots and node.extra is not None and all([v is None for k, v in vars(node.extra).items()
+                                                                  if k != "fn"])
+        if node.spec.op is INPUT or (node.extra is not None and not owned) or (node.inputs and node.value is not None):
+            return None
+        if node.inputs and not node.depth:
+            return None
+        numbers[node] = len(operands) + len(made)
+        made.append(Made(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
+                         max(node.depth - base, 1), node.value))
+    results: list[tuple[int, Owner | None]] = []
+    for node in roots:
+        fn = None if node.extra is None else node.extra.fn
+        if fn is not None:
+            if type(fn) is not Composite or any([n not in numbers for n in (*fn.inputs, *(fn.saves or ()))
+                                                 if n is not None]):
+                return None
+            saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
+            fn = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
+                       fn.saves_result, fn.number)
+        results.append((numbers[node], fn))
+    if len(made) > LONGEST:
+        return None
+    return Recipe(made, results, make, _follower(len(operands), made, results, make))
+
+
+def _follower(operands: int, recipe_nodes: list[Made], results: list[tuple[int, Owner | None]],
+              make: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
+    """What records a recipe.  For the sum over a dimension of a matrix, a sum that keeps it and a squeeze:
+
+        def follow(n0, depth, line):
+            n1 = Node(spec1, (n0,), True, depth + 1, None, line)
+            n2 = Node(spec2, (n1,), True, depth + 2, None, line)
+            n2.extra = e0 = Extra()
+            e0.fn = Composite(name0, (n0,), (), False, 0)
+            r0 = new(Tensor)
+            r0._node = n2
+            return r0
+
+    Recipes of one structure share the code, and each has its specs, names and numbers as variables around it."""
+    given: dict[str, Any] = {}
+    lines: list[str] = []
+    for i, (spec, inputs, requires_grad, more, value) in enumerate(recipe_nodes, operands):
+        given[f"spec{i}"] = spec
+        if inputs:
+            lines.append(f"n{i} = Node(spec{i}, {_listed(inputs)}, {requires_grad}, depth + {more}, None, line)")
+        else:
+            given[f"value{i}"] = value
+            lines.append(f"n{i} = Node(spec{i}, (), False, 0, value{i})")
+    for k, (i, owner) in enumerate(results):
+        if owner is not None:
+            given[f"name{k}"] = owner.name
+            lines += [f"n{i}.extra = e{k} = Extra()",
+                      f"e{k}.fn = Composite(name{k}, {_listed(owner.inputs)}, "
+                      f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
+        lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}"]
+    if make is None:
+        lines.append("return r0")
+    else:
+        given["make"] = make
+        lines.append(f"return make([{', '.join([f'r{k}' for k in range(len(results))])}])")
+    head = ", ".join([*[f"n{i}" for i in range(operands)], "depth", "line"])
+    return _around(_source("follow", head, given, lines))(**given)
+
+
+def _source(name: str, head: str, given: dict[str, Any], lines: list[str]) -> str:
+    body = "\n        ".join(lines)
+    return f"def around({', '.join(given)}):\n    def {name}({head}):\n        {body}\n    return {name}\n"
+
+
+@functools.lru_cache(maxsize=1000)
+def _around(source: str) -> Callable[..., Callable[..., Any]]:
+    scope: dict[str, Any] = {"Node": Node, "Extra": Extra, "Composite": Composite, "Tensor": Tensor, "new": Tensor.__new__,
+                             "as_array": as_array, "ndarray": np.ndarray}
+    exec(compile(source, f"{PACKAGE}/operators/recipes.py: generated", "exec"), scope)
+    return scope["around"]
+
+
+def _listed(numbers: tuple[int | None, ...]) -> str:
+    return "(" + "".join(["None, " if k is None else f"n{k}, " for k in numbers]) + ")"
+
+
+def computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
+    """What computes a recipe at once, from arrays to tensors."""
+    compute = _arrays(operands, recipe)
+    types = [recipe.nodes[i - operands].spec.type for i, _ in recipe.results]
+    make = recipe.make
+    if make is None:
+        [type_] = types
+
+        def one(*values: np.ndarray) -> Tensor:
+            result = quiet.run(compute, *values) if values[0].size < LEAST else memoized(quiet.run, compute, *values)
+            return wrap(input_node(result, type_))
+
+        return one
+
+    def several(*values: np.ndarray) -> Any:
+        results = quiet.run(compute, *values)
+        return make([wrap(input_node(v, type_)) for v, type_ in zip(results, types, strict=True)])
+
+    return several
+
+
+def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
+    """From arrays to the array of a recipe's only result or a tuple of arrays: `_follower` with NumPy's functions in place
+    of nodes."""
+    given: dict[str, Any] = {}
+    lines: list[str] = []
+    shapes = {i: f"v{i}.shape" for i in range(operands)}
+    for i, (spec, inputs, _, _, value) in enumerate(recipe.nodes, operands):
+        shapes[i] = repr(spec.type.shape)
+        if not inputs:
+            given[f"v{i}"] = as_array(value, spec.type)
+            continue
+        if spec.op.name in RESHAPED:
+            lines.append(f"v{i} = v{inputs[0]}.reshape({shapes[i]})")
+            continue
+        given[f"call{i}"] = functools.partial(spec.op.numpy, **spec.kwargs) if spec.kwargs else spec.op.numpy
+        given[f"type{i}"], given[f"dtype{i}"] = spec.type, spec.type.dtype.np
+        arguments = [shapes[n] if k in spec.op.shape_only else f"v{n}" for k, n in enumerate(inputs)]
+        lines += [f"v{i} = call{i}({', '.join(arguments)})",
+                  f"if type(v{i}) is not ndarray or v{i}.dtype is not dtype{i}: v{i} = as_array(v{i}, type{i})"]
+    results = [f"v{i}" for i, _ in recipe.results]
+    lines.append(f"return {results[0] if recipe.make is None else '(' + ', '.join(results) + ',)'}")
+    return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
+
+
+RESHAPED = ("reshape", "squeeze", "unsqueeze")      # all they do is to give an array its shape
