@@ -285,3 +285,11 @@ def test_long_sums_over_leading_dimensions_keep_their_accuracy(columns: int) -> 
     for got, want in zip(results, [exact, 200_000 * columns, exact * columns, exact], strict=True):
         assert got is not None
         np.testing.assert_allclose(got.ravel(), want, rtol=2e-5)       # one after the other: 2e-4
+
+
+@pytest.mark.parametrize("view", ["x.reshape(-1)", "x.view(3, 2)", "x.flatten()", "x.repeat(2, 1)"])
+def test_what_is_seen_in_another_shape_is_stored_before_it_is_read(view: str) -> None:
+    leaf = jitgrad.ones(2, 3, requires_grad=True)
+    eval(f"{view}.sum()", {"x": leaf * 1}).backward()
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [[1.0 + (".repeat" in view)] * 3] * 2

@@ -136,7 +136,12 @@ class Fusion:
 
     def _source_of(self, v: Value) -> int:
         """The level at which what a gather reads is available."""
-        return 0 if v.source is None else self._available[v.source.id]
+        return 0 if v.source is None else self._in_memory(v.source)
+
+    def _in_memory(self, v: Value) -> int:
+        """The level at which a value can be read from memory, where it is not enough to compute it again."""
+        v = v.root()
+        return self._level[v.id] + 1 if v.kind == "elementwise" else self._available[v.id]
 
     def _find_feeds(self) -> None:
         """For each value the spaces of loops that use it, or an elementwise value over its dimensions, as one a row."""
@@ -204,7 +209,7 @@ class Fusion:
             if v.kind in NUMBERS or v.kind in ("input", "assemble"):
                 self._level[v.id] = self._available[v.id] = 0
             elif v.kind == "alias":
-                self._available[v.id] = self._available[v.args[0].value.id]
+                self._available[v.id] = self._in_memory(v.args[0].value)
             elif v.kind == "library":
                 level = max([self._floor, *[self._available[o.ref.value.id] for o in v.operands if o.ref is not None]])
                 self._level[v.id], self._available[v.id] = level, level + 1
