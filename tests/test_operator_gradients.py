@@ -163,3 +163,16 @@ def test_gradient_of_a_full_extremum(name: str, data: Any) -> None:
         getattr(x, name)().backward()
         found.append(x.grad.tolist())
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("product", ["T.addmm(T.ones(2), x, w)", "x.mv(w[:, 0])", "T.dot(x[0], w[:, 0])"])
+def test_a_product_saves_only_what_its_gradients_need(product: str) -> None:
+    leaf, w = jitgrad.ones(2, 3, requires_grad=True), jitgrad.ones(3, 2)
+    x = leaf * 1
+    y = eval(product, {"T": jitgrad, "x": x, "w": w}).sum()
+    x.mul_(2.0)             # only w is needed
+    y.backward()
+    y = eval(product, {"T": jitgrad, "x": leaf * 1, "w": w}).sum()
+    w.mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()

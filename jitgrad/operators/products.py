@@ -63,7 +63,7 @@ def mv(input: Node, vec: Node) -> Node:
     return ops.squeeze(ops.matmul(input, ops.unsqueeze(vec, dims=(1,))), dims=(1,))
 
 
-@operator("DotBackward0", saves=("input", "tensor"))
+@operator("DotBackward0")
 def dot(input: Node, tensor: Node) -> Node:
     """The sum of the products of two vectors' elements."""
     if input.type.ndim != 1 or tensor.type.ndim != 1:
@@ -119,7 +119,7 @@ def outer(input: Node, vec2: Node) -> Node:
     return ops.mul(ops.unsqueeze(input, dims=(1,)), vec2)
 
 
-@operator("AddmmBackward0", saves=("mat1", "mat2"), inplace=True)
+@operator("AddmmBackward0", inplace=True)
 def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1) -> Node:
     """beta * input + alpha * (mat1 @ mat2)."""
     _check("addmm", mat1, mat2)
