@@ -293,3 +293,13 @@ def test_what_is_seen_in_another_shape_is_stored_before_it_is_read(view: str) ->
     eval(f"{view}.sum()", {"x": leaf * 1}).backward()
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [[1.0 + (".repeat" in view)] * 3] * 2
+
+
+def test_a_buffer_that_nothing_writes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jitgrad.compiler import fuse
+    from jitgrad.errors import InternalError
+    run = fuse.Fusion.run
+    monkeypatch.setattr(fuse.Fusion, "run", lambda self: fuse.Fused((fused := run(self)).steps[1:], fused.buffers))
+    x, y = normal(8, 9), normal(9, 7, seed=1)
+    with pytest.raises(InternalError, match="which nothing has written"):
+        build(request([total(ops.exp(ops.matmul(ops.sin(x), y)))], [x, y]))

@@ -28,6 +28,7 @@ _ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not
 # Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
 _NAMES = (("scipy_cblas_{}64_", 64), ("cblas_{}64_", 64), ("cblas_{}$NEWLAPACK$ILP64", 64), ("cblas_{}", 32))
 _ROUTINES = {np.dtype(np.float64): "d", np.dtype(np.float32): "s"}
+MOST = 1 << 30                                  # elements in a dimension: a library may have 32-bit integers
 A, B, C = 6, 8, 10                              # words of the block that hold addresses
 
 
@@ -53,7 +54,7 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
     if dtype not in _ROUTINES or a.dtype != dtype or b.dtype != dtype or 0 in shape or 0 in a.shape:
         return None
     found = _library()
-    if found is None:
+    if found is None or max(*a.shape, *b.shape) > MOST:
         return None
     routines, stub = found
     size = dtype.itemsize

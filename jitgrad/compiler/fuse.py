@@ -30,6 +30,7 @@ from jitgrad.compiler.nest import CHEAP, MODERATE, NestBuilder, is_row
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.segments import segments
 from jitgrad.compiler.values import GATHER, NUMBERS, Dims, Ref, Value, along, identity
+from jitgrad.errors import InternalError
 
 CAP = 80                # operations of one kernel
 ENOUGH = 32             # operations of a kernel that repeats: it is compiled sooner than a larger one
@@ -346,7 +347,7 @@ class Fusion:
         kernel, outer, rest = nest.finish()
         info = KernelInfo("", self._emit(kernel), nest.ops, [self._label(b) for b in nest.reads],
                           [self._label(b) for b in nest.writes], self._domain_text(space))
-        return KernelStep(kernel, info, outer, rest, combines, scratch)
+        return KernelStep(kernel, info, outer, rest, combines, scratch, list(nest.reads), list(nest.writes))
 
     # -- text --------------------------------------------------------------------------------------------------------
 
@@ -369,4 +370,20 @@ def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callabl
     """Steps and buffers that compute the outputs, and `checks`, which raise errors.
 
     emit: gives a kernel's source, of one with phases if `phased`."""
-    return Fusion(values, outputs, emit, phased, checks).run()
+    fused = Fusion(values, outputs, emit, phased, checks).run()
+    _verify(fused)
+    return fused
+
+
+def _verify(fused: Fused) -> None:
+    """Raise InternalError unless each buffer is written by a step before the first that reads it."""
+    written = {i for i, b in enumerate(fused.buffers) if b.kind == "input"}
+    for step in fused.steps:
+        if isinstance(step, KernelStep):
+            missing = [b for b in step.reads if b not in written and b not in step.writes]
+            written.update(step.writes)
+        else:
+            missing = [b for b in step.sources if b >= 0 and b not in written]
+            written.add(step.target)
+        if missing:
+            raise InternalError(f"{step} reads buffers {missing}, which nothing has written")

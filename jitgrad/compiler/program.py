@@ -240,6 +240,8 @@ class KernelStep:
     inner: Expr                 # iterations of all other loops together
     combines: list[tuple[int, Op, Expr]]    # for Reduce over loop 0: buffer, reduction op, size of the result
     scratch: list[tuple[int, Expr]] = field(default_factory=list)   # buffers that each chunk has its own of, and sizes
+    reads: list[int] = field(default_factory=list)                  # buffers
+    writes: list[int] = field(default_factory=list)
     function: Any = None
 
     def __str__(self) -> str:
