@@ -296,22 +296,17 @@ def known_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
             extra.held is not None or extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version))):
         return None
     for walk in root.spec.walks:
-        bound, entry = walk.bound, walk.entry
-        if bound is not None and walk.era == _era and not entry.wanted and not entry.extra:
-            order = walk.match(root)
-            if order is not None:
+        entry = walk.entry
+        if walk.again is not None and walk.era == _era and not entry.wanted and not entry.extra:
+            found = walk.again(root, _run_freed)
+            if found is not None:
                 stats.memory_hits += 1
-                arrays = bound.run([order[p].value for p in bound.positions])
-                array = arrays.pop(0)
-                if root.value is None:
-                    root.value = array
-                run = Run(entry, True, None)
-                for i in walk.interior:
-                    node = order[i]
-                    node.run = run
-                    node.position = i
-                return [order[i] for i in walk.leaves], arrays
+                return found
     return None
+
+
+def _run_freed(entry: Entry) -> Run:
+    return Run(entry, True, None)
 
 
 MAX_WALKS = 4           # from roots of one spec
