@@ -819,3 +819,85 @@ def test_a_garbage_collection_is_not_the_functions():
         gc.set_threshold(*thresholds)
         gc.callbacks.remove(callback)
     assert replayed(compiled), torch.explain(compiled)
+
+
+# -- what a replay must tell apart -----------------------------------------------------------------------------------
+
+def agree(f, calls):
+    """A compiled function gives what the function gives, or raises the same; its state."""
+    compiled = torch.compile(f)
+    for args in calls:
+        try:
+            want = f(*args)
+        except Exception as error:
+            with pytest.raises(type(error)) as found:
+                compiled(*args)
+            assert str(found.value) == str(error)
+        else:
+            got = compiled(*args)
+            assert got.dtype is want.dtype and got.shape == want.shape
+            np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-14)
+    return compiled._jitgrad_compiled
+
+
+class TestTensorsThatAreOne:
+    @pytest.mark.parametrize("f", [
+        lambda a, b: a * 2 if a is b else a * b,
+        lambda a, b: a * len({a: 1, b: 2}) * b,
+        lambda a, b: torch.autograd.grad((a * b).sum(), a)[0]])
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_arguments(self, f, order):
+        x, y = leaf(1.0, 2.0), leaf(5.0, 6.0)
+        pairs = [(x, x), (x, y)]
+        agree(f, [pairs[i] for i in order] * 2 + [(y, y)])
+
+    def test_tied_parameters(self):
+        m = nn.ModuleList([nn.Linear(2, 2, bias=False) for _ in range(5)])
+        f = torch.compile(lambda x: sum([(p * p).sum() for p in m.parameters()]) * x)
+        x = torch.tensor(1.0)
+        f(x), f(x)
+        m[1].weight = m[0].weight
+        assert f(x).item() == pytest.approx(sum([(p * p).sum().item() for p in m.parameters()]))
+
+
+class TestLayouts:
+    """Programs are bound to strides, and some functions depend on how a tensor lies in memory."""
+
+    @pytest.mark.parametrize("f", [lambda t: t * 2 + t.T, lambda t: t.view(-1) * 2, lambda t: t * t.stride()[0],
+                                   lambda t: t * 2 if t.is_contiguous() else t * 3, lambda t: t * t.storage_offset(),
+                                   lambda t: t.reshape(-1) * t.sum()])
+    def test_views(self, f):
+        wide = torch.arange(18.0).reshape(3, 6)
+        views = [wide[:, :3].clone(), wide[:, :3], wide[:, 3:], wide[:, ::2], wide.T[:3], torch.ones(3, 1).expand(3, 3),
+                 torch.ones(1, 3).expand(3, 3)]
+        for calls in (views * 2, views[::-1], views[3:] + views[:3]):
+            agree(f, [(v,) for v in calls])
+
+    def test_gradients(self):
+        wide = torch.arange(18.0).reshape(3, 6)
+        f = torch.value_and_grad(lambda t: (t * t).sum())
+        for v in (wide[:, ::2], torch.ones(3, 1).expand(3, 3), wide.T[:3], wide[:, ::2]) * 2:
+            value, gradient = f(v)
+            assert value.item() == (v * v).sum().item() and torch.equal(gradient, 2 * v)
+
+    def test_an_address_is_not_guarded(self):
+        f = torch.compile(lambda a: a * (a.data_ptr() != 0))
+        f(torch.ones(2))
+        assert "memory" in torch.explain(f)
+
+
+NUMBERS = (2.0, 3.0, -1.5, 0.0, -0.0, float("nan"), 2.0)
+
+
+@pytest.mark.parametrize("f", [
+    lambda t, a: t * float(np.sin(a)), lambda t, a: t * float(np.float64(2) * a), lambda t, a: t * float((np.ones(2) * a)[0]),
+    lambda t, a: t * float(np.add(np.arange(3), a)[2]), lambda t, a: t * torch.tensor(np.array([a])),
+    lambda t, a: t * torch.tensor(a),
+    lambda t, a: t * torch.as_tensor([a, 1.0]), lambda t, a: t * (a * True), lambda t, a: t * (True + a),
+    lambda t, a: t * (True / a), lambda t, a: t * (a / False), lambda t, a: t * abs(a * 1j), lambda t, a: t * abs(1j - a),
+    lambda t, a: t * a.is_integer(), lambda t, a: t * a.real, lambda t, a: t * len(a.hex()),
+    lambda t, a: t if type(a) is float else t * 2, lambda t, a: t * float.__add__(a, 1.0), lambda t, a: t * (a + "x"),
+    lambda t, a: t * (a * a - 2 * a), lambda t, a: t * len(f"{a:.3f} {a!r}")])
+def test_a_float_behaves_as_one_in_a_capture(f):
+    with np.errstate(all="ignore"):
+        agree(f, [(leaf(1.0, 2.0), a) for a in NUMBERS])

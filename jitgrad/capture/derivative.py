@@ -14,7 +14,7 @@ import numpy as np
 from jitgrad import autograd, executor
 from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
-from jitgrad.capture.generate import Replay, generate, recording, replay_of
+from jitgrad.capture.generate import Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
@@ -190,7 +190,7 @@ class Derivative(Compiled):
         before, grad_mode.enabled = grad_mode.enabled, True
         try:
             prepared = trace.prepare(args, kwargs)
-            result = None if prepared is None else trace.run(*prepared)
+            result = None if prepared is None else attempt(trace, prepared, args, kwargs)
         finally:
             grad_mode.enabled = before
         trace.grad_enabled = before

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
+from jitgrad.capture.generate import NOTHING, Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import changed
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
@@ -49,6 +49,7 @@ class Compiled:
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._floats: dict[str, float] = {}
         self._dynamic: set[str] = set()
+        self._by_value = False              # all floats, since the function is misled by TracedFloats
 
     def call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Replay or capture."""
@@ -77,7 +78,11 @@ class Compiled:
 
     def _capture(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         self.captures += 1
-        result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
+        try:
+            result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
+        except Misled:
+            result, replay = self.capture_once(args, kwargs, set())
+            self._by_value = True
         self.replays = [replay, *self.replays[:MAX_CAPTURES - 1]]
         self.first = replay
         if replay.reason is not None:
@@ -96,7 +101,7 @@ class Compiled:
         """Call the function under a capture: its result, and what becomes of the capture."""
         trace = Trace(self.function, dynamic)
         prepared = trace.prepare(args, kwargs)
-        result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)
+        result = self.record(args, kwargs) if prepared is None else attempt(trace, prepared, args, kwargs)
         replay = replay_of(trace, lambda: generate(trace, result, args, kwargs))
         if not trace.arguments.unchanged():
             replay = recording(trace, "changes its arguments")
@@ -107,7 +112,7 @@ class Compiled:
         for place, number in _floats("args", args, 0) + _floats("kwargs", kwargs, 0):
             if changed(number, self._floats.setdefault(place, number)):
                 self._dynamic.add(place)
-        return self._dynamic
+        return set() if self._by_value else self._dynamic
 
     def explain(self) -> str:
         """What has been captured, what is guarded, and why calls are recorded."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from jitgrad.config import config
 from jitgrad.dtype import get_default_dtype
 from jitgrad.executor import interpreting, value
 from jitgrad.graph import Node, grad_mode, input_node
+from jitgrad.operators.layout import layout
 from jitgrad.tensor import Tensor, wrap
 
 SMALL = 4096                # bytes of an array that is compared by its contents
@@ -52,6 +54,27 @@ def settled(node: Node) -> Node:
 _INDENT = "\n        "
 _ON_ERROR = ("    except (KeyError, AttributeError, IndexError, ValueError, TypeError, ArithmeticError):\n"
              "        return None\n")
+
+
+class Misled(Exception):
+    """The function may have told a TracedFloat from a float; it has changed nothing and can be called again."""
+
+
+def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Call the function of a trace.  Raises Misled where it was given TracedFloats and failed or asked for their type."""
+    try:
+        result = trace.run(*prepared)
+    except Exception:
+        if trace.arguments.numbers and _can_repeat(trace, args, kwargs):
+            raise Misled from None
+        raise
+    if trace.arguments.numbers and trace.guards.asks_types and _can_repeat(trace, args, kwargs):
+        raise Misled
+    return result
+
+
+def _can_repeat(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> bool:
+    return trace.reason is None and trace.arguments.unchanged() and _first_failure(trace, args, kwargs) is None
 
 
 def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
@@ -156,9 +179,18 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
              f"or get_default_dtype() is not {constant(get_default_dtype())} or tracing.traces and tracing.current() is not "
              "None: return None"]
     lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
+    tensors = [given.name for given in trace.inputs if given.kind == "tensor"]
+    if len(tensors) > 3:            # tensors that were different objects are so again: a gradient is of one object
+        lines.append(f"if len(set(map(id, {_tuple(tensors)}))) != {len(tensors)}: return None")
+    else:
+        lines += [f"if {a} is {b}: return None" for a, b in combinations(tensors, 2)]
     for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
         lines += _node_lines(i, given, used, constant)
+        if given.layout is not None:
+            first = "" if given.strides is not None or given.tensor is None or given.tensor._chain else \
+                f"{given.name}._storage is not None and "       # the usual case without a call
+            lines.append(f"if {first}layout({given.name}) != {constant(given.layout)}: return None")
         if given.node in trace.divisors:
             lines.append(f"if {given.name} == 0: return None")
         if given.node in seen:
@@ -210,7 +242,7 @@ def _node_lines(i: int, given: Input, used: bool, constant: Callable[[Any], str]
         return [f"m{i} = a{i}._node if a{i}._storage is None else a{i}._current()",
                 f"if m{i}.requires_grad or not same_type(m{i}.spec.type, {type_}): return None",
                 f"n{i} = value(m{i})",
-                f"if n{i}.flags.c_contiguous is not {given.contiguous}: return None"]
+                _strides_line(f"n{i}", given, constant)]
     lines = [f"n{i} = t{i}._node if t{i}._storage is None else t{i}._current()"]
     if not used or given.interior:
         lines.append(f"if not same_type(n{i}.spec.type, {type_}): return None")
@@ -225,8 +257,15 @@ def _node_lines(i: int, given: Input, used: bool, constant: Callable[[Any], str]
         lines.append(f"if n{i}.inputs: n{i} = settled(n{i})")
     lines.append(f"if n{i}.spec is not {spec} and (n{i}.inputs or not same_type(n{i}.spec.type, {type_})): return None")
     if given.spec.type.shape:
-        lines.append(f"if n{i}.value.flags.c_contiguous is not {given.contiguous}: return None")
+        lines.append(_strides_line(f"n{i}.value", given, constant))
     return lines
+
+
+def _strides_line(array: str, given: Input, constant: Callable[[Any], str]) -> str:
+    """The test that an array lies in memory as it did: programs are bound to strides."""
+    if given.strides is None:
+        return f"if not {array}.flags.c_contiguous: return None"
+    return f"if {array}.strides != {constant(given.strides)}: return None"
 
 
 def _same_line(i: int, given: Input, constant: Callable[[Any], str]) -> str:
@@ -286,4 +325,4 @@ _SCOPE: dict[str, Any] = {
     "tracing": tracing, "Node": Node, "value_of": value_of,
     "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "deferred": deferred,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
-    "value": value, "copied": np.array, "zeros": np.zeros}
+    "layout": layout, "value": value, "copied": np.array, "zeros": np.zeros}

@@ -68,6 +68,7 @@ class Reads:
         self._nested: set[CodeType] = set()
         self._globals: set[tuple[int, str]] = set()
         self._everything = False
+        self.asks_types = False         # whether code that ran names `type`
 
     # -- tests -------------------------------------------------------------------------------------------------------
 
@@ -289,6 +290,7 @@ class Reads:
             self._function(function, test)
         if done is None:
             globals_, attributes = _names_in(code)
+            self.asks_types = self.asks_types or "type" in globals_
             self._nested.update([c for c in code.co_consts if isinstance(c, CodeType)])
             if hidden := sorted(HIDDEN & attributes):
                 raise Refusal(f"reads {hidden[0]}")

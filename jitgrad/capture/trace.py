@@ -25,6 +25,9 @@ from jitgrad.capture.guards import Reads, Refusal
 from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
 from jitgrad.graph import Node, grad_mode, topological
+from jitgrad.operators.conversion import data_ptr
+from jitgrad.operators.layout import is_contiguous, layout
+from jitgrad.operators.shape import view_shape
 from jitgrad.tensor import Tensor
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -50,6 +53,8 @@ FORBIDDEN: dict[CodeType, str] = {
     hooks.register_post_accumulate_grad_hook.__code__: "registers a hook",
     hooks.retain_grad.__code__: "calls retain_grad()",
     set_default_dtype.__code__: "sets the default dtype",
+    data_ptr.__code__: "asks where a tensor lies in memory",
+    Tensor._version.fget.__code__: "asks for the version of a tensor",                                # type: ignore
 }
 CHANGES: dict[CodeType, str] = {
     Tensor._write.__code__: "writes to a tensor that it did not make",
@@ -62,6 +67,8 @@ CHANGES: dict[CodeType, str] = {
     Tensor.grad.fget.__code__: "reads the gradient of a tensor that it did not make",                 # type: ignore
     engine.accumulate.__code__: "calls backward()",
 }
+LAYOUTS = (layout.__code__, is_contiguous.__code__)
+VIEWS = view_shape.__code__             # of all view operators; view() raises for some layouts
 
 
 class Input:
@@ -77,7 +84,8 @@ class Input:
         self.requires_grad = node.requires_grad
         leaf = None if node.extra is None else node.extra.leaf
         self.interior = node.requires_grad and (bool(node.inputs) or leaf is None)
-        self.contiguous = type(node.value) is not np.ndarray or node.value.flags.c_contiguous
+        self.strides = None if type(node.value) is not np.ndarray or node.value.flags.c_contiguous else node.value.strides
+        self.layout: tuple | None = None    # if something depended on it
 
 
 class Trace(tracing.Trace):
@@ -147,6 +155,14 @@ class Trace(tracing.Trace):
         return id(tensor) in self._by_tensor or (storage is not None and any(
             [i.tensor is not None and i.tensor._storage is storage for i in self.inputs]))
 
+    def _layout_matters(self, tensor: Tensor) -> None:
+        """Something depends on how a tensor lies in memory: that of the inputs that it is, or is a view of, is guarded."""
+        for given in self.inputs:
+            own = given.tensor
+            if own is not None and given.kind == "tensor" and (own is tensor or (
+                    own._storage is not None and own._storage is tensor._storage)):
+                given.layout = layout(own)
+
     # -- the call ----------------------------------------------------------------------------------------------------
 
     def prepare(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
@@ -206,7 +222,11 @@ class Trace(tracing.Trace):
                 except Refusal as refusal:
                     self.refuse(str(refusal))
             elif kind == "package":
-                if code in FORBIDDEN:
+                if code in LAYOUTS:
+                    self._layout_matters(frame.f_locals["tensor"])
+                elif code is VIEWS and frame.f_locals["called"] == "view":
+                    self._layout_matters(frame.f_locals["input"])
+                elif code in FORBIDDEN:
                     self.refuse(FORBIDDEN[code])
                 elif code in CHANGES:
                     changed = frame.f_locals.get("self", frame.f_locals.get("tensor"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from jitgrad import tracing
 from jitgrad.dtype import float64
 from jitgrad.graph import Node, bind, scalar_node
@@ -17,7 +19,6 @@ class TracedFloat:
 
     __slots__ = ("node", "number")
     __class__ = property(lambda self: float)        # type: ignore[assignment]
-    __array_ufunc__ = None
 
     def __init__(self, node: Node, number: float) -> None:
         self.node = node
@@ -32,14 +33,26 @@ class TracedFloat:
     def __reduce__(self) -> tuple:
         return float, (float(self),)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(float(self), name)       # real, is_integer(), hex() ...
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(float(self), dtype)
+
+    def __array_ufunc__(self, function: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(function, method)(*[float(v) if type(v) is TracedFloat else v for v in inputs], **options)
+
     def _with(self, op: str, other: Any, swap: bool = False) -> Any:
         kind = type(other)
         if kind is TracedFloat:
             node, number = other.node, other.number
-        elif kind is float or kind is int:
+        elif kind is float or kind is int or kind is bool:
             node, number = scalar_node(float(other), float64), float(other)
+        elif hasattr(other, "_node"):
+            return NotImplemented           # the tensor takes the number
         else:
-            return NotImplemented
+            python = getattr(operator, _PYTHON[op])
+            return python(other, float(self)) if swap else python(float(self), other)
         nodes, numbers = ((node, self.node), (number, self.number)) if swap else ((self.node, node), (self.number, number))
         result = bind(REGISTRY[op], nodes)
         result.depth = 1
@@ -60,13 +73,13 @@ def _attach_arithmetic() -> None:
         def method(self: TracedFloat, other: Any, op: str = op) -> Any:
             if op == "div" and type(other) is TracedFloat and not _is_divisor(other):
                 other = float(other)        # which may be 0
-            if op == "div" and type(other) in (int, float) and not other:
+            if op == "div" and type(other) in (int, float, bool) and not other:
                 return float(self) / other
             return self._with(op, other)
 
         def reflected(self: TracedFloat, other: Any, op: str = op) -> Any:
-            return NotImplemented if op == "div" and type(other) not in (int, float) else \
-                other / float(self) if op == "div" and not _is_divisor(self) else self._with(op, other, True)
+            return other / float(self) if op == "div" and type(other) in (int, float, bool) and not _is_divisor(self) \
+                else self._with(op, other, True)
 
         setattr(TracedFloat, f"__{python}__", method)
         setattr(TracedFloat, f"__r{python}__", reflected)
