@@ -901,3 +901,38 @@ NUMBERS = (2.0, 3.0, -1.5, 0.0, -0.0, float("nan"), 2.0)
 def test_a_float_behaves_as_one_in_a_capture(f):
     with np.errstate(all="ignore"):
         agree(f, [(leaf(1.0, 2.0), a) for a in NUMBERS])
+
+
+# -- how often there are captures ------------------------------------------------------------------------------------
+
+class TestCapturesAreBounded:
+    def test_arguments_that_are_new_at_each_call(self):
+        f = torch.compile(lambda x, g: g(x).sum())
+        x = leaf(1.0, 2.0)
+        usual = lambda v: v * 2                                                 # noqa: E731
+        for _ in range(1000):
+            f(x, usual)
+        for i in range(300):
+            assert f(x, lambda v, i=i: v * i).item() == 3.0 * i
+        assert captures(f) <= 130 and "no longer captured" in torch.explain(f)
+        assert len(f._jitgrad_compiled.replays) <= 4
+        before = replays(f)
+        for _ in range(10):
+            assert f(x, usual).item() == 6.0            # what was of use is kept
+        assert replays(f) == before + 10
+
+    def test_captures_start_again(self):
+        f = torch.compile(lambda x, n: (x * n).sum())
+        x = leaf(1.0, 2.0)
+        for i in range(100):
+            f(x, i)
+        for _ in range(100):
+            f(x, 63)
+        before = captures(f)
+        assert [f(x, 1000).item() for _ in range(3)] == [3000.0] * 3 and captures(f) == before + 1
+
+    def test_a_recorded_structure_is_not_captured_for_each_value(self):
+        f = torch.compile(lambda x, a, b: (print(end=""), (x * a).sum() * b.sum())[1])
+        for i in range(5):
+            assert f(leaf(1.0, 2.0), float(i), np.full(2, i)).item() == 6.0 * i * i
+        assert captures(f) == 1 and "print" in torch.explain(f)

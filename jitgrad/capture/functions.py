@@ -21,7 +21,8 @@ from jitgrad.config import config, logger
 from jitgrad.executor import interpreting
 
 MAX_CAPTURES = 32           # structures of one function that are kept
-MAX_MISSES = 64             # captures of one function, if replays are not more than they
+MAX_MISSES = 64             # captures of one function while replays are not more than they
+MAX_KEPT = 4                # captures that are still tried once there have been so many
 _capturing = threading.RLock()
 
 
@@ -45,6 +46,8 @@ class Compiled:
         self.replays: list[Replay] = []
         self.captures = 0
         self.hits = 0
+        self._hits_before = 0               # at the last capture
+        self._counted = 0, 0                # captures and hits when the balance was last drawn
         self.first = NOTHING
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._floats: dict[str, float] = {}
@@ -57,6 +60,7 @@ class Compiled:
         for replay in replays:
             found = replay.enter(args, kwargs)
             if found is not None:
+                replay.used = True
                 if replays[0] is not replay:
                     self.replays = [replay, *[r for r in replays if r is not replay]]
                     self.first = replay
@@ -69,12 +73,32 @@ class Compiled:
                 return replay.result(*found)
         if tracing.current() is not None or interpreting.active or config.interpret:
             return self.record(args, kwargs)
-        if (self.captures >= MAX_MISSES and self.hits <= self.captures) or not _capturing.acquire(blocking=False):
+        if self._gives_up() or not _capturing.acquire(blocking=False):
             return self.record(args, kwargs)        # the latter: never wait for a function that another thread captures
         try:
             return self._capture(args, kwargs)
         finally:
             _capturing.release()
+
+    def _gives_up(self) -> bool:
+        """Whether replays do not pay for captures: of the last ones, hardly any has been used again.  Then few are kept,
+        and there are further ones once those have served more calls than there were captures."""
+        captures, hits = self._counted
+        misses = self.captures - captures
+        if misses < MAX_MISSES:
+            return False
+        if self.hits - hits <= misses:
+            if len(self.replays) > MAX_KEPT:
+                logger.info("%s is no longer captured: hardly any call was like an earlier one", self.name)
+                self._keep(MAX_KEPT)
+            return True
+        self._counted = self.captures, self.hits
+        return False
+
+    def _keep(self, number: int) -> None:
+        """Keep that many captures: those that were used again before those that were not, and the last ones."""
+        kept = set(sorted(self.replays, key=lambda r: not r.used)[:number])
+        self.replays = [r for r in self.replays if r in kept]
 
     def _capture(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         self.captures += 1
@@ -83,7 +107,11 @@ class Compiled:
         except Misled:
             result, replay = self.capture_once(args, kwargs, set())
             self._by_value = True
-        self.replays = [replay, *self.replays[:MAX_CAPTURES - 1]]
+        if self.hits > self._hits_before:
+            self.first.used = True
+        self._hits_before = self.hits
+        self._keep(MAX_CAPTURES - 1)
+        self.replays = [replay, *self.replays]
         self.first = replay
         if replay.reason is not None:
             logger.info("%s records on each call: %s", self.name, replay.reason)
@@ -117,7 +145,7 @@ class Compiled:
     def explain(self) -> str:
         """What has been captured, what is guarded, and why calls are recorded."""
         lines = [f"{self.name}: {self.captures} captures, {self.hits} calls served by them"]
-        if self.captures >= MAX_MISSES and self.hits <= self.captures:
+        if self._gives_up():
             lines.append("no longer captured: hardly any call was like an earlier one")
         for replay in self.replays:
             if replay.template is None:

@@ -40,6 +40,7 @@ class Replay:
         self.reason = reason
         self.tests = tests
         self.template = template
+        self.used = False           # whether a call after the capture's was served; known at the next capture
         self.retries = 2 if result is None and (reason or "").startswith("changes") else 0
 
 
@@ -118,9 +119,10 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
 
 
 def recording(trace: Trace, reason: str) -> Replay:
-    """For calls that have to run the function: their guard is the structure of the arguments alone."""
+    """For calls that have to run the function: their guard is the structure of the arguments alone, and the values of
+    what is neither a float nor an array."""
     trace.forget()
-    lines = [f"if {t.condition}: return None" for t in trace.guards.tests[:trace.argument_tests]]
+    lines = [f"if {t.structure or t.condition}: return None" for t in trace.guards.tests[:trace.argument_tests]]
     source = f"def enter(args, kwargs):\n    try:\n        {_INDENT.join(['pass', *lines])}\n{_ON_ERROR}    return ()\n"
     enter = _define(source, trace.guards.namespace, ("enter",))
     return Replay(enter[0], None, reason, [], None)
@@ -180,10 +182,10 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
              "None: return None"]
     lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
     tensors = [given.name for given in trace.inputs if given.kind == "tensor"]
-    if len(tensors) > 3:            # tensors that were different objects are so again: a gradient is of one object
+    if len(tensors) > 6:            # tensors that were different objects are so again: a gradient is of one object
         lines.append(f"if len(set(map(id, {_tuple(tensors)}))) != {len(tensors)}: return None")
-    else:
-        lines += [f"if {a} is {b}: return None" for a, b in combinations(tensors, 2)]
+    elif len(tensors) > 1:
+        lines.append(f"if {' or '.join([f'{a} is {b}' for a, b in combinations(tensors, 2)])}: return None")
     for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
         lines += _node_lines(i, given, used, constant)

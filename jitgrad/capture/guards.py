@@ -37,10 +37,12 @@ MISSING = object()
 
 
 class Test(NamedTuple):
-    """A line of the guard function that is false for what was captured, and what it is about."""
+    """A line of the guard function that is false for what was captured, and what it is about.  structure: the same
+    without regard to a value, if there is such a thing."""
 
     condition: str
     about: str
+    structure: str | None = None
 
 
 class Refusal(Exception):
@@ -80,11 +82,11 @@ class Reads:
             self.namespace[name] = value
         return name
 
-    def test(self, condition: str, about: str) -> None:
-        """Add a test: `condition` holds when something has changed."""
+    def test(self, condition: str, about: str, structure: str | None = None) -> None:
+        """Add a test: `condition` holds when something has changed; structure: see Test."""
         if len(self.tests) >= MAX_TESTS:
             raise Refusal(f"more than {MAX_TESTS} values to guard, {about} among them")
-        self.tests.append(Test(condition, about))
+        self.tests.append(Test(condition, about, structure))
 
     def read(self, expression: str, value: Any, about: str) -> None:
         """Whatever `expression` gives has to be the same again."""
@@ -155,7 +157,8 @@ class Reads:
             raise Refusal(f"reads {about}, a NumPy array that is too large to be compared at each call: make it a tensor")
         self.test(f"type({expression}) is not {self.constant(np.ndarray)} or {expression}.dtype != "
                   f"{self.constant(value.dtype)} or {expression}.shape != {self.constant(value.shape)} or "
-                  f"{expression}.tobytes() != {self.constant(value.tobytes())}", about)
+                  f"{expression}.tobytes() != {self.constant(value.tobytes())}", about,
+                  f"type({expression}) is not {self.constant(np.ndarray)}")
 
     def _sequence(self, value: Any, about: str) -> None:
         name = self.constant(value)

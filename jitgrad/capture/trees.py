@@ -72,7 +72,8 @@ class Arguments:
                 self._on_number(name, node)
                 return TracedFloat(node, value)
             name = reads.constant(value)
-            reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
+            reads.test(f"{expression} is not {name} and changed({expression}, {name})", place,
+                       f"type({expression}) is not float")
         elif value is None or kind is bool:
             reads.test(f"{expression} is not {value}", place)
         elif kind in STATIC:
