@@ -15,6 +15,7 @@ from jitgrad.graph import INPUT, Extra, Node, Spec, input_node, topological
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.memo import LEAST, memoized
 from jitgrad.operators.origin import PACKAGE, Composite
+from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensor import Tensor, wrap
 
 LONGEST = 64                # nodes of a recipe
@@ -182,7 +183,7 @@ def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
         if not inputs:
             given[f"v{i}"] = as_array(value, spec.type)
             continue
-        if spec.op.name in RESHAPED:
+        if spec.op in RESHAPED:
             lines.append(f"v{i} = v{inputs[0]}.reshape({shapes[i]})")
             continue
         given[f"call{i}"] = functools.partial(spec.op.numpy, **spec.kwargs) if spec.kwargs else spec.op.numpy
@@ -194,5 +195,3 @@ def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
     lines.append(f"return {results[0] if recipe.make is None else '(' + ', '.join(results) + ',)'}")
     return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
 
-
-RESHAPED = ("reshape", "squeeze", "unsqueeze")      # all they do is to give an array its shape

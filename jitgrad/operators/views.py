@@ -19,6 +19,7 @@ from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.ops import REGISTRY
+from jitgrad.ops.movement import RESHAPED
 from jitgrad.storage import Step, stamp
 from jitgrad.tensor import Tensor
 
@@ -95,7 +96,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     else:
         value = source.value
         for spec, _, _ in plan.nodes:
-            value = spec.op.numpy(value, **spec.kwargs)
+            value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
     stamp(node, storage.cell)

@@ -62,7 +62,7 @@ def _squeeze_infer(x: ArrayType, *, dims: tuple[int, ...]) -> ArrayType:
 permute = movement(
     "permute(x, *, dims)", doc="dimension i of the result is dimension dims[i] of x",
     infer=lambda x, *, dims: _with_shape(x, tuple([x.shape[d] for d in dims])),
-    numpy=lambda x, *, dims: np.transpose(x, dims),
+    numpy=lambda x, *, dims: x.transpose(dims),
     vjp=lambda g, y, x, *, dims: (permute(g, dims=_inverse(dims)),),
     dims=lambda context, node, dims: tuple([dims[0][d] for d in node.params[0]]),
     put=lambda base, value, *, dims: permute(value, dims=_inverse(dims)), grad_name="PermuteBackward0",
@@ -353,3 +353,5 @@ attach = movement(
     "attach(history, value)", doc="the elements of value; the gradient goes to history alone", shape_only=(0,),
     history=True, infer=_attach_infer, numpy=lambda shape, value: value, vjp=lambda g, y, history, value: (g, None),
     dims="donor:1", sample=structured((((2, 3), (2, 3)), {}), order=0))
+
+RESHAPED = frozenset([reshape, squeeze, unsqueeze])        # all they do is to give an array its shape
