@@ -18,8 +18,8 @@ class Trace:
         self.written: list[Any] = []
         self.reason: str | None = None
 
-    def positions(self, node: Any, length: int) -> bool:
-        """Whether replays check that the elements of a node are positions in a dimension."""
+    def positions(self, node: Any, low: int, high: int, also: int | None = None) -> bool:
+        """Whether replays check that the elements of a node are in range(low, high), or `also`."""
         return False
 
     def divisor(self, node: Any) -> bool:

@@ -936,3 +936,49 @@ class TestCapturesAreBounded:
         for i in range(5):
             assert f(leaf(1.0, 2.0), float(i), np.full(2, i)).item() == 6.0 * i * i
         assert captures(f) == 1 and "print" in torch.explain(f)
+
+
+# -- errors, aux -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("f, good, bad", [
+    (lambda x, y: nn.functional.cross_entropy(x, y), [0, 2, -100], [[0, 3, 1], [0, -1, 1], [0, 7, -100]]),
+    (lambda x, y: nn.functional.cross_entropy(x, y, ignore_index=7), [0, 2, 7], [[0, 3, 1], [0, -100, 1]]),
+    (lambda x, y: nn.functional.nll_loss(x, y), [0, 2, 1], [[0, 3, 1], [-1, 0, 0]]),
+    (lambda x, y: x[y].sum(), [0, 2, -3], [[0, 3, 1], [-4, 0, 0]]),
+    (lambda x, y: x[:, y].sum(), [0, 2, -3], [[0, 3, 1], [-4, 0, 0]]),
+    (lambda x, y: torch.index_select(x, 0, y).sum(), [0, 2, 1], [[0, 3, 1], [-1, 0, 0]]),
+    (lambda x, y: x.gather(1, y[:, None]).sum(), [0, 2, 1], [[0, 3, 1], [-1, 0, 0]])])
+def test_integers_out_of_range_raise_as_in_a_recorded_call(f, good, bad):
+    x = torch.tensor([[0.1, 0.2, 0.3], [1.0, 0.5, 0.0], [2.0, 2.0, 2.0]])
+    good = torch.tensor(good)
+    state = agree(f, [(x, good)] * 3 + [(x, torch.tensor(y)) for y in bad] + [(x, good.clone())])
+    assert state.hits >= 3, state.explain()
+    g = torch.value_and_grad(f)
+    y = good.numpy().copy()
+    for _ in range(3):
+        g(x.numpy(), y)
+    for wrong in bad:
+        y[:] = wrong                    # the same array as before
+        with pytest.raises((IndexError, RuntimeError)) as want:
+            f(x, torch.tensor(wrong))
+        with pytest.raises(type(want.value)) as found:
+            g(x.numpy(), y)
+        assert str(found.value) == str(want.value)
+
+
+def test_aux_is_what_it_is_without_a_replay():
+    def f(x):
+        return (x * x).sum(), ({"y": x * 2, "dtype": x.dtype, "shape": x.shape}, [x.detach() * 3, 1, "a"], torch.ones(2))
+    g = torch.value_and_grad(f, has_aux=True)
+    recorded = torch.value_and_grad(lambda x: (print(end=""), f(x))[1], has_aux=True)
+    for argument in (np.array([1.0, 2.0]), torch.tensor([1.0, 2.0]), 2.0):
+        for _ in range(3):
+            (_, aux), _ = g(argument)
+            (_, want), _ = recorded(argument)
+            assert repr(aux) == repr(want) and not aux[0]["y"].requires_grad
+    assert replayed(g) and not replayed(recorded)
+
+
+def test_functions_of_numpy_are_no_reason_to_record():
+    f = torch.compile(lambda x: x.sum() * float(np.sum(np.arange(3))))
+    assert [f(leaf(1.0, 2.0)).item() for _ in range(2)] == [9.0] * 2 and replayed(f), torch.explain(f)

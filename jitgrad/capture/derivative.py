@@ -132,7 +132,7 @@ class Derivative(Compiled):
             else:
                 found = tuple([None] * len(wrt))
         if not linked:
-            value = value.detach()
+            value, aux = value.detach(), _detached(aux)
         grads = iter([_returned(leaf, g) for leaf, g in zip(wrt, found, strict=True)])
         trees = [_like(args[i], grads) for i in sorted(set(self.argnums))]
         by_number = dict(zip(sorted(set(self.argnums)), trees, strict=True))
@@ -281,6 +281,18 @@ def _converted(tree: Any, differentiated: bool, place: str, leaves: list[Leaf]) 
     if type(tree) in (list, tuple) or is_named_tuple(tree):
         items = [_converted(v, differentiated, f"{place}[{i}]", leaves) for i, v in enumerate(tree)]
         return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)
+    return tree
+
+
+def _detached(tree: Any) -> Any:
+    """The tree with tensors that are computed from nothing that requires grad."""
+    if isinstance(tree, Tensor):
+        return tree.detach() if tree.requires_grad and not tree.is_leaf else tree
+    if type(tree) is dict:
+        return {k: _detached(v) for k, v in tree.items()}
+    if type(tree) is list or isinstance(tree, tuple):
+        items = [_detached(v) for v in tree]
+        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
     return tree
 
 

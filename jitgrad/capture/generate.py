@@ -15,7 +15,8 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import same_type
 from jitgrad.capture.guards import Refusal, Test, changed
-from jitgrad.capture.looks import Looks, Positions, value_of
+from jitgrad.capture.looks import Looks
+from jitgrad.capture.positions import Positions, value_of
 from jitgrad.capture.replay import Call, Template, deferred, recorded
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
@@ -197,8 +198,8 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
             lines.append(f"if {given.name} == 0: return None")
         if given.node in seen:
             lines.append(_same_line(i, given, constant))
-        lines += [f"if {constant(Positions(length))}.outside(n{i}): return None"
-                  for node, length in sorted(trace.bounds, key=lambda b: b[1]) if node is given.node]
+        lines += [f"if {constant(Positions(low, high, also))}.outside(n{i}): return None"
+                  for node, low, high, also in trace.bounds if node is given.node]
     nodes = _tuple([f"n{i}" for i in range(len(trace.inputs))])
     if looks is not None:
         lines.append(f"if {constant(looks)}.differ({nodes}): return None")

@@ -1,7 +1,6 @@
 """What Python saw of tensors while a function was captured, compared with what it would see at a replay."""
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +9,6 @@ import numpy as np
 from jitgrad import executor
 from jitgrad.capture.replay import Given, Template, run
 from jitgrad.graph import Node
-
-
-def value_of(given: Given) -> np.ndarray:
-    """The array of an input."""
-    return executor.value(given) if type(given) is Node else given         # type: ignore[return-value]
 
 
 class Looks:
@@ -45,21 +39,3 @@ class Looks:
             return not all([np.allclose(a, b, rtol=1e-4, equal_nan=True) if b.dtype.kind == "f" else np.array_equal(a, b)
                             for a, b in zip(now, self._seen, strict=True)])
         return content != self._values
-
-
-class Positions:
-    """Whether the elements of an input are outside of a dimension; the array that was checked last is not checked again."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self._last: Any = None
-
-    def outside(self, node: Given) -> bool:
-        """Whether some element is no position."""
-        if self._last is not None and self._last() is node:
-            return False
-        array = value_of(node)
-        if array.size and not (array.min() >= -self.length and array.max() < self.length):
-            return True
-        self._last = weakref.ref(node)
-        return False

@@ -22,6 +22,7 @@ from jitgrad import random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
 from jitgrad.capture.guards import Reads, Refusal
+from jitgrad.capture.positions import Positions
 from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
 from jitgrad.graph import Node, grad_mode, topological
@@ -96,7 +97,7 @@ class Trace(tracing.Trace):
         self.function = function
         self.inputs: list[Input] = []
         self.numbers: dict[Node, int] = {}              # of the inputs, by node
-        self.bounds: set[tuple[Node, int]] = set()      # inputs whose elements are positions in a dimension
+        self.bounds: dict[tuple[Node, int, int, int | None], None] = {}     # inputs whose elements are positions
         self.divisors: set[Node] = set()                # numbers that something is divided by
         self.guards = Reads(self._tensor)
         self.arguments = Arguments(self.guards, self._tensor, self._number, dynamic)
@@ -197,14 +198,11 @@ class Trace(tracing.Trace):
         if self.reason is None:
             self.reason = f"{reason} ({_line(sys._getframe(1))})"
 
-    def positions(self, node: Node, length: int) -> bool:
+    def positions(self, node: Node, low: int, high: int, also: int | None = None) -> bool:
         """See tracing.Trace: of inputs they do."""
-        if node not in self.numbers:
+        if node not in self.numbers or Positions(low, high, also).outside(node.value):      # a look that is not noted
             return False
-        array = node.value
-        if array.size and not (array.min() >= -length and array.max() < length):
-            return False
-        self.bounds.add((node, length))
+        self.bounds[node, low, high, also] = None
         return True
 
     def _event(self, frame: FrameType, event: str, argument: Any) -> None:

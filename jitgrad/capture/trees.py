@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.capture.guards import Reads, Refusal
-from jitgrad.dtype import float64
+from jitgrad.device import device
+from jitgrad.dtype import dtype, float64
 from jitgrad.graph import Node, scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.tensor import Tensor
@@ -176,7 +177,7 @@ class Results:
             return name
         if value is None or kind is bool or value is Ellipsis:
             return repr(value)
-        if kind in (float, *STATIC) or isinstance(value, (ModuleType, type, np.generic)):
+        if kind in (float, *STATIC) or isinstance(value, (ModuleType, type, np.generic, dtype, device)):
             return self._constant(value)
         if kind is dict:
             return "{" + ", ".join([f"{self._constant(k)}: {self.expression(v, level + 1)}" for k, v in value.items()]) + "}"

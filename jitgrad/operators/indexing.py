@@ -186,7 +186,8 @@ def _positions(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
             axes.append(dim)
             nodes.append(cast(node, int64))
             trace = tracing.current()
-            if node.value is not None and (trace is None or not trace.positions(node, source.type.shape[dim])):
+            length = source.type.shape[dim]
+            if node.value is not None and (trace is None or not trace.positions(node, -length, length)):
                 check_positions(source.type.shape, (executor.value(node),), (dim,))
     try:
         shape = broadcast_shapes(*[n.type.shape for n in nodes])
@@ -430,12 +431,12 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
+    length = input.type.shape[d] if input.type.ndim else 1
+    no_recipe()
     trace = tracing.current()
-    if index.value is not None and (trace is None or not trace.positions(
-            index, input.type.shape[d] if input.type.ndim else 1)):
-        no_recipe()
+    if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
         at = executor.value(index)
-        if ((at < 0) | (at >= (input.type.shape[d] if input.type.ndim else 1))).any():
+        if ((at < 0) | (at >= length)).any():
             raise IndexError("index out of range in self")
     if not index.type.ndim:
         index = ops.unsqueeze(index, dims=(0,))

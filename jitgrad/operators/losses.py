@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops
+from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import array_type
 from jitgrad.dtype import int64
 from jitgrad.graph import Node, input_node, scalar_node
@@ -164,6 +164,9 @@ def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
     """Raise for a class that does not exist, if the targets are known."""
     value = target.value
     no_recipe()
+    trace = tracing.current()
+    if trace is not None and trace.positions(target, 0, classes, ignore_index):
+        return
     if isinstance(value, np.ndarray) and value.size and (value.min() < 0 or value.max() >= classes):
         wrong = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if wrong.size:
