@@ -5,6 +5,7 @@ import functools
 import gc
 import threading
 import types
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -982,3 +983,30 @@ def test_aux_is_what_it_is_without_a_replay():
 def test_functions_of_numpy_are_no_reason_to_record():
     f = torch.compile(lambda x: x.sum() * float(np.sum(np.arange(3))))
     assert [f(leaf(1.0, 2.0)).item() for _ in range(2)] == [9.0] * 2 and replayed(f), torch.explain(f)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def test_gradients_of_named_tuples_and_of_arguments_with_nothing_in_them():
+    f = torch.value_and_grad(lambda p: (p.a * p.b[0]).sum())
+    for _ in range(3):
+        value, gradient = f(Pair(np.array([1.0, 2.0]), [3.0, 4]))
+        assert value == 9.0 and type(gradient) is Pair
+        assert gradient.a.tolist() == [3.0, 3.0] and gradient.b == [3.0, None]
+    assert replayed(f), torch.explain(f)
+    for nothing in (2, [1, "a"], None, types.SimpleNamespace(a=np.ones(2))):
+        with pytest.raises(TypeError, match="nothing to differentiate"):
+            torch.grad(lambda p: torch.ones(()))(nothing)
+
+
+def test_strict_and_explain_of_value_and_grad():
+    f = torch.value_and_grad(lambda x: (print(end=""), x.sum())[1])
+    f(np.ones(2))
+    assert "print" in torch.explain(f)
+    for make in (torch.value_and_grad, torch.grad):
+        with pytest.raises(RuntimeError, match="print"):
+            make(lambda x: (print(end=""), x.sum())[1], strict=True)(np.ones(2))
+    assert make(lambda x: (x * x).sum(), strict=True)(2.0) == 4.0

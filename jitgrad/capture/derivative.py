@@ -15,7 +15,7 @@ from jitgrad import autograd, executor
 from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Replay, attempt, generate, recording, replay_of
-from jitgrad.capture.guards import Refusal
+from jitgrad.capture.guards import Refusal, article
 from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import is_named_tuple
@@ -24,18 +24,20 @@ from jitgrad.graph import grad_mode, input_node
 from jitgrad.tensor import Tensor, wrap
 
 
-def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+                   strict: bool = False) -> Callable:
     """A function that returns the value of `f` and its gradient with respect to the positional arguments `argnums`.
 
     f: returns a floating-point scalar tensor (with has_aux: a pair of it and anything else, and the result is
     ((value, aux), gradient)).  Arguments: tensors, NumPy arrays and numbers in nested dicts, lists and tuples.  The gradient
     has the structure of the argument (a tuple for several argnums): tensors for tensors, arrays for arrays, floats for
     floats, zero where f does not depend on it; the value is a tensor if the first differentiated leaf is one, otherwise a
-    NumPy scalar.  `f` is captured and replayed as by `compile`.
-    Raises TypeError for argnums out of range and for leaves that are not floating-point, RuntimeError where f does not
-    return a scalar."""
+    NumPy scalar.  Integers and strings in an argument are not differentiated: None stands in their places.  Tensors in aux
+    carry no gradient, unless f reads other tensors that require grad.  `f` is captured and replayed as by `compile`.
+    Raises TypeError for argnums out of range, for arrays and tensors that are not floating-point and for arguments with
+    nothing to differentiate, RuntimeError where f does not return a scalar, and with `strict` where f cannot be replayed."""
     single = isinstance(argnums, int)
-    derivative = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux)
+    derivative = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         replay = derivative.first           # the usual case of Compiled.call, without a further call
@@ -49,9 +51,9 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
     return run
 
 
-def grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, strict: bool = False) -> Callable:
     """`value_and_grad` without the value: the gradient, or with has_aux the pair (gradient, aux)."""
-    both = value_and_grad(f, argnums, has_aux)
+    both = value_and_grad(f, argnums, has_aux, strict=strict)
     call = both._jitgrad_compiled.call          # type: ignore[attr-defined]
     if has_aux:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -104,8 +106,8 @@ def leaf(value: Any, differentiated: bool, place: str) -> Leaf | None:
 class Derivative(Compiled):
     """The state of one value_and_grad function."""
 
-    def __init__(self, function: Callable, argnums: tuple[int, ...], single: bool, has_aux: bool) -> None:
-        super().__init__(function, False)
+    def __init__(self, function: Callable, argnums: tuple[int, ...], single: bool, has_aux: bool, strict: bool) -> None:
+        super().__init__(function, strict)
         if not argnums or any([type(i) is not int or i < 0 for i in argnums]):
             raise TypeError(f"grad: argnums must be the numbers of positional arguments, from 0, but got {argnums}")
         self.argnums = argnums
@@ -144,6 +146,9 @@ class Derivative(Compiled):
         for i in self.argnums:
             if not 0 <= i < len(args):
                 raise TypeError(f"grad: argnums names argument {i}, but there are {len(args)} positional arguments")
+            if not _leaves_of(args[i]) and not (isinstance(args[i], (dict, list, tuple)) and not args[i]):
+                raise TypeError(f"grad: there is nothing to differentiate in argument {i}, {article(type(args[i]).__name__)}: "
+                                "give it floats, floating-point arrays or tensors, in dicts, lists and tuples")
 
     def _split(self, result: Any) -> tuple[Tensor, Any]:
         value, aux = result, None
@@ -231,7 +236,7 @@ class Derivative(Compiled):
                 lines.append(f"o{k} = wrap(input_node(r[{at}], {constant(template.nodes[number].type)}))")
             if arrays:
                 lines[1] = "o0 = r[0][()]"
-            trees = {i: _gradient_expression(args[i], f"args[{i}]", iter(
+            trees = {i: _gradient_expression(args[i], constant, iter(
                 [_gradient_text(names.get(k), found, constant) for k, found in wrt if found.argument == i]))
                 for i in self.argnums}
             gradient = trees[self.argnums[0]] if self.single else "(" + "".join([trees[i] + ", " for i in self.argnums]) + ")"
@@ -303,7 +308,7 @@ def _is_leaf(value: Any) -> bool:
 def _leaves_of(tree: Any) -> list[Any]:
     if _is_leaf(tree):
         return [tree]
-    items = tree.values() if type(tree) is dict else tree if isinstance(tree, (list, tuple)) else ()
+    items = tree.values() if type(tree) is dict else tree if type(tree) in (list, tuple) or is_named_tuple(tree) else ()
     return [found for item in items for found in _leaves_of(item)]
 
 
@@ -313,7 +318,7 @@ def _like(tree: Any, grads: Any) -> Any:
         return next(grads)
     if type(tree) is dict:
         return {k: _like(v, grads) for k, v in tree.items()}
-    if isinstance(tree, (list, tuple)):
+    if type(tree) in (list, tuple) or is_named_tuple(tree):
         items = [_like(v, grads) for v in tree]
         return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
     return None
@@ -339,15 +344,14 @@ def _gradient_text(name: str | None, found: Leaf, constant: Callable[[Any], str]
     return name if found.kind == "array" else f"wrap(input_node({name}, {constant(kind)}))"
 
 
-def _gradient_expression(tree: Any, place: str, texts: Any) -> str:
+def _gradient_expression(tree: Any, constant: Callable[[Any], str], texts: Any) -> str:
     if _is_leaf(tree):
         return next(texts)
     if type(tree) is dict:
-        return "{" + ", ".join([f"{k!r}: {_gradient_expression(v, place, texts)}" for k, v in tree.items()]) + "}"
+        return "{" + ", ".join([f"{k!r}: {_gradient_expression(v, constant, texts)}" for k, v in tree.items()]) + "}"
     if type(tree) is list:
-        return "[" + ", ".join([_gradient_expression(v, place, texts) for v in tree]) + "]"
-    if type(tree) is tuple:
-        return "(" + "".join([_gradient_expression(v, place, texts) + ", " for v in tree]) + ")"
-    if isinstance(tree, tuple):
-        raise Refusal("differentiates with respect to a namedtuple")
+        return "[" + ", ".join([_gradient_expression(v, constant, texts) for v in tree]) + "]"
+    if type(tree) is tuple or is_named_tuple(tree):
+        inner = "(" + "".join([_gradient_expression(v, constant, texts) + ", " for v in tree]) + ")"
+        return inner if type(tree) is tuple else f"{constant(type(tree))}._make({inner})"
     return "None"

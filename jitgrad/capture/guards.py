@@ -202,7 +202,7 @@ class Reads:
         plain = isinstance(new, FunctionType) or new is object.__new__ or isinstance(
             value, (BaseException, types.SimpleNamespace))
         if not plain or isinstance(value, (types.GeneratorType, types.CoroutineType)):
-            raise Refusal(f"reads {about}, {_article(cls.__name__)}, whose state cannot be guarded")
+            raise Refusal(f"reads {about}, {article(cls.__name__)}, whose state cannot be guarded")
         name = self.constant(value)
         self.reach(cls, about)
         fields = getattr(value, "__dict__", None)
@@ -364,5 +364,6 @@ def changed(value: Any, before: Any) -> bool:
     return type(value) is not type(before) or repr(value) != repr(before)
 
 
-def _article(name: str) -> str:
+def article(name: str) -> str:
+    """The name with "a" or "an"."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
