@@ -1010,3 +1010,25 @@ def test_strict_and_explain_of_value_and_grad():
         with pytest.raises(RuntimeError, match="print"):
             make(lambda x: (print(end=""), x.sum())[1], strict=True)(np.ones(2))
     assert make(lambda x: (x * x).sum(), strict=True)(2.0) == 4.0
+
+
+@pytest.mark.parametrize("make", [lambda: iter(range(1, 9)), lambda: iter([1, 2, 3, 4, 5]), lambda: iter({1: 0, 2: 0, 3: 0, 4: 0}),
+                                  lambda: (i for i in range(1, 9)), lambda: zip(range(1, 9))])
+def test_iterators_have_a_state(make):
+    def run(wrap):
+        items = make()
+        f = wrap(lambda x: x.sum() * torch.tensor(next(items)))
+        return [f(leaf(1.0)).tolist() for _ in range(3)]
+    assert run(torch.compile) == run(lambda f: f)
+
+
+def test_an_object_that_changes_in_a_recorded_call_is_not_captured_each_time():
+    box = types.SimpleNamespace(n=0)
+
+    def f(x, box):
+        box.n += 1
+        print(end="")
+        return x.sum() * box.n
+    g = torch.compile(f)
+    assert [g(leaf(1.0), box).item() for _ in range(5)] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert captures(g) == 1

@@ -10,6 +10,7 @@ Invariant: attributes are walked by name alone, on every object that was reached
 from __future__ import annotations
 
 import dis
+import re
 import sys
 import types
 from collections import deque
@@ -27,13 +28,14 @@ from jitgrad.tensor import Size, Tensor
 ATOMS = (int, float, str, bytes, complex)
 FROZEN = (dtype, device, np.dtype, np.ufunc, type(np.sum), type(Ellipsis), type(NotImplemented), types.GetSetDescriptorType,
           types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType,
-          types.CodeType, types.GenericAlias, types.MappingProxyType, np.generic)
+          types.CodeType, types.GenericAlias, re.Pattern, types.MappingProxyType, np.generic)
 MAX_TESTS = 3000
 MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
 LIBRARIES = ("jitgrad", "numpy", "builtins", *sys.stdlib_module_names)
 COMPUTED = {"__dict__", "__getattribute__", "attrgetter", "methodcaller"}       # names that lead to attributes of any name
 HIDDEN = {"__globals__", "__closure__", "f_globals", "f_locals", "f_back", "gi_frame", "tb_frame", "cr_frame"}
 MISSING = object()
+NOT_CALLABLE, IMMUTABLE_TYPE, HEAP_TYPE = 1 << 7, 1 << 8, 1 << 9        # of type.__flags__ (CPython's object.h)
 
 
 class Test(NamedTuple):
@@ -198,10 +200,7 @@ class Reads:
 
     def _instance(self, value: Any, about: str) -> None:
         cls = type(value)
-        new = cls.__new__
-        plain = isinstance(new, FunctionType) or new is object.__new__ or isinstance(
-            value, (BaseException, types.SimpleNamespace))
-        if not plain or isinstance(value, (types.GeneratorType, types.CoroutineType)):
+        if not (is_of_python(cls) or isinstance(value, (BaseException, types.SimpleNamespace))):
             raise Refusal(f"reads {about}, {article(cls.__name__)}, whose state cannot be guarded")
         name = self.constant(value)
         self.reach(cls, about)
@@ -357,6 +356,14 @@ def _names_in(code: CodeType) -> tuple[list[str], set[str]]:
         elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR", "IMPORT_FROM", "LOAD_SUPER_ATTR"):
             attributes.add(instruction.argval)
     return globals_, attributes
+
+
+def is_of_python(cls: type) -> bool:
+    """Whether the instances of a class have no state besides their attributes.  Iterators and other classes of C that
+    cannot be called inherit object's `__new__` too, which their flags tell."""
+    new = cls.__new__
+    return isinstance(new, FunctionType) or cls is object or (
+        new is object.__new__ and bool(cls.__flags__ & HEAP_TYPE) and not cls.__flags__ & (NOT_CALLABLE | IMMUTABLE_TYPE))
 
 
 def changed(value: Any, before: Any) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from jitgrad import random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
-from jitgrad.capture.guards import Reads, Refusal
+from jitgrad.capture.guards import Reads, Refusal, is_of_python
 from jitgrad.capture.positions import Positions
 from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
@@ -273,15 +273,8 @@ class Trace(tracing.Trace):
                 self.refuse(f"calls {owner.__name__}.{name}()")
         elif isinstance(owner, BaseException) or name in ("__init_subclass__", "__new__", "__init__"):
             pass
-        elif not isinstance(owner, CONTAINERS) and not _is_own(owner):
+        elif not isinstance(owner, CONTAINERS) and not is_of_python(type(owner)):
             self.refuse(f"calls {name}() of {type(owner).__name__}")
-
-
-def _is_own(value: Any) -> bool:
-    """Whether an object's class is of Python (its built-in methods read the object alone, which is guarded) or of this
-    package."""
-    new = type(value).__new__
-    return new is object.__new__ or isinstance(new, types.FunctionType)
 
 
 def _kind(code: CodeType) -> str:

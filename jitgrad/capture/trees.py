@@ -96,7 +96,12 @@ class Arguments:
             reads.test(f"{expression} is not {reads.constant(value)}", place)
             if not isinstance(value, ModuleType):
                 place = f"the argument {place}"
-            reads.reach(value, place)
+            start = len(reads.tests)
+            try:
+                reads.reach(value, place)
+            finally:                # what is inside is not the structure; names that are given there are used further on
+                reads.tests[start:] = [t if ":=" in t.condition else t._replace(structure="False")
+                                       for t in reads.tests[start:]]
         return value
 
     def _children(self, expression: str, value: Any, items: list[tuple[Any, Any]], place: str, level: int) -> Any:
