@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import jitgrad
-from jitgrad import executor
+from jitgrad import executor, programs
 from jitgrad.compiler.plan import Evaluator
 from jitgrad.compiler.program import KernelStep, Pointer
 
@@ -16,7 +16,7 @@ def bytes_moved(loss: Any) -> int:
     """What the kernels of a loss's program read and write, each buffer once a kernel; library calls are not counted.  (What
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
     captured = executor.capture([loss._current()])
-    _, program = executor.program_for(captured, loss._current())
+    _, program = programs.program_for(captured, loss._current())
     value = Evaluator(program._plans.sources, captured.order)
     moved = 0
     for step in program.steps:

@@ -12,7 +12,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 import jitgrad
-from jitgrad import executor
+from jitgrad import programs
 from jitgrad.compiler import cache
 from jitgrad.config import config
 from jitgrad.explain import describe, explain
@@ -143,11 +143,11 @@ def _explain_script(path: str, arguments: Sequence[str]) -> int:
 
 
 def _print_programs(path: str) -> None:
-    programs = [entry.program for entry in executor.programs.values()]
+    found = [entry.program for entry in programs.known.values()]
     counts = jitgrad.cache_info()
-    print(f"\n{path}: {len(programs)} programs, {counts.memory_hits} more backwards served by them, "
+    print(f"\n{path}: {len(found)} programs, {counts.memory_hits} more backwards served by them, "
           f"{counts.interpreted} interpreted")
-    for number, program in enumerate(programs, 1):
+    for number, program in enumerate(found, 1):
         print(f"\nprogram {number}: {len(program.kernels)} kernels, {len(program.steps)} steps")
         print("\n".join(describe(program)))
 

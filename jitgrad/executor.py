@@ -1,95 +1,25 @@
 """A request for values or gradients: hit | compile | interpret(reason).
 
-`capture` turns the recorded graph below some roots into an order and a key; the key names a structure, and one
-compiled program serves every graph of that structure.  What must run Python in the middle of a backward never gets
+`capture` turns the recorded graph below some roots into an order and a structure, of which programs.py finds or compiles
+the program.  What must run Python in the middle of a backward never gets
 here: autograd/engine.py cuts the graph there.
 """
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jitgrad import interpreter, tracing
+from jitgrad import interpreter, programs, tracing
 from jitgrad.config import config, logger
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import INPUT, Node, Spec, become_input, topological
+from jitgrad.graph import INPUT, Node, become_input, topological
+from jitgrad.programs import Capture, Entry, Run, compile_entry, has_to_wait, interpret_reason, interpreting, make_key, stats
 from jitgrad.walk import Walk
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Program
-
-Key = tuple
-
-
-@dataclass
-class Stats:
-    """Counters of this process, as `cache_info()` shows them."""
-
-    compilations: int = 0
-    memory_hits: int = 0
-    disk_hits: int = 0
-    interpreted: int = 0
-
-
-@dataclass(eq=False)
-class Entry:
-    """One structure that was asked for: its program, and which intermediates are read after the run."""
-
-    program: Program
-    extra: tuple[int, ...] = ()     # positions in the order that the program returns as well, after the roots
-    looks: dict[int, int] = field(default_factory=dict)
-    wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the program
-    specs: list[Spec] | None = None  # of the order last run
-
-
-class Run:
-    """One backward that went through a graph.  Nodes refer to it; it refers to none of them.
-
-    reason: why it was interpreted (then there is no entry)."""
-
-    __slots__ = ("entry", "freed", "reason")
-
-    def __init__(self, entry: Entry | None, freed: bool, reason: str | None) -> None:
-        self.entry = entry
-        self.freed = freed
-        self.reason = reason
-
-
-class Capture:
-    """The graph below some roots, ready to be looked up.
-
-    leaves: INPUT nodes that want gradients, and outputs of Functions.  special: some node needs autograd's attention:
-    it is freed, stale, hooked or a Function.  parts: the structure, as integers."""
-
-    __slots__ = ("order", "index", "leaves", "special", "parts")
-
-    def __init__(self, order: list[Node], index: dict[Node, int], leaves: list[Node], special: bool,
-                 parts: list[int]) -> None:
-        self.order = order
-        self.index = index
-        self.leaves = leaves
-        self.special = special
-        self.parts = parts
-
-
-class _Interpreting(threading.local):
-    active = False
-
-
-stats = Stats()
-interpreting = _Interpreting()
-programs: dict[Key, Entry] = {}
-MAX_PROGRAMS = 4096
-_era = 0                        # counts clear(): walks of earlier ones are void
-_lock = threading.RLock()       # held while a program is built, and the compiler imported
-if hasattr(os, "register_at_fork"):
-    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    from jitgrad.compiler.program import AnyProgram
 
 
 def capture(roots: Sequence[Node], again: bool = False) -> Capture:
@@ -161,40 +91,6 @@ def _reads_finished_graph(node: Node) -> bool:
     return False
 
 
-def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:
-    """The structure of a request: nothing in it depends on values or lengths."""
-    index = captured.index
-    if len(roots) == 1 and cotangents[0] is None and wrt is captured.leaves:     # all leaves: they are in the structure
-        return (tuple(captured.parts), index[roots[0]], config.target)
-    return (tuple(captured.parts), tuple([index[n] for n in roots]),
-            tuple([-1 if n is None else index[n] for n in cotangents]), tuple([index[n] for n in wrt]), config.target)
-
-
-PATIENCE = 8            # requests for one long graph that are interpreted: they take as long as to compile it
-LONGEST = 10            # times JITGRAD_MAX_NODES: the longest graph that is compiled at all
-_waited: dict[int, int] = {}        # how many have been, by hash of the key
-
-
-def _has_come_often(key: Key) -> bool:
-    """Whether a long graph is to be compiled now."""
-    if len(_waited) >= MAX_PROGRAMS:
-        _waited.clear()
-    times = _waited[hash(key)] = _waited.get(hash(key), 0) + 1
-    return times > PATIENCE
-
-
-def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
-    """Why this request (with this key) is not compiled, or None."""
-    if interpreting.active:
-        return "requested by jitgrad.interpret()"
-    if config.interpret:
-        return "requested by JITGRAD_INTERPRET=1"
-    if len(captured.order) <= config.max_nodes or key in programs:
-        return None
-    later = f": interpreted {PATIENCE} times, then compiled" if len(captured.order) <= LONGEST * config.max_nodes else ""
-    return f"{len(captured.order)} operations, more than JITGRAD_MAX_NODES={config.max_nodes}{later}"
-
-
 def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
               wrt: Sequence[Node]) -> tuple[list[np.ndarray | None], Run]:
     """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
@@ -203,15 +99,14 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
     if interpreting.active or config.interpret:
         return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
     key = make_key(captured, roots, cotangents, wrt)
-    entry = programs.get(key)
+    entry = programs.known.get(key)
     if entry is None:
-        length = len(captured.order)
-        if length > config.max_nodes and (length > LONGEST * config.max_nodes or not _has_come_often(key)):
+        if has_to_wait(captured):
             return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
-        entry = _compile(key, captured, roots, cotangents, wrt)
+        entry = compile_entry(key, captured, roots, cotangents, wrt)
     elif entry.wanted:
         logger.info("rebuilding a program to return what is read after each backward")
-        entry = _compile(key, captured, roots, cotangents, wrt, entry.wanted)
+        entry = compile_entry(key, captured, roots, cotangents, wrt, entry.wanted)
     else:
         stats.memory_hits += 1
     return _run(entry, captured.order, roots), Run(entry, True, None)
@@ -252,7 +147,7 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
             return None
     if root.run is None and not interpreting.active and not config.interpret:
         for walk in root.spec.walks:
-            if walk.era == _era and not walk.entry.wanted:
+            if walk.era == programs.era and not walk.entry.wanted:
                 order = walk.match(root)
                 if order is not None:
                     break
@@ -297,7 +192,7 @@ def known_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         return None
     for walk in root.spec.walks:
         entry = walk.entry
-        if walk.again is not None and walk.era == _era and not entry.wanted and not entry.extra:
+        if walk.again is not None and walk.era == programs.era and not entry.wanted and not entry.extra:
             found = walk.again(root, _run_freed)
             if found is not None:
                 stats.memory_hits += 1
@@ -319,31 +214,9 @@ def _learn(captured: Capture, root: Node, entry: Entry) -> None:
         bound = None
         if all([n.value.flags.c_contiguous for n in captured.order if n.spec.op is INPUT]):
             bound = entry.program.bind(captured.order)      # of other arrays a walk does not know the strides
-        walk = Walk(captured.order, captured.index, root, captured.leaves, entry, bound, _era)
+        walk = Walk(captured.order, captured.index, root, captured.leaves, entry, bound, programs.era)
         root.spec.walks = (walk, *root.spec.walks[:MAX_WALKS - 1])
     entry.specs = specs
-
-
-def _compile(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-             extra: tuple[int, ...] = ()) -> Entry:
-    with _lock:
-        from jitgrad.compiler import build, cpu
-        entry = programs.get(key)
-        if entry is not None and entry.extra == extra:
-            return entry
-        before = cpu.stats.kernels_compiled
-        outputs = [*roots, *[captured.order[i] for i in extra]]
-        program = build.build(build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt)))
-        if cpu.stats.kernels_compiled > before:
-            stats.compilations += 1
-        else:
-            stats.disk_hits += 1
-        logger.info("program of %d operations: %d kernels", len(captured.order), len(program.kernels))
-        if entry is None and len(programs) >= MAX_PROGRAMS:
-            programs.pop(next(iter(programs)))
-        looks = {} if entry is None else entry.looks
-        entry = programs[key] = Entry(program, extra, looks)     # a new entry: another thread may be running the old one
-        return entry
 
 
 def _interpret(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
@@ -423,7 +296,7 @@ def _look_joint(root: Node) -> None:
     captured = capture([root])
     if captured.special or not captured.leaves:
         return
-    entry = programs.get(make_key(captured, [root], [None], captured.leaves))
+    entry = programs.known.get(make_key(captured, [root], [None], captured.leaves))
     if entry is not None:
         stats.memory_hits += 1
         grads = _run(entry, captured.order, [root])
@@ -439,32 +312,14 @@ def _note_look(node: Node) -> None:
             entry.wanted = tuple(sorted({*entry.extra, *entry.wanted, node.position}))
 
 
-def values_program(outputs: Sequence[Node]) -> tuple[Program, list[Node], list[int]]:
+def values_program(outputs: Sequence[Node]) -> tuple[AnyProgram, list[Node], list[int]]:
     """A program for values alone: what to run with which order, and which of its results each output is."""
     captured = capture(outputs)
     positions = [captured.index[n] for n in outputs]
     extra = tuple(sorted(set(positions)))
     key = (tuple(captured.parts), "values", extra, config.target)
-    entry = programs.get(key)
-    if entry is None:
-        entry = _compile(key, captured, (), (), (), extra)
+    entry = programs.find(key, captured, (), (), (), extra)
     return entry.program, captured.order, [extra.index(i) for i in positions]
-
-
-def program_for(captured: Capture, root: Node) -> tuple[str, Program]:
-    """The program of a plain backward() from a captured root, compiled if need be, and where it came from."""
-    if make_key(captured, [root], [None], captured.leaves) in programs:
-        return "in memory", entry_for(captured, root)[1]
-    before = stats.compilations
-    _, program = entry_for(captured, root)
-    return "compiled now" if stats.compilations > before else "kernels found in the cache", program
-
-
-def entry_for(captured: Capture, root: Node) -> tuple[Entry, Program]:
-    """The entry and program of a plain backward() from a captured root, compiled if need be."""
-    key = make_key(captured, [root], [None], captured.leaves)
-    entry = programs.get(key) or _compile(key, captured, [root], [None], captured.leaves)
-    return entry, entry.program
 
 
 def mark_freed(root: Node, entry: Entry) -> None:
@@ -473,19 +328,3 @@ def mark_freed(root: Node, entry: Entry) -> None:
     for i, node in enumerate(topological([root])):
         if node.inputs:
             node.run, node.position = run, i
-
-
-def era() -> int:
-    """Changes when all programs are forgotten."""
-    return _era
-
-
-def clear() -> None:
-    """Forget all programs of this process and reset the counters."""
-    global _era
-    with _lock:
-        _era += 1
-        programs.clear()
-        _waited.clear()
-        for name in vars(Stats()):
-            setattr(stats, name, 0)

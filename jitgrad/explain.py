@@ -4,7 +4,7 @@ from __future__ import annotations
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitgrad import executor
+from jitgrad import executor, programs
 from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
@@ -12,7 +12,7 @@ from jitgrad.graph import Node
 from jitgrad.operators import memo
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Program
+    from jitgrad.compiler.program import AnyProgram
 
 
 class CacheInfo(NamedTuple):
@@ -37,7 +37,7 @@ def cache_info() -> CacheInfo:
 
     from jitgrad.compiler import cache
     cpu = sys.modules.get("jitgrad.compiler.cpu")
-    s = executor.stats
+    s = programs.stats
     return CacheInfo(s.compilations, s.memory_hits, s.disk_hits, s.interpreted,
                      0 if cpu is None else cpu.stats.kernels_compiled, cache.usage())
 
@@ -45,7 +45,7 @@ def cache_info() -> CacheInfo:
 def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
     from jitgrad.compiler import cache, cpu
-    executor.clear()
+    programs.clear()
     memo.forget()
     cpu.forget()
     if disk:
@@ -78,7 +78,7 @@ def explain(tensor: Any) -> str:
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = station_reasons([root])
-    reason = executor.interpret_reason(captured, executor.make_key(captured, [root], [None], captured.leaves))
+    reason = programs.interpret_reason(captured, programs.make_key(captured, [root], [None], captured.leaves))
     if reasons:
         lines.append("cut, and interpreted in part:")
         lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]
@@ -86,14 +86,14 @@ def explain(tensor: Any) -> str:
     if reason is not None:
         lines.append(f"interpreted: {reason}")
         return "\n".join(lines)
-    state, program = executor.program_for(captured, root)
+    state, program = programs.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")
     return "\n".join([*lines, *describe(program)])
 
 
-def describe(program: Program) -> list[str]:
+def describe(program: AnyProgram) -> list[str]:
     """The steps of a program, then each kernel with the operations it fuses, by line of the user's program, and source."""
     lines = [f"  {step}" for step in program.steps]
     for kernel in program.kernels:

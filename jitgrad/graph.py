@@ -90,7 +90,7 @@ class Node:
         self.depth = depth
         self.value = value
         self.line = line
-        self.run: Any = None    # executor.Run: set when a backward went through, along with the position in its order
+        self.run: Any = None    # programs.Run: set when a backward went through, along with the position in its order
         self.extra: Extra | None = None
 
     if TYPE_CHECKING:       # for use in rules; jitgrad.ops attaches them (never __eq__: nodes are dictionary keys)

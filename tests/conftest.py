@@ -1,7 +1,20 @@
-"""Before jitgrad is imported: tests keep their kernels beside pytest's own cache, not in the user's directory."""
+"""Before jitgrad is imported: tests keep their kernels beside pytest's own cache, not in the user's directory.  Fixtures."""
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
 os.environ.setdefault("JITGRAD_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"))
+
+
+@pytest.fixture
+def counters(tmp_path, monkeypatch):
+    """A process cache and a disk cache of this test's own."""
+    import jitgrad  # not before the variable above is set
+    from jitgrad.config import config
+    monkeypatch.setattr(config, "cache_dir", tmp_path / "cache")
+    jitgrad.clear_cache()
+    yield jitgrad.cache_info
+    jitgrad.clear_cache()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jitgrad as torch
-from jitgrad import executor, nn
+from jitgrad import nn, programs
 
 X = torch.tensor([0.5, -1.0, 2.0])
 SCALE = 2.0
@@ -106,12 +106,12 @@ def test_backward_is_one_run_and_shapes_and_values_compile_nothing():
     f = torch.compile(lambda x, a: (x * a).exp().sum())
     gradient(f, leaf(1.0, 2.0), 0.1)
     gradient(f, leaf(1.0, 2.0), 0.1)
-    before = executor.stats.compilations, executor.stats.disk_hits, executor.stats.memory_hits
+    before = programs.stats.compilations, programs.stats.disk_hits, programs.stats.memory_hits
     gradient(f, leaf(3.0, 4.0), 0.1)
-    assert executor.stats.memory_hits == before[2] + 1
+    assert programs.stats.memory_hits == before[2] + 1
     gradient(f, leaf(3.0, 4.0), 0.2)
     gradient(f, leaf(3.0, 4.0, 5.0), 0.3)
-    assert (executor.stats.compilations, executor.stats.disk_hits) == before[:2]
+    assert (programs.stats.compilations, programs.stats.disk_hits) == before[:2]
 
 
 def test_floats_become_inputs_when_they_change():
@@ -212,10 +212,10 @@ def test_looking_before_backward_runs_the_joint_program_once():
     gradient(f, x)
     x.grad = None
     loss = f(x)
-    before = executor.stats.memory_hits
+    before = programs.stats.memory_hits
     assert loss.item() == 5.0
     loss.backward()
-    assert executor.stats.memory_hits == before + 1 and x.grad.tolist() == [2.0, 4.0]
+    assert programs.stats.memory_hits == before + 1 and x.grad.tolist() == [2.0, 4.0]
 
 
 def test_hooks_on_leaves_and_accumulation():
@@ -397,10 +397,10 @@ class TestNeverStale:
         torch.set_default_dtype(torch.float32)
         assert f(torch.ones(1)).dtype is torch.float32
         torch.set_default_dtype(torch.float64)
-        before = executor.stats.interpreted
+        before = programs.stats.interpreted
         with torch.interpret():
             f(x).sum().backward()
-        assert executor.stats.interpreted == before + 1
+        assert programs.stats.interpreted == before + 1
 
     def test_module_attribute(self):
         space = types.ModuleType("user_settings")

@@ -13,16 +13,6 @@ import pytest
 import jitgrad
 
 
-@pytest.fixture
-def counters(tmp_path, monkeypatch):
-    """A process cache and a disk cache of this test's own."""
-    from jitgrad.config import config
-    monkeypatch.setattr(config, "cache_dir", tmp_path / "cache")
-    jitgrad.clear_cache()
-    yield jitgrad.cache_info
-    jitgrad.clear_cache()
-
-
 def quadratic_loop(steps=500, lr=0.01, coefficients=(1.0, -2.0, 1.0), look=""):
     """Minimise a x**2 + b x + c by SGD, looking at the loss in some places."""
     a, b, c = (jitgrad.tensor(v) for v in coefficients)
@@ -262,7 +252,7 @@ def test_long_chains(counters):
 @pytest.mark.parametrize("captured", [False, True])
 def test_long_graphs_are_compiled_when_they_come_often(counters, monkeypatch, captured):
     from jitgrad.config import config
-    from jitgrad.executor import PATIENCE
+    from jitgrad.programs import PATIENCE
     monkeypatch.setattr(config, "max_nodes", 10)
     x = jitgrad.tensor([0.5, 2.0], dtype=jitgrad.float64, requires_grad=True)
 

@@ -7,7 +7,7 @@ from graphs import check, leaf, normal, reference, request, total
 from test_compiler import network, normalised, softmax
 
 import jitgrad
-from jitgrad import executor, ops
+from jitgrad import executor, ops, programs
 from jitgrad.compiler.build import build
 from jitgrad.compiler.program import KernelStep, LibraryStep, Program
 from jitgrad.graph import Node
@@ -245,7 +245,7 @@ def test_positions_in_an_empty_array_raise() -> None:
 
 def program_of(loss: jitgrad.Tensor) -> Program:
     captured = executor.capture([loss._current()])
-    return executor.program_for(captured, loss._current())[1]
+    return programs.program_for(captured, loss._current())[1]
 
 
 def test_cross_entropy_reads_the_logits_in_one_kernel() -> None:

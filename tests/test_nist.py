@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad import executor
+from jitgrad import programs
 from jitgrad.nist import NAMES, least_squares, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.nist.levenberg import jacobian
@@ -92,7 +92,7 @@ def test_compiled_model_agrees(name, monkeypatch):
     problem = load(name)
     count = len(problem.response)
     expected = jacobian(problem.model, problem.starts[0], count)
-    monkeypatch.setattr(executor.interpreting, "active", False)
+    monkeypatch.setattr(programs.interpreting, "active", False)
     found = jacobian(problem.model, problem.starts[0], count)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)

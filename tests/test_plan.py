@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad import executor
+from jitgrad import executor, programs
 from jitgrad.compiler import plan as plan_module
 
 
@@ -13,7 +13,7 @@ def captured(f, *tensors):
     """The program of f's gradient, and a captured order."""
     root = f(*tensors)._node
     capture = executor.capture([root])
-    return executor.program_for(capture, root)[1], capture.order
+    return programs.program_for(capture, root)[1], capture.order
 
 
 def leaf(value):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
-from jitgrad import executor, interpreter, tracing
+from jitgrad import executor, interpreter, programs, tracing
 from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
@@ -68,7 +68,7 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         check_saved(roots, needed)
     symbolic = create_graph or tracing.current() is not None        # a trace wants the derivative as a graph
     if symbolic or (captured.special and any([_is_station(n) for n in captured.order])):
-        run = executor.Run(None, not retain_graph,
+        run = programs.Run(None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
         try:
             result = _by_stations(roots, cotangents, retain_graph, symbolic, create_graph, wanted)
@@ -125,7 +125,7 @@ def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gra
     return result
 
 
-def _mark(captured: executor.Capture, run: executor.Run, needed: Container[Node] | None) -> None:
+def _mark(captured: programs.Capture, run: programs.Run, needed: Container[Node] | None) -> None:
     """Note on the nodes that a backward went through them (on all, or on the needed ones)."""
     for i, node in enumerate(captured.order):
         if node.inputs and (needed is None or node in needed):
@@ -133,8 +133,8 @@ def _mark(captured: executor.Capture, run: executor.Run, needed: Container[Node]
             node.position = i
 
 
-def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
-              wanted: set[Node] | None) -> tuple[Gradients, executor.Run]:
+def _straight(captured: programs.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
+              wanted: set[Node] | None) -> tuple[Gradients, programs.Run]:
     """One request to the executor for the whole graph; or the gradients that an earlier look at the value left."""
     wrt = captured.leaves if wanted is None else [n for n in captured.order if n in wanted]
     extra = roots[0].extra
@@ -142,7 +142,7 @@ def _straight(captured: executor.Capture, roots: Sequence[Node], cotangents: Seq
     if extra is not None and held is not None and held[1] == wrt and list(cotangents) == [None]:
         extra.held = None
         entry, _, arrays = held
-        run = executor.Run(entry, True, None)
+        run = programs.Run(entry, True, None)
     else:
         arrays, run = executor.gradients(captured, roots, cotangents, wrt)
     return _gathered(wrt, arrays), run
@@ -223,7 +223,7 @@ class _Stations:
     def run(self, start: dict[Node, Node]) -> Gradients:
         """From the roots' gradients to those of the wanted nodes."""
         if self.watched and not self.create_graph:
-            executor.stats.interpreted += 1
+            programs.stats.interpreted += 1
         self.incoming.update(start)
         for node in sorted(self.stops | set(start), key=lambda n: -self.position[n]):
             g = self.incoming.pop(node, None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import autograd, executor
+from jitgrad import autograd, executor, programs
 from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Replay, attempt, generate, recording, replay_of
@@ -258,7 +258,7 @@ class Runner:
 
     def __call__(self, inputs: Sequence[Given]) -> list[np.ndarray | None]:
         plan = self._plan
-        if plan is None or plan.era != executor._era:
+        if plan is None or plan.era != programs.era:
             plan = self._plan = self._template.derivative(self._wrt, inputs)
             if plan is None:
                 return self._interpreted(inputs)

@@ -18,7 +18,7 @@ from jitgrad.capture.guards import changed
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
-from jitgrad.executor import interpreting
+from jitgrad.programs import interpreting
 
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they

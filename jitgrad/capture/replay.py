@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import executor
+from jitgrad import executor, programs
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import check_saved
 from jitgrad.capture.guards import Refusal
+from jitgrad.config import config
 from jitgrad.graph import INPUT, Node, input_node, topological
 from jitgrad.operators.origin import Composite
 from jitgrad.storage import Version, is_stale
@@ -36,14 +37,14 @@ class Plan:
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
     whose gradients come after the values; places: of Template.outputs among the values."""
 
-    def __init__(self, entry: executor.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
+    def __init__(self, entry: programs.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
                  places: list[int]) -> None:
         self.entry = entry
         self.run = bound.run
         self.sources = sources
         self.wrt = wrt
         self.places = places
-        self.era = executor.era()
+        self.era = programs.era
 
 
 class Template:
@@ -95,49 +96,49 @@ class Template:
     def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
         plan = self._plans.get(output)
-        if plan is None or plan.era != executor._era:
+        if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
             captured = executor.capture((root,))
-            if executor.interpret_reason(captured, executor.make_key(captured, (root,), (None,), captured.leaves)) is not None:
+            if programs.interpret_reason(captured, programs.make_key(captured, (root,), (None,), captured.leaves)) is not None:
                 return None
-            entry, _ = executor.entry_for(captured, root)
+            entry, _ = programs.entry_for(captured, root)
             plan = self._plans[output] = self._plan(entry, captured, mapping, captured.leaves, [0])
         return plan
 
     def values(self, inputs: Sequence[Given]) -> Plan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
         plan = self._plans.get("values")
-        if plan is None or plan.era != executor.era():
+        if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             captured = executor.capture(list(dict.fromkeys(outputs)))
-            if executor.interpret_reason(captured) is not None:
+            if programs.interpret_reason(captured) is not None:
                 return None
             positions = [captured.index[n] for n in outputs]
             extra = tuple(sorted(set(positions)))
-            key = (tuple(captured.parts), "values", extra, executor.config.target)
-            entry = executor.programs.get(key) or executor._compile(key, captured, (), (), (), extra)
+            key = (tuple(captured.parts), "values", extra, config.target)
+            entry = programs.find(key, captured, (), (), (), extra)
             plan = self._plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
         return plan
 
     def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan | None:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
         plan = self._plans.get("derivative")
-        if plan is None or plan.era != executor.era():
+        if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
             captured = executor.capture(list(dict.fromkeys(outputs)))
-            if executor.interpret_reason(captured) is not None:
+            if programs.interpret_reason(captured) is not None:
                 return None
             others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
             extra = tuple([captured.index[n] for n in others])
             if extra or leaves != captured.leaves:
-                key = (*executor.make_key(captured, outputs[:1], [None], leaves), extra)
-                entry = executor.programs.get(key) or executor._compile(key, captured, outputs[:1], [None], leaves, extra)
+                key = (*programs.make_key(captured, outputs[:1], [None], leaves), extra)
+                entry = programs.find(key, captured, outputs[:1], [None], leaves, extra)
             else:
-                entry, _ = executor.entry_for(captured, outputs[0])
+                entry, _ = programs.entry_for(captured, outputs[0])
             plan = self._plans["derivative"] = self._plan(
                 entry, captured, mapping, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
         return plan
@@ -150,7 +151,7 @@ class Template:
             else input_node(executor.value(given) if type(given) is Node else given, leaf.type, leaf.requires_grad)
             for given, leaf in zip(inputs, self.leaves, strict=True)])
 
-    def _plan(self, entry: executor.Entry, captured: executor.Capture, mapping: dict[Node, Node], wrt: Sequence[Node],
+    def _plan(self, entry: programs.Entry, captured: programs.Capture, mapping: dict[Node, Node], wrt: Sequence[Node],
               places: list[int]) -> Plan:
         number = {mapping[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
         bound = entry.program.bind(captured.order)
@@ -200,14 +201,14 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
 
 def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     """The results of a program for the inputs of a call."""
-    executor.stats.memory_hits += 1
+    programs.stats.memory_hits += 1
     values = [n.value if type(n) is Node else n for n in inputs]
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
 def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
     """`run` where all inputs are nodes."""
-    executor.stats.memory_hits += 1
+    programs.stats.memory_hits += 1
     return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
 
 

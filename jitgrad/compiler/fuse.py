@@ -360,9 +360,9 @@ class Fusion:
         return "(" + ", ".join([text(("len", d), lambda a: f"n{a[1]}") for d in space]) + ")"
 
 
-def _kind(v: Value) -> object:
+def _kind(v: Value) -> tuple:
     """What repeating parts of a graph have in common."""
-    return (v.kind, v.op, v.params, [a.value.payload for a in v.args])
+    return (v.kind, v.op, v.params, tuple([a.value.payload if a.value.kind in NUMBERS else None for a in v.args]))
 
 
 def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],

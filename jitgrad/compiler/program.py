@@ -297,6 +297,17 @@ class Bound(Protocol):
     def run(self) -> Callable[[list[Any]], list[np.ndarray | None]]: ...
 
 
+class AnyProgram(Protocol):
+    """What callers know of a Program, and of one for a long graph (stretches.py)."""
+
+    kernels: list[KernelInfo]
+
+    @property
+    def steps(self) -> Sequence[Any]: ...
+    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
+    def bind(self, order: Sequence[Node]) -> Bound: ...
+
+
 class Program:
     """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
 

@@ -9,11 +9,11 @@ import numpy as np
 from jitgrad import executor
 from jitgrad.config import config
 from jitgrad.dtype import dtype
-from jitgrad.executor import interpreting
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Run, Setting, State, Steady, steady
+from jitgrad.programs import interpreting
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick

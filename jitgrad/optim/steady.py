@@ -15,10 +15,10 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.config import config
-from jitgrad.executor import interpreting
 from jitgrad.graph import Extra, Node, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
+from jitgrad.programs import interpreting
 from jitgrad.storage import Storage, stamp
 from jitgrad.tensor import Tensor
 

@@ -1,0 +1,209 @@
+"""Long graphs: cut in stretches, equal ones compiled once."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from graphs import compare, leaf, normal, reference, request, total
+from test_compiler_random import random_graph
+
+import jitgrad
+from jitgrad import ops, programs
+from jitgrad.compiler import stretches
+from jitgrad.compiler.build import Request
+from jitgrad.compiler.segments import repetition
+from jitgrad.graph import Node, topological
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches of few operations, for graphs of few."""
+    monkeypatch.setattr(stretches, "LONG", 20)
+    monkeypatch.setattr(stretches, "LENGTH", 6)
+    stretches.forget()
+
+
+def long_program(r: Request) -> stretches.LongProgram:
+    program = stretches.compile_long(r)
+    assert program is not None
+    return program
+
+
+def state(x: Node, w: Node, steps: int) -> list[Node]:
+    found = [x]
+    for _ in range(steps):
+        found.append(ops.add(ops.tanh(ops.mul(found[-1], w)), x))
+    return found
+
+
+@pytest.mark.parametrize(("sequence", "expected"), [
+    ([1, 2, 3] * 40, (3, 120)), ([5, 5, 7] + [1, 2] * 30, (1, 0)), ([1] * 50, (1, 50)), (list(range(50)), (1, 0)),
+    (([1, 2] * 20 + [3]) * 5, (41, 205)), ([1, 2] * 20 + list(range(9, 30)), (2, 40)), ([1, 2, 3], (1, 0))])
+def test_repetition(sequence: list[int], expected: tuple[int, int]) -> None:
+    assert repetition(np.array(sequence), 0, 64) == expected
+
+
+@pytest.mark.usefixtures("short")
+def test_the_programs_of_a_loop_do_not_grow_with_its_length() -> None:
+    counts = []
+    for steps in (40, 80, 200):
+        stretches.forget()
+        r = request([total(state(normal(3), normal(3, seed=1), steps)[-1])])
+        r = Request(r.order, r.outputs, r.outputs, [None], [n for n in r.order if n.requires_grad and not n.inputs])
+        program = long_program(r)
+        compare(program.run(r.order), reference(r), 1e-12)
+        counts.append((len(stretches._programs), len(program.kernels)))
+    assert counts[0] == counts[1] == counts[2] and counts[0][0] <= 7
+
+
+@pytest.mark.usefixtures("short")
+def test_other_lengths_and_values_of_the_same_structure() -> None:
+    def make(n: int, seed: int) -> Request:
+        x, w = normal(n, seed=seed), normal(n, seed=seed + 1)
+        return request([total(state(x, w, 30)[-1])], [x, w])
+
+    program = long_program(make(3, 0))
+    for n, seed in ((3, 5), (700, 6), (3, 7)):
+        r = make(n, seed)
+        compare(program.run(r.order), reference(r), 1e-12)
+        bound = program.bind(r.order)
+        assert program.bind(r.order) is bound
+        compare(bound.run([r.order[p].value for p in bound.positions]), reference(r), 1e-12)
+
+
+def of_states(join: Callable[[list[Node]], Node]) -> Callable[[], Request]:
+    def make() -> Request:
+        x, w = normal(4), normal(4, seed=1)
+        return request([total(join(state(x, w, 30)))], [x, w])
+    return make
+
+
+def interior() -> Request:
+    """Gradients of states at, before and after cuts; values of them too; one asked for twice."""
+    x, w = normal(4), normal(4, seed=1)
+    found = state(x, w, 30)
+    loss = total(ops.mul(found[-1], found[7]))
+    return request([loss, found[3], found[12], found[3], x], [found[4], found[5], found[6], found[20], x, w, x], loss)
+
+
+def several_roots() -> Request:
+    """Roots in the middle, which later operations read; one twice; one with an explicit gradient, one of them an expression."""
+    x, w = normal(4), normal(4, seed=1)
+    g, h = normal(4, seed=2, requires_grad=False), ops.exp(normal(4, seed=3, requires_grad=False))
+    found = state(x, w, 30)
+    roots = [found[30], found[9], found[9], found[21], found[2]]
+    order = topological([*roots, g, h])
+    return Request(order, [found[9]], roots, [g, None, h, h, None], [x, w])
+
+
+def strided() -> Request:
+    x, w = leaf(np.arange(12.0).reshape(3, 4).T[::2] / 12), leaf(np.linspace(0, 1, 6)[::2])
+    return request([total(state(x, w, 30)[-1])], [x, w])
+
+
+def not_needed() -> Request:
+    """What needs no gradient, and what needs one but is not asked for."""
+    x, w, v = normal(4), normal(4, seed=1, requires_grad=False), normal(4, seed=2)
+    found = state(x, w, 15)[-1]
+    for _ in range(15):
+        found = ops.mul(ops.sin(found), v)
+    unrelated = normal(4, seed=3)
+    r = request([total(found), unrelated], [v])
+    return Request(r.order, r.outputs, r.roots, r.cotangents, [v, unrelated])
+
+
+REQUESTS = {
+    "a sum of all states": of_states(lambda found: ops.cat(*found, dim=0)),
+    "states far apart": of_states(lambda found: ops.mul(found[2], found[-1])),
+    "interior": interior, "several roots": several_roots, "strided": strided, "not needed": not_needed,
+}
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests(name: str) -> None:
+    r = REQUESTS[name]()
+    whole = stretches.build(r).run(r.order)
+    program = long_program(r)
+    for _ in range(2):
+        got = program.run(r.order)
+        compare(got, whole, 1e-13)
+    arrays = [a for a in got if a is not None]
+    assert not any([np.shares_memory(a, b) for k, a in enumerate(arrays)
+                    for b in [*arrays[:k], *[n.value for n in r.order if not n.inputs and n.type.shape]]])
+
+
+@pytest.mark.usefixtures("short")
+def test_a_derivative_of_a_leaf_alone_is_not_cut() -> None:
+    x = normal(4)
+    r = request([state(x, x, 30)[-1]])
+    assert stretches.compile_long(Request(r.order, r.outputs, [x], [None], [x])) is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_graphs(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stretches, "LONG", 1)
+    monkeypatch.setattr(stretches, "LENGTH", 1 + seed % 4)
+    monkeypatch.setattr(stretches.Cuts, "repeats", True)
+    graph = random_graph(seed)
+    if graph is None:
+        return
+    r = request(graph[0], graph[1])
+    single = any([n.type.dtype.code == "f4" for n in r.order])
+    with np.errstate(all="ignore"):
+        compare(long_program(r).run(r.order), reference(r), 2e-3 if single else 1e-9)
+
+
+def test_a_hundred_thousand_operations_compile_a_few_programs(counters: Callable) -> None:
+    x = jitgrad.tensor([0.3, 0.4], dtype=jitgrad.float64, requires_grad=True)
+    w = jitgrad.tensor(0.5, dtype=jitgrad.float64, requires_grad=True)
+    gradients = []
+    for _ in range(3):
+        x.grad = w.grad = None
+        y = x
+        for _ in range(33_000):
+            y = y + 1e-3 * jitgrad.sin(y * w)
+        y.sum().backward()
+        gradients.append((x.grad.tolist(), w.grad.item()))
+    assert gradients[0] == gradients[1] == gradients[2]
+    assert counters().compilations == 1 and counters().interpreted == 0 and len(stretches._programs) <= 8
+    [entry] = programs.known.values()
+    assert len(entry.program.kernels) < 1000
+    epsilon = 1e-6
+    with jitgrad.no_grad():
+        ends = []
+        for shift in (epsilon, -epsilon):
+            a, b = np.array([0.3, 0.4]), 0.5 + shift
+            for _ in range(33_000):
+                a = a + 1e-3 * np.sin(a * b)
+            ends.append(a.sum())
+    assert gradients[0][1] == pytest.approx((ends[0] - ends[1]) / (2 * epsilon), rel=1e-5)
+
+
+def test_captured_and_explained(short: None, counters: Callable) -> None:
+    w = jitgrad.tensor(0.5, requires_grad=True)
+
+    @jitgrad.compile
+    def f(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+        for _ in range(steps):
+            x = (x * w).cos()
+        return x.sum()
+
+    x = jitgrad.tensor([0.3, 0.4], requires_grad=True)
+    for _ in range(4):
+        x.grad = w.grad = None
+        loss = f(x, 60)
+        loss.backward()
+    text = jitgrad.explain(f(x, 60))
+    assert "forward of a stretch: p0" in text and "times" in text
+    assert counters().compilations + counters().disk_hits <= 2
+    with jitgrad.interpret():
+        y = x.detach().requires_grad_()
+        v = w.detach().requires_grad_()
+        z = y
+        for _ in range(60):
+            z = (z * v).cos()
+        z.sum().backward()
+    np.testing.assert_allclose(x.grad, y.grad, rtol=1e-6)
+    np.testing.assert_allclose(w.grad, v.grad, rtol=1e-5)
