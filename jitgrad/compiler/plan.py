@@ -22,6 +22,7 @@ from jitgrad.compiler import blas, driver
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.gathers import CHECK
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
 from jitgrad.compiler.workspace import Runs, Stage
@@ -63,11 +64,14 @@ class Plan:
         self._patches: list[tuple[int, int, int]] = []      # see driver.py
         self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
+        self.limits: list[tuple[int, int, int, int, LibraryCall]] = []
         self.first = Stage([], 0)
         self.rest: list[Stage | Chunked | LibraryCall] = []     # what comes after it, in order
         for k, step in enumerate(plans.steps):
             if isinstance(step, KernelStep):
                 self._kernel(k, step)
+            elif step.op is CHECK:
+                self._limit(step)
             elif not self._product(step):
                 self.rest.append(LibraryCall(step, plans.buffers, value))
         self._allocate(plans.steps)
@@ -134,6 +138,19 @@ class Plan:
         self._call(call.address, call.matrices, first, call.nanoseconds)
         return True
 
+    def _limit(self, step: LibraryStep) -> None:
+        """A check of positions comes after all kernels, which clamp them: so it does not cut a stretch of kernels in two.
+
+        limits: temporaries of the least and the greatest position, the range that they have to be in, and what raises."""
+        axis, along = step.params["axis"], step.params["along"]
+        n = self._value(step.operands[3].shape[axis])
+        low, high = step.sources[:2]
+        call = LibraryCall(step, self.buffers, self._value)
+        if min(low, high) < 0 or {self.buffers[low].kind, self.buffers[high].kind} != {"temp"}:
+            self.rest.append(call)
+        else:
+            self.limits.append((low, high, 0 if along else -n, n, call))
+
     def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
         """Append a block; the number of its first word."""
         first = len(self._words)
@@ -174,7 +191,7 @@ class Plan:
             for number in _buffers_of(step):
                 if self.buffers[number].kind == "temp":
                     first.setdefault(number, k)
-                    last[number] = k
+                    last[number] = len(steps) if isinstance(step, LibraryStep) and step.op is CHECK else max(last.get(number, 0), k)
         for number in first:
             b = self.buffers[number]
             nbytes[number] = self._value(b.size) * b.dtype.itemsize

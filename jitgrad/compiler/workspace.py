@@ -67,8 +67,7 @@ class Workspace:
             self.arena = buffers.empty((plan.arena_bytes,), _BYTES)
             self.call(*values, *results, self.arena)
         if self.rest:
-            arrays = {b: values[k] for b, k in plan.input_arguments}
-            arrays.update(zip(plan.result_buffers, results, strict=True))
+            arrays = self._arrays(values, results)
             with np.errstate(all="ignore"):
                 for stage in self.rest:
                     if isinstance(stage, Chunked):
@@ -77,9 +76,23 @@ class Workspace:
                         self._library(stage, values, arrays)
                     else:
                         stage()
+        if plan.limits:
+            self.check(values, results)
         if not plan.keep:
             self.views.clear()
             self.arena = self.arena[:0].copy()
+
+    def check(self, values: list[Any], results: list[np.ndarray]) -> None:
+        """Raise if a position was out of bounds."""
+        words = memoryview(self.arena).cast("q")
+        for low, high, least, end, call in self._plan.limits:
+            if words[self.places[low] >> 3] < least or words[self.places[high] >> 3] >= end:
+                self._library(call, values, self._arrays(values, results))
+
+    def _arrays(self, values: list[Any], results: list[np.ndarray]) -> dict[int, np.ndarray]:
+        arrays = {b: values[k] for b, k in self._plan.input_arguments}
+        arrays.update(zip(self._plan.result_buffers, results, strict=True))
+        return arrays
 
     def _library(self, call: LibraryCall, values: list[Any], arrays: dict[int, np.ndarray]) -> None:
         argument = self._plan.argument
@@ -108,6 +121,7 @@ def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
     pop, append = spare.pop, spare.append
     numbers, makers, absent = plan.numbers, plan.makers, plan.absent
     plain = plan.keep and not plan.rest
+    limited = bool(plan.limits)
 
     def run(values: list[Any]) -> list[np.ndarray | None]:
         try:
@@ -119,6 +133,8 @@ def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
         results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
         if plain:
             workspace.call(*values, *results)
+            if limited:
+                workspace.check(values, results)
         else:
             workspace.run(values, results)
         append(workspace)

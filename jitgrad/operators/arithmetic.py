@@ -22,7 +22,7 @@ from jitgrad.operators.declare import (
     unary,
 )
 from jitgrad.operators.operands import Number, cast, number_node, operand, promoted, result_dtype, to_node
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
@@ -265,6 +265,11 @@ def pow(input: Any, exponent: Any) -> Tensor:
         node = input._node if input._storage is None else input._current()
         if node.type.dtype.category == 2:
             return wrap(finish(bind(_SQUARE, (node,))))
+    return _power(input, exponent)
+
+
+@by_recipe
+def _power(input: Any, exponent: Any) -> Tensor:
     input, exponent = to_node(input), to_node(exponent)
     return wrap(_finish_pow(_pow(input, exponent), (input, exponent)))
 

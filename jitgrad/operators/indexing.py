@@ -15,9 +15,9 @@ from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
 from jitgrad.dtype import bool_, check_fits, int64
 from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import finish_composite, operator, register
-from jitgrad.operators.operands import Number, cast, normal_dim, number_node, to_node
+from jitgrad.operators.operands import Number, cast, normal_dim, number_node, reach, to_node, within
 from jitgrad.operators.origin import Composite, user_line
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.recipes import holds
 from jitgrad.operators.shape import region, selected
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.ops.indexing import check_positions
@@ -284,12 +284,8 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
     if not source.requires_grad or not grad_mode.enabled or source.depth >= executor.MAX_HISTORY or node.depth:
         return None
     n = of.shape[dim]
-    extra = node.extra or node.ensure_extra()
-    if extra.reach is None:
-        array = node.value
-        extra.reach = (int(array.min()), int(array.max())) if array.size else (0, -1)
-    least, greatest = extra.reach
-    if least < -n or greatest >= n:
+    bounds = reach(node)
+    if bounds is None or bounds[0] < -n or bounds[1] >= n:
         return None
     known = _gathers.get((of, dim, type_))
     if known is None:
@@ -432,7 +428,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
     length = input.type.shape[d] if input.type.ndim else 1
-    no_recipe()
+    holds(index, within(0, length))
     trace = tracing.current()
     if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
         at = executor.value(index)

@@ -11,9 +11,9 @@ from jitgrad.dtype import int64
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
 from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.operands import cast, number_node, promoted
+from jitgrad.operators.operands import cast, number_node, promoted, within
 from jitgrad.operators.origin import warn_user
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.recipes import by_recipe, holds, no_recipe
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -66,6 +66,7 @@ def mse_loss(input: Node, target: Node, size_average: bool | None = None, reduce
     return _reduced(_weighted(ops.square(a - b), weight), mode)
 
 
+@by_recipe
 def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The absolute differences: their mean, their sum, or each."""
@@ -163,7 +164,7 @@ def _class_dim(ndim: int) -> int:
 def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
     """Raise for a class that does not exist, if the targets are known."""
     value = target.value
-    no_recipe()
+    holds(target, within(0, classes))
     trace = tracing.current()
     if trace is not None and trace.positions(target, 0, classes, ignore_index):
         return
@@ -215,6 +216,7 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
     return _reduced(loss, "sum") / _reduced(factor, "sum")
 
 
+@by_recipe
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
                   ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:

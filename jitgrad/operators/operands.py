@@ -1,6 +1,7 @@
 """Operands of public operators: tensors and numbers as nodes, promotion, dimensions counted from the front."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,25 @@ def operand(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return from_array(np.array(value))._node
     return NotImplemented
+
+
+def reach(node: Node) -> tuple[int, int] | None:
+    """The least and the greatest element of whole numbers that are known, kept with them; None of others."""
+    array = node.value
+    if type(array) is not np.ndarray:
+        return None
+    extra = node.extra or node.ensure_extra()
+    if extra.reach is None:
+        extra.reach = (int(array.min()), int(array.max())) if array.size else (0, -1)
+    return extra.reach
+
+
+def within(low: int, high: int) -> Callable[[Node], bool]:
+    """A test for operators that look (recipes.holds): whether all elements are known and in range(low, high)."""
+    def test(node: Node) -> bool:
+        found = reach(node)
+        return found is not None and low <= found[0] and found[1] < high
+    return test
 
 
 def cast(node: Node, to: dtype) -> Node:

@@ -5,10 +5,10 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
 from jitgrad.operators.operands import number_node
 from jitgrad.operators.recipes import by_recipe
-from jitgrad.tensor import Tensor
+from jitgrad.tensor import Tensor, wrap
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
 
@@ -93,12 +93,32 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         return dot(input, other)
     if a == 2 and b == 1:
         return mv(input, other)
-    unsqueeze, squeeze = OPERATORS["unsqueeze"].call, OPERATORS["squeeze"].call
     if a == 1:
-        return squeeze(matmul(unsqueeze(input, 0), other), -2)
+        product = matmul(_unsqueezed(input, 0), other)
+        return _squeezed(product, product.ndim - 2)
     if b == 1:
-        return squeeze(_batched(input, unsqueeze(other, 1)), -1)
+        return _squeezed(_batched(input, _unsqueezed(other, 1)), a - 1)
     return _batched(input, other)
+
+
+def _within(node: Node, grad: str, source: Node) -> Tensor:
+    """A view within an operator: nobody sees it, so that it needs no storage, and its value nobody has asked for."""
+    return wrap(finish_composite(node, grad, (source,)) if node.requires_grad else node)
+
+
+def _unsqueezed(x: Tensor, dim: int) -> Tensor:
+    node = x._current()
+    return _within(ops.unsqueeze(node, dims=(dim,)), "UnsqueezeBackward0", node)
+
+
+def _transposed(x: Tensor) -> Tensor:
+    node = x._current()
+    return _within(ops.permute(node, dims=tuple(reversed(range(x.ndim)))), "TBackward0", node)
+
+
+def _squeezed(x: Tensor, dim: int) -> Tensor:
+    node = x._current()
+    return wrap(finish_composite(ops.squeeze(node, dims=(dim,)), "SqueezeBackward1", (node,)))
 
 
 @operator("UnsafeViewBackward0", name="matmul.batched", places=())
@@ -134,11 +154,14 @@ def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1)
     return (input if beta == 1 else input * number_node(beta, input.type.dtype)) + product
 
 
+@by_recipe
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias, over the last dimension of input."""
     if weight.ndim == 2 and input.ndim == 2 and bias is not None:
-        return addmm(bias, input, OPERATORS["t"].call(weight))
-    product = matmul(input, OPERATORS["t"].call(weight))
+        return addmm(bias, input, _transposed(weight))
+    if weight.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D")
+    product = matmul(input, _transposed(weight))
     return product if bias is None else OPERATORS["add"].call(product, bias)
 
 

@@ -27,7 +27,7 @@ class Made(NamedTuple):
     spec: Spec
     inputs: tuple[int, ...]
     requires_grad: bool
-    depth: int                  # above that of the deepest operand
+    depth: int                  # above that of the deepest operand; 0: of operands that are known
     value: Any
 
 
@@ -42,13 +42,15 @@ class Owner(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """All nodes, and of the results the numbers and owners; `make` puts several results together (None: there is one).
-    follow(operands, depth of the deepest, line): record it (see _follower)."""
+    """All nodes, and the numbers of the results; `make` puts several results together (None: there is one).
+    follow(operands, depth of the deepest, line): record it (see _follower).  tests: what has to be true of operands, by
+    number (see recipes.holds)."""
 
     nodes: list[Made]
-    results: list[tuple[int, Owner | None]]
+    results: list[int]
     make: Callable[[list[Tensor]], Any] | None
     follow: Callable[..., Any]
+    tests: tuple[tuple[int, Callable[[Node], bool]], ...] = ()
 
 
 def take(operands: list[Node], result: Any) -> Recipe | None:
@@ -66,44 +68,45 @@ def take(operands: list[Node], result: Any) -> Recipe | None:
     if any([n in numbers for n in roots]) or len(set(roots)) != len(roots):
         return None
     made: list[Made] = []
+    owned: list[Node] = []
     base = max([n.depth for n in operands], default=0)
     for node in topological(roots, lambda n: () if n in numbers else n.inputs):
         if node in numbers:
             continue
-        owned = node in roots and node.extra is not None and all([v is None for k, v in vars(node.extra).items()
-                                                                  if k != "fn"])
-        if node.spec.op is INPUT or (node.extra is not None and not owned) or (node.inputs and node.value is not None):
-            return None
-        if node.inputs and not node.depth:
+        if node.extra is not None:
+            if any([v is not None for k, v in vars(node.extra).items() if k != "fn"]):
+                return None
+            owned.append(node)
+        if node.spec.op is INPUT or (node.inputs and node.value is not None):
             return None
         numbers[node] = len(operands) + len(made)
         made.append(Made(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
-                         max(node.depth - base, 1), node.value))
-    results: list[tuple[int, Owner | None]] = []
-    for node in roots:
-        fn = None if node.extra is None else node.extra.fn
-        if fn is not None:
-            if type(fn) is not Composite or any([n not in numbers for n in (*fn.inputs, *(fn.saves or ()))
-                                                 if n is not None]):
-                return None
-            saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
-            fn = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
-                       fn.saves_result, fn.number)
-        results.append((numbers[node], fn))
+                         max(node.depth - base, 1) if node.depth else 0, node.value))
+    owners: dict[int, Owner] = {}
+    for node in owned:
+        fn = node.ensure_extra().fn
+        if fn is None:
+            continue
+        if type(fn) is not Composite or any([n not in numbers for n in (*fn.inputs, *(fn.saves or ())) if n is not None]):
+            return None
+        saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
+        owners[numbers[node]] = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
+                                      fn.saves_result, fn.number)
     if len(made) > LONGEST:
         return None
-    return Recipe(made, results, make, _follower(len(operands), made, results, make))
+    results = [numbers[n] for n in roots]
+    return Recipe(made, results, make, _follower(len(operands), made, owners, results, make))
 
 
-def _follower(operands: int, recipe_nodes: list[Made], results: list[tuple[int, Owner | None]],
+def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner], results: list[int],
               make: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
     """What records a recipe.  For the sum over a dimension of a matrix, a sum that keeps it and a squeeze:
 
         def follow(n0, depth, line):
             n1 = Node(spec1, (n0,), True, depth + 1, None, line)
             n2 = Node(spec2, (n1,), True, depth + 2, None, line)
-            n2.extra = e0 = Extra()
-            e0.fn = Composite(name0, (n0,), (), False, 0)
+            n2.extra = e2 = Extra()
+            e2.fn = Composite(name2, (n0,), (), False, 0)
             r0 = new(Tensor)
             r0._node = n2
             return r0
@@ -114,16 +117,17 @@ def _follower(operands: int, recipe_nodes: list[Made], results: list[tuple[int, 
     for i, (spec, inputs, requires_grad, more, value) in enumerate(recipe_nodes, operands):
         given[f"spec{i}"] = spec
         if inputs:
-            lines.append(f"n{i} = Node(spec{i}, {_listed(inputs)}, {requires_grad}, depth + {more}, None, line)")
+            depth = f"depth + {more}" if more else "0"
+            lines.append(f"n{i} = Node(spec{i}, {_listed(inputs)}, {requires_grad}, {depth}, None, line)")
         else:
             given[f"value{i}"] = value
             lines.append(f"n{i} = Node(spec{i}, (), False, 0, value{i})")
-    for k, (i, owner) in enumerate(results):
-        if owner is not None:
-            given[f"name{k}"] = owner.name
-            lines += [f"n{i}.extra = e{k} = Extra()",
-                      f"e{k}.fn = Composite(name{k}, {_listed(owner.inputs)}, "
-                      f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
+    for i, owner in owners.items():
+        given[f"name{i}"] = owner.name
+        lines += [f"n{i}.extra = e{i} = Extra()",
+                  f"e{i}.fn = Composite(name{i}, {_listed(owner.inputs)}, "
+                  f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
+    for k, i in enumerate(results):
         lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}"]
     if make is None:
         lines.append("return r0")
@@ -154,7 +158,7 @@ def _listed(numbers: tuple[int | None, ...]) -> str:
 def computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
     """What computes a recipe at once, from arrays to tensors."""
     compute = _arrays(operands, recipe)
-    types = [recipe.nodes[i - operands].spec.type for i, _ in recipe.results]
+    types = [recipe.nodes[i - operands].spec.type for i in recipe.results]
     make = recipe.make
     if make is None:
         [type_] = types
@@ -191,7 +195,7 @@ def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
         arguments = [shapes[n] if k in spec.op.shape_only else f"v{n}" for k, n in enumerate(inputs)]
         lines += [f"v{i} = call{i}({', '.join(arguments)})",
                   f"if type(v{i}) is not ndarray or v{i}.dtype is not dtype{i}: v{i} = as_array(v{i}, type{i})"]
-    results = [f"v{i}" for i, _ in recipe.results]
+    results = [f"v{i}" for i in recipe.results]
     lines.append(f"return {results[0] if recipe.make is None else '(' + ', '.join(results) + ',)'}")
     return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
 

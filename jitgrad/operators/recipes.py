@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from sys import _getframe
 from typing import Any
 
@@ -30,6 +30,7 @@ _BOOL = {False: "no", True: "yes"}.__getitem__      # True == 1: a key must tell
 
 class _Learning(threading.local):
     refused = False
+    tests: list[tuple[Node, Callable[[Node], bool]]] | None = None      # None: nobody learns
 
 
 _learning = _Learning()
@@ -40,7 +41,27 @@ def no_recipe() -> None:
     _learning.refused = True
 
 
+def holds(node: Node, test: Callable[[Node], bool]) -> None:
+    """Called by an operator that has looked at the value of an operand: it would record the same for another one that
+    passes the test."""
+    if _learning.tests is not None:
+        _learning.tests.append((node, test))
+
+
+def _pass(recipe: Recipe, nodes: Sequence[Node]) -> bool:
+    """Whether operands are such that the recipe holds.  In a capture, which is to know of the looks, it never does."""
+    if tracing.traces:
+        return False
+    for i, test in recipe.tests:
+        if not test(nodes[i]):
+            return False
+        if _learning.tests is not None:
+            _learning.tests.append((nodes[i], test))
+    return True
+
+
 _UNKNOWN = Recipe([], [], None, lambda: None)
+_SEEN = Recipe([], [], None, lambda: None)      # of arguments with numbers, which may be others each time: seen once
 
 
 class Recipes:
@@ -49,7 +70,7 @@ class Recipes:
     def __init__(self, call: Callable) -> None:
         self._call = call
         self._known: dict[tuple, Recipe | None] = {}
-        self._quick: dict[tuple, Callable[..., Any]] = {}
+        self._quick: dict[tuple, Any] = {}      # what follows, by key, or by key and text of the other arguments
 
     def function(self) -> Callable:
         """What users call."""
@@ -67,9 +88,11 @@ class Recipes:
                     if len(args) > 1 and isinstance(args[1], Tensor):
                         v = args[1]
                         m = v._node if v._storage is None else v._current()
-                        if m is not n and (n.requires_grad or m.requires_grad):
+                        if len(args) == 3 and isinstance(args[2], Tensor):
+                            return three(n, m, args, kwargs)
+                        if n.requires_grad or m.requires_grad:
                             at: Any = (n.spec.type, n.requires_grad, depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
-                                       get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
+                                       m is n, get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
                                        *(kwargs and map(type, kwargs.values())))
                             try:
                                 follow = quick.get(at)
@@ -77,11 +100,15 @@ class Recipes:
                                 pass            # an argument that has no hash
                             if depth < m.depth:
                                 depth = m.depth
+                            if type(follow) is dict:
+                                follow = follow.get(repr((args[2:], kwargs)))
                             if follow is not None and depth <= MAX_HISTORY - LONGEST:
                                 frame = _getframe(1)
                                 code = frame.f_code
-                                return follow(n, m, depth,
+                                made = follow(n, m, depth,
                                               (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+                                if made is not None:
+                                    return made
                     elif n.requires_grad:
                         at = (n.spec.type, depth > 0, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
                               *(kwargs and map(type, kwargs.values())))
@@ -89,10 +116,14 @@ class Recipes:
                             follow = quick.get(at)
                         except TypeError:
                             pass
+                        if type(follow) is dict:
+                            follow = follow.get(repr((args[1:], kwargs)))
                         if follow is not None and depth <= MAX_HISTORY - LONGEST:
                             frame = _getframe(1)
                             code = frame.f_code
-                            return follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+                            made = follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
+                            if made is not None:
+                                return made
                     elif not depth and type(n.value) is np.ndarray and not tracing.traces:
                         try:
                             follow = quick.get((n.spec.type, None, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
@@ -103,9 +134,23 @@ class Recipes:
                             return follow(n.value)
             return general(args, kwargs)
 
+        def three(n: Node, m: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
+            v = args[2]
+            o = v._node if v._storage is None else v._current()
+            if (n.requires_grad or m.requires_grad or o.requires_grad) and not kwargs and n is not m and n is not o and m is not o:
+                follow = quick.get((n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
+                                    o.spec.type, o.requires_grad, o.depth > 0, get_default_dtype()))
+                depth = max(n.depth, m.depth, o.depth)
+                if follow is not None and depth <= MAX_HISTORY - LONGEST:
+                    made = follow(n, m, o, depth, user_line(3))
+                    if made is not None:
+                        return made
+            return general(args, kwargs)
+
         def general(args: tuple, kwargs: dict[str, Any]) -> Any:
             recording = grad_mode.enabled
             pending = False         # whether there is anything to record
+            numbers = False         # whether the key holds some
             nodes: list[Node] = []
             key: list[Any] = []
             for v in (*args, len(args), *kwargs, *kwargs.values()) if kwargs else args:
@@ -126,27 +171,47 @@ class Recipes:
                         key.append(u)
                     elif type(u) is bool and not several:
                         key.append(_BOOL(u))
+                    elif type(u) is float and not several:
+                        key += (float, u or repr(u))        # 1.0 == 1, and 0.0 == -0.0
+                        numbers = True
                     else:
                         return call(*args, **kwargs)
-            if (not recording if pending else tracing.traces) or not nodes or (
-                    len(nodes) != 1 and len(set(nodes)) != len(nodes)):
+            if (not recording if pending else tracing.traces) or not nodes:
                 return call(*args, **kwargs)
+            places: Any = range(len(nodes))         # of the tensors among the arguments, in `nodes`
+            if len(nodes) != 1 and len(set(nodes)) != len(nodes):
+                distinct = list(dict.fromkeys(nodes))
+                places = tuple([distinct.index(n) for n in nodes])
+                nodes = distinct
+                key.append(places)
             key.append(get_default_dtype())
             at = tuple(key)
             recipe = known.get(at, _UNKNOWN)
-            if recipe is _UNKNOWN:
+            if recipe is _UNKNOWN and numbers:
+                learn(at, _SEEN)
+                return call(*args, **kwargs)
+            if recipe is _UNKNOWN or recipe is _SEEN:
                 before, _learning.refused = _learning.refused, False
+                others, _learning.tests = _learning.tests, []
                 if not pending:     # learnt from operands of the same types and values for which it has to record
                     nodes = [Node(n.spec, (), False, 1, n.value) for n in nodes]
-                    stand_ins = iter(nodes)
+                    stand_ins = iter([nodes[i] for i in places])
                     args = tuple([_on(v, stand_ins) for v in args])
                     kwargs = {k: _on(v, stand_ins) for k, v in kwargs.items()}
-                result = call(*args, **kwargs)
-                recipe = None if _learning.refused else take(nodes, result)
-                _learning.refused = _learning.refused or before
+                try:
+                    result = call(*args, **kwargs)
+                    tests = _learning.tests
+                    recipe = None if _learning.refused or any([n not in nodes for n, _ in tests]) else take(nodes, result)
+                finally:
+                    _learning.refused = _learning.refused or before
+                    if others is not None:
+                        others += _learning.tests
+                    _learning.tests = others
+                if recipe is not None and tests:
+                    recipe = recipe._replace(tests=tuple([(nodes.index(n), test) for n, test in tests]))
                 learn(at, recipe)
                 return result if pending else _settled(result)
-            if recipe is None:
+            if recipe is None or (recipe.tests and not _pass(recipe, nodes)):
                 return call(*args, **kwargs)
             if not pending:
                 compute = computers.get(at)
@@ -154,7 +219,8 @@ class Recipes:
                     if len(computers) >= MAX_RECIPES:
                         computers.clear()
                     compute = computers[at] = computer(len(nodes), recipe)
-                if len(nodes) == 1 and not nodes[0].requires_grad:      # else grad mode is off: the quick way records
+                if len(nodes) == 1 and not nodes[0].requires_grad and not recipe.tests:
+                    # (Where it requires a gradient, grad mode is off: the quick way would record.)
                     self._remember(compute, nodes, args, kwargs)
                 return compute(*[leaf_value(n) for n in nodes])
             depth = 0
@@ -163,37 +229,56 @@ class Recipes:
                     depth = n.depth
             if depth > (MAX_HISTORY if any([n.requires_grad for n in nodes]) else MAX_DEPTH) - LONGEST:
                 return call(*args, **kwargs)
-            self._remember(recipe.follow, nodes, args, kwargs)
+            self._remember(_checked(recipe) if recipe.tests else recipe.follow, nodes, args, kwargs)
             return recipe.follow(*nodes, depth, user_line(3))
 
         return recall
 
     def _remember(self, follow: Callable[..., Any], nodes: list[Node], args: tuple, kwargs: dict[str, Any]) -> None:
         """Let calls like this one go the quick way."""
-        tensors = len([v for v in args[:2] if isinstance(v, Tensor)])
+        tensors = len(args) if len(args) == 3 and not kwargs and isinstance(args[2], Tensor) else len(
+            [v for v in args[:2] if isinstance(v, Tensor)])
         others = (*args[tensors:], *kwargs.values())
-        if not tensors or tensors != len(nodes) or not all([type(v) in _STATIC or type(v) is bool or (
+        same = tensors == 2 and len(nodes) == 1
+        if not tensors or (tensors != len(nodes) and not same) or not all([type(v) in _STATIC or type(v) in (bool, float) or (
                 type(v) is tuple and all([type(u) is int for u in v])) for v in others]):
             return
         if len(self._quick) >= MAX_RECIPES:
             self._quick.clear()
         n, m = nodes[0], nodes[-1]
-        if tensors == 1:
+        if tensors == 3:
+            at: tuple = (*[x for n in nodes for x in (n.spec.type, n.requires_grad, n.depth > 0)], get_default_dtype())
+        elif tensors == 1:
             if n.depth and not n.requires_grad:
                 return
             state = n.depth > 0 if n.requires_grad else None        # None: it is known, and so will be the result
-            at: tuple = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
-                         *(kwargs and map(type, kwargs.values())))
-        else:
-            at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, get_default_dtype(),
-                  args[2:], *map(type, args), *kwargs.items(),
+            at = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
                   *(kwargs and map(type, kwargs.values())))
-        self._quick[at] = follow
+        else:
+            at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, same,
+                  get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
+                  *(kwargs and map(type, kwargs.values())))
+        if any([type(v) is float and v == 0 for v in others]):      # 0.0 == -0.0: the text tells them apart
+            if tensors == 2 or n.requires_grad:
+                self._quick.setdefault(at, {})[repr((args[tensors:], kwargs))] = (lambda n, m, *rest: follow(n, *rest)) \
+                    if same else follow
+        else:
+            self._quick[at] = (lambda n, m, *rest: follow(n, *rest)) if same else follow
 
     def _learn(self, key: tuple, recipe: Recipe | None) -> None:
         if len(self._known) >= MAX_RECIPES:
             self._known.clear()
         self._known[key] = recipe
+
+
+def _checked(recipe: Recipe) -> Callable[..., Any]:
+    """What follows a recipe with tests; None where they are not passed."""
+    follow = recipe.follow
+
+    def follow_if(*args: Any) -> Any:
+        return follow(*args) if _pass(recipe, args) else None
+
+    return follow_if
 
 
 def by_recipe(call: Callable) -> Callable:

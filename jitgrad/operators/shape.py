@@ -12,7 +12,7 @@ from jitgrad.operators.declare import finish_composite, register
 from jitgrad.operators.joining import clone
 from jitgrad.operators.layout import is_contiguous, layout, viewed
 from jitgrad.operators.operands import normal_dim, normal_dims
-from jitgrad.operators.views import view, view_operator
+from jitgrad.operators.views import pieces_operator, view, view_operator
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
 
@@ -336,21 +336,25 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
     return (region(shape, d, first, length),)
 
 
-def _pieces(input: Tensor, dim: int, lengths: Iterable[int], grad: str) -> tuple[Tensor, ...]:
-    shape, start, result = input._node.type.shape, 0, []
-    for number, n in enumerate(lengths):
-        result.append(view(input, (region(shape, dim, start, n),), grad, number))
+Pieces = tuple[str, list[Steps]]        # the grad_fn's name, and the steps to each
+
+
+def _pieces(shape: Ints, dim: int, lengths: Iterable[int], grad: str) -> Pieces:
+    start, result = 0, []
+    for n in lengths:
+        result.append((region(shape, dim, start, n),))
         start += n
-    return tuple(result)
+    return grad, result
 
 
-def _equal_pieces(input: Tensor, dim: int, size: int) -> tuple[Tensor, ...]:
-    n = input._node.type.shape[dim]
+def _equal_pieces(shape: Ints, dim: int, size: int) -> Pieces:
+    n = shape[dim]
     lengths = [min(size, n - start) for start in range(0, n, size)] if n else [0]
-    return _pieces(input, dim, lengths, "SplitBackward0")
+    return _pieces(shape, dim, lengths, "SplitBackward0")
 
 
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+@pieces_operator
+def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Pieces:
     """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
     shape = input._node.type.shape
     if not shape:
@@ -361,15 +365,16 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
         if min(lengths, default=0) < 0 or sum(lengths) != shape[d]:
             raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {shape[d]} (input tensor's "
                                f"size at dimension {d}), but got split_sizes={list(lengths)}")
-        return _pieces(input, d, lengths, "SplitWithSizesBackward0")
+        return _pieces(shape, d, lengths, "SplitWithSizesBackward0")
     size = index(split_size_or_sections)
     if size < 0 or (size == 0 and shape[d]):
         raise RuntimeError(f"split expects split_size be {'non-negative' if size < 0 else 'positive'}, but got "
                            f"split_size={size}")
-    return _equal_pieces(input, d, max(size, 1))
+    return _equal_pieces(shape, d, max(size, 1))
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+@pieces_operator
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> Pieces:
     """At most `chunks` parts of dimension `dim`, all but the last of one length."""
     shape = input._node.type.shape
     if not shape:
@@ -377,20 +382,17 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     d = normal_dim(dim, len(shape))
-    return _equal_pieces(input, d, max(1, -(-shape[d] // chunks)))
+    return _equal_pieces(shape, d, max(1, -(-shape[d] // chunks)))
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+@pieces_operator
+def unbind(input: Tensor, dim: int = 0) -> Pieces:
     """The parts at each position of dimension `dim`, without it."""
     shape = input._node.type.shape
     if not shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = normal_dim(dim, len(shape))
-    return tuple([view(input, selected(shape, d, i), "UnbindBackward0", i) for i in range(shape[d])])
-
-
-for _function in (split, chunk, unbind):
-    register(_function.__name__, _function, _function, None, ("torch", "method"))
+    return "UnbindBackward0", [selected(shape, d, i) for i in range(shape[d])]
 
 
 def contiguous(input: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_HISTORY
-from jitgrad.graph import Node, Spec, find_spec, grad_mode, input_node
+from jitgrad.graph import Extra, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
-from jitgrad.storage import Step, stamp
+from jitgrad.storage import Step, Storage
 from jitgrad.tensor import Tensor
 
 Steps = tuple[Step, ...]
@@ -99,7 +99,15 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
             value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
-    stamp(node, storage.cell)
+    return _on_storage(input, storage, plan, node)
+
+
+def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node) -> Tensor:
+    extra = node.extra
+    if extra is None:
+        extra = node.extra = Extra()
+    extra.cell = cell = storage.cell
+    extra.version = cell.value
     result = new_tensor(Tensor)
     result._node = node
     result._storage = storage
@@ -108,6 +116,27 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     if not input._tracks_version:
         result._tracks_version = False
     return result
+
+
+def views_by_plans(input: Tensor, plans: Sequence[Plan]) -> tuple[Tensor, ...]:
+    """The views that several plans of one operator describe, its outputs in order."""
+    source = input._node if input._storage is None else input._current()
+    depth = source.depth
+    if not source.requires_grad or not grad_mode.enabled or depth > MAX_HISTORY - 64:
+        return tuple([view_by_plan(input, plan, number) for number, plan in enumerate(plans)])
+    line = user_line(3)
+    storage = input._storage or input._ensure_storage()
+    result = []
+    for number, plan in enumerate(plans):
+        node = source
+        more = depth
+        for spec, _, _ in plan.nodes:
+            more += 1
+            node = Node(spec, (node,), True, more, None, line)
+        extra = node.extra = Extra()
+        extra.fn = Composite(plan.nodes[-1][2] or node.spec.op.grad_name, (source,), (), False, number)
+        result.append(_on_storage(input, storage, plan, node))
+    return tuple(result)
 
 
 def _general(input: Tensor, plan: Plan, number: int) -> Tensor:
@@ -169,3 +198,30 @@ def view_operator(grad: str, *, name: str | None = None,
         return call
 
     return decorate
+
+
+def pieces_operator(fn: Callable) -> Callable:
+    """Declare an operator that gives several views: a function of the tensor and its arguments that returns the grad_fn's
+    name and the steps to each."""
+    known: dict[tuple, list[Plan]] = {}     # for integers as arguments, and tensors that are no views themselves
+
+    @functools.wraps(fn)
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{fn.__name__}(): argument 'input' must be Tensor, not {type(input).__name__}")
+        key = None
+        if not input._chain and all([type(v) is int for v in args]) and all([type(v) is int for v in kwargs.values()]):
+            key = (input._node.spec.type, *args, *kwargs.items())
+            plans = known.get(key)
+            if plans is not None:
+                return views_by_plans(input, plans)
+        grad, pieces = fn(input, *args, **kwargs)
+        plans = [make_plan(input._node.spec.type, ((grad, steps),)) for steps in pieces]
+        if key is not None:
+            if len(known) >= MAX_PLANS:
+                known.clear()
+            known[key] = plans
+        return views_by_plans(input, plans)
+
+    register(fn.__name__, fn, call, None, ("torch", "method"))
+    return call
