@@ -17,7 +17,7 @@ from jitgrad.arraytype import same_type
 from jitgrad.capture.guards import Refusal, Test, changed
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, Template, deferred, recorded
+from jitgrad.capture.replay import Call, Deferred, Template, recorded
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
@@ -175,7 +175,10 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
 
         def result(nodes, given):
             call = Call(template, nodes)
-            o0 = deferred(call, 0, face0)
+            o0 = new(Tensor)
+            o0._node = face0
+            o0._storage = Deferred(call, 0)
+            o0._seen = -1
             return o0
     """
     constant = trace.guards.constant
@@ -227,8 +230,11 @@ def _result_lines(trace: Trace, template: Template, expression: str) -> list[str
         elif not face.requires_grad:
             body.append(f"o{k} = plain_result(call, {k})")
         else:
-            kind = "recorded" if template.interior else "deferred"
-            body.append(f"o{k} = {kind}(call, {k}{'' if template.interior else ', ' + constant(face)})")
+            if template.interior:
+                body.append(f"o{k} = recorded(call, {k})")
+            else:
+                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}", f"o{k}._storage = Deferred(call, {k})",
+                         f"o{k}._seen = -1"]
     return [*body, f"return {expression}"]
 
 
@@ -327,6 +333,7 @@ def plain_result(call: Call, output: int) -> Tensor:
 _SCOPE: dict[str, Any] = {
     "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype,
     "tracing": tracing, "Node": Node, "value_of": value_of,
-    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "deferred": deferred,
+    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "Deferred": Deferred,
+    "new": Tensor.__new__, "Tensor": Tensor,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "value": value, "copied": np.array, "zeros": np.zeros}

@@ -16,6 +16,7 @@ from jitgrad import executor, programs
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import check_saved
+from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
 from jitgrad.config import config
 from jitgrad.graph import INPUT, Node, input_node, topological
@@ -45,6 +46,7 @@ class Plan:
         self.wrt = wrt
         self.places = places
         self.era = programs.era
+        self.backward: Any = None       # of a joint plan: see delivery.py
 
 
 class Template:
@@ -78,9 +80,10 @@ class Template:
         self.nodes = [mapping[n] for n in order]
         index = {n: i for i, n in enumerate(self.nodes)}
         self.outputs = [index[mapping[n]] for n in outputs]
+        self.scalar = [self.nodes[i].spec.type.size == 1 for i in self.outputs]
         self.interior = any([given.interior and leaf is not None
                              for given, leaf in zip(trace.inputs, self.leaves, strict=True)])
-        self._plans: dict[Any, Plan | None] = {}
+        self.plans: dict[Any, Plan | None] = {}
 
     def instantiate(self, inputs: Sequence[Given]) -> dict[Node, Node]:
         """The nodes of one call, by the template's."""
@@ -95,7 +98,7 @@ class Template:
 
     def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
-        plan = self._plans.get(output)
+        plan = self.plans.get(output)
         if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
@@ -103,12 +106,15 @@ class Template:
             if programs.interpret_reason(captured, programs.make_key(captured, (root,), (None,), captured.leaves)) is not None:
                 return None
             entry, _ = programs.entry_for(captured, root)
-            plan = self._plans[output] = self._plan(entry, captured, mapping, captured.leaves, [0])
+            plan = self._plan(entry, captured, mapping, captured.leaves, [0])
+            plan.backward = delivery(output, plan.run, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
+                                     {output: plan})
+            self.plans[output] = plan
         return plan
 
     def values(self, inputs: Sequence[Given]) -> Plan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
-        plan = self._plans.get("values")
+        plan = self.plans.get("values")
         if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
@@ -119,12 +125,12 @@ class Template:
             extra = tuple(sorted(set(positions)))
             key = (tuple(captured.parts), "values", extra, config.target)
             entry = programs.find(key, captured, (), (), (), extra)
-            plan = self._plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
+            plan = self.plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
         return plan
 
     def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan | None:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
-        plan = self._plans.get("derivative")
+        plan = self.plans.get("derivative")
         if plan is None or plan.era != programs.era:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
@@ -139,7 +145,7 @@ class Template:
                 entry = programs.find(key, captured, outputs[:1], [None], leaves, extra)
             else:
                 entry, _ = programs.entry_for(captured, outputs[0])
-            plan = self._plans["derivative"] = self._plan(
+            plan = self.plans["derivative"] = self._plan(
                 entry, captured, mapping, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
         return plan
 
@@ -213,30 +219,38 @@ def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
 
 
 class Call:
-    """One replay: the template and what was given for its inputs."""
+    """One replay: the template and what was given for its inputs.  (Most calls are short: defaults are the class's.)"""
 
-    __slots__ = ("template", "inputs", "real", "values", "held", "done")
+    real: dict[Node, Node] | None = None        # the recorded graph, once it is needed
+    values: dict[int, np.ndarray] | None = None                     # by output
+    held: tuple[int, Plan, list[np.ndarray | None]] | None = None   # gradients that wait for backward()
+    done: dict[int, Plan] | None = None         # the backwards that went through, by output
+    leaves: Sequence[Any] = ()                  # after the only backward: of those that got a gradient, instead of inputs
 
     def __init__(self, template: Template, inputs: Sequence[Node]) -> None:
         self.template = template
-        self.inputs = inputs
-        self.real: dict[Node, Node] | None = None       # the recorded graph, once it is needed
-        self.values: dict[int, np.ndarray] | None = None                    # by output
-        self.held: tuple[int, Plan, list[np.ndarray | None]] | None = None  # gradients that wait for backward()
-        self.done: dict[int, Plan] | None = None        # the backwards that went through, by output
+        self.inputs: Sequence[Node] | None = inputs
+
+    def _given(self) -> Sequence[Node]:
+        """The inputs, or what is left of them."""
+        if self.inputs is None:
+            [plan] = (self.done or {}).values()
+            self.inputs = _Spent(self.template, plan.wrt, list(self.leaves))
+        return self.inputs
 
     def materialise(self) -> dict[Node, Node]:
         """The recorded graph of this call, as if the function had run."""
         if self.real is None:
             template = self.template
-            real = self.real = template.instantiate(self.inputs)
+            inputs = self._given()
+            real = self.real = template.instantiate(inputs)
             for i, value in (self.values or {}).items():
                 node = real[template.nodes[template.outputs[i]]]
                 if node.value is None:
                     node.value = value
             if self.held is not None:
                 i, plan, grads = self.held
-                leaves = [self.inputs[k] for k in plan.wrt]
+                leaves = [inputs[k] for k in plan.wrt]
                 real[template.nodes[template.outputs[i]]].ensure_extra().held = (plan.entry, leaves, grads)
                 self.held = None
             for i, plan in (self.done or {}).items():
@@ -248,29 +262,34 @@ class Call:
         of all values otherwise.  None: the graph has to be recorded."""
         if self.values is not None and output in self.values:
             return self.values[output]
-        template = self.template
+        template, inputs = self.template, self._given()
         node = template.nodes[template.outputs[output]]
-        if node.requires_grad and node.spec.type.size == 1 and len(template.outputs) == 1:
-            plan = template.joint(output, self.inputs)
+        if node.requires_grad and template.scalar[output] and len(template.outputs) == 1:
+            plan = template.joint(output, inputs)
             if plan is None:
                 return None
-            grads = run_nodes(plan, self.inputs)
+            grads = run_nodes(plan, inputs)
             array = grads.pop(0)
             self.values = {output: array}               # type: ignore[dict-item]
             self.held = output, plan, grads
             return array
-        plan = template.values(self.inputs)
+        plan = template.values(inputs)
         if plan is None:
             return None
-        results = run_nodes(plan, self.inputs)
+        results = run_nodes(plan, inputs)
         self.values = {i: results[k] for i, k in enumerate(plan.places)}        # type: ignore[misc]
         return results[plan.places[output]]
 
     def backward(self, output: int) -> bool:
         """Add the gradients of an output to the leaves; False if it takes the recorded graph."""
-        template, inputs = self.template, self.inputs
-        if self.real is not None or self.done is not None:
+        template = self.template
+        if self.real is not None or self.done is not None or not template.scalar[output]:
             return False
+        plan = template.plans.get(output)
+        if plan is not None and plan.backward is not None and self.held is None and plan.era == programs.era and \
+                plan.backward(self):
+            return True
+        inputs = self._given()
         for node in inputs:
             extra = node.extra
             if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
@@ -291,7 +310,7 @@ class Call:
         self.done = {output: plan}
         leaves = [inputs[i] for i in plan.wrt]
         if len(template.outputs) == 1:
-            self.inputs = _Spent(template, plan.wrt, [n.extra.leaf for n in leaves])     # type: ignore[union-attr]
+            self.inputs, self.leaves = None, [n.extra.leaf for n in leaves]      # type: ignore[union-attr]
         engine.deliver_plain(leaves, grads)
         return True
 
@@ -351,21 +370,10 @@ class Deferred:
 
     def backward(self) -> bool:
         """See Call.backward."""
-        call = self.call
-        template = call.template
-        return template.nodes[template.outputs[self.output]].spec.type.size == 1 and call.backward(self.output)
+        return self.call.backward(self.output)
 
 
 _new = Tensor.__new__
-
-
-def deferred(call: Call, output: int, face: Node) -> Tensor:
-    """The tensor of an output; `face` has its type."""
-    result = _new(Tensor)
-    result._node = face
-    result._storage = Deferred(call, output)            # type: ignore[assignment]
-    result._seen = -1
-    return result
 
 
 def recorded(call: Call, output: int) -> Tensor:

@@ -84,7 +84,7 @@ class Workspace:
 
     def check(self, values: list[Any], results: list[np.ndarray]) -> None:
         """Raise if a position was out of bounds."""
-        words = memoryview(self.arena).cast("q")
+        words = memoryview(self.arena).cast("q")          # type: ignore[arg-type]
         for low, high, least, end, call in self._plan.limits:
             if words[self.places[low] >> 3] < least or words[self.places[high] >> 3] >= end:
                 self._library(call, values, self._arrays(values, results))
