@@ -157,10 +157,7 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         if held is None:
             stats.memory_hits += 1
             bound = walk.bound
-            if bound is None:
-                arrays = _run(entry, order, (root,))
-            else:
-                arrays = _deliver(entry, order, (root,), bound.run([order[p].value for p in bound.positions]))
+            arrays = _deliver(entry, order, (root,), bound.run([order[p].value for p in bound.positions]))
             run = Run(entry, True, None)
     else:
         captured = capture((root,))
@@ -211,9 +208,7 @@ def _learn(captured: Capture, root: Node, entry: Entry) -> None:
     """Remember the way through a graph that comes a second time with the same lengths."""
     specs = [n.spec for n in captured.order]
     if entry.specs == specs and root.inputs:
-        bound = None
-        if all([n.value.flags.c_contiguous for n in captured.order if n.spec.op is INPUT]):
-            bound = entry.program.bind(captured.order)      # of other arrays a walk does not know the strides
+        bound = entry.program.bind(captured.order)
         walk = Walk(captured.order, captured.index, root, captured.leaves, entry, bound, programs.era)
         root.spec.walks = (walk, *root.spec.walks[:MAX_WALKS - 1])
     entry.specs = specs

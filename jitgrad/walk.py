@@ -2,7 +2,7 @@
 
 Input: a captured graph, taken once as the pattern.  Output: a `Walk`, which follows the pattern from another root and
 gives the same order, or None where the graph is not the same.
-Invariant: a match means equal specs (so equal shapes and sizes), equal needs of gradients and equal layouts at every
+Invariant: a match means equal specs (so equal shapes and sizes), equal needs of gradients and equal strides at every
 place, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern has two: what is
 computed twice then is right all the same.
 """
@@ -19,7 +19,8 @@ MAX_GENERATED = 200         # nodes of a graph that is followed by generated cod
 
 class Walk:
     """The pattern.  visits: (place in the order, place of a node that has it as input, which input, spec, whether it
-    requires a gradient, whether an array is contiguous or None where there is none); repeats: further uses of a node.
+    requires a gradient, the strides of an array, True if it is contiguous, or None where there is none); repeats: further
+    uses of a node.
     entry, bound, era: the executor's: what to run.  again(root, make_run): match, run and mark in one (see _again), None
     where that is not to be had."""
 
@@ -34,7 +35,7 @@ class Walk:
         self.entry = entry
         self.bound = bound
         self.era = era
-        self.visits: list[tuple[int, int, int, Spec, bool, bool | None]] = []
+        self.visits: list[tuple[int, int, int, Spec, bool, Any]] = []
         self.repeats: list[tuple[int, int, int]] = []
         seen = {root}
         stack = [root]
@@ -49,15 +50,15 @@ class Walk:
                     continue
                 seen.add(n)
                 stack.append(n)
-                contiguous = n.value.flags.c_contiguous if n.spec.op is INPUT else None
-                self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, contiguous))
-        self.again = _again(self, order, users) if bound is not None and self.size <= MAX_GENERATED else None
+                strides = None if n.spec.op is not INPUT else n.value.flags.c_contiguous or n.value.strides
+                self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, strides))
+        self.again = _again(self, order, users) if self.size <= MAX_GENERATED else None
 
     def match(self, root: Node) -> list[Node] | None:
         """The order of the graph below `root` if it is the pattern's, and needs none of autograd's attention."""
         order: list[Any] = [None] * self.size
         order[self.root] = root
-        for place, user, k, spec, requires_grad, contiguous in self.visits:
+        for place, user, k, spec, requires_grad, strides in self.visits:
             n = order[user].inputs[k]
             if n.spec is not spec or n.requires_grad is not requires_grad:
                 return None
@@ -65,10 +66,11 @@ class Walk:
             if extra is not None and ((extra.cell is not None and extra.cell.value != extra.version)
                                       or extra.watch is not None):
                 return None
-            if contiguous is None:
+            if strides is None:
                 if n.run is not None:
                     return None
-            elif n.value.flags.c_contiguous is not contiguous or (extra is not None and extra.fn is not None):
+            elif (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides) or (
+                    extra is not None and extra.fn is not None):
                 return None
             order[place] = n
         for user, k, place in self.repeats:
@@ -106,19 +108,21 @@ def _again(walk: Walk, order: Sequence[Node], users: Sequence[int]) -> Callable[
             if (user, k) in repeats:
                 lines.append(f"if {name} is not n{repeats[user, k]}: return None")
                 continue
-            place, _, _, spec, requires_grad, contiguous = firsts[user, k]
+            place, _, _, spec, requires_grad, strides = firsts[user, k]
             given[f"s{place}"] = spec
             lines.append(f"if {name}.spec is not s{place} or {name}.requires_grad is not {requires_grad}: return None")
             if spec.op is SCALAR or spec.op is CONST:
                 continue
-            used = "" if contiguous is None else "e.fn is not None or "
+            used = "" if strides is None else "e.fn is not None or "
             lines += [f"e = {name}.extra",
                       f"if e is not None and ({used}e.watch is not None or (e.cell is not None and e.cell.value != e.version)): "
                       "return None"]
-            if contiguous is None:
+            if strides is None:
                 lines.append(f"if {name}.run is not None: return None")
+            elif strides is not True:
+                lines.append(f"if {name}.value.strides != {strides}: return None")
             elif spec.type.shape:
-                lines.append(f"if {name}.value.flags.c_contiguous is not {contiguous}: return None")
+                lines.append(f"if not {name}.value.flags.c_contiguous: return None")
     root = f"n{walk.root}"
     lines += [f"arrays = program([{', '.join([f'n{p}.value' for p in walk.bound.positions])}])", "array = arrays.pop(0)",
               f"if {root}.value is None: {root}.value = array", "run = make_run(entry)"]

@@ -352,3 +352,20 @@ def test_backward_leaves_no_cycles(kind):
         assert gc.collect() < 10        # fewer than one object a step
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("steps", [3, 150])
+def test_a_known_graph_with_other_strides(counters, steps):
+    """Of one shape and dtype: programs are bound to strides."""
+    rng = np.random.default_rng(0)
+    layouts = [rng.random((3, 4)), rng.random((4, 3)).T, rng.random((6, 4))[::2], rng.random((3, 8))[:, ::2], rng.random((3, 4))[::-1]]
+    w = jitgrad.tensor(rng.random((3, 4)), requires_grad=True)
+    for _ in range(3):
+        for array in [a for a in layouts for _ in range(4)]:
+            w.grad = None
+            x = y = jitgrad.from_numpy(array) if (np.array(array.strides) >= 0).all() else jitgrad.tensor(array)
+            for _ in range(steps):
+                y = y * 1.0 + w
+            y.sum().backward()
+            (x * w).sum().backward()
+            np.testing.assert_allclose(w.grad, steps + array)
