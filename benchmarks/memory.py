@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import jitgrad
@@ -11,28 +12,7 @@ from jitgrad import buffers
 from .tools import PEERS
 from .workloads import WORKLOADS
 
-# Prints the peak over what the process held before its input, in bytes, as Linux counts it.
-PEAK = """
-import gc, importlib, sys
-import numpy as np
-xp, n = importlib.import_module(sys.argv[1]), int(sys.argv[2])
-xp.set_num_threads(1)
-
-def status(field):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
-
-def gradient(n):
-    x = xp.tensor(np.linspace(-3, 3, n), requires_grad=True)
-    xp.sum(xp.tanh(x * 1.5 + 0.1) * xp.exp(-x * x) + xp.log1p(x * x)).backward()
-    return float(x.grad[0])
-
-gradient(100)
-gc.collect()
-before = status("VmRSS")
-gradient(n)
-print(status("VmHWM") - before)
-"""
+PEAK = Path(__file__).with_name("peak.py").read_text()
 
 
 def peak(tool: str, n: int) -> int:

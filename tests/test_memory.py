@@ -1,7 +1,7 @@
 """How much memory a gradient needs at its peak, and that iterations leave nothing behind.
 
 Each measurement is a process of its own: what pytest and other tests hold or free would be counted otherwise.  The
-figures are Linux's: resident pages, and their high-water mark, which exec starts anew (ru_maxrss inherits the parent's).
+figures are Linux's.
 """
 from __future__ import annotations
 
@@ -18,34 +18,10 @@ from jitgrad import buffers
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
 
-STATUS = """
-def status(field):      # bytes
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
-"""
+PEAK = (Path(__file__).parents[1] / "benchmarks" / "peak.py").read_text()
 
-# Prints the peak over what the process held before its input.  The first gradient is one of a short vector: what
-# imports and compilation take is not what is measured.
-PEAK = STATUS + """
-import gc, sys, importlib
-import numpy as np
-xp, n = importlib.import_module(sys.argv[1]), int(sys.argv[2])
-xp.set_num_threads(1)
-
-def gradient(n):
-    x = xp.tensor(np.linspace(-3, 3, n), requires_grad=True)
-    xp.sum(xp.tanh(x * 1.5 + 0.1) * xp.exp(-x * x) + xp.log1p(x * x)).backward()
-    return float(x.grad[0])
-
-gradient(100)
-gc.collect()
-before = status("VmRSS")
-gradient(n)
-print(status("VmHWM") - before)
-"""
-
-LEAK = STATUS + """
-import gc, sys
+LEAK = """
+import gc, resource, sys
 import numpy as np
 import jitgrad
 iterations = int(sys.argv[2])
@@ -70,7 +46,8 @@ def run(count):
     for _ in range(count):
         step()
     gc.collect()
-    return status("VmRSS")
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 print(-run(iterations // 10) + run(iterations))
 """
