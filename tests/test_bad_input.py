@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+from together import together
 
 import jitgrad
 from jitgrad.compiler import cache
@@ -298,29 +299,17 @@ def test_variables(name, text, message):
 # -- threads and forks -----------------------------------------------------------------------------------------------
 
 def test_two_threads_compile_different_graphs_at_once(directory):
-    failures: list[BaseException] = []
-    start = threading.Barrier(3)
-
     def work(power: int) -> None:
-        try:
-            start.wait(30)
-            for n in range(2, 6):
-                v = np.linspace(0.5, 2.0, n)
-                x = jitgrad.tensor(v, requires_grad=True)
-                y = x
-                for _ in range(power):
-                    y = y * x
-                y.sum().backward()
-                np.testing.assert_allclose(x.grad.numpy(), (power + 1) * v**power, rtol=1e-12)
-        except BaseException as error:
-            failures.append(error)
+        for n in range(2, 6):
+            v = np.linspace(0.5, 2.0, n)
+            x = jitgrad.tensor(v, requires_grad=True)
+            y = x
+            for _ in range(power):
+                y = y * x
+            y.sum().backward()
+            np.testing.assert_allclose(x.grad.numpy(), (power + 1) * v**power, rtol=1e-12)
 
-    threads = [threading.Thread(target=work, args=(power,)) for power in (1, 2, 3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    together(work, (1, 2, 3))
     assert jitgrad.cache_info().compilations == 3
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from together import together
 
 import jitgrad as torch
 from jitgrad import nn, programs
@@ -630,21 +631,14 @@ def test_recursion_and_threads():
     x = leaf(1.0, 2.0)
     assert [f(x, 3).item() for _ in range(2)] == [24.0, 24.0]
     g = torch.compile(lambda x: (x * x).sum())
-    failures = []
 
     def work(k):
         for i in range(50):
             y = leaf(float(k), float(i))
             loss = g(y)
             loss.backward()
-            if loss.item() != k * k + i * i or y.grad.tolist() != [2.0 * k, 2.0 * i]:
-                failures.append((k, i))
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not failures
+            assert loss.item() == k * k + i * i and y.grad.tolist() == [2.0 * k, 2.0 * i]
+    together(work, range(4))
 
 
 def test_a_function_may_wait_for_a_thread_that_captures():

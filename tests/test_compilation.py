@@ -5,10 +5,10 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from together import together
 
 import jitgrad
 
@@ -182,24 +182,14 @@ def test_an_unknown_variable_is_refused(tmp_path):
 
 
 def test_two_threads_at_once(counters):
-    failures = []
-
     def work(k):
-        try:
-            x = jitgrad.tensor(np.arange(4.0) + k, requires_grad=True)
-            for i in range(50):
-                x.grad = None
-                (x * float(i)).sin().sum().backward()
-                np.testing.assert_allclose(x.grad.numpy(), i * np.cos(i * (np.arange(4.0) + k)), rtol=1e-9, atol=1e-9)
-        except Exception as e:
-            failures.append(e)
+        x = jitgrad.tensor(np.arange(4.0) + k, requires_grad=True)
+        for i in range(50):
+            x.grad = None
+            (x * float(i)).sin().sum().backward()
+            np.testing.assert_allclose(x.grad.numpy(), i * np.cos(i * (np.arange(4.0) + k)), rtol=1e-9, atol=1e-9)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    together(work, range(4))
     assert counters().compilations == 1
 
 
@@ -307,15 +297,11 @@ def test_a_total_never_looked_at_stays_bounded():
 def test_threads_accumulate_into_one_leaf(counters):
     x = jitgrad.zeros(10, requires_grad=True)
 
-    def work():
+    def work(k):
         for _ in range(100):
             (x * 1.0).exp().sum().backward()
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(work, range(3))
     assert x.grad.tolist() == [300.0] * 10
 
 

@@ -5,13 +5,13 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from graphs import check, compare, leaf, normal, reference, request, total
+from together import together
 
 from jitgrad import ops
 from jitgrad.compiler import build as build_module
@@ -338,21 +338,12 @@ def test_two_threads_run_one_program() -> None:
         requests.append(request([y], [x]))
     program = build(requests[0])
     expected = [reference(r) for r in requests]
-    failures: list[BaseException] = []
 
     def work(k: int) -> None:
-        try:
-            for _ in range(200):
-                compare(program.run(requests[k].order), expected[k], 1e-11)
-        except BaseException as error:
-            failures.append(error)
+        for _ in range(200):
+            compare(program.run(requests[k].order), expected[k], 1e-11)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not failures
+    together(work, range(4))
 
 
 def test_sources_do_not_depend_on_the_hash_seed() -> None:

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from together import together
 
 from jitgrad import buffers
 from jitgrad.compiler import cache, cpu, objectcode
@@ -290,12 +291,7 @@ def kernel(lo, hi, args):
 
 def test_equal_sources_are_one_kernel_and_threads_compile_once():
     source = elementwise("a * f8(17.0)", ["f8"], "f8")
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(cpu.get_kernel(source))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = together(cpu.get_kernel, [source] * 4)
     assert cpu.stats.kernels_compiled == 1
     assert all(kernel is found[0] for kernel in found)
     assert found[0].origin == "compiled" and found[0].seconds > 0 and found[0].address

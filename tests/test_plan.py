@@ -1,8 +1,7 @@
 """Running programs: plans by lengths, workspaces, the bound form."""
-import threading
-
 import numpy as np
 import pytest
+from together import together
 
 import jitgrad
 from jitgrad import executor, programs
@@ -68,19 +67,12 @@ def test_a_large_arena_is_taken_from_the_pool(monkeypatch):
 def test_many_threads_run_one_program():
     program, order = captured(lambda x: (x.exp() @ x).sum(), leaf(np.eye(6).tolist()))
     expected = [a.tobytes() for a in program.run(order)]
-    wrong = []
 
-    def work():
+    def work(k):
         for _ in range(50):
-            if [a.tobytes() for a in program.run(order)] != expected:
-                wrong.append(1)
+            assert [a.tobytes() for a in program.run(order)] == expected
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
+    together(work, range(4))
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (7,)])

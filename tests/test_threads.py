@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from together import together
 
 from jitgrad import threads
 from jitgrad.config import config
@@ -84,11 +85,7 @@ def test_several_python_threads_at_once():
         for _ in range(30):
             threads.parallel_for(lambda lo, hi, block: done.append(k), chunks(7))
 
-    callers = [threading.Thread(target=caller, args=(k,)) for k in range(4)]
-    for thread in callers:
-        thread.start()
-    for thread in callers:
-        thread.join(60)
+    together(caller, range(4))
     assert sorted(done) == sorted(list(range(4)) * 30 * 7)
 
 
