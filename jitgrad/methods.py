@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import writing
 from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
@@ -69,6 +70,8 @@ def _attach_methods() -> None:
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),
                            ("nelement", conversion.numel), ("where", _where)):
         setattr(Tensor, name, function)
+    for function in (writing.write, writing.write_private, writing.replace, writing.rebase):
+        setattr(Tensor, f"_{function.__name__}", function)
     for name, function in _PROPERTIES.items():
         setattr(Tensor, name, property(function))
 

@@ -1,4 +1,4 @@
-"""Tensor: a mutable handle on immutable nodes.  Operators are attached by methods.py."""
+"""Tensor: a mutable handle on immutable nodes.  Operators, and writing in place, are attached by methods.py."""
 from __future__ import annotations
 
 import weakref
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import executor, tracing
-from jitgrad.arraytype import array_type, same_type
+from jitgrad import executor
+from jitgrad.arraytype import array_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
+from jitgrad.graph import Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Step, Storage, derive, detached_storages, put, stamp
+from jitgrad.storage import Step, Storage, derive, detached_storages, note_write, stamp
 
 DETACH = Step(REGISTRY["detach"], (), None)
 NO_GRAD = Step(REGISTRY["detach"], (), None)      # the same, put in by a view that is made without grad mode
-COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
+COPY = REGISTRY["copy"]
 
 
 class Hooks(dict):
@@ -52,7 +52,7 @@ class Tensor:
     _tracks_version: bool = True        # False for `.data`: its writes are invisible to autograd
     __array_priority__ = 1000
 
-    if TYPE_CHECKING:       # methods.py attaches the operators; these lines tell type checkers
+    if TYPE_CHECKING:       # methods.py attaches the operators and writing.py's functions; these lines tell type checkers
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, index: Any) -> Tensor: ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
@@ -89,6 +89,10 @@ class Tensor:
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
+        def _write(self, value: Node) -> Tensor: ...
+        def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool: ...
+        def _replace(self, array: np.ndarray) -> None: ...
+        def _rebase(self, node: Node) -> Tensor: ...
 
     # -- the current node --------------------------------------------------------------------------------------------
 
@@ -140,101 +144,6 @@ class Tensor:
             if storage.node.inputs:
                 detached_storages.add(storage)
         return result
-
-    def _write(self, value: Node) -> Tensor:
-        """Replace the current value (an in-place operation).  `value` has this tensor's type."""
-        current = self._current()
-        if not same_type(value.type, current.type):
-            raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
-        storage = self._ensure_storage()
-        _note_write(storage)
-        if grad_mode.enabled and storage.node.requires_grad:
-            self._check_writable(current)
-        if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
-            value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-        if self._leaf is not None:
-            value = leaf_node(executor.value(value), value, self._leaf)
-        base = storage.node
-        if not self._chain:
-            new = value
-        else:
-            new = put(base, self._chain, value)
-            if base.extra is not None and base.extra.leaf is not None:
-                new = leaf_node(executor.value(new), new, base.extra.leaf)
-        unseen = base.requires_grad and not grad_mode.enabled and not new.requires_grad
-        if unseen:      # written without grad mode: the history stays as it was
-            new = value = recorded(bind, ATTACH, (base, new))
-        if new.depth > executor.MAX_DEPTH:
-            executor.cut(new)
-        if self._tracks_version:
-            storage.cell.value += 1
-            storage.cell.writer = weakref.ref(value)
-        stamp(new, storage.cell)
-        storage.node = new
-        storage.writes += 1
-        if self._chain:
-            if unseen or (new.extra is not None and new.extra.leaf is not None):
-                self._current()
-                return self
-            stamp(value, storage.cell)
-        self._node = value
-        self._seen = storage.writes
-        return self
-
-    def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool:
-        """self[index] = value without recording, if this is a plain array; False if it has to be written in general.
-
-        `index`: integers, slices of positive step, None and Ellipsis."""
-        if self._chain or self._leaf is not None or not self._tracks_version:
-            return False
-        return self._ensure_storage().write_private(index, value)
-
-    def _replace(self, array: np.ndarray) -> None:
-        """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
-        if self._storage is not None and (self._storage.deferred or self._storage.owner is not None):
-            self._current()
-        old, leaf = self._node, self._leaf
-        if self._chain or (leaf is None and old.requires_grad):
-            enabled, grad_mode.enabled = grad_mode.enabled, False
-            try:
-                self._write(input_node(array, old.type))
-            finally:
-                grad_mode.enabled = enabled
-            return
-        node = input_node(array, old.spec.type, leaf is not None)
-        storage = self._storage or self._ensure_storage()
-        _note_write(storage)
-        storage.private = None              # what was written by index before is overwritten
-        cell = storage.cell
-        cell.value += 1
-        cell.writer = None
-        extra = node.extra = Extra()
-        extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
-        storage.node = self._node = node
-        storage.writes += 1
-        self._seen = storage.writes
-
-    def _rebase(self, node: Node) -> Tensor:
-        """Take a node of the same value but another history (an input that a Function has modified in place)."""
-        if self._chain:
-            return self._write(node)
-        storage = self._ensure_storage()
-        stamp(node, storage.cell)
-        storage.node = self._node = node
-        storage.writes += 1
-        self._seen = storage.writes
-        return self
-
-    def _check_writable(self, current: Node) -> None:
-        if current.extra is not None and current.extra.leaf is not None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if any([step is NO_GRAD for step in self._chain]):
-            raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-                               "Make the view outside of no_grad, or modify it inside.")
-        if self._storage is not None and self._chain and DETACH not in self._chain:
-            base = self._storage.node
-            if base.extra is not None and base.extra.leaf is not None:
-                raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -368,7 +277,7 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if value._storage is not None and value._storage is self._storage and value._chain == (*self._chain, DETACH):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
-        _note_write(self._ensure_storage())
+        note_write(self._ensure_storage())
         node = value._current()
         new = input_node(executor.value(node), node.type)
         if self._leaf is not None:
@@ -436,13 +345,6 @@ def recorded(record: Callable[..., Node], *args: Any) -> Node:
         return record(*args)
     finally:
         grad_mode.enabled = False
-
-
-def _note_write(storage: Storage) -> None:
-    if tracing.traces:
-        trace = tracing.current()
-        if trace is not None:
-            trace.written.append(storage)
 
 
 _new = Tensor.__new__

@@ -1,0 +1,119 @@
+"""Writing to a tensor in place: the storage gets a new base node, and every tensor on it looks again.
+
+methods.py attaches these functions to Tensor as `_write`, `_write_private`, `_replace` and `_rebase`.
+"""
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor
+from jitgrad.arraytype import same_type
+from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
+from jitgrad.ops import REGISTRY
+from jitgrad.storage import note_write, put, stamp
+from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
+
+COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
+
+
+def write(tensor: Tensor, value: Node) -> Tensor:
+    """Replace the current value (an in-place operation).  `value` has this tensor's type."""
+    current = tensor._current()
+    if not same_type(value.type, current.type):
+        raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
+    storage = tensor._ensure_storage()
+    note_write(storage)
+    if grad_mode.enabled and storage.node.requires_grad:
+        _check_writable(tensor, current)
+    if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
+        value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
+    if tensor._leaf is not None:
+        value = leaf_node(executor.value(value), value, tensor._leaf)
+    base = storage.node
+    if not tensor._chain:
+        new = value
+    else:
+        new = put(base, tensor._chain, value)
+        if base.extra is not None and base.extra.leaf is not None:
+            new = leaf_node(executor.value(new), new, base.extra.leaf)
+    unseen = base.requires_grad and not grad_mode.enabled and not new.requires_grad
+    if unseen:      # written without grad mode: the history stays as it was
+        new = value = recorded(bind, ATTACH, (base, new))
+    if new.depth > executor.MAX_DEPTH:
+        executor.cut(new)
+    if tensor._tracks_version:
+        storage.cell.value += 1
+        storage.cell.writer = weakref.ref(value)
+    stamp(new, storage.cell)
+    storage.node = new
+    storage.writes += 1
+    if tensor._chain:
+        if unseen or (new.extra is not None and new.extra.leaf is not None):
+            tensor._current()
+            return tensor
+        stamp(value, storage.cell)
+    tensor._node = value
+    tensor._seen = storage.writes
+    return tensor
+
+
+def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool) -> bool:
+    """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general.
+
+    `index`: integers, slices of positive step, None and Ellipsis."""
+    if tensor._chain or tensor._leaf is not None or not tensor._tracks_version:
+        return False
+    return tensor._ensure_storage().write_private(index, value)
+
+
+def replace(tensor: Tensor, array: np.ndarray) -> None:
+    """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
+    if tensor._storage is not None and (tensor._storage.deferred or tensor._storage.owner is not None):
+        tensor._current()
+    old, leaf = tensor._node, tensor._leaf
+    if tensor._chain or (leaf is None and old.requires_grad):
+        enabled, grad_mode.enabled = grad_mode.enabled, False
+        try:
+            write(tensor, input_node(array, old.type))
+        finally:
+            grad_mode.enabled = enabled
+        return
+    node = input_node(array, old.spec.type, leaf is not None)
+    storage = tensor._storage or tensor._ensure_storage()
+    note_write(storage)
+    storage.private = None              # what was written by index before is overwritten
+    cell = storage.cell
+    cell.value += 1
+    cell.writer = None
+    extra = node.extra = Extra()
+    extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
+    storage.node = tensor._node = node
+    storage.writes += 1
+    tensor._seen = storage.writes
+
+
+def rebase(tensor: Tensor, node: Node) -> Tensor:
+    """Take a node of the same value but another history (an input that a Function has modified in place)."""
+    if tensor._chain:
+        return write(tensor, node)
+    storage = tensor._ensure_storage()
+    stamp(node, storage.cell)
+    storage.node = tensor._node = node
+    storage.writes += 1
+    tensor._seen = storage.writes
+    return tensor
+
+
+def _check_writable(tensor: Tensor, current: Node) -> None:
+    if current.extra is not None and current.extra.leaf is not None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if any([step is NO_GRAD for step in tensor._chain]):
+        raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+                           "Make the view outside of no_grad, or modify it inside.")
+    if tensor._storage is not None and tensor._chain and DETACH not in tensor._chain:
+        base = tensor._storage.node
+        if base.extra is not None and base.extra.leaf is not None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
