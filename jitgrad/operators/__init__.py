@@ -14,12 +14,13 @@ from jitgrad.operators import (
     pointwise,
     products,
     reduction,
+    selection,
     shape,
 )
 from jitgrad.operators.declare import OPERATORS
 
 __all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "indexing", "joining",
-           "losses", "pointwise", "products", "reduction", "shape"]
+           "losses", "pointwise", "products", "reduction", "selection", "shape"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})

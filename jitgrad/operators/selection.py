@@ -1,0 +1,101 @@
+"""The functions that read at positions: gather, take_along_dim, index_select, masked_select; and nonzero, which finds them."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor, ops, tracing
+from jitgrad.arraytype import array_type, broadcast_shapes
+from jitgrad.dtype import bool_, int64
+from jitgrad.graph import Node, input_node
+from jitgrad.operators.declare import operator, register
+from jitgrad.operators.operands import cast, normal_dim, to_node, within
+from jitgrad.operators.recipes import holds
+from jitgrad.tensor import Tensor, from_array
+
+
+def _index_node(called: str, node: Any) -> Node:
+    if type(node) is not Node:
+        raise TypeError(f"{called}(): argument 'index' must be Tensor, not {type(node).__name__}")
+    if node.type.dtype.category != 1:
+        raise RuntimeError(f"{called}(): Expected dtype int32/int64 for index")
+    return cast(node, int64)
+
+
+@operator("GatherBackward0", edges=("input",), saves=("input", "index"))
+def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
+    """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
+    index = _index_node("gather", index)
+    d = normal_dim(dim, input.type.ndim)
+    if max(index.type.ndim, 1) != max(input.type.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    for i, (n, m) in enumerate(zip(index.type.shape, input.type.shape, strict=False)):
+        if i != d and n > m:
+            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(index.type.shape)} to be no "
+                               f"larger than self {list(input.type.shape)} apart from dimension {d}")
+    if not input.type.ndim:
+        input = ops.unsqueeze(input, dims=(0,))
+        return ops.reshape(ops.take_along(input, ops.reshape(index, sizes=(1,)), dim=0), sizes=index.type.shape)
+    return ops.take_along(input, index, dim=d)
+
+
+@operator("GatherBackward0", edges=("input",), saves=("input", "indices"))
+def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
+    """gather(), the other dimensions broadcast; without `dim` of the flattened tensors."""
+    indices = _index_node("take_along_dim", indices)
+    if dim is None:
+        return ops.take_along(ops.reshape(input, sizes=(input.type.size,)),
+                              ops.reshape(indices, sizes=(indices.type.size,)), dim=0)
+    d = normal_dim(dim, input.type.ndim)
+    common = [*broadcast_shapes(input.type.shape[:d] + (1,) + input.type.shape[d + 1:],
+                                indices.type.shape[:d] + (1,) + indices.type.shape[d + 1:])]
+    shapes = [tuple(common[:d] + [n.type.shape[d]] + common[d + 1:]) for n in (input, indices)]
+    x, at = [n if n.type.shape == s else ops.expand(n, sizes=s) for n, s in zip((input, indices), shapes, strict=True)]
+    return ops.take_along(x, at, dim=d)
+
+
+@operator("IndexSelectBackward0", edges=("input",))
+def index_select(input: Node, dim: int, index: Node) -> Node:
+    """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
+    index = _index_node("index_select", index)
+    if index.type.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
+    d = normal_dim(dim, input.type.ndim)
+    length = input.type.shape[d] if input.type.ndim else 1
+    holds(index, within(0, length))
+    trace = tracing.current()
+    if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
+        at = executor.value(index)
+        if ((at < 0) | (at >= length)).any():
+            raise IndexError("index out of range in self")
+    if not index.type.ndim:
+        index = ops.unsqueeze(index, dims=(0,))
+    if not input.type.ndim:
+        return ops.reshape(ops.index(ops.unsqueeze(input, dims=(0,)), index, axes=(0,)), sizes=())
+    return ops.index(input, index, axes=(d,))
+
+
+@operator("MaskedSelectBackward0", edges=("input",), saves=("input", "mask"))
+def masked_select(input: Node, mask: Node) -> Node:
+    """The elements where the bool tensor `mask` is true, 1-d; the two are broadcast."""
+    if mask.type.dtype is not bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(input.type.shape, mask.type.shape) or (1,)
+    x = input if input.type.shape == shape else ops.expand(input, sizes=shape)
+    arrays = np.nonzero(np.broadcast_to(executor.value(mask), shape))
+    positions = [input_node(a, array_type(a.shape, int64)) for a in arrays]
+    return ops.index(x, *positions, axes=tuple(range(len(shape))))
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
+    array = executor.value(to_node(input))
+    found = np.nonzero(array.reshape(1) if as_tuple and not array.ndim else array) if array.ndim or as_tuple else ()
+    if as_tuple:
+        return tuple([from_array(a.astype(np.int64)) for a in found])
+    rows = np.stack(found, 1) if found else np.zeros((int(bool(array)), 0))
+    return from_array(rows.astype(np.int64))
+
+
+register("nonzero", nonzero, nonzero, None, ("torch", "method"))
