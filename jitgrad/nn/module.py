@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from jitgrad.autograd import no_grad
 from jitgrad.autograd.hooks import RemovableHandle
@@ -11,19 +11,8 @@ from jitgrad.device import check_device
 from jitgrad.dtype import dtype as Dtype
 from jitgrad.dtype import float32, float64
 from jitgrad.nn.parameter import Parameter, clear_grad
+from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
 from jitgrad.tensor import Hooks, Tensor
-
-
-class IncompatibleKeys(NamedTuple):
-    """What load_state_dict did not find, and what it did not know."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 def indented(text: str) -> str:
@@ -47,6 +36,7 @@ class Module:
     _version: int = 1
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
+    _non_persistent_buffers_set: set[str]
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
@@ -291,63 +281,19 @@ class Module:
             destination._metadata = OrderedDict()       # a version for each module
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = {"version": self._version}
-        for name, value in self._own_state().items():
+        for name, value in own_state(self).items():
             destination[prefix + name] = value if keep_vars else value.detach()
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return destination
 
-    def _own_state(self) -> dict[str, Tensor]:
-        """The parameters and persistent buffers of this module alone."""
-        transient = self._non_persistent_buffers_set
-        found = {name: value for name, value in self._parameters.items() if value is not None}
-        return found | {n: value for n, value in self._buffers.items() if value is not None and n not in transient}
-
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True,
                         assign: bool = False) -> IncompatibleKeys:
         """Copy the values of a state_dict (or take its tensors, with `assign`).
 
         Raises RuntimeError listing every shape that does not fit and, if strict, every missing and unexpected name."""
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        missing: list[str] = []
-        errors: list[str] = []
-        known: set[str] = set()
-        for path, module in self.named_modules(remove_duplicate=False):
-            for name, value in module._own_state().items():
-                key = f"{path}.{name}" if path else name
-                known.add(key)
-                if key in state_dict:
-                    error = module._load(key, name, value, state_dict[key], assign)
-                    if error is not None:
-                        errors.append(error)
-                else:
-                    missing.append(key)
-        unexpected = [key for key in state_dict if key not in known]
-        if strict:
-            errors = [f"{kind} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names) + ". "
-                      for kind, names in (("Missing", missing), ("Unexpected", unexpected)) if names] + errors
-        if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        return IncompatibleKeys(missing, unexpected)
-
-    def _load(self, key: str, name: str, value: Tensor, new: Any, assign: bool) -> str | None:
-        """Load one entry; the error, if it does not fit."""
-        if not isinstance(new, Tensor):
-            return (f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
-                    f"checkpoint but received {type(new)}")
-        if new.shape != value.shape:
-            return (f"size mismatch for {key}: copying a param with shape {new.shape!r} from checkpoint, the shape in "
-                    f"current model is {value.shape!r}.")
-        if not assign:
-            with no_grad():
-                value.copy_(new)        # type: ignore[attr-defined]
-        elif name in self._parameters:
-            self._parameters[name] = new if isinstance(new, Parameter) else Parameter(new, value.requires_grad)
-        else:
-            self._buffers[name] = new
-        return None
+        return load_state(self, state_dict, strict, assign)
 
     # -- what is done to all ------------------------------------------------------------------------------------------
 
