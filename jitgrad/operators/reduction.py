@@ -41,7 +41,10 @@ MinResult = _result_type("min", "values indices")
 
 
 def dropped(node: Node, dims: tuple[int, ...], keepdim: bool) -> Node:
-    """A reduction's result without the dimensions of length 1, unless they are to be kept."""
+    """A reduction's result without the dimensions of length 1, unless they are to be kept.  Raises TypeError unless keepdim
+    is a bool."""
+    if type(keepdim) is not bool and not isinstance(keepdim, np.bool_):
+        raise TypeError(f"argument 'keepdim' must be bool, not {type(keepdim).__name__}")
     return node if keepdim or not dims else bind(_SQUEEZE, (node,), (dims,))
 
 
@@ -129,7 +132,7 @@ register("mean", _mean, mean, None, ("torch", "method"))
 def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The product of all elements or along `dim`; of integers and bools in int64."""
     input = cast(input, as_dtype(dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype)))
-    return reduced(ops.REGISTRY["prod"], input, dim, keepdim)
+    return reduced(ops.REGISTRY["prod"], input, None if dim is None else (dim,), keepdim)
 
 
 # -- extrema ---------------------------------------------------------------------------------------------------------
@@ -199,15 +202,18 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result:
         dims = tuple(range(input.type.ndim))
         return dropped(bind(shared if input.requires_grad else amax, (input,), (dims,)), dims, False)
 
-    @operator(f"{title}Backward0", name=f"{called}.dim", places=(), saves=())
-    def along(input: Node, dim: int, keepdim: bool = False) -> Any:
-        d = normal_dim(dim, input.type.ndim)
-        x = input if input.type.ndim else ops.unsqueeze(input, dims=(0,))
+    @by_recipe
+    def along(input: Tensor, dim: int, keepdim: bool = False) -> Any:
+        source = to_node(input)
+        d = normal_dim(dim, source.type.ndim)
+        x = source if source.type.ndim else ops.unsqueeze(source, dims=(0,))
         if not x.type.shape[d]:
             raise IndexError(f"{called}(): Expected reduction dim {d} to have non-zero size.")
-        indices = bind(argmax, (x,), ((d,),))
-        keep = keepdim and bool(input.type.ndim)
-        return result(dropped(ops.take_along(x, indices, dim=d), (d,), keep), dropped(indices, (d,), keep))
+        at = bind(argmax, (x,), ((d,),))
+        keep = keepdim if source.type.ndim else False
+        values, indices = dropped(ops.take_along(x, at, dim=d), (d,), keep), dropped(at, (d,), keep)
+        values = finish_composite(values, f"{title}Backward0", (source,), (indices,))
+        return result(wrap(values), wrap(finish_composite(indices, None, (source,))))
 
     def call(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if other is not None or isinstance(dim, Tensor):
@@ -231,7 +237,7 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
     if type(x) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
-        raise RuntimeError(f"{called} only support floating point and complex dtypes")
+        raise RuntimeError("std and var only support floating point and complex dtypes")
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if correction is None:
@@ -240,7 +246,7 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
     n = length(x.type, dims)
     if n <= correction:
         no_recipe()
-        warn_user("var(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+        warn_user(f"{called}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
                   "(input numel divided by output numel).")
     to = x.type.dtype
     center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), to)))
@@ -259,28 +265,28 @@ def _root(variance: Node) -> Node:
 def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Any = None) -> Node:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
-    return _moments("std and var", input, dim, unbiased, keepdim, correction)[0]
+    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
 @operator("StdBackward0", saves=("input", "result"))
 def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Any = None) -> Node:
     """The square root of the variance; the derivative is 0 where it is 0."""
-    return _root(_moments("std and var", input, dim, unbiased, keepdim, correction)[0])
+    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
 
 
 @operator("VarMeanBackward0", places=("torch",), saves=("input",))
 def var_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: Any = None) -> tuple[Node, Node]:
     """(variance, mean)."""
-    return _moments("std and var", input, dim, unbiased, keepdim, correction)
+    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
 
 
 @operator("StdMeanBackward0", places=("torch",), saves=("input", "result"))
 def std_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: Any = None) -> tuple[Node, Node]:
     """(standard deviation, mean)."""
-    variance, center = _moments("std and var", input, dim, unbiased, keepdim, correction)
+    variance, center = _moments("std_mean", input, dim, unbiased, keepdim, correction)
     return _root(variance), center
 
 
