@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,13 @@ def number_node(value: Any, to: dtype) -> Node:
 
 
 def normal_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front.  Raises IndexError with PyTorch's wording."""
+    """A dimension counted from the front.
+
+    Raises IndexError with PyTorch's wording, and TypeError for what is no integer (a float of a whole number, a bool)."""
+    if type(dim) is not int:
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+        dim = index(dim)
     rank = max(ndim, 1)
     if not -rank <= dim < rank:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
@@ -118,11 +125,13 @@ def normal_dim(dim: int, ndim: int) -> int:
 
 
 def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:
-    """Dimensions as a sorted tuple; None and () mean all of them.  Raises for a dimension named twice."""
-    if dims is None or dims == () or dims == []:
+    """Dimensions as a sorted tuple; None and () mean all of them.  Raises as `normal_dim`, and for a dimension named twice."""
+    if dims is None:
         return tuple(range(ndim))
-    if isinstance(dims, int):
+    if not isinstance(dims, (tuple, list)):
         dims = (dims,)
+    elif not dims:
+        return tuple(range(ndim))
     found = [normal_dim(d, ndim) for d in dims]
     if len(set(found)) != len(found):
         twice = next(d for d in found if found.count(d) > 1)

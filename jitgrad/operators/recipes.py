@@ -25,7 +25,7 @@ from jitgrad.tensor import Tensor, wrap
 
 MAX_RECIPES = 1000          # of one operator; then its table starts anew
 _STATIC = frozenset({int, type(None), str, dtype})
-_BOOL = {False: "no", True: "yes"}.__getitem__      # True == 1: a key must tell them apart
+_BOOL = {False: object(), True: object()}.__getitem__       # True == 1: a key must tell them apart
 
 
 class _Learning(threading.local):
@@ -130,6 +130,8 @@ class Recipes:
                                                 *(kwargs and map(type, kwargs.values()))))
                         except TypeError:
                             pass
+                        if type(follow) is dict:
+                            follow = follow.get(repr((args[1:], kwargs)))
                         if follow is not None:
                             return follow(n.value)
             return general(args, kwargs)
@@ -258,12 +260,14 @@ class Recipes:
             at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, same,
                   get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
                   *(kwargs and map(type, kwargs.values())))
-        if any([type(v) is float and v == 0 for v in others]):      # 0.0 == -0.0: the text tells them apart
-            if tensors == 2 or n.requires_grad:
-                self._quick.setdefault(at, {})[repr((args[tensors:], kwargs))] = (lambda n, m, *rest: follow(n, *rest)) \
-                    if same else follow
+        quick = (lambda n, m, *rest: follow(n, *rest)) if same else follow
+        if any([type(v) is tuple or (type(v) is float and v == 0) for v in others]):
+            # (1,) == (1.0,) == (True,), and 0.0 == -0.0: the text tells them apart.
+            quick_by_text = self._quick.setdefault(at, {})
+            if len(quick_by_text) < MAX_RECIPES:
+                quick_by_text[repr((args[tensors:], kwargs))] = quick
         else:
-            self._quick[at] = (lambda n, m, *rest: follow(n, *rest)) if same else follow
+            self._quick[at] = quick
 
     def _learn(self, key: tuple, recipe: Recipe | None) -> None:
         if len(self._known) >= MAX_RECIPES:
