@@ -27,6 +27,13 @@ class Step(NamedTuple):
     sizes: tuple | None
 
 
+class Part(Step):
+    """The first step to one of several views that one call returns (split, chunk, unbind).  PyTorch forbids to write to
+    such a view in place where autograd would have to see it."""
+
+    __slots__ = ()
+
+
 class Version:
     """A version counter.  Nodes refer to it rather than to the storage, so that nothing is cyclic."""
 

@@ -13,7 +13,7 @@ from jitgrad import executor
 from jitgrad.arraytype import same_type
 from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import note_write, put, stamp
+from jitgrad.storage import Part, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
 
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
@@ -113,6 +113,12 @@ def _check_writable(tensor: Tensor, current: Node) -> None:
     if any([step is NO_GRAD for step in tensor._chain]):
         raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                            "Make the view outside of no_grad, or modify it inside.")
+    if any([type(step) is Part for step in tensor._chain]) and DETACH not in tensor._chain:
+        fn = None if current.extra is None else current.extra.fn
+        name, number = (current.op.grad_name, 0) if fn is None else (fn.name, fn.number)
+        raise RuntimeError(f"Output {number} of {name.split('Backward')[0]} is a view and is being modified inplace. This view "
+                           "is the output of a function that returns multiple views. Such functions do not allow the output "
+                           "views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
     if tensor._storage is not None and tensor._chain and DETACH not in tensor._chain:
         base = tensor._storage.node
         if base.extra is not None and base.extra.leaf is not None:

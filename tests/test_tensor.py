@@ -186,3 +186,22 @@ def test_a_number_too_large_is_not_stored(code: str) -> None:
             x = jitgrad.ones(3)
             x[2] = number
             exec(code, {"T": jitgrad, "x": x})
+
+
+@pytest.mark.parametrize("parts", ["chunk(2)", "split(1)", "split([1, 1])", "split([1, 2], 1)", "unbind()", "unbind(1)"])
+@pytest.mark.parametrize("write", ["p[1].mul_(2)", "p[0].copy_(p[0] * 2)", "p[0].zero_()", "p[0].view(-1).add_(1)",
+                                   "p[1][0] = 5.0"])
+def test_writing_to_one_of_several_views(parts: str, write: str) -> None:
+    for base in ("x.requires_grad_() * 1", "x.requires_grad_()"):
+        if "view" not in write or parts not in ("split([1, 2], 1)", "unbind(1)"):       # those have no view(-1)
+            check_error(f"y = {base}; p = y.{parts}; {write}; result = y", same_words=60)
+    check(f"y = x * 1; p = y.{parts}; {write}; result = y")
+    check(f"y = (x.requires_grad_() * 1).detach(); p = y.{parts}; {write}; result = y")
+    if "view" not in write:
+        check(f"y = x.requires_grad_() * 1; p = [v.detach() for v in y.{parts}]; {write}; result = y.detach()")
+    check_error(f"y = x.requires_grad_() * 1; p = list(y); {write}; result = y", same_words=60)
+
+
+def test_several_views_in_one_tensor_may_be_written_without_grad_mode() -> None:
+    check("y = x.requires_grad_() * 1; p = y.chunk(2)\nwith T.no_grad(): p[0].mul_(2)\nresult = y.detach()")
+    check("y = x.requires_grad_() * 1\nfor i in range(2): y[i].mul_(i)\ny.narrow(1, 0, 2).add_(1)\nresult = y.detach()")

@@ -11,6 +11,7 @@ from jitgrad.operators import (
     indexing,
     joining,
     losses,
+    partition,
     pointwise,
     products,
     reduction,
@@ -20,7 +21,7 @@ from jitgrad.operators import (
 from jitgrad.operators.declare import OPERATORS
 
 __all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "indexing", "joining",
-           "losses", "pointwise", "products", "reduction", "selection", "shape"]
+           "losses", "partition", "pointwise", "products", "reduction", "selection", "shape"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})
