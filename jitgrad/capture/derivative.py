@@ -37,18 +37,7 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
     Raises TypeError for argnums out of range, for arrays and tensors that are not floating-point and for arguments with
     nothing to differentiate, RuntimeError where f does not return a scalar, and with `strict` where f cannot be replayed."""
     single = isinstance(argnums, int)
-    derivative = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        replay = derivative.first           # the usual case of Compiled.call, without a further call
-        if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
-            derivative.hits += 1
-            return replay.result(*found)
-        return derivative.call(args, kwargs)
-
-    functools.update_wrapper(run, f)
-    run._jitgrad_compiled = derivative          # type: ignore[attr-defined]
-    return run
+    return Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict).as_function()
 
 
 def grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, strict: bool = False) -> Callable:

@@ -54,6 +54,20 @@ class Compiled:
         self._dynamic: set[str] = set()
         self._by_value = False              # all floats, since the function is misled by TracedFloats
 
+    def as_function(self) -> Callable:
+        """What users call."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            replay = self.first             # the usual case of `call`, without a further call
+            if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
+                self.hits += 1
+                return replay.result(*found)
+            return self.call(args, kwargs)
+
+        functools.update_wrapper(run, self.function)
+        run._jitgrad_compiled = self            # type: ignore[attr-defined]
+        return run
+
     def call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Replay or capture."""
         replays = self.replays
@@ -196,17 +210,7 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     compiled = Compiled(model, strict or fullgraph)
     if hasattr(model, "_modules") and hasattr(model, "forward"):
         return _compiled_module(model, compiled)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        replay = compiled.first             # the usual case of Compiled.call, without a further call
-        if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
-            compiled.hits += 1
-            return replay.result(*found)
-        return compiled.call(args, kwargs)
-
-    functools.update_wrapper(run, model)
-    run._jitgrad_compiled = compiled            # type: ignore[attr-defined]
-    return run
+    return compiled.as_function()
 
 
 def _compiled_module(model: Any, compiled: Compiled) -> Any:
