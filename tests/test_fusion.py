@@ -271,6 +271,19 @@ def test_a_broadcast_difference_that_blas_needs_is_not_read_back_by_loops() -> N
     assert not any([w in k.reads for k in program.kernels for w in writer.writes])
 
 
+def test_a_formula_of_a_product_with_a_vector_has_loops_of_its_own() -> None:
+    """There it is computed for several rows at a time; cheap work stays where the rows are read, once."""
+    rng = np.random.default_rng(0)
+    x, y = jitgrad.tensor(rng.normal(size=(6, 5))), jitgrad.tensor(rng.random(6))
+    w = jitgrad.tensor(rng.normal(size=5), requires_grad=True)
+    program = program_of(functional.binary_cross_entropy_with_logits(x @ w, y))
+    formulas = [k for k in program.kernels if {"sigmoid", "softplus"} & {name for name, _ in k.ops}]
+    assert len(formulas) == 1 and "," not in formulas[0].domain
+    assert sum(["," in k.domain for k in program.kernels]) == 2
+    program = program_of(((x @ w - y) ** 2).sum())
+    assert sum(["," in k.domain for k in program.kernels]) == 1
+
+
 # -- accuracy --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("columns", [1, 3])

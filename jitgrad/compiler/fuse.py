@@ -59,6 +59,8 @@ class Fusion:
         self._phased = phased
         self._rows: dict[tuple[int, Dims], tuple[int, ...]] = {}    # level and domain -> what a row runs along
         self._home: dict[int, tuple[int, Dims, tuple[int, ...]]] = {}   # value of one element a row -> level, domain, row
+        self._rows_seen: set[tuple[int, Dims, tuple[int, ...]]] = set()
+        self._products: set[tuple[int, Dims, tuple[int, ...]]] = set()      # whose reductions are all products with vectors
         self._feeds: dict[int, set[Dims]] = {}
         self._lowest: dict[Dims, int] = {}
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
@@ -130,10 +132,16 @@ class Fusion:
         if latest < level or len(homes) != 1:
             return False
         [home] = homes
-        if not self._row_of(*home):
+        if self._better_apart(v, home) or not self._row_of(*home):
             return False
         self._home[v.id] = home
         return True
+
+    def _better_apart(self, v: Value, home: tuple[int, Dims, tuple[int, ...]]) -> bool:
+        """Whether a value of one element a row is better computed by loops of its own, on many elements at a time: a formula
+        costs more than to read the rows once more, where all that they give are products with vectors."""
+        assert v.op is not None
+        return v.op.name not in CHEAP and v.op.name not in MODERATE and home in self._products
 
     def _source_of(self, v: Value) -> int:
         """The level at which what a gather reads is available."""
@@ -203,7 +211,7 @@ class Fusion:
 
     def _levels(self, floor: int = 0) -> None:
         """floor: the lowest level of what a derivative made."""
-        for found in (self._rows, self._home, self._level, self._available):
+        for found in (self._rows, self._home, self._level, self._available, self._rows_seen, self._products):
             found.clear()
         for v in self._values:
             self._floor = floor if v.derived else 0
@@ -219,7 +227,12 @@ class Fusion:
                 self._available[v.id] = level + 1
                 n = len(v.space)
                 if self._phased and v.dims and v.reduced == tuple(range(n - len(v.reduced), n)):
-                    self._home[v.id] = (level, v.space, v.reduced)
+                    home = self._home[v.id] = (level, v.space, v.reduced)
+                    if not _is_product_with_vector(v):
+                        self._products.discard(home)
+                    elif home not in self._rows_seen:
+                        self._products.add(home)
+                    self._rows_seen.add(home)
             elif v.kind == "put":
                 assert v.target is not None
                 level = self._start(v.args, v.dims)
@@ -358,6 +371,13 @@ class Fusion:
     @staticmethod
     def _domain_text(space: Dims) -> str:
         return "(" + ", ".join([text(("len", d), lambda a: f"n{a[1]}") for d in space]) + ")"
+
+
+def _is_product_with_vector(v: Value) -> bool:
+    """Whether a reduction along rows sums their products with elements that are the same for each row."""
+    x = v.args[0].value
+    return v.op is not None and v.op.name == "sum" and x.op is not None and x.op.name == "mul" and x.dims == v.space and any(
+        [{dim for dim, *_ in a.index} <= {*v.reduced} for a in x.args])
 
 
 def _kind(v: Value) -> tuple:
