@@ -8,7 +8,7 @@ import jitgrad
 
 from .calls import Timed
 from .counts import Counted
-from .loop_workloads import LOOP_WORKLOADS
+from .loop_workloads import LONG_WORKLOADS, LOOP_WORKLOADS
 from .row_workloads import ROW_WORKLOADS
 from .tools import PEERS, prepare
 from .workloads import WORKLOADS, Workload
@@ -83,6 +83,22 @@ class Loops(Timed):
     def prepare(self, tool: str, workload: str, size: str) -> Callable[[], Any]:
         """The whole loop and its gradient."""
         return prepare(tool, LOOP_WORKLOADS[workload], size)
+
+    def time_gradient(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
+class LongLoops(Timed):
+    """Loops of so many steps that their graphs are cut to be compiled."""
+
+    params = (["jitgrad", "compile", *PEERS], list(LONG_WORKLOADS))
+    param_names = ("tool", "workload")
+    warm_seconds = 1.0
+
+    def prepare(self, tool: str, workload: str) -> Callable[[], Any]:
+        """The whole loop and its gradient."""
+        return prepare(tool, LONG_WORKLOADS[workload], "small")
 
     def time_gradient(self, *_: Any) -> None:
         """Seconds."""

@@ -71,7 +71,37 @@ def _lstm_jax(np_: Any, p: Arrays, c: Arrays) -> Any:
     return np_.sum(h * h)
 
 
+def _pendulum_inputs(steps: int) -> tuple[Arrays, Arrays]:
+    return {"state": np.array([0.3, 0.1]), "k": np.array(2.0)}, {"times": np.zeros(steps)}
+
+
+def pendulum(xp: Any, p: Arrays, c: Arrays) -> Any:
+    """A pendulum by the symplectic Euler method: eight operations a step, on scalars."""
+    angle, speed = p["state"][0], p["state"][1]
+    for _ in range(c["times"].shape[0]):
+        speed = speed - 0.01 * p["k"] * xp.sin(angle)
+        angle = angle + 0.01 * speed
+    return angle * angle + speed
+
+
+def _pendulum_jax(np_: Any, p: Arrays, c: Arrays) -> Any:
+    import jax
+
+    def step(state: Any, _: Any) -> Any:
+        angle, speed = state
+        speed = speed - 0.01 * p["k"] * np_.sin(angle)
+        return (angle + 0.01 * speed, speed), None
+
+    (angle, speed), _ = jax.lax.scan(step, (p["state"][0], p["state"][1]), c["times"])
+    return angle * angle + speed
+
+
 LOOP_WORKLOADS = {
     "ode": Workload({"small": {"n": 1000, "steps": 10}, "large": {"n": 10_000, "steps": 100}}, _ode_inputs, ode, _ode_jax),
     "lstm": Workload({"small": {"steps": 16, "width": 4}, "large": {"steps": 128, "width": 4}}, _lstm_inputs, lstm, _lstm_jax),
+}
+
+# Graphs that are cut in stretches to be compiled: 16,000 and 100,000 operations.
+LONG_WORKLOADS = {
+    "pendulum": Workload({"small": {"steps": 2000}, "large": {"steps": 12_500}}, _pendulum_inputs, pendulum, _pendulum_jax),
 }

@@ -10,12 +10,12 @@ from typing import Any
 
 import jitgrad
 
-from .loop_workloads import LOOP_WORKLOADS
+from .loop_workloads import LONG_WORKLOADS, LOOP_WORKLOADS
 from .row_workloads import ROW_WORKLOADS
 from .tools import PEERS, prepare
 from .workloads import WORKLOADS
 
-LOADS = {**WORKLOADS, **ROW_WORKLOADS, **LOOP_WORKLOADS}
+LOADS = {**WORKLOADS, **ROW_WORKLOADS, **LOOP_WORKLOADS, **LONG_WORKLOADS}
 
 
 class FirstGradient:
@@ -33,7 +33,7 @@ class FirstGradient:
         prepare(tool, WORKLOADS["sgd"], "small")()
         if tool == "jitgrad":
             jitgrad.clear_cache()
-        self.call = prepare(tool, LOADS[workload], "large" if workload in LOOP_WORKLOADS else "small")
+        self.call = prepare(tool, LOADS[workload], "large" if workload in {**LOOP_WORKLOADS, **LONG_WORKLOADS} else "small")
 
     def time_first_gradient(self, *_: Any) -> None:
         """Seconds."""

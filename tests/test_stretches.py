@@ -13,7 +13,8 @@ from jitgrad import ops, programs
 from jitgrad.compiler import stretches
 from jitgrad.compiler.build import Request
 from jitgrad.compiler.segments import repetition
-from jitgrad.graph import Node, topological
+from jitgrad.dtype import float64
+from jitgrad.graph import Node, scalar_node, topological
 
 
 @pytest.fixture
@@ -207,3 +208,23 @@ def test_captured_and_explained(short: None, counters: Callable) -> None:
         z.sum().backward()
     np.testing.assert_allclose(x.grad, y.grad, rtol=1e-6)
     np.testing.assert_allclose(w.grad, v.grad, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_numbers_that_are_fixed_are_no_arguments(name: str) -> None:
+    r = REQUESTS[name]()
+    scaled = ops.mul(r.outputs[0], scalar_node(3.0, float64))
+    r = Request(topological([*r.order, scaled]), [scaled, *r.outputs[1:]], r.roots, r.cotangents, r.wrt)
+    for _ in range(20):
+        x = ops.mul(r.outputs[0], scalar_node(0.9, float64))
+        r = Request(topological([*r.order, x]), [x, *r.outputs[1:]], r.roots, r.cotangents, r.wrt)
+    whole = stretches.build(r)
+    for program in (whole, long_program(r)):
+        bound = program.bind(r.order)
+        numbers = {p: r.order[p].value for p in bound.positions if type(r.order[p].value) is float}
+        assert len(numbers) == 21
+        for fixed in (bound.fixing(numbers), bound.fixing(dict(list(numbers.items())[:7])).fixing(numbers)):
+            assert not set(fixed.positions) & set(numbers)
+            for _ in range(2):
+                compare(fixed.run([r.order[p].value for p in fixed.positions]), whole.run(r.order), 1e-13)

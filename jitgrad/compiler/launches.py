@@ -6,7 +6,8 @@ both; kernels work on the device, library steps (NumPy) on the host, and a buffe
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,13 @@ class _Bound:
         self._launches = launches
         self._order = [Node(n.spec, (), False, 0, n.value) for n in order]
         self.positions = [k for k, n in enumerate(order) if n.op is INPUT or n.op is SCALAR]
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> _Bound:
+        """See program.Bound: numbers are part of the order, anyway."""
+        fixed = copy.copy(self)
+        fixed._order = [Node(n.spec, (), False, 0, numbers[k]) if k in numbers else n for k, n in enumerate(self._order)]
+        fixed.positions = [k for k in self.positions if k not in numbers]
+        return fixed
 
     def run(self, values: list[Any]) -> list[np.ndarray | None]:
         """See program.Bound."""

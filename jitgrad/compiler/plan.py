@@ -11,8 +11,9 @@ A block holds the arguments of one chunk of one kernel; all blocks of a program 
 """
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Plan:
         self.argument = plans.argument
         self.input_arguments = plans.input_arguments
         self.numbers = plans.numbers
+        self.fixed: dict[int, Any] = {}                     # numbers by position, that are not arguments
         self.makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
         self.result_buffers: list[int] = []
         self.absent = [k for k, o in enumerate(plans.outputs) if o is None]    # results that are None
@@ -78,6 +80,33 @@ class Plan:
         del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
         self._finish()
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> Plan:
+        """The plan where some of the numbers, by position, are what they are, and no arguments."""
+        gone = {self.argument[p]: (p, convert) for k, convert in self.numbers
+                if (p := self.positions[k]) in numbers}
+        if not gone:
+            return self
+        left = [k for k in range(len(self.positions)) if k not in gone]
+        new = {k: i for i, k in enumerate(left)}
+        plan = copy.copy(self)
+        plan.positions = [self.positions[k] for k in left]
+        plan.argument = {position: i for i, position in enumerate(plan.positions)}
+        plan.input_arguments = [(buffer, new[k]) for buffer, k in self.input_arguments]
+        plan.numbers = [(new[k], convert) for k, convert in self.numbers if k in new]
+        plan.fixed = {p: numbers[p] for p, _ in gone.values()}
+        plan.static_words = self.static_words.copy()
+        patches = []
+        for argument, word, offset in self.patches.tolist():
+            k = argument // 8
+            if k in gone:
+                position, convert = gone[k]
+                kind = np.float64 if convert is float else np.int64
+                plan.static_words[word // 8] = np.array(numbers[position], kind).view(np.int64)
+            else:
+                patches.append((8 * new.get(k, k - len(gone)), word, offset))
+        plan.patches = np.array(patches, np.int64).reshape(-1, 3)
+        return plan
 
     # -- kernels -----------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ one partial result a chunk, in a buffer of (chunks, *size of the result); the pr
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -289,12 +289,13 @@ class Bound(Protocol):
     """A program for one set of lengths.
 
     run(values): as Program.run.  values: of the nodes at `positions` of the order, arrays or numbers; the list may be
-    changed."""
+    changed.  fixing(numbers): the same with some run-time numbers, by position of the order, that are never others."""
 
     @property
     def positions(self) -> Sequence[int]: ...
     @property
     def run(self) -> Callable[[list[Any]], list[np.ndarray | None]]: ...
+    def fixing(self, numbers: Mapping[int, float | int]) -> Bound: ...
 
 
 class AnyProgram(Protocol):

@@ -13,14 +13,15 @@ one more forward than a short one, and keeps of the values only those at the cut
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.program import KernelInfo, Program
+from jitgrad.compiler.program import Bound, KernelInfo, Program
 from jitgrad.compiler.segments import repetition
 from jitgrad.config import config
 from jitgrad.graph import CONST, INPUT, Node, input_spec
@@ -299,6 +300,8 @@ class LongBound:
                  backward: list[Program | None], seeded: list[tuple[int, int | None]], outputs: list[int],
                  wrt: list[int]) -> None:
         self.positions = [k for k, n in enumerate(order) if not n.inputs and n.op is not CONST and n.op.kind == "leaf"]
+        self._keys: list[list[Any]] = []        # of each call: what its slots hold, by position in its stretch
+        self._bounds: list[Bound] = []
         self._slots: dict[Any, int] = {k: i for i, k in enumerate(self.positions)}
         self._calls: list[Call] = []
         self._ones: list[tuple[int, Any, tuple[int, ...], np.dtype]] = []     # slot of a gradient, of its first part, or shape
@@ -345,6 +348,8 @@ class LongBound:
         keys: list[Any] = [*s.ins, *s.body]
         if backward:
             keys += [("gradient", k) if seed == -1 else seed for k, seed in s.given()]
+        self._keys.append(keys)
+        self._bounds.append(bound)
         self._calls.append((bound.run, [self._slot(keys[p]) for p in bound.positions], results))
 
     def run(self, values: list[Any]) -> list[np.ndarray | None]:
@@ -362,6 +367,27 @@ class LongBound:
         for i in self._copied:
             found[i] = np.array(found[i])
         return found
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> LongBound:
+        """See program.Bound."""
+        fixed = copy.copy(self)
+        fixed.positions = [p for p in self.positions if p not in numbers]
+        gone = {p for p in self.positions if p in numbers}
+        fixed._slots = {}
+        for key in self._slots:             # positions come first, in order
+            if key not in gone:
+                fixed._slot(key)
+        new = {slot: fixed._slots[key] for key, slot in self._slots.items() if key not in gone}
+        fixed._bounds, fixed._calls = [], []
+        for bound, keys, (_, _, results) in zip(self._bounds, self._keys, self._calls, strict=True):
+            bound = bound.fixing({i: numbers[k] for i, k in enumerate(keys) if type(k) is int and k in numbers})
+            fixed._bounds.append(bound)
+            fixed._calls.append((bound.run, [fixed._slots[keys[p]] for p in bound.positions],
+                                 [new[r] if r >= 0 else ~new[~r] for r in results]))
+        fixed._ones = [(new[slot], None if given is None else new[given], shape, dtype)
+                       for slot, given, shape, dtype in self._ones]
+        fixed._results = [None if slot is None else new[slot] for slot in self._results]
+        return fixed
 
     def _seed(self, slots: list[Any]) -> None:
         """Gradients of roots that later stretches read, too."""

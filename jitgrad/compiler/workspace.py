@@ -6,7 +6,7 @@ driver; nothing of one run is left in the workspace but contents without meaning
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.plan import Plan
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
+MAX_FIXED = 16                  # sets of fixed numbers of one plan that are remembered
 _BYTES = np.dtype(np.uint8)
 
 
@@ -95,8 +96,8 @@ class Workspace:
         return arrays
 
     def _library(self, call: LibraryCall, values: list[Any], arrays: dict[int, np.ndarray]) -> None:
-        argument = self._plan.argument
-        array = call.run(lambda position: values[argument[position]], self, arrays)
+        argument, fixed = self._plan.argument, self._plan.fixed
+        array = call.run(lambda position: fixed[position] if position in fixed else values[argument[position]], self, arrays)
         if array is not None:
             arrays[call.target] = array
             start = address(array)
@@ -114,6 +115,21 @@ class Runs:
     def __init__(self, plan: Plan) -> None:
         self.positions = plan.positions
         self.run = _runner(plan)
+        self._plan = plan
+        self._fixed: dict[tuple, Runs] = {}
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> Runs:
+        """See program.Bound."""
+        own = {p: n for p in self.positions if (n := numbers.get(p)) is not None}
+        if not own:
+            return self
+        key = (*own, *map(repr, own.values()))          # 0.0 == -0.0, and nan is itself
+        found = self._fixed.get(key)
+        if found is None:
+            if len(self._fixed) >= MAX_FIXED:
+                self._fixed.clear()
+            found = self._fixed[key] = Runs(self._plan.fixing(own))
+        return found
 
 
 def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
