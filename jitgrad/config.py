@@ -9,7 +9,7 @@
 | JITGRAD_THREADS       | a positive integer          | threads for large work (the number of cores)                    |
 | JITGRAD_LOG           | debug, info, warning, error | level of the "jitgrad" logger (warning)                         |
 | JITGRAD_TARGET        | cpu, cuda                   | where kernels run; cuda needs a GPU or NUMBA_ENABLE_CUDASIM=1   |
-| JITGRAD_MAX_NODES     | a positive integer          | longer graphs are interpreted the first 8 times (20000)         |
+| JITGRAD_MAX_NODES     | a positive integer          | more operations that do not repeat are interpreted at first (20000) |
 """
 from __future__ import annotations
 

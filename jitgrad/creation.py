@@ -22,6 +22,7 @@ from jitgrad.dtype import (
     of_scalar,
 )
 from jitgrad.operators.conversion import item, to_dtype
+from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensor import Tensor, from_array
 
 __all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor", "asarray",
@@ -124,6 +125,11 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
     return np.asarray(array, to.np)
 
 
+def _from_data(data: Any, to: dtype | None) -> Tensor:
+    """A tensor with a copy of the data, in `to` or the dtype that PyTorch infers."""
+    return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Tensor:
     """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor.
@@ -134,10 +140,12 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    array = _data_array(data, None if dtype is None else as_dtype(dtype))
-    if requires_grad and array.dtype.kind != "f":
-        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    return finished(array, requires_grad)
+    result = _from_data(data, None if dtype is None else as_dtype(dtype))
+    if requires_grad:
+        if result.dtype.category != 2:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        result.requires_grad_()
+    return result
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -145,7 +153,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device, "as_tensor")
     if isinstance(data, Tensor):
         return data if dtype is None else to_dtype(data, dtype)
-    return finished(_data_array(data, None if dtype is None else as_dtype(dtype)))
+    return _from_data(data, None if dtype is None else as_dtype(dtype))
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
@@ -161,8 +169,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor with a copy of an array (PyTorch shares its memory)."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    from_numpy_dtype(ndarray.dtype)
-    return finished(np.array(ndarray, order="C"))
+    return array_tensor(ndarray)
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -325,7 +332,7 @@ def legacy_tensor(args: tuple[Any, ...], device: Any = None, to: dtype | None = 
     if len(args) == 1 and not isinstance(args[0], int):
         if not isinstance(args[0], (list, tuple, range, np.ndarray, Tensor)):
             raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
-        return finished(_data_array(args[0], to))
+        return _from_data(args[0], to)
     return finished(np.zeros(sizes("Tensor", args), to.np))
 
 

@@ -12,7 +12,8 @@ from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
 from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
 from jitgrad.operators.operands import Number
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.operators.traced_array import array_tensor
+from jitgrad.tensor import Tensor
 
 
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> None:
@@ -22,7 +23,7 @@ def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> N
         if not isinstance(other, (Tensor, *Number)):
             if not isinstance(other, np.ndarray):
                 return NotImplemented
-            other = from_array(np.array(other))
+            other = array_tensor(other)
         return call(other, self) if swap else call(self, other)
 
     _attach(name, method)

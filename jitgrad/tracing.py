@@ -26,6 +26,12 @@ class Trace:
         """Whether replays check that a number is not 0."""
         return False
 
+    def array_read(self, node: Any) -> None:
+        """Note that somebody reads the NumPy array that an input stands for, other than by making a tensor of it."""
+
+    def array_layout(self, node: Any) -> None:
+        """Note that somebody asks how the NumPy array lies in memory that an input stands for."""
+
     def refuse(self, reason: str) -> None:
         """Note why a replay would not be the same as a call."""
         if self.reason is None:

@@ -152,7 +152,7 @@ class Derivative(Compiled):
 
     # -- captured ----------------------------------------------------------------------------------------------------
 
-    def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str]) -> tuple[Any, Replay]:
+    def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         """See Compiled: capture the function on converted arguments; the first result comes from the first replay."""
         self._check(args)
         trace = Trace(self.function, dynamic)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitgrad import tracing
+from jitgrad.capture.arrays import release
 from jitgrad.capture.generate import NOTHING, Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import changed
 from jitgrad.capture.trace import Trace
@@ -52,7 +53,7 @@ class Compiled:
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._floats: dict[str, float] = {}
         self._dynamic: set[str] = set()
-        self._by_value = False              # all floats, since the function is misled by TracedFloats
+        self._by_value = False              # all floats and arrays, since the function is misled by stand-ins
 
     def as_function(self) -> Callable:
         """What users call."""
@@ -119,7 +120,7 @@ class Compiled:
         try:
             result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
         except Misled:
-            result, replay = self.capture_once(args, kwargs, set())
+            result, replay = self.capture_once(args, kwargs, None)
             self._by_value = True
         if self.hits > self._hits_before:
             self.first.used = True
@@ -133,34 +134,45 @@ class Compiled:
                 raise RuntimeError(f"jitgrad.compile({self.name}, strict=True): it {replay.reason}")
         else:
             logger.info("%s captured: %d values guarded", self.name, len(replay.tests))
-        return plain(result)
+        return result
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """A call without replay."""
         return self.function(*args, **kwargs)
 
-    def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str]) -> tuple[Any, Replay]:
+    def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         """Call the function under a capture: its result, and what becomes of the capture."""
         trace = Trace(self.function, dynamic)
         prepared = trace.prepare(args, kwargs)
-        result = self.record(args, kwargs) if prepared is None else attempt(trace, prepared, args, kwargs)
-        replay = replay_of(trace, lambda: generate(trace, result, args, kwargs))
-        if not trace.arguments.unchanged():
-            replay = recording(trace, "changes its arguments")
+        result: Any = NOTHING
+        try:
+            result = self.record(args, kwargs) if prepared is None else attempt(trace, prepared, args, kwargs)
+            replay = replay_of(trace, lambda: generate(trace, result, args, kwargs))
+            result = plain(result)
+            if not trace.arguments.unchanged():
+                replay = recording(trace, "changes its arguments")
+        finally:
+            prepared = None
+            trace.arguments.rebuilt.clear()
+            place = release(list(trace.arrays.values()), result is NOTHING)
+        if place is not None and replay.reason is None:
+            replay = recording(trace, f"keeps {place}")
         return result, replay
 
-    def _dynamic_floats(self, args: tuple, kwargs: dict[str, Any]) -> set[str]:
-        """The places of floats that have changed from one capture to another: they become inputs."""
+    def _dynamic_floats(self, args: tuple, kwargs: dict[str, Any]) -> set[str] | None:
+        """The places of floats that have changed from one capture to another: they become inputs.  None: see Trace."""
         for place, number in _floats("args", args, 0) + _floats("kwargs", kwargs, 0):
             if changed(number, self._floats.setdefault(place, number)):
                 self._dynamic.add(place)
-        return set() if self._by_value else self._dynamic
+        return None if self._by_value else self._dynamic
 
     def explain(self) -> str:
         """What has been captured, what is guarded, and why calls are recorded."""
         lines = [f"{self.name}: {self.captures} captures, {self.hits} calls served by them"]
         if self._gives_up():
             lines.append("no longer captured: hardly any call was like an earlier one")
+        if self._by_value:
+            lines.append("floats and NumPy arrays are guarded by value: it asks for types, or fails with what stands for them")
         for replay in self.replays:
             if replay.template is None:
                 lines.append(f"recorded on each call: {replay.reason}")
@@ -168,6 +180,7 @@ class Compiled:
             operations = len([n for n in replay.template.nodes if n.inputs])
             lines.append(f"replayed: {operations} operations, {len(replay.template.outputs)} results; "
                          f"{len(replay.tests)} values guarded:")
+            lines += [f"  {note}" for note in replay.notes]
             lines += [f"  {about}" for about in dict.fromkeys([t.about for t in replay.tests])]
         return "\n".join(lines)
 

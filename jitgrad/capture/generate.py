@@ -14,6 +14,7 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.arraytype import same_type
+from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
@@ -42,6 +43,7 @@ class Replay:
         self.reason = reason
         self.tests = tests
         self.template = template
+        self.notes: list[str] = []  # of arrays, for explain
         self.used = False           # whether a call after the capture's was served; known at the next capture
         self.retries = 2 if result is None and (reason or "").startswith("changes") else 0
 
@@ -60,24 +62,25 @@ _ON_ERROR = ("    except (KeyError, AttributeError, IndexError, ValueError, Type
 
 
 class Misled(Exception):
-    """The function may have told a TracedFloat from a float; it has changed nothing and can be called again."""
+    """The function may have told a stand-in from a float or an array; it has changed nothing and can be called again."""
 
 
 def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Call the function of a trace.  Raises Misled where it was given TracedFloats and failed or asked for their type."""
+    """Call the function of a trace.  Raises Misled where it was given stand-ins and failed or asked for their type."""
+    stand_ins = trace.arguments.numbers or trace.arrays
     try:
         result = trace.run(*prepared)
+        if not (stand_ins and trace.guards.asks_types and _can_repeat(trace, args, kwargs)):
+            return result
     except Exception:
-        if trace.arguments.numbers and _can_repeat(trace, args, kwargs):
-            raise Misled from None
-        raise
-    if trace.arguments.numbers and trace.guards.asks_types and _can_repeat(trace, args, kwargs):
-        raise Misled
-    return result
+        if not (stand_ins and _can_repeat(trace, args, kwargs)):
+            raise
+    raise Misled
 
 
 def _can_repeat(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> bool:
-    return trace.reason is None and trace.arguments.unchanged() and _first_failure(trace, args, kwargs) is None
+    return trace.reason is None and trace.arguments.unchanged() and _first_failure(trace, args, kwargs) is None and not any(
+        [given.changed() for given in trace.arrays.values()])
 
 
 def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
@@ -100,8 +103,8 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
     what it reads."""
     outputs: list[Node] = []
     tensors: list[Tensor] = []
-    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors),
-                         trace.arguments.numbers).expression(result)
+    names = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()}}
+    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors), names).expression(result)
     template = Template(trace, outputs)
     looks = None
     computed, seen = trace.looks()
@@ -112,12 +115,14 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
     else:
         lines = body(template, expression)
     enter, finish = _functions(trace, template, looks, seen, lines)
-    failed = _first_failure(trace, args, kwargs)
+    failed = _first_failure(trace, args, kwargs) or next((a.place for a in trace.arrays.values() if a.changed()), None)
     if failed is not None:
         raise Refusal(f"changes {failed}, which it reads")
     if enter(args, kwargs) is None:
         raise Refusal("changes a tensor or a mode that it reads")
-    return Replay(enter, finish, None, trace.guards.tests, template)
+    replay = Replay(enter, finish, None, trace.guards.tests, template)
+    replay.notes = [given.note() for given in trace.arrays.values()]
+    return replay
 
 
 def recording(trace: Trace, reason: str) -> Replay:
@@ -187,17 +192,19 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
              "None: return None"]
     lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
     tensors = [given.name for given in trace.inputs if given.kind == "tensor"]
-    if len(tensors) > 6:            # tensors that were different objects are so again: a gradient is of one object
-        lines.append(f"if len(set(map(id, {_tuple(tensors)}))) != {len(tensors)}: return None")
-    elif len(tensors) > 1:
-        lines.append(f"if {' or '.join([f'{a} is {b}' for a, b in combinations(tensors, 2)])}: return None")
+    lines += _distinct(tensors)         # a gradient is of one object
+    # What is computed after the return is not to see what the caller writes to an array meanwhile.
+    later = any([template.nodes[number].requires_grad for number in template.outputs])
+    lines += _distinct([given.name for given in trace.arrays.values()])
     for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
-        lines += _node_lines(i, given, used, constant)
+        lines += _node_lines(i, given, used, later, constant)
         if given.layout is not None:
             first = "" if given.strides is not None or given.tensor is None or given.tensor._chain else \
                 f"{given.name}._storage is not None and "       # the usual case without a call
             lines.append(f"if {first}layout({given.name}) != {constant(given.layout)}: return None")
+        if given.node in trace.arrays and trace.arrays[given.node].memory:
+            lines.append(f"if lies({given.name}) != {constant(lies(trace.arrays[given.node].array))}: return None")
         if given.node in trace.divisors:
             lines.append(f"if {given.name} == 0: return None")
         if given.node in seen:
@@ -207,8 +214,11 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
     nodes = _tuple([f"n{i}" for i in range(len(trace.inputs))])
     if looks is not None:
         lines.append(f"if {constant(looks)}.differ({nodes}): return None")
-    given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number")]
+    given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number", "ndarray")]
     used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
+    if later:
+        lines += [f"if n{i}.value is a{i}: n{i}.value = kept(a{i})" for i, given in enumerate(trace.inputs)
+                  if given.kind == "ndarray" and not given.small and template.leaves[i] is not None]
     lines.append(f"return {nodes}, {_tuple(used_back)}")
     source = "def enter(args, kwargs):\n    try:\n        " + _INDENT.join(lines) + "\n" + _ON_ERROR
     source += "\ndef result(nodes, given):\n    " + "\n    ".join(
@@ -217,6 +227,13 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
     namespace["template"] = template
     enter, result = _define(source, namespace, ("enter", "result"))
     return enter, result
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The test that what were different objects are so again."""
+    if len(names) > 6:
+        return [f"if len(set(map(id, {_tuple(names)}))) != {len(names)}: return None"]
+    return [f"if {' or '.join([f'{a} is {b}' for a, b in combinations(names, 2)])}: return None"] * (len(names) > 1)
 
 
 def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
@@ -238,12 +255,16 @@ def _result_lines(trace: Trace, template: Template, expression: str) -> list[str
     return [*body, f"return {expression}"]
 
 
-def _node_lines(i: int, given: Input, used: bool, constant: Callable[[Any], str]) -> list[str]:
+def _node_lines(i: int, given: Input, used: bool, later: bool, constant: Callable[[Any], str]) -> list[str]:
     """How the guard function gets what is given for an input: its node, or the array itself."""
     spec = constant(given.spec)
     type_ = constant(given.spec.type)
     if given.kind == "number":
         return [f"n{i} = Node({spec}, (), False, 0, {given.name})"]
+    if given.kind == "ndarray":
+        copy = f"a{i}.copy()" if given.small else f"kept(a{i})"
+        array = "None" if not used else copy if later and given.small else f"a{i} if a{i}.flags.carray else {copy}"
+        return [f"n{i} = Node({spec}, (), False, 0, {array})"]
     if given.kind == "array":
         return [f"n{i} = a{i} if a{i}.flags.c_contiguous and a{i}.flags.aligned else copied(a{i}, order='C')"]
     if given.kind == "float":
@@ -282,6 +303,8 @@ def _same_line(i: int, given: Input, constant: Callable[[Any], str]) -> str:
     """The test that an input whose value Python has seen is the same: a number by value, a small array by its contents,
     a large one by identity (arrays are immutable)."""
     node = given.node
+    if given.kind == "ndarray" and node is not None:
+        return f"if {given.name}.tobytes() != {constant(node.value.tobytes())}: return None"
     if given.kind == "number" or node is None:
         return f"if changed({given.name}, {constant(0.0 if node is None else node.value)}): return None"
     array = value(node)
@@ -325,6 +348,7 @@ def plain_result(call: Call, output: int) -> Tensor:
     """An output that needs no gradient: computed now."""
     array = call.look(output)
     if array is None:
+        call.keep_arrays()
         return recorded(call, output)
     template = call.template
     return wrap(input_node(array, template.nodes[template.outputs[output]].type))
@@ -336,4 +360,4 @@ _SCOPE: dict[str, Any] = {
     "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "Deferred": Deferred,
     "new": Tensor.__new__, "Tensor": Tensor,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
-    "layout": layout, "value": value, "copied": np.array, "zeros": np.zeros}
+    "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

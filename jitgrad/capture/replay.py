@@ -16,10 +16,11 @@ from jitgrad import executor, programs
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import check_saved
+from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
 from jitgrad.config import config
-from jitgrad.graph import INPUT, Node, input_node, topological
+from jitgrad.graph import INPUT, SCALAR, Node, input_node, topological
 from jitgrad.operators.origin import Composite
 from jitgrad.storage import Version, is_stale
 from jitgrad.tensor import Tensor
@@ -83,6 +84,7 @@ class Template:
         self.scalar = [self.nodes[i].spec.type.size == 1 for i in self.outputs]
         self.interior = any([given.interior and leaf is not None
                              for given, leaf in zip(trace.inputs, self.leaves, strict=True)])
+        self.arrays = [i for i, given in enumerate(trace.inputs) if given.kind == "ndarray"]
         self.plans: dict[Any, Plan | None] = {}
 
     def instantiate(self, inputs: Sequence[Given]) -> dict[Node, Node]:
@@ -161,6 +163,9 @@ class Template:
               places: list[int]) -> Plan:
         number = {mapping[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
         bound = entry.program.bind(captured.order)
+        constants = {p: n.value for p in bound.positions if (n := captured.order[p]).op is SCALAR and n not in number}
+        if constants:           # literals of the function, which its guards see to
+            bound = bound.fixing(constants)
         nodes = [captured.order[p] for p in bound.positions]
         return Plan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in nodes],
                     [number[n] for n in wrt], places)
@@ -256,6 +261,13 @@ class Call:
             for i, plan in (self.done or {}).items():
                 executor.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
         return self.real
+
+    def keep_arrays(self) -> None:
+        """Something is computed after the return: the caller may write to its arrays before."""
+        inputs = self._given()
+        for i in self.template.arrays:
+            if inputs[i].value is not None:
+                inputs[i].value = kept(inputs[i].value)
 
     def look(self, output: int) -> np.ndarray | None:
         """The value of an output: by the joint program of a single scalar, whose gradients are held for backward(), by that

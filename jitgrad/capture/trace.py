@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import random, tracing
+from jitgrad import buffers, random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
-from jitgrad.capture.guards import Reads, Refusal, is_of_python
+from jitgrad.capture.arrays import ArrayArgument, is_supported
+from jitgrad.capture.guards import MAX_BYTES, Reads, Refusal, is_of_python
 from jitgrad.capture.positions import Positions
 from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
@@ -29,7 +30,8 @@ from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.shape import view_shape
-from jitgrad.tensor import Tensor
+from jitgrad.ops import REGISTRY
+from jitgrad.tensor import Tensor, from_array
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
@@ -69,12 +71,13 @@ CHANGES: dict[CodeType, str] = {
     engine.accumulate.__code__: "calls backward()",
 }
 LAYOUTS = (layout.__code__, is_contiguous.__code__)
+SAME_INTEGERS = (REGISTRY["copy"], REGISTRY["cast"])
 VIEWS = view_shape.__code__             # of all view operators; view() raises for some layouts
 
 
 class Input:
     """What a replay takes anew: a tensor that was there before the call, an array or a number.  `name`: in the guard
-    function; kind: "tensor", "number", or, of what value_and_grad makes leaves of, "array", "float", "leaf"."""
+    function; kind: "tensor", "number", "ndarray", or, of what value_and_grad makes leaves of, "array", "float", "leaf"."""
 
     def __init__(self, name: str, tensor: Tensor | None, node: Node, kind: str = "tensor") -> None:
         self.name = name
@@ -87,12 +90,15 @@ class Input:
         self.interior = node.requires_grad and (bool(node.inputs) or leaf is None)
         self.strides = None if type(node.value) is not np.ndarray or node.value.flags.c_contiguous else node.value.strides
         self.layout: tuple | None = None    # if something depended on it
+        self.small = self.spec.type.size * self.spec.type.dtype.itemsize < buffers.LARGE
 
 
 class Trace(tracing.Trace):
-    """The capture of one call.  After `run`: `reason` (why there is no replay) or inputs, reads and what they are about."""
+    """The capture of one call.  After `run`: `reason` (why there is no replay) or inputs, reads and what they are about.
 
-    def __init__(self, function: Callable, dynamic: set[str]) -> None:
+    dynamic: the places of the floats that are inputs; None: all floats and arrays are guarded by value."""
+
+    def __init__(self, function: Callable, dynamic: set[str] | None) -> None:
         super().__init__()
         self.function = function
         self.inputs: list[Input] = []
@@ -100,7 +106,8 @@ class Trace(tracing.Trace):
         self.bounds: dict[tuple[Node, int, int, int | None], None] = {}     # inputs whose elements are positions
         self.divisors: set[Node] = set()                # numbers that something is divided by
         self.guards = Reads(self._tensor)
-        self.arguments = Arguments(self.guards, self._tensor, self._number, dynamic)
+        self.arrays: dict[Node, ArrayArgument] = {}     # that are inputs, by node
+        self.arguments = Arguments(self.guards, self._tensor, self._number, self._array, dynamic)
         self.argument_tests = 0                         # how many of the tests are on the arguments
         self.grad_enabled = grad_mode.enabled
         self._by_tensor: dict[int, Input] = {}
@@ -121,6 +128,43 @@ class Trace(tracing.Trace):
 
     def _number(self, name: str, node: Node) -> None:
         self.add(Input(name, None, node, "number"))
+
+    def _array(self, expression: str, array: np.ndarray, place: str) -> Any:
+        """What stands for an array in the call; the array itself if that is guarded by its contents."""
+        constant = self.guards.constant
+        structure = f"type({expression}) is not {constant(np.ndarray)}"
+        for known in self.arrays.values():
+            if known.array is array:
+                self.guards.test(f"{expression} is not {known.name}", place, structure)
+                return known.stand_in
+        if not is_supported(array):
+            self.guards.contents(expression, array, place)
+            return array
+        name = f"a{len(self.inputs)}"
+        kind = constant(array.dtype)
+        self.guards.test(f"type({name} := {expression}) is not {constant(np.ndarray)} or {name}.dtype is not {kind} and "
+                         f"{name}.dtype != {kind} or {name}.shape != {array.shape}", place, structure)
+        node = from_array(np.array(array, order="C"))._node
+        self.arrays[node] = ArrayArgument(name, place, array, node)
+        self.add(Input(name, None, node, "ndarray"))
+        return self.arrays[node].stand_in
+
+    def array_read(self, node: Node) -> None:
+        """See tracing.Trace: replays compare the contents."""
+        given = self.arrays.get(node)
+        if given is None or given.read is not None:
+            return
+        given.read = _line(sys._getframe(1))
+        given.memory = True             # who has the array itself may ask for its strides, or fail to write to it
+        self.reads.append(node)
+        if given.array.nbytes > MAX_BYTES:
+            self.refuse(f"reads {given.place} as a NumPy array, which is too large to be compared at each call: make it a "
+                        "tensor")
+
+    def array_layout(self, node: Node) -> None:
+        """See tracing.Trace: replays compare it."""
+        if node in self.arrays:
+            self.arrays[node].memory = True
 
     def add(self, given: Input) -> None:
         """Take an input."""
@@ -200,6 +244,8 @@ class Trace(tracing.Trace):
 
     def positions(self, node: Node, low: int, high: int, also: int | None = None) -> bool:
         """See tracing.Trace: of inputs they do."""
+        while node.spec.op in SAME_INTEGERS and node.inputs[0].type.dtype.category == 1:    # tensors made of an array
+            node = node.inputs[0]
         if node not in self.numbers or Positions(low, high, also).outside(node.value):      # a look that is not noted
             return False
         self.bounds[node, low, high, also] = None

@@ -16,6 +16,7 @@ from jitgrad.device import device
 from jitgrad.dtype import dtype, float64
 from jitgrad.graph import Node, scalar_node
 from jitgrad.operators.traced import TracedFloat
+from jitgrad.operators.traced_array import TracedArray
 from jitgrad.tensor import Tensor
 
 MAX_LEVELS = 50
@@ -32,18 +33,21 @@ class Arguments:
 
     on_tensor(expression, tensor, about): as in guards.Reads.  dynamic: the places ("args[1]['lr']") whose floats are
     inputs; all other floats are guarded by value.  `floats` lists every float by place, `numbers` the names of the dynamic
-    ones by their nodes; on_number(name, node) is called for each."""
+    ones by their nodes; on_number(name, node) is called for each.  on_ndarray(expression, array, about): what to call with
+    in place of an array.  Where `dynamic` is None everything but tensors is guarded by value."""
 
-    def __init__(self, reads: Reads, on_tensor: Callable[[str, Tensor, str], None],
-                 on_number: Callable[[str, Node], None], dynamic: set[str]) -> None:
+    def __init__(self, reads: Reads, on_tensor: Callable[[str, Tensor, str], None], on_number: Callable[[str, Node], None],
+                 on_ndarray: Callable[[str, np.ndarray, str], Any], dynamic: set[str] | None) -> None:
         self._reads = reads
         self._on_number = on_number
         self._on_tensor = on_tensor
-        self._dynamic = dynamic
+        self._on_ndarray = on_ndarray
+        self._by_value = dynamic is None
+        self._dynamic = dynamic or set()
         self.on_array: Callable[[str, Any, str], Any] | None = None     # for what value_and_grad makes tensors of
         self.floats: dict[str, float] = {}
         self.numbers: dict[Node, str] = {}
-        self.rebuilt: list[tuple[Any, Any, Any]] = []       # containers made for TracedFloats: theirs, ours, a copy
+        self.rebuilt: list[tuple[Any, Any, Any]] = []       # containers made for stand-ins: theirs, ours, a copy
 
     def describe(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """Write the tests; the arguments to call with, dynamic floats replaced."""
@@ -61,7 +65,7 @@ class Arguments:
             return made
         if isinstance(value, Tensor):
             self._on_tensor(expression, value, place)
-        elif kind is TracedFloat:
+        elif kind is TracedFloat or kind is TracedArray:
             raise Refusal(f"{place} belongs to another capture")
         elif kind is float:
             self.floats[place] = value
@@ -91,6 +95,8 @@ class Arguments:
             reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
             return self._children(expression, value, list(enumerate(value)), place, level)
         elif kind is np.ndarray:
+            if not self._by_value:
+                return self._on_ndarray(expression, value, place)
             reads.contents(expression, value, place)
         else:
             reads.test(f"{expression} is not {reads.constant(value)}", place)
@@ -122,8 +128,8 @@ class Arguments:
         return made
 
     def unchanged(self) -> bool:
-        """Whether the containers that were made for dynamic floats are as they were; otherwise what the function wrote
-        to them is written to the caller's."""
+        """Whether the containers that were made for stand-ins are as they were; otherwise what the function wrote to them
+        is written to the caller's."""
         result = True
         for theirs, ours, copy in self.rebuilt:
             if copy is None or (len(ours) == len(copy) and all([a is b for a, b in zip(_items(ours), _items(copy),
@@ -143,25 +149,31 @@ def _items(container: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A result with floats in place of TracedFloats."""
+    """A result with floats and arrays in place of what stood for them."""
     kind = type(value)
     if kind is TracedFloat:
         return value.number
+    if kind is TracedArray:
+        return value._real
     if kind is dict:
-        return {k: plain(v) for k, v in value.items()} if _holds_number(value.values()) else value
-    if kind in (list, tuple):
-        return kind([plain(v) for v in value]) if _holds_number(value) else value
+        return {k: plain(v) for k, v in value.items()} if _holds_stand_in(value.values()) else value
+    if kind in (list, tuple) or is_named_tuple(value):
+        if not _holds_stand_in(value):
+            return value
+        items = [plain(v) for v in value]
+        return value._make(items) if is_named_tuple(value) else kind(items)
     return value
 
 
-def _holds_number(values: Any) -> bool:
-    return any([type(v) is TracedFloat or (type(v) in (list, tuple) and _holds_number(v))
-                or (type(v) is dict and _holds_number(v.values())) for v in values])
+def _holds_stand_in(values: Any) -> bool:
+    return any([type(v) is TracedFloat or type(v) is TracedArray
+                or ((type(v) in (list, tuple) or is_named_tuple(v)) and _holds_stand_in(v))
+                or (type(v) is dict and _holds_stand_in(v.values())) for v in values])
 
 
 class Results:
     """The expression that builds a result.  on_tensor(tensor): the expression for a tensor in it; numbers: the names of
-    run-time numbers."""
+    run-time numbers and arrays."""
 
     def __init__(self, constant: Callable[[Any], str], on_tensor: Callable[[Tensor], str], numbers: dict[Node, str]) -> None:
         self._numbers = numbers
@@ -180,6 +192,8 @@ class Results:
             if name is None:
                 raise Refusal("returns a number that it has computed")
             return name
+        if kind is TracedArray:
+            return self._numbers[value._input]
         if value is None or kind is bool or value is Ellipsis:
             return repr(value)
         if kind in (float, *STATIC) or isinstance(value, (ModuleType, type, np.generic, dtype, device)):

@@ -16,6 +16,7 @@ from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.operands import cast
 from jitgrad.operators.shape import region, selected
+from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.ops.indexing import check_positions
 from jitgrad.storage import Step, stamp
 from jitgrad.tensor import Tensor, from_array
@@ -45,6 +46,8 @@ def _as_position(value: Any) -> Tensor | None:
     """A tensor for what indexes by elements: tensors, arrays and sequences of integers or bools."""
     if isinstance(value, Tensor):
         tensor = value
+    elif type(value) is TracedArray and value.dtype.kind == "i":
+        tensor = array_tensor(value, int64)
     elif isinstance(value, (list, tuple, range, np.ndarray)):
         array = np.asarray(value)
         if not array.size:

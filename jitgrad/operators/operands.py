@@ -10,8 +10,9 @@ import numpy as np
 from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.traced import TracedFloat
+from jitgrad.operators.traced_array import array_tensor
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensor import Tensor
 
 Number = (int, float, np.number, np.bool_)      # bool is an int
 
@@ -32,7 +33,7 @@ def operand(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value._current()
     if isinstance(value, np.ndarray):
-        return from_array(np.array(value))._node
+        return array_tensor(value)._node
     return NotImplemented
 
 
