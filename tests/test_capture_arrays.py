@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import types
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,8 +89,8 @@ def _set(X):
 MADE = {
     "tensor": lambda X: torch.tensor(X) * 2,
     "from_numpy": lambda X: torch.from_numpy(X),
-    "dtypes": lambda X: [torch.tensor(X, dtype=torch.float32), torch.as_tensor(X, dtype=torch.int64),
-                         torch.tensor(X, dtype=torch.bool)],
+    "dtypes": lambda X: [
+        torch.tensor(X, dtype=torch.float32), torch.as_tensor(X, dtype=torch.int64), torch.tensor(X, dtype=torch.bool)],
     "as_tensor": lambda X: (torch.as_tensor(X), torch.asarray(X, copy=True)),
     "legacy": lambda X: (torch.Tensor(X), torch.FloatTensor(X), torch.ones(2).new_tensor(X)),
     "operators": lambda X: (torch.ones(2) * X, X * torch.ones(2), X + torch.ones(2), torch.ones(2) / (2 + torch.tensor(X))),
@@ -340,6 +342,18 @@ def test_two_names_of_one_memory():
             assert g(x, x[:2]).tolist() == [9.0, 1.0]
 
 
+GLOBAL = np.array([1.0, 2.0])
+
+
+def test_an_array_with_another_name():
+    def f(X):
+        return torch.tensor(X) * (2 if X is GLOBAL else 3)
+    for calls in ([GLOBAL, GLOBAL * 2, GLOBAL], [GLOBAL * 2, GLOBAL, GLOBAL.copy()]):
+        g = torch.compile(f)
+        for X in calls:
+            assert torch.equal(g(X), f(X))
+
+
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 class Slotted:
@@ -373,12 +387,24 @@ def _kept_in_new_object(X):
     STATE.items.append(types.SimpleNamespace(a=X))
 
 
+def _kept_in_tuple(X):
+    STATE.last = (1, Pair((X,), 2))
+
+
+def _kept_as_arguments(*args):
+    STATE.last = args
+
+
+def _kept_as_named_arguments(**kwargs):
+    STATE.last = kwargs
+
+
 @pytest.mark.parametrize("keep", [_kept_in_attribute, _kept_in_list, _kept_in_dict, _kept_in_slot, _kept_in_closure,
-                                  _kept_in_new_object])
+                                  _kept_in_new_object, _kept_in_tuple, _kept_as_arguments, _kept_as_named_arguments])
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_stand_in_is_kept(keep, fails):
     def f(X):
-        keep(X)
+        keep(X) if keep is not _kept_as_named_arguments else keep(X=X)
         if fails:
             raise KeyError("no")
         return torch.tensor(X).sum()
@@ -392,9 +418,40 @@ def test_no_stand_in_is_kept(keep, fails):
             assert g(X).item() == 2.0 * k
         found = {_kept_in_attribute: lambda: STATE.last, _kept_in_list: lambda: STATE.items[-1][0],
                  _kept_in_dict: lambda: STATE.table["X"]["inner"], _kept_in_slot: lambda: STATE.slotted.last,
-                 _kept_in_closure: lambda: STATE.items[-1](), _kept_in_new_object: lambda: STATE.items[-1].a}[keep]()
+                 _kept_in_closure: lambda: STATE.items[-1](), _kept_in_new_object: lambda: STATE.items[-1].a,
+                 _kept_in_tuple: lambda: STATE.last[1].a[0], _kept_as_arguments: lambda: STATE.last[0],
+                 _kept_as_named_arguments: lambda: STATE.last["X"]}[keep]()
         assert found is X
     assert fails or "recorded on each call" in torch.explain(g)
+
+
+def test_containers_that_are_kept_are_the_callers():
+    def f(d, pair):
+        STATE.table, STATE.last = d, (pair, d["list"])
+        return torch.tensor(d["X"]) + torch.tensor(pair[0])
+    g = torch.compile(f)
+    for k in range(3):
+        d, pair = {"X": np.full(2, float(k)), "list": [np.ones(1)]}, (np.ones(2), 1)
+        assert g(d, pair).tolist() == [k + 1.0] * 2
+        assert STATE.table is d and STATE.last[0] is pair and STATE.last[1] is d["list"]
+        assert type(STATE.last[1][0]) is np.ndarray
+
+
+def test_arrays_are_not_kept():
+    g = torch.compile(lambda w, d: (torch.tensor(d["X"]) * w).sum())
+    w = leaf(1.0, 2.0)
+    gone = []
+    gc.disable()
+    try:
+        for k in range(3):
+            X = np.full(2, float(k))
+            gone.append(weakref.ref(X))
+            loss = g(w, {"X": X})
+            del X
+            assert gone[-1]() is None
+            loss.backward()
+    finally:
+        gc.enable()
 
 
 def test_results_that_cannot_be_built_again_hold_the_array():

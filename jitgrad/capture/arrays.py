@@ -1,15 +1,9 @@
 """NumPy arrays among the arguments of a captured function: inputs, as long as only tensors are made of them.
 
 During the capture a `TracedArray` stands for each.  What Python reads of it in any other way is guarded by the array's
-contents; what it keeps of it is replaced by the array, and the call is not replayed.
+contents.
 """
 from __future__ import annotations
-
-import gc
-import sys
-from collections import deque
-from types import CellType, FrameType
-from typing import Any
 
 import numpy as np
 
@@ -60,39 +54,3 @@ def kept(array: np.ndarray) -> np.ndarray:
     copy = buffers.empty(array.shape, array.dtype)
     np.copyto(copy, array)
     return copy
-
-
-def release(arrays: list[ArrayArgument], failed: bool) -> str | None:
-    """Put the arrays in place of the stand-ins that something still holds after the capture; where the first one was given.
-
-    failed: the frames of a traceback hold some.  The caller holds none of them, and no container with them."""
-    place = None
-    for given in arrays:
-        held = [given.stand_in]
-        if sys.getrefcount(held[0]) > 3 and not failed:
-            gc.collect()
-        if sys.getrefcount(held[0]) > 3:
-            place = place or given.place
-            for holder in gc.get_referrers(held[0]):
-                if holder is not held and holder is not given and not isinstance(holder, FrameType):
-                    _replace(holder, held[0], given.array)
-    return place
-
-
-def _replace(holder: Any, old: Any, new: Any) -> None:
-    """Put `new` where a container, a cell or an object's attribute is `old`.  Tuples cannot be changed: the stand-in in one
-    goes on as an array to everything but C code."""
-    if isinstance(holder, (list, deque)):
-        for i, item in enumerate(holder):
-            if item is old:
-                holder[i] = new
-    elif isinstance(holder, CellType):
-        holder.cell_contents = new
-    else:
-        fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
-        for key, item in list(fields.items()):
-            if item is old:
-                fields[key] = new
-        for name in [n for c in type(holder).__mro__ for n in getattr(c, "__slots__", ())]:
-            if getattr(holder, name, None) is old:
-                setattr(holder, name, new)

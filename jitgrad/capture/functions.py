@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.capture.arrays import release
 from jitgrad.capture.generate import NOTHING, Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import changed
+from jitgrad.capture.release import release
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
@@ -153,8 +153,7 @@ class Compiled:
                 replay = recording(trace, "changes its arguments")
         finally:
             prepared = None
-            trace.arguments.rebuilt.clear()
-            place = release(list(trace.arrays.values()), result is NOTHING)
+            place = release(trace.stand_ins(), result is NOTHING)
         if place is not None and replay.reason is None:
             replay = recording(trace, f"keeps {place}")
         return result, replay
@@ -203,7 +202,9 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     replayed without running its Python.
 
     model: a function, an nn.Module, or nothing (for use as a decorator).  Structure: the types, shapes and dtypes of tensors
-    in nested dicts, lists and tuples; everything that is not a tensor or a float by value or identity.  What the function
+    and NumPy arrays in nested dicts, lists and tuples; everything else that is not a float by value or identity.  Arrays are
+    consumed before the call returns; one that the function reads other than by making tensors of it is guarded by its
+    contents (capture/arrays.py).  What the function
     reads besides (globals, closures, modules' parameters and attributes) is guarded, and a change captures again.  Where a
     read or an effect cannot be guarded the function is called as it is; `jitgrad.explain` tells why, and `strict` (or
     `fullgraph`) makes it a RuntimeError.  The other arguments are torch.compile's and have no effect, but for `disable`.

@@ -66,14 +66,13 @@ class Misled(Exception):
 
 
 def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Call the function of a trace.  Raises Misled where it was given stand-ins and failed or asked for their type."""
-    stand_ins = trace.arguments.numbers or trace.arrays
+    """Call the function of a trace.  Raises Misled where it was given stand-ins and failed or may have told them apart."""
     try:
         result = trace.run(*prepared)
-        if not (stand_ins and trace.guards.asks_types and _can_repeat(trace, args, kwargs)):
+        if not (trace.misleads() and _can_repeat(trace, args, kwargs)):
             return result
     except Exception:
-        if not (stand_ins and _can_repeat(trace, args, kwargs)):
+        if not ((trace.arguments.numbers or trace.arrays) and _can_repeat(trace, args, kwargs)):
             raise
     raise Misled
 
@@ -196,6 +195,11 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
     # What is computed after the return is not to see what the caller writes to an array meanwhile.
     later = any([template.nodes[number].requires_grad for number in template.outputs])
     lines += _distinct([given.name for given in trace.arrays.values()])
+    if trace.guards.arrays:
+        reached = {id(array): array for array in trace.guards.arrays}   # which the namespace keeps alive
+        others = [given.name for given in trace.arrays.values()] + [e for e, array in trace.compared if id(array) not in reached]
+        lines += [f"if id({name}) in {constant(frozenset(reached))}: return None" for name in others]
+        lines += [f"if {e} is not {constant(array)}: return None" for e, array in trace.compared if id(array) in reached]
     for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
         lines += _node_lines(i, given, used, later, constant)

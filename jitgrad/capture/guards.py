@@ -72,6 +72,7 @@ class Reads:
         self._nested: set[CodeType] = set()
         self._globals: set[tuple[int, str]] = set()
         self._everything = False
+        self.arrays: list[np.ndarray] = []      # that were reached
         self.asks_types = False         # whether code that ran names `type`
 
     # -- tests -------------------------------------------------------------------------------------------------------
@@ -143,6 +144,7 @@ class Reads:
         elif isinstance(value, dict):
             self._mapping(value, about)
         elif type(value) is np.ndarray:
+            self.arrays.append(value)
             self.contents(self.constant(value), value, about)
         elif isinstance(value, (property, staticmethod, classmethod)):
             for function in ((value.fget, value.fset, value.fdel) if isinstance(value, property) else (value.__func__,)):
@@ -250,7 +252,7 @@ class Reads:
                 return
         if not isinstance(value, (ModuleType, type)):
             for cls in type(value).__mro__:
-                if name in _slots(cls):
+                if name in slots(cls):
                     item = getattr(value, name, MISSING)
                     if item is not MISSING:
                         self.read(f"{self.constant(value)}.{name}", item, f"{about}.{name}")
@@ -261,7 +263,7 @@ class Reads:
         if isinstance(value, ModuleType):
             raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
         cls: type = type(value)
-        for name in [*getattr(value, "__dict__", ()), *[n for c in cls.__mro__ for n in _slots(c)]]:
+        for name in [*getattr(value, "__dict__", ()), *[n for c in cls.__mro__ for n in slots(c)]]:
             self._attribute(value, about, name)
 
     def everything(self) -> None:
@@ -337,7 +339,7 @@ class Reads:
             self.read(f"{self.constant(cell)}.cell_contents", value, f"{variable} of {about}")
 
 
-def _slots(cls: type) -> tuple[str, ...]:
+def slots(cls: type) -> tuple[str, ...]:
     """The attributes of a class's instances that are not in their `__dict__`."""
     slots = vars(cls).get("__slots__", ())
     return (slots,) if isinstance(slots, str) else tuple(slots)

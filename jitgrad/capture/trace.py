@@ -107,10 +107,13 @@ class Trace(tracing.Trace):
         self.divisors: set[Node] = set()                # numbers that something is divided by
         self.guards = Reads(self._tensor)
         self.arrays: dict[Node, ArrayArgument] = {}     # that are inputs, by node
-        self.arguments = Arguments(self.guards, self._tensor, self._number, self._array, dynamic)
+        self.compared: list[tuple[str, np.ndarray]] = []    # arrays among the arguments that are guarded by their contents
+        self.arguments = Arguments(self.guards, self._tensor, self._number, self._array, dynamic or set())
         self.argument_tests = 0                         # how many of the tests are on the arguments
         self.grad_enabled = grad_mode.enabled
         self._by_tensor: dict[int, Input] = {}
+        self._by_array: dict[int, ArrayArgument] = {}
+        self._by_value = dynamic is None
         self._kinds: dict[CodeType, str] = {}
 
     # -- inputs ------------------------------------------------------------------------------------------------------
@@ -133,26 +136,30 @@ class Trace(tracing.Trace):
         """What stands for an array in the call; the array itself if that is guarded by its contents."""
         constant = self.guards.constant
         structure = f"type({expression}) is not {constant(np.ndarray)}"
-        for known in self.arrays.values():
-            if known.array is array:
-                self.guards.test(f"{expression} is not {known.name}", place, structure)
-                return known.stand_in
-        if not is_supported(array):
+        known = self._by_array.get(id(array))
+        if known is not None:
+            self.guards.test(f"{expression} is not {known.name}", place, structure)
+            return known.stand_in
+        if self._by_value or not is_supported(array):
             self.guards.contents(expression, array, place)
+            self.compared.append((expression, array))
             return array
         name = f"a{len(self.inputs)}"
         kind = constant(array.dtype)
         self.guards.test(f"type({name} := {expression}) is not {constant(np.ndarray)} or {name}.dtype is not {kind} and "
                          f"{name}.dtype != {kind} or {name}.shape != {array.shape}", place, structure)
         node = from_array(np.array(array, order="C"))._node
-        self.arrays[node] = ArrayArgument(name, place, array, node)
+        known = self.arrays[node] = self._by_array[id(array)] = ArrayArgument(name, place, array, node)
         self.add(Input(name, None, node, "ndarray"))
-        return self.arrays[node].stand_in
+        return known.stand_in
 
     def array_read(self, node: Node) -> None:
         """See tracing.Trace: replays compare the contents."""
         given = self.arrays.get(node)
-        if given is None or given.read is not None:
+        if given is None:
+            self.refuse("reads a NumPy array that another capture was called with")
+            return
+        if given.read is not None:
             return
         given.read = _line(sys._getframe(1))
         given.memory = True             # who has the array itself may ask for its strides, or fail to write to it
@@ -165,6 +172,8 @@ class Trace(tracing.Trace):
         """See tracing.Trace: replays compare it."""
         if node in self.arrays:
             self.arrays[node].memory = True
+        else:
+            self.refuse("reads a NumPy array that another capture was called with")
 
     def add(self, given: Input) -> None:
         """Take an input."""
@@ -189,6 +198,23 @@ class Trace(tracing.Trace):
         """The capture is over: let go of tensors and nodes."""
         for given in self.inputs:
             given.tensor = given.node = None
+
+    def misleads(self) -> bool:
+        """Whether the function may have told stand-ins from what they stand for: by their types, or, of an array that it
+        reads by another name too, by their identity."""
+        return bool(self.arguments.numbers or self.arrays) and (self.guards.asks_types or any(
+            [id(array) in self._by_array for array in self.guards.arrays]))
+
+    def stand_ins(self) -> list[tuple[Any, Any, str]]:
+        """What the function was called with and what it stood for, from the outside in, and where that was given.  The
+        trace lets go of it."""
+        pairs: list[tuple[Any, Any, str]] = [(ours, theirs, place) for theirs, ours, _, place in self.arguments.rebuilt[::-1]]
+        pairs += [(given.stand_in, given.array, given.place) for given in self.arrays.values()]
+        self.arguments.rebuilt.clear()
+        self.arrays.clear()
+        self._by_array.clear()
+        self.compared.clear()
+        return pairs
 
     def input_of(self, tensor: Tensor) -> Input | None:
         """The input that a tensor is."""

@@ -34,20 +34,19 @@ class Arguments:
     on_tensor(expression, tensor, about): as in guards.Reads.  dynamic: the places ("args[1]['lr']") whose floats are
     inputs; all other floats are guarded by value.  `floats` lists every float by place, `numbers` the names of the dynamic
     ones by their nodes; on_number(name, node) is called for each.  on_ndarray(expression, array, about): what to call with
-    in place of an array.  Where `dynamic` is None everything but tensors is guarded by value."""
+    in place of an array, whose tests it writes."""
 
     def __init__(self, reads: Reads, on_tensor: Callable[[str, Tensor, str], None], on_number: Callable[[str, Node], None],
-                 on_ndarray: Callable[[str, np.ndarray, str], Any], dynamic: set[str] | None) -> None:
+                 on_ndarray: Callable[[str, np.ndarray, str], Any], dynamic: set[str]) -> None:
         self._reads = reads
         self._on_number = on_number
         self._on_tensor = on_tensor
         self._on_ndarray = on_ndarray
-        self._by_value = dynamic is None
-        self._dynamic = dynamic or set()
+        self._dynamic = dynamic
         self.on_array: Callable[[str, Any, str], Any] | None = None     # for what value_and_grad makes tensors of
         self.floats: dict[str, float] = {}
         self.numbers: dict[Node, str] = {}
-        self.rebuilt: list[tuple[Any, Any, Any]] = []       # containers made for stand-ins: theirs, ours, a copy
+        self.rebuilt: list[tuple[Any, Any, Any, str]] = []  # containers made for stand-ins: theirs, ours, a copy, place
 
     def describe(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """Write the tests; the arguments to call with, dynamic floats replaced."""
@@ -95,9 +94,7 @@ class Arguments:
             reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
             return self._children(expression, value, list(enumerate(value)), place, level)
         elif kind is np.ndarray:
-            if not self._by_value:
-                return self._on_ndarray(expression, value, place)
-            reads.contents(expression, value, place)
+            return self._on_ndarray(expression, value, place)
         else:
             reads.test(f"{expression} is not {reads.constant(value)}", place)
             if not isinstance(value, ModuleType):
@@ -124,14 +121,14 @@ class Arguments:
             return value
         kind = type(value)
         made = new if kind is dict else kind._make(new.values()) if is_named_tuple(value) else kind(new.values())
-        self.rebuilt.append((value, made, made.copy() if kind in (dict, list) else None))
+        self.rebuilt.append((value, made, made.copy() if kind in (dict, list) else None, place))
         return made
 
     def unchanged(self) -> bool:
         """Whether the containers that were made for stand-ins are as they were; otherwise what the function wrote to them
         is written to the caller's."""
         result = True
-        for theirs, ours, copy in self.rebuilt:
+        for theirs, ours, copy, _ in self.rebuilt:
             if copy is None or (len(ours) == len(copy) and all([a is b for a, b in zip(_items(ours), _items(copy),
                                                                                        strict=True)])):
                 continue

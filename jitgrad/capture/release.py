@@ -1,0 +1,77 @@
+"""After a capture: what the function keeps of the stand-ins that it was called with is replaced by what they stood for."""
+from __future__ import annotations
+
+import gc
+import sys
+from collections import deque
+from types import CellType, FrameType
+from typing import Any
+
+from jitgrad.capture.guards import slots
+from jitgrad.capture.trees import is_named_tuple
+
+MAX_TUPLES = 5          # within each other
+
+
+def _references(pair: tuple) -> int:
+    """How many references there are to the first of a pair."""
+    return sys.getrefcount(pair[0])
+
+
+ALONE = _references((object(), None))       # where only the pair holds it
+
+
+def release(pairs: list[tuple[Any, Any, str]], failed: bool) -> str | None:
+    """Put what stands behind a stand-in wherever something still holds the stand-in after the capture; the first such place.
+
+    pairs: (stand-in, what it stands for, where that was given), emptied; nobody else but what is looked for holds a stand-in,
+    and a container only those that come after it.  failed: the frames of a traceback hold some as well."""
+    place = None
+    while pairs:
+        held = pairs.pop(0)
+        if _references(held) > ALONE and not failed:
+            gc.collect()
+        if _references(held) > ALONE:
+            place = place or held[2]
+            _replace(held[0], held[1], [held], 0)
+    return place
+
+
+def _replace(old: Any, new: Any, but: list[Any], level: int) -> None:
+    """Put `new` for `old` in all containers, cells and attributes but these, tuples being replaced themselves.  Frames keep
+    it: there a stand-in goes on as an array to everything but C code.
+
+    (No comprehension here refers to a local name: in Python 3.11 that makes it a cell, which is found as one that holds it.)"""
+    holders = gc.get_referrers(old)
+    but = [*but, but, holders]
+    own = set(map(id, but))
+    for holder in holders:
+        kind = type(holder)
+        if kind is FrameType or id(holder) in own:
+            continue
+        if kind is tuple or is_named_tuple(holder):
+            if level < MAX_TUPLES:
+                items = _swapped(holder, old, new)
+                _replace(holder, holder._make(items) if is_named_tuple(holder) else tuple(items), but, level + 1)
+        elif kind in (list, deque):
+            for i, item in enumerate(holder):
+                if item is old:
+                    holder[i] = new
+        elif kind is CellType:
+            holder.cell_contents = new
+        else:
+            fields = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
+            for key, item in list(fields.items()):
+                if item is old:
+                    fields[key] = new
+            for name in _all_slots(kind):
+                if getattr(holder, name, None) is old:
+                    setattr(holder, name, new)
+
+
+def _swapped(items: Any, old: Any, new: Any) -> list[Any]:
+    return [new if item is old else item for item in items]
+
+
+def _all_slots(cls: type) -> list[str]:
+    return [name for c in cls.__mro__ for name in slots(c)]
