@@ -148,7 +148,7 @@ def find(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequenc
 
 
 def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-             extra: tuple[int, ...] = ()) -> Entry:
+                  extra: tuple[int, ...] = ()) -> Entry:
     """Compile a request, of which there is no entry, or one that does not return all of `extra`."""
     with _lock:
         from jitgrad.compiler import build, cpu, stretches

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import hashlib
 import types
 import weakref
 from typing import Any, NamedTuple
@@ -488,3 +489,102 @@ def test_value_and_grad_takes_other_arrays_as_inputs():
         value, gradient = f(w, X, scale=np.array(2.0))
         assert value == 6 * (3.0 * k - 1) ** 2 and gradient.tolist() == [12 * k * (3.0 * k - 1)] * 2
     assert counts(f) == (1, 3), torch.explain(f)
+
+
+# -- functions that tell a stand-in from an array ----------------------------------------------------------------------
+
+def _caught(call, error):
+    try:
+        call()
+    except error as e:
+        return str(e)
+    return None
+
+
+def _view_written(X):
+    v = X[:2]
+    v += 1
+    return type(X) is np.ndarray, torch.from_numpy(X).sum()
+
+
+def _in_place(X):
+    X += torch.ones(4, dtype=torch.float64)
+    return X
+
+
+def _reshaped_in_place(X):
+    X.shape = (2, 2)
+    return X.shape, torch.from_numpy(X).sum(0)
+
+
+def _divided(X):
+    X -= X.mean()
+    np.divide(X, X.std(), out=X)
+    return torch.from_numpy(X).sum()
+
+
+def _effect_first(X):
+    EFFECTS.append(1)
+    return {np.ndarray: torch.from_numpy}[type(X)](X).sum()
+
+
+EFFECTS = []
+TELLING = {
+    "memoryview": lambda X: -1 if _caught(lambda: memoryview(X), TypeError) else torch.from_numpy(X).sum(),
+    "interface": lambda X: (hasattr(X, "__array_interface__"), torch.from_numpy(X).sum()),
+    "asarray": lambda X: (np.asarray(X) is X, torch.from_numpy(X).sum()),
+    "astype": lambda X: X.astype(float, copy=False) is X,
+    "hash": lambda X: (_caught(lambda: hash(X), TypeError), torch.from_numpy(X).sum()),
+    "bytes": lambda X: (hashlib.sha256(X).hexdigest(), torch.from_numpy(X).sum()),
+    "type by another name": lambda X, t=type: (t(X) is np.ndarray, torch.from_numpy(X).sum()),
+    "order": lambda X: torch.from_numpy(X.reshape(2, 2).ravel(order="K")), "unchanged": lambda X: torch.from_numpy(X),
+    "beside": lambda X: {"batch": torch.from_numpy(X), "loss": (torch.ones(4, dtype=torch.float64) * X).sum()},
+    "written": _view_written, "in place": _in_place, "reshaped": _reshaped_in_place, "divided": _divided, "effect": _effect_first,
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_results_are_those_of_the_plain_function(name):
+    f, found = TELLING[name], []
+    for g in (f, torch.compile(f)):
+        arrays = [np.arange(4.) + k for k in (0, 0, 1, 2, 1)]
+        found.append([repr((g(X), X)) for X in arrays])
+    assert found[0] == found[1]
+
+
+def test_containers_are_the_callers():
+    shared = [np.arange(3.)]
+
+    def f(p, q):
+        p.append(1)
+        return len(q)
+
+    g = torch.compile(f)
+    assert [g(shared, shared) for _ in range(3)] == [2, 3, 4]
+    d = {"X": np.arange(3.)}
+    same = torch.compile(lambda d: d)
+    assert all([same(d) is d for _ in range(3)]) and "returns a dict that it was given" in torch.explain(same)
+
+    def fails(d):
+        d["n"] = 1
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        torch.compile(fails)(d)
+    assert d["n"] == 1
+
+
+def test_a_function_that_keeps_changing_what_it_reads_is_not_captured_for_ever():
+    state = types.SimpleNamespace(n=0)
+
+    def f(X):
+        state.n += 1
+        return torch.from_numpy(X).sum()
+
+    g = torch.compile(f)
+    for _ in range(60):
+        g(np.arange(3.))
+    assert state.n == 60 and counts(g)[0] < 12
+    calls = []
+    h = torch.value_and_grad(lambda x: (calls.append(1), (x * x).sum())[1])
+    assert all([h(np.arange(3.))[1].tolist() == [0.0, 2.0, 4.0] for _ in range(5)]) and len(calls) == 5

@@ -334,3 +334,19 @@ def test_modules_without_torch():
     with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "scale", "shift"'):
         net.load_state_dict({})
     assert repr(net.scale) == "Parameter containing:\ntensor(-1., requires_grad=True)"
+
+
+def test_linear_with_a_frozen_weight():
+    """Its transpose is known, the rest is recorded: for inputs of any rank, whatever has been called before."""
+    for shape in ((5, 3, 4), (4,), (3, 4)) * 3:
+        m = nn.Linear(4, 2)
+        m.weight.requires_grad_(False)
+        x = jitgrad.ones(*shape)
+        y = m(x)
+        assert tuple(y.shape) == (*shape[:-1], 2)
+        np.testing.assert_allclose(y.detach().numpy(), x.numpy() @ m.weight.numpy().T + m.bias.detach().numpy(), rtol=1e-6)
+        y.sum().backward()
+        assert m.weight.grad is None and m.bias.grad.tolist() == [y.numel() / 2] * 2
+    with jitgrad.no_grad():
+        bias = jitgrad.ones(2, requires_grad=True).exp()
+        assert nn.functional.linear(jitgrad.ones(2, 3, 4), jitgrad.ones(2, 4, requires_grad=True), bias).shape == (2, 3, 2)

@@ -114,6 +114,11 @@ class Derivative(Compiled):
         named = {k: _converted(v, False, k, leaves) for k, v in kwargs.items()}
         with autograd.enable_grad():
             result = self.function(*new, **named)
+        return self._differentiated(result, leaves, args, outer)
+
+    def _differentiated(self, result: Any, leaves: list[Leaf], args: tuple, outer: bool) -> Any:
+        """What a call returns, by autograd, from what the function has returned.  outer: whether grad mode was enabled."""
+        with autograd.enable_grad():
             value, aux = self._split(result)
             wrt = [leaf for leaf in leaves if leaf.differentiated]
             own = {id(leaf.tensor._current()) for leaf in wrt}
@@ -195,7 +200,7 @@ class Derivative(Compiled):
         self._split(result)
         replay = replay_of(trace, lambda: self._make(trace, result, leaves, args, kwargs))
         if replay.result is None:
-            return self.record(args, kwargs), replay
+            return self._differentiated(result, [found for _, found in leaves], args, before), replay
         return replay.result(*replay.enter(args, kwargs)), replay
 
     def _make(self, trace: Trace, result: Any, leaves: list[tuple[int, Leaf]], args: tuple,

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.capture.generate import NOTHING, Misled, Replay, attempt, generate, recording, replay_of
+from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
 from jitgrad.capture.guards import changed
 from jitgrad.capture.release import release
+from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
@@ -24,6 +25,7 @@ from jitgrad.programs import interpreting
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they
 MAX_KEPT = 4                # captures that are still tried once there have been so many
+MAX_RETRIES = 8             # captures of a function after ones that found it changing what it reads
 _capturing = threading.RLock()
 
 
@@ -53,6 +55,7 @@ class Compiled:
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._floats: dict[str, float] = {}
         self._dynamic: set[str] = set()
+        self._retries = MAX_RETRIES
         self._by_value = False              # all floats and arrays, since the function is misled by stand-ins
 
     def as_function(self) -> Callable:
@@ -81,7 +84,8 @@ class Compiled:
                     self.first = replay
                 self.hits += 1
                 if replay.result is None:
-                    if replay.retries and tracing.current() is None and not interpreting.active:
+                    if replay.retries and self._retries and tracing.current() is None and not interpreting.active:
+                        self._retries -= 1
                         replay.retries -= 1     # what it changed may be settled by now: a cache that was filled
                         break
                     return self.record(args, kwargs)
@@ -117,11 +121,7 @@ class Compiled:
 
     def _capture(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         self.captures += 1
-        try:
-            result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
-        except Misled:
-            result, replay = self.capture_once(args, kwargs, None)
-            self._by_value = True
+        result, replay = self.capture_once(args, kwargs, self._dynamic_floats(args, kwargs))
         if self.hits > self._hits_before:
             self.first.used = True
         self._hits_before = self.hits
@@ -141,22 +141,50 @@ class Compiled:
         return self.function(*args, **kwargs)
 
     def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
-        """Call the function under a capture: its result, and what becomes of the capture."""
-        trace = Trace(self.function, dynamic)
+        """Call the function under a capture: its result, and what becomes of the capture.
+
+        A function without effects is called once more, with stand-ins for its arrays and dynamic floats: see shadow.py."""
+        trace = Trace(self.function, None)
         prepared = trace.prepare(args, kwargs)
-        result: Any = NOTHING
+        result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)
+        by_value = replay_of(trace, lambda: generate(trace, result, args, kwargs))
+        trace.stand_ins()           # lets go of arrays
+        if by_value.template is not None and dynamic is not None and (trace.given_arrays or dynamic):
+            replay = self._with_inputs(args, kwargs, dynamic, result, trace, by_value)
+            if replay is not None:
+                return result, replay
+        if by_value.template is not None and trace.large is not None:
+            by_value = recording(trace, f"reads {trace.large}, a NumPy array that is too large to be compared at each call: make "
+                                        "it a tensor")
+        return result, by_value
+
+    def _with_inputs(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str], result: Any, first: Trace,
+                     by_value: Replay) -> Replay | None:
+        """The replay with arrays and dynamic floats as inputs; None where the function does not do the same with stand-ins."""
+        trace = Trace(self.function, dynamic)
+        failed, found = True, by_value
+        same = False
         try:
-            result = self.record(args, kwargs) if prepared is None else attempt(trace, prepared, args, kwargs)
-            replay = replay_of(trace, lambda: generate(trace, result, args, kwargs))
-            result = plain(result)
-            if not trace.arguments.unchanged():
-                replay = recording(trace, "changes its arguments")
+            prepared = trace.prepare(args, kwargs)
+            if prepared is None:
+                return None
+            again = trace.run(*prepared)
+            found = replay_of(trace, lambda: generate(trace, again, args, kwargs))
+            again = plain(again)
+            failed = False
+            if found.template is None:
+                return found if first.large is not None else None
+            same = trace.arguments.unchanged() and same_result(result, again) and same_call(
+                by_value.template, first.inputs, found.template, trace.inputs)      # type: ignore[arg-type]
+        except Exception as error:      # of whatever the function called with a stand-in: it has worked with the arguments
+            logger.debug("%s fails with stand-ins: %s", self.name, error)
         finally:
-            prepared = None
-            place = release(trace.stand_ins(), result is NOTHING)
-        if place is not None and replay.reason is None:
-            replay = recording(trace, f"keeps {place}")
-        return result, replay
+            prepared = again = None
+            kept = release(trace.stand_ins(), failed)
+        if same and kept is None:
+            return found
+        self._by_value = True
+        return None
 
     def _dynamic_floats(self, args: tuple, kwargs: dict[str, Any]) -> set[str] | None:
         """The places of floats that have changed from one capture to another: they become inputs.  None: see Trace."""

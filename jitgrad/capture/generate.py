@@ -102,8 +102,10 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
     what it reads."""
     outputs: list[Node] = []
     tensors: list[Tensor] = []
-    names = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()}}
-    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors), names).expression(result)
+    names: dict[Any, str] = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()},
+                             **{id(array): name for name, array in trace.compared}}
+    expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors), names,
+                         trace.arguments.containers).expression(result)
     template = Template(trace, outputs)
     looks = None
     computed, seen = trace.looks()
@@ -219,6 +221,7 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
     if looks is not None:
         lines.append(f"if {constant(looks)}.differ({nodes}): return None")
     given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number", "ndarray")]
+    given_back += [name for name, _ in trace.compared]
     used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
     if later:
         lines += [f"if n{i}.value is a{i}: n{i}.value = kept(a{i})" for i, given in enumerate(trace.inputs)

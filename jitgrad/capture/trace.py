@@ -109,6 +109,8 @@ class Trace(tracing.Trace):
         self.arrays: dict[Node, ArrayArgument] = {}     # that are inputs, by node
         self.compared: list[tuple[str, np.ndarray]] = []    # arrays among the arguments that are guarded by their contents
         self.arguments = Arguments(self.guards, self._tensor, self._number, self._array, dynamic or set())
+        self.given_arrays = False                       # whether there are some that can be inputs
+        self.large: str | None = None                   # the place of one that is too large to be compared
         self.argument_tests = 0                         # how many of the tests are on the arguments
         self.grad_enabled = grad_mode.enabled
         self._by_tensor: dict[int, Input] = {}
@@ -140,9 +142,16 @@ class Trace(tracing.Trace):
         if known is not None:
             self.guards.test(f"{expression} is not {known.name}", place, structure)
             return known.stand_in
+        self.given_arrays = self.given_arrays or is_supported(array)
         if self._by_value or not is_supported(array):
-            self.guards.contents(expression, array, place)
-            self.compared.append((expression, array))
+            name = f"b{len(self.compared)}"
+            self.guards.test(f"({name} := {expression}) is None", place)
+            if array.nbytes > MAX_BYTES and is_supported(array):
+                self.large = place          # there is to be no replay with it by value
+                self.guards.test(f"type({name}) is not {constant(np.ndarray)}", place)
+            else:
+                self.guards.contents(name, array, place)
+            self.compared.append((name, array))
             return array
         name = f"a{len(self.inputs)}"
         kind = constant(array.dtype)

@@ -46,6 +46,7 @@ class Arguments:
         self.on_array: Callable[[str, Any, str], Any] | None = None     # for what value_and_grad makes tensors of
         self.floats: dict[str, float] = {}
         self.numbers: dict[Node, str] = {}
+        self.containers: set[int] = set()
         self.rebuilt: list[tuple[Any, Any, Any, str]] = []  # containers made for stand-ins: theirs, ours, a copy, place
 
     def describe(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -109,6 +110,8 @@ class Arguments:
 
     def _children(self, expression: str, value: Any, items: list[tuple[Any, Any]], place: str, level: int) -> Any:
         changed, new = False, {}
+        if value != ():         # of which there is only one
+            self.containers.add(id(value))
         for key, item in items:
             inner = f"{expression}[{key!r}]"
             if type(item) in (dict, list, tuple) and item:          # named, since its parts are read several times
@@ -170,10 +173,12 @@ def _holds_stand_in(values: Any) -> bool:
 
 class Results:
     """The expression that builds a result.  on_tensor(tensor): the expression for a tensor in it; numbers: the names of
-    run-time numbers and arrays."""
+    run-time numbers and arrays, by node, and of arrays that are guarded by their contents, by identity."""
 
-    def __init__(self, constant: Callable[[Any], str], on_tensor: Callable[[Tensor], str], numbers: dict[Node, str]) -> None:
+    def __init__(self, constant: Callable[[Any], str], on_tensor: Callable[[Tensor], str], numbers: dict[Any, str],
+                 containers: set[int]) -> None:
         self._numbers = numbers
+        self._containers = containers
         self._constant = constant
         self._on_tensor = on_tensor
 
@@ -191,10 +196,14 @@ class Results:
             return name
         if kind is TracedArray:
             return self._numbers[value._input]
+        if kind is np.ndarray and id(value) in self._numbers:
+            return self._numbers[id(value)]
         if value is None or kind is bool or value is Ellipsis:
             return repr(value)
         if kind in (float, *STATIC) or isinstance(value, (ModuleType, type, np.generic, dtype, device)):
             return self._constant(value)
+        if id(value) in self._containers:
+            raise Refusal(f"returns a {kind.__name__} that it was given")
         if kind is dict:
             return "{" + ", ".join([f"{self._constant(k)}: {self.expression(v, level + 1)}" for k, v in value.items()]) + "}"
         if kind is list:

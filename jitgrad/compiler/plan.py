@@ -220,6 +220,7 @@ class Plan:
             for number in _buffers_of(step):
                 if self.buffers[number].kind == "temp":
                     first.setdefault(number, k)
+                    # What a check asks for is read after the last kernel.
                     last[number] = len(steps) if isinstance(step, LibraryStep) and step.op is CHECK else max(last.get(number, 0), k)
         for number in first:
             b = self.buffers[number]

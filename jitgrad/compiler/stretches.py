@@ -14,6 +14,7 @@ one more forward than a short one, and keeps of the values only those at the cut
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,7 +74,7 @@ def compile_long(request: Request) -> LongProgram | None:
     if len(order) <= LONG:
         return None
     cuts = cut(order)
-    if not cuts.repeats and len(order) <= config.max_nodes or not all([n.inputs for n in request.roots]):
+    if not cuts.repeats and len(order) <= config.max_nodes:
         return None
     index = {n: k for k, n in enumerate(order)}
     return LongProgram(order, cuts, [index[n] for n in request.outputs], [index[n] for n in request.roots],
@@ -202,14 +203,15 @@ class LongProgram:
         for k, n in enumerate(order):
             needed[k] = k in wrt or (n.requires_grad and any([needed[index[m]] for m in n.inputs]))
         coming: set[int] = set()            # whose gradients later stretches give
+        times = Counter([root for root, _ in seeds])
+        self._seeded += [(root, seed) for root, seed in seeds if not order[root].inputs]
         programs: list[Program | None] = []
         last = self._stretches[-1]
         for s in reversed(self._stretches):
             own = set(s.body)
             for root, seed in seeds:
                 if root in own:
-                    alone = [r for r, _ in seeds].count(root) == 1 and root not in coming
-                    if alone:
+                    if times[root] == 1 and root not in coming:
                         s.roots.append(root)
                         s.seeds.append(seed)
                     else:
@@ -304,7 +306,7 @@ class LongBound:
         self._bounds: list[Bound] = []
         self._slots: dict[Any, int] = {k: i for i, k in enumerate(self.positions)}
         self._calls: list[Call] = []
-        self._ones: list[tuple[int, Any, tuple[int, ...], np.dtype]] = []     # slot of a gradient, of its first part, or shape
+        self._summed: list[tuple[int, Any, tuple[int, ...], np.dtype]] = []   # slot of a gradient, of a part of it, shape of ones
         for s, program in zip(stretches, forward, strict=True):
             if program is not None:
                 self._call(program, s, order, False, [self._slot(k) for k in s.outs])
@@ -312,7 +314,7 @@ class LongBound:
         for root, seed in seeded:
             slot = self._slot(("gradient", root))
             t = order[root].type
-            self._ones.append((slot, None if seed is None else self._slot(seed), t.shape, t.dtype.np))
+            self._summed.append((slot, None if seed is None else self._slot(seed), t.shape, t.dtype.np))
             added.add(root)
         self._start = len(self._calls)
         for s, program in zip(reversed(stretches), reversed(backward), strict=True):
@@ -363,6 +365,8 @@ class LongBound:
                     slots[slot] = array
                 else:
                     np.add(slots[~slot], array, slots[~slot])
+        if self._start == len(self._calls):         # gradients of leaves alone
+            self._seed(slots)
         found = [None if slot is None else slots[slot] for slot in self._results]
         for i in self._copied:
             found[i] = np.array(found[i])
@@ -384,14 +388,14 @@ class LongBound:
             fixed._bounds.append(bound)
             fixed._calls.append((bound.run, [fixed._slots[keys[p]] for p in bound.positions],
                                  [new[r] if r >= 0 else ~new[~r] for r in results]))
-        fixed._ones = [(new[slot], None if given is None else new[given], shape, dtype)
-                       for slot, given, shape, dtype in self._ones]
+        fixed._summed = [(new[slot], None if given is None else new[given], shape, dtype)
+                       for slot, given, shape, dtype in self._summed]
         fixed._results = [None if slot is None else new[slot] for slot in self._results]
         return fixed
 
     def _seed(self, slots: list[Any]) -> None:
         """Gradients of roots that later stretches read, too."""
-        for slot, given, shape, dtype in self._ones:
+        for slot, given, shape, dtype in self._summed:
             part = np.ones(shape, dtype) if given is None else slots[given]
             if slots[slot] is None:
                 slots[slot] = np.array(part)

@@ -102,8 +102,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _within(node: Node, grad: str, source: Node) -> Tensor:
-    """A view within an operator: nobody sees it, so that it needs no storage, and its value nobody has asked for."""
-    return wrap(finish_composite(node, grad, (source,)) if node.requires_grad else node)
+    """A view within an operator: nobody sees it, so that it needs no storage."""
+    return wrap(finish_composite(node, grad, (source,)))
 
 
 def _unsqueezed(x: Tensor, dim: int) -> Tensor:
@@ -118,7 +118,7 @@ def _transposed(x: Tensor) -> Tensor:
 
 def _squeezed(x: Tensor, dim: int) -> Tensor:
     node = x._current()
-    return wrap(finish_composite(ops.squeeze(node, dims=(dim,)), "SqueezeBackward1", (node,)))
+    return _within(ops.squeeze(node, dims=(dim,)), "SqueezeBackward1", node)
 
 
 @operator("UnsafeViewBackward0", name="matmul.batched", places=())
