@@ -74,6 +74,7 @@ def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, k
     except Exception:
         if not ((trace.arguments.numbers or trace.arrays) and _can_repeat(trace, args, kwargs)):
             raise
+    prepared = (), {}               # the traceback is to hold no stand-in
     raise Misled
 
 

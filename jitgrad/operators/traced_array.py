@@ -22,7 +22,7 @@ class TracedArray:
     computed from an input, its shape and dtype are known from the structure of the arguments, and anything else sees the
     array itself and is noted as a look at its contents.  (A subclass of ndarray will not do: C code reads it unseen.)
 
-    `node`, the input, holds a copy from before the call."""
+    `_input`, a node, holds a copy from before the call."""
 
     __slots__ = ("_input", "_place", "_real", "__weakref__")
     __class__ = property(lambda self: np.ndarray)       # type: ignore[assignment]
@@ -65,7 +65,8 @@ class TracedArray:
     def _changed(self) -> bool:
         """Whether the array is no longer what it was before the call."""
         real, before = self._real, self._input.value
-        return real.shape != before.shape or real.dtype != before.dtype or real.tobytes() != before.tobytes()
+        bits = f"i{before.itemsize}"        # nan is itself, and 0.0 is not -0.0
+        return real.shape != before.shape or real.dtype != before.dtype or not np.array_equal(real.view(bits), before.view(bits))
 
     def _tensor(self, to: dtype | None = None) -> Tensor:
         """A tensor with a copy of the array, in `to` if given."""
