@@ -224,6 +224,32 @@ def test_shapes_and_dtypes_capture_again():
     assert counts(f)[0] <= 130
 
 
+PARTS = {
+    "rows": lambda X: torch.tensor(X[0]) * 2 + torch.tensor(X[-1]),
+    "columns": lambda X: (torch.from_numpy(X[:, 0]), torch.from_numpy(X[:, 1:]), torch.tensor(X[None, ..., np.int64(0)])),
+    "slices": lambda X: torch.ones(2) * X[::2] + torch.tensor(X[:2]),
+    "parts of parts": lambda X: torch.tensor(X[1:].T[::2].reshape(-1)[:2]),
+    "unpacked": lambda X: [torch.tensor(row) * i for i, row in enumerate(X)],
+    "dtypes": lambda X: (torch.tensor(X.astype(np.float32)), torch.tensor(X.astype(np.int64)[0]), torch.tensor(X.astype(bool))),
+    "shapes": lambda X: (torch.tensor(X.T), torch.tensor(X.reshape(X.size, 1)), torch.tensor(X.reshape((2, -1))),
+                         torch.tensor(X.ravel()), torch.tensor(X[:, :1].squeeze()), torch.tensor(X.copy()), X[0].shape[0]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.bool_])
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_an_array_are_no_looks(name, dtype):
+    f = PARTS[name]
+    g = torch.compile(f)
+    arrays = [X for X in layouts(dtype) if X.shape == (3, 2)]
+    for X in arrays + arrays:
+        before = X.copy()
+        assert outcome(g, X) == outcome(f, X), torch.explain(g)
+        assert (X == before).all()
+    assert counts(g) == (1, 2 * len(arrays) - 1), torch.explain(g)
+    assert outcome(g, BASE[0].astype(dtype)) == outcome(f, BASE[0].astype(dtype))
+
+
 # -- contents --------------------------------------------------------------------------------------------------------
 
 def _mutated(X):
@@ -242,9 +268,29 @@ def _reshaped(X):
     return torch.tensor(X)
 
 
+def _part_written(X):
+    Z = X.flatten()
+    Z[...] = 5
+    return torch.tensor(Z)
+
+
+def _written_after(X):
+    Y = X[..., :1]
+    X[...] = 1
+    return torch.tensor(Y), torch.tensor(X.T)
+
+
 READ = {
-    "index": lambda X: torch.tensor(X[..., 0]) * 2,
-    "iteration": lambda X: [torch.tensor(v) for v in X],
+    "index": lambda X: torch.tensor(X[..., [0]]) * 2,
+    "mask": lambda X: torch.tensor(X[X > 1]) * 2,
+    "number": lambda X: torch.tensor(X.reshape(-1)[0]),
+    "iteration": lambda X: [torch.tensor(v) for v in X.ravel()],
+    "returned": lambda X: (X[:1], [X.T]),
+    "backwards": lambda X: torch.tensor(X[::-1]),
+    "options": lambda X: torch.tensor(X.reshape(-1, order="F")),
+    "part": lambda X: torch.tensor(X[:1].T) * float(X[1:].sum()),
+    "part of a copy": _part_written,
+    "part before a write": _written_after,
     "branch": lambda X: torch.tensor(X) if (X > 1).all() else torch.tensor(X) * 2,
     "arithmetic": lambda X: torch.tensor(2 * X + X / 2 - X),
     "numpy": lambda X: torch.tensor(X) * float(np.sum(X)) + torch.tensor(np.add(X, 1, dtype=float)),
@@ -307,7 +353,7 @@ def test_explain_tells_what_is_an_input_and_where_an_array_is_read():
 
 def test_a_large_array_that_is_read_is_recorded():
     def f(X):
-        return torch.tensor(X[:2])
+        return torch.tensor(X + 0)[:2]
     g = torch.compile(f)
     X = np.zeros(100_000)
     for k in range(3):
@@ -386,6 +432,18 @@ def _kept_in_closure(X):
 
 def _kept_in_new_object(X):
     STATE.items.append(types.SimpleNamespace(a=X))
+
+
+def _kept_part(X):
+    STATE.last = X[:1]
+
+
+def test_no_stand_in_of_a_part_is_kept():
+    f = torch.compile(lambda X: (_kept_part(X), torch.tensor(X))[1])
+    for k in range(3):
+        X = np.full(2, float(k))
+        f(X)
+        assert type(STATE.last) is np.ndarray and STATE.last.base is X
 
 
 def _kept_in_tuple(X):

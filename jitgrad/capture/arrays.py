@@ -1,4 +1,4 @@
-"""NumPy arrays among the arguments of a captured function: inputs, as long as only tensors are made of them.
+"""NumPy arrays among the arguments of a captured function: inputs, as long as only tensors are made of them or of their parts.
 
 During the capture a `TracedArray` stands for each.  What Python reads of it in any other way is guarded by the array's
 contents.

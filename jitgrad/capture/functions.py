@@ -232,10 +232,10 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     model: a function, an nn.Module, or nothing (for use as a decorator).  Structure: the types, shapes and dtypes of tensors
     and NumPy arrays in nested dicts, lists and tuples; everything else that is not a float by value or identity.  Arrays are
     consumed before the call returns; one that the function reads other than by making tensors of it is guarded by its
-    contents (capture/arrays.py).  What the function
-    reads besides (globals, closures, modules' parameters and attributes) is guarded, and a change captures again.  Where a
-    read or an effect cannot be guarded the function is called as it is; `jitgrad.explain` tells why, and `strict` (or
-    `fullgraph`) makes it a RuntimeError.  The other arguments are torch.compile's and have no effect, but for `disable`.
+    contents (capture/arrays.py).  What the function reads besides (globals, closures, modules' parameters and attributes) is
+    guarded, and a change captures again.  Where a read or an effect cannot be guarded the function is called as it is;
+    `jitgrad.explain` tells why, and `strict` (or `fullgraph`) makes it a RuntimeError.  The other arguments are
+    torch.compile's and have no effect, but for `disable`.
     Raises TypeError for generator functions and coroutines."""
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,

@@ -218,7 +218,10 @@ class Trace(tracing.Trace):
         """What the function was called with and what it stood for, from the outside in, and where that was given.  The
         trace lets go of it."""
         pairs: list[tuple[Any, Any, str]] = [(ours, theirs, place) for theirs, ours, _, place in self.arguments.rebuilt[::-1]]
-        pairs += [(given.stand_in, given.array, given.place) for given in self.arrays.values()]
+        for given in self.arrays.values():
+            pairs += [(part, part._real, given.place) for part in given.stand_in._parts]
+            pairs.append((given.stand_in, given.array, given.place))
+            given.stand_in._parts.clear()
         self.arguments.rebuilt.clear()
         self.arrays.clear()
         self._by_array.clear()

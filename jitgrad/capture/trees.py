@@ -195,7 +195,10 @@ class Results:
                 raise Refusal("returns a number that it has computed")
             return name
         if kind is TracedArray:
-            return self._numbers[value._input]
+            name = self._numbers.get(value._input)
+            if name is None:
+                raise Refusal("returns a NumPy array that it has made")
+            return name
         if kind is np.ndarray and id(value) in self._numbers:
             return self._numbers[id(value)]
         if value is None or kind is bool or value is Ellipsis:

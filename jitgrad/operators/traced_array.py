@@ -1,34 +1,39 @@
 """NumPy arrays that a function is called with while it is traced."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.dtype import dtype, from_numpy_dtype
+from jitgrad.dtype import BY_NUMPY, dtype, from_numpy_dtype
 from jitgrad.graph import Node, bind
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array, wrap
 
+MAX_ROWS = 64           # of an array that are parts of it when Python iterates over them
 COPY, CAST = REGISTRY["copy"], REGISTRY["cast"]
 OF_C = ("__array_interface__", "__array_struct__")      # by which NumPy would read an array without calling __array__
 
 
 class TracedArray:
     """A NumPy array that a function was called with while it is traced (jitgrad.compile): tensors made of it are recorded as
-    computed from an input, its shape and dtype are known from the structure of the arguments, and anything else sees the
-    array itself and is noted as a look at its contents.  (A subclass of ndarray will not do: C code reads it unseen.)
+    computed from an input, its shape and dtype are known from the structure of the arguments, its rows, columns and the like
+    are recorded as views, and anything else sees the array itself and is noted as a look at its contents.  (A subclass of
+    ndarray will not do: C code reads it unseen.)
 
-    `_input`, a node, holds a copy from before the call."""
+    `_input`: a node whose value is a copy from before the call: `_origin`, an input, or computed from it.  `_parts`: all
+    stand-ins that were made of one, which share the list with it."""
 
-    __slots__ = ("_input", "_place", "_real", "__weakref__")
+    __slots__ = ("_input", "_origin", "_parts", "_place", "_real", "__weakref__")
     __class__ = property(lambda self: np.ndarray)       # type: ignore[assignment]
 
-    def __init__(self, real: np.ndarray, node: Node, place: str) -> None:
-        for name, value in (("_real", real), ("_input", node), ("_place", place)):
+    def __init__(self, real: np.ndarray, node: Node, place: str, whole: TracedArray | None = None) -> None:
+        origin, parts = (node, []) if whole is None else (whole._origin, whole._parts)
+        for name, value in (("_real", real), ("_input", node), ("_place", place), ("_origin", origin), ("_parts", parts)):
             object.__setattr__(self, name, value)
 
     # -- what is known without a look --------------------------------------------------------------------------------
@@ -59,21 +64,21 @@ class TracedArray:
     def _in_memory(self) -> np.ndarray:
         trace = tracing.current()
         if trace is not None:
-            trace.array_layout(self._input)
+            trace.array_layout(self._origin)
         return self._real
 
     def _changed(self) -> bool:
         """Whether the array is no longer what it was before the call."""
-        real, before = self._real, self._input.value
-        bits = f"i{before.itemsize}"        # nan is itself, and 0.0 is not -0.0
-        return real.shape != before.shape or real.dtype != before.dtype or not np.array_equal(real.view(bits), before.view(bits))
+        return not same_bits(self._real, self._input.value)
 
     def _tensor(self, to: dtype | None = None) -> Tensor:
         """A tensor with a copy of the array, in `to` if given."""
-        node = self._input
         if tracing.current() is None or self._changed():        # the latter, by way of another name: not replayed
-            array = np.array(self._look(), None if to is None else to.np, order="C")
-            return from_array(array)
+            return from_array(np.array(self._look(), None if to is None else to.np, order="C"))
+        return self._recorded(to)
+
+    def _recorded(self, to: dtype | None = None) -> Tensor:
+        node = self._input
         if to is None or to is node.type.dtype:
             made = bind(COPY, (node,))
             made.value = node.value
@@ -82,13 +87,47 @@ class TracedArray:
             made.value = node.value.astype(to.np)
         return wrap(made)
 
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    def _part(self, of_array: Callable[[np.ndarray], Any], of_tensor: Callable[[Tensor, Any], Tensor]) -> Any:
+        """Another array made of this one.  of_tensor(tensor, array): the same of a tensor, where the array is known."""
+        made = of_array(self._real)
+        if tracing.current() is None or type(made) is not np.ndarray or made.dtype not in BY_NUMPY or \
+                self._real.shape != self._input.value.shape:
+            return of_array(self._look())
+        before = of_array(self._input.value).copy()
+        if not same_bits(made, before):
+            return of_array(self._look())
+        node = of_tensor(self._recorded(), made)._current()
+        node.value = before
+        part = TracedArray(made, node, self._place, self)
+        self._parts.append(part)
+        return part
+
+    def __getitem__(self, key: Any) -> Any:
+        for k in key if type(key) is tuple else (key,):
+            bounds = (k.start, k.stop, k.step) if type(k) is slice else (k,)
+            if not (k is Ellipsis or all([v is None or type(v) is int or isinstance(v, np.integer) for v in bounds])) or (
+                    type(k) is slice and k.step is not None and k.step < 0):
+                return self._look()[real(key)]
+        return self._part(lambda a: a[key], lambda t, made: t[key])
+
+    @property
+    def T(self) -> Any:
+        """The array with its dimensions reversed."""
+        return self._part(lambda a: a.T, lambda t, made: t.permute(*range(made.ndim)[::-1]))
+
+    def astype(self, *args: Any, **options: Any) -> Any:
+        """See numpy.ndarray."""
+        return self._part(lambda a: a.astype(*args, **options), lambda t, made: t.to(BY_NUMPY[made.dtype]))
+
     # -- looks -------------------------------------------------------------------------------------------------------
 
     def _look(self) -> np.ndarray:
         """The array itself, for somebody who may read all of it."""
         trace = tracing.current()
         if trace is not None:
-            trace.array_read(self._input)
+            trace.array_read(self._origin)
         return self._real
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -115,7 +154,7 @@ class TracedArray:
         setattr(self._look(), name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._look())
+        return iter([self[i] for i in range(len(self))] if self.ndim > 1 and len(self) <= MAX_ROWS else self._look())
 
     def __dir__(self) -> list[str]:
         return dir(self._real)
@@ -131,6 +170,12 @@ class TracedArray:
 
     def __bytes__(self) -> bytes:
         return bytes(self._look())
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal; nan is itself, and 0.0 is not -0.0."""
+    bits = f"i{a.itemsize}"
+    return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a.view(bits), b.view(bits))
 
 
 def real(value: Any) -> Any:
@@ -167,11 +212,18 @@ def _attach_operators() -> None:
 
         setattr(TracedArray, f"__{name}__", operate)
     for name in (*[f"i{n}" for n in binary if n != "divmod"], "neg", "pos", "abs", "invert", "bool", "int", "float", "complex",
-                 "index", "contains", "getitem", "setitem", "delitem", "repr", "str", "format"):
+                 "index", "contains", "setitem", "delitem", "repr", "str", "format"):
         def call(self: TracedArray, *others: Any, name: str = f"__{name}__") -> Any:
             return getattr(np.ndarray, name)(self._look(), *real(others))
 
         setattr(TracedArray, f"__{name}__", call)
+    for name in ("reshape", "ravel", "flatten", "squeeze", "copy"):         # in C's order, as tensors
+        def shaped(self: TracedArray, *args: Any, name: str = name, **options: Any) -> Any:
+            if options:
+                return getattr(self._look(), name)(*args, **options)
+            return self._part(operator.methodcaller(name, *args), lambda t, made: t.reshape(made.shape))
+
+        setattr(TracedArray, name, shaped)
 
 
 _attach_operators()
