@@ -191,6 +191,13 @@ def test_integers_are_positions_and_classes():
         with pytest.raises(IndexError) as found:
             g(w, np.array(i), np.array(y))
         assert str(found.value) == str(want.value)
+    parts = torch.compile(lambda w, d: nn.functional.cross_entropy(w[torch.from_numpy(d[0])], torch.tensor(d.T[:, 1])))
+    for d in ([[0, 1], [1, 0]], [[1, 1], [0, 1]], [[0, 0], [0, 0]]):
+        want = f(w, *np.array(d)).item() - w[torch.tensor(d[0])].sum().item()
+        assert parts(w, np.array(d)).item() == pytest.approx(want)
+    assert counts(parts) == (1, 2), torch.explain(parts)
+    with pytest.raises(IndexError, match="Target 2 is out of bounds"):
+        parts(w, np.array([[0, 1], [1, 2]]))
     small = torch.compile(lambda w, i: w[i])
     for i in ([0, 1], [2, 0], [1, 2]):
         i = np.array(i, np.int32)

@@ -71,7 +71,7 @@ CHANGES: dict[CodeType, str] = {
     engine.accumulate.__code__: "calls backward()",
 }
 LAYOUTS = (layout.__code__, is_contiguous.__code__)
-SAME_INTEGERS = (REGISTRY["copy"], REGISTRY["cast"])
+SAME_ELEMENTS = {REGISTRY[name] for name in ("copy", "cast", "detach", "permute", "reshape", "slice", "squeeze", "unsqueeze")}
 VIEWS = view_shape.__code__             # of all view operators; view() raises for some layouts
 
 
@@ -281,10 +281,10 @@ class Trace(tracing.Trace):
             self.reason = f"{reason} ({_line(sys._getframe(1))})"
 
     def positions(self, node: Node, low: int, high: int, also: int | None = None) -> bool:
-        """See tracing.Trace: of inputs they do."""
-        while node.spec.op in SAME_INTEGERS and node.inputs[0].type.dtype.category == 1:    # tensors made of an array
-            node = node.inputs[0]
-        if node not in self.numbers or Positions(low, high, also).outside(node.value):      # a look that is not noted
+        """See tracing.Trace: of inputs and of parts of them they do.  The look at their values is not noted."""
+        while node not in self.numbers and node.spec.op in SAME_ELEMENTS and node.inputs[0].type.dtype.category == 1:
+            node = node.inputs[0]           # of which the node's elements are some
+        if node not in self.numbers or node.value is None or Positions(low, high, also).outside(node.value):
             return False
         self.bounds[node, low, high, also] = None
         return True

@@ -168,6 +168,8 @@ def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
     trace = tracing.current()
     if trace is not None and trace.positions(target, 0, classes, ignore_index):
         return
+    if trace is not None and value is not None:
+        value = executor.value(target)          # which notes that it is looked at
     if isinstance(value, np.ndarray) and value.size and (value.min() < 0 or value.max() >= classes):
         wrong = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if wrong.size:
