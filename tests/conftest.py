@@ -18,3 +18,13 @@ def counters(tmp_path, monkeypatch):
     jitgrad.clear_cache()
     yield jitgrad.cache_info
     jitgrad.clear_cache()
+
+
+@pytest.fixture
+def default_float64():
+    """Python's floats become float64."""
+    import jitgrad
+    before = jitgrad.get_default_dtype()
+    jitgrad.set_default_dtype(jitgrad.float64)
+    yield
+    jitgrad.set_default_dtype(before)

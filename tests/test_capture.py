@@ -23,12 +23,7 @@ HISTORY: list = []
 COUNT = 0
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 def captures(f):

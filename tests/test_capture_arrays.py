@@ -14,13 +14,7 @@ import pytest
 import jitgrad as torch
 from jitgrad import nn
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 class Pair(NamedTuple):
