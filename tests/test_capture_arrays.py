@@ -647,3 +647,15 @@ def test_a_function_that_keeps_changing_what_it_reads_is_not_captured_for_ever()
     calls = []
     h = torch.value_and_grad(lambda x: (calls.append(1), (x * x).sum())[1])
     assert all([h(np.arange(3.))[1].tolist() == [0.0, 2.0, 4.0] for _ in range(5)]) and len(calls) == 5
+
+
+def test_scalars_of_numpy_are_guarded_by_value():
+    g = torch.compile(lambda x, s: (x * s).sum())
+    x = torch.ones(3, requires_grad=True)
+    found = [g(x, s).item() for s in (np.float64(2.0), np.float64(2.0), np.float64(3.0), np.int64(3), np.float64(2.0))]
+    assert found == [6.0, 6.0, 9.0, 9.0, 6.0] and counts(g)[0] == 3
+
+
+def test_value_and_grad_of_a_function_that_asks_for_types():
+    f = torch.value_and_grad(lambda x, s: (x * x).sum() * (s if type(s) is float else 100.0))
+    assert [float(f(np.arange(3.), 1.0 + k)[0]) for k in range(4)] == [5.0, 10.0, 15.0, 20.0]

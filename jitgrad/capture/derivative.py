@@ -14,7 +14,7 @@ import numpy as np
 from jitgrad import autograd, executor, programs
 from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
-from jitgrad.capture.generate import Replay, attempt, generate, recording, replay_of
+from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
 from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
@@ -160,6 +160,13 @@ class Derivative(Compiled):
     def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         """See Compiled: capture the function on converted arguments; the first result comes from the first replay."""
         self._check(args)
+        try:
+            return self._capture_converted(args, kwargs, dynamic)
+        except Misled:
+            self._by_value = True
+            return self._capture_converted(args, kwargs, None)
+
+    def _capture_converted(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         trace = Trace(self.function, dynamic)
         leaves: list[tuple[int, Leaf]] = []
 

@@ -39,7 +39,6 @@ def interpret() -> Iterator[None]:
         interpreting.active = before
 
 
-
 class Compiled:
     """The state of one compiled function."""
 

@@ -81,7 +81,7 @@ class Arguments:
                        f"type({expression}) is not float")
         elif value is None or kind is bool:
             reads.test(f"{expression} is not {value}", place)
-        elif kind in STATIC:
+        elif kind in STATIC or isinstance(value, np.generic):
             name = reads.constant(value)
             reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
         elif kind is dict:
