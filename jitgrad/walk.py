@@ -8,10 +8,10 @@ computed twice then is right all the same.
 """
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jitgrad.generated import function
 from jitgrad.graph import CONST, INPUT, SCALAR, Node, Spec
 
 MAX_GENERATED = 200         # nodes of a graph that is followed by generated code
@@ -128,13 +128,4 @@ def _again(walk: Walk, order: Sequence[Node], users: Sequence[int]) -> Callable[
               f"if {root}.value is None: {root}.value = array", "run = make_run(entry)"]
     lines += [f"n{i}.run = run; n{i}.position = {i}" for i in walk.interior]
     lines.append(f"return [{', '.join([f'n{i}' for i in walk.leaves])}], arrays")
-    body = "\n        ".join(lines)
-    source = f"def around({', '.join(given)}):\n    def again({root}, make_run):\n        {body}\n    return again\n"
-    return _around(source)(**given)
-
-
-@functools.lru_cache(maxsize=500)
-def _around(source: str) -> Callable[..., Any]:
-    scope: dict[str, Any] = {}
-    exec(compile(source, __file__ + ": generated", "exec"), scope)
-    return scope["around"]
+    return function("again", f"{root}, make_run", lines, given, __file__)

@@ -6,12 +6,12 @@ Invariant: it does what Call.backward does in general, where nothing is special;
 """
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad import programs
 from jitgrad.autograd import engine
+from jitgrad.generated import function
 from jitgrad.graph import Node
 from jitgrad.tensor import Tensor
 
@@ -47,7 +47,8 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     """
     if inputs > MOST or not wrt:
         return None
-    given: dict[str, Any] = {"run": run, "done": done}
+    given: dict[str, Any] = {"run": run, "done": done, "Node": Node, "Tensor": Tensor, "new": Tensor.__new__,
+                             "stats": programs.stats, "engine": engine, "accumulate": engine.accumulate}
     lines = [f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
         lines += [f"e{i} = n{i}.extra",
@@ -71,14 +72,4 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
                   "            t._grad = made = new(Tensor)", "            made._node = node",
                   "        else: accumulate(t, node, False)"]
     lines.append("return True")
-    body = "\n        ".join(lines)
-    source = f"def around({', '.join(given)}):\n    def backward(call):\n        {body}\n    return backward\n"
-    return _around(source)(**given)
-
-
-@functools.lru_cache(maxsize=500)
-def _around(source: str) -> Callable[..., Any]:
-    scope: dict[str, Any] = {"Node": Node, "Tensor": Tensor, "new": Tensor.__new__, "stats": programs.stats, "engine": engine,
-                             "accumulate": engine.accumulate}
-    exec(compile(source, __file__ + ": generated", "exec"), scope)
-    return scope["around"]
+    return function("backward", "call", lines, given, __file__)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.generated import function
 from jitgrad.graph import INPUT, Extra, Node, Spec, input_node, topological
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.memo import LEAST, memoized
@@ -19,6 +20,7 @@ from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensor import Tensor, wrap
 
 LONGEST = 64                # nodes of a recipe
+GENERATED = f"{PACKAGE}/operators/recipes.py"
 
 
 class Made(NamedTuple):
@@ -112,7 +114,7 @@ def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner],
             return r0
 
     Recipes of one structure share the code, and each has its specs, names and numbers as variables around it."""
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"Node": Node, "Extra": Extra, "Composite": Composite, "Tensor": Tensor, "new": Tensor.__new__}
     lines: list[str] = []
     for i, (spec, inputs, requires_grad, more, value) in enumerate(recipe_nodes, operands):
         given[f"spec{i}"] = spec
@@ -135,20 +137,7 @@ def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner],
         given["make"] = make
         lines.append(f"return make([{', '.join([f'r{k}' for k in range(len(results))])}])")
     head = ", ".join([*[f"n{i}" for i in range(operands)], "depth", "line"])
-    return _around(_source("follow", head, given, lines))(**given)
-
-
-def _source(name: str, head: str, given: dict[str, Any], lines: list[str]) -> str:
-    body = "\n        ".join(lines)
-    return f"def around({', '.join(given)}):\n    def {name}({head}):\n        {body}\n    return {name}\n"
-
-
-@functools.lru_cache(maxsize=1000)
-def _around(source: str) -> Callable[..., Callable[..., Any]]:
-    scope: dict[str, Any] = {"Node": Node, "Extra": Extra, "Composite": Composite, "Tensor": Tensor, "new": Tensor.__new__,
-                             "as_array": as_array, "ndarray": np.ndarray}
-    exec(compile(source, f"{PACKAGE}/operators/recipes.py: generated", "exec"), scope)
-    return scope["around"]
+    return function("follow", head, lines, given, GENERATED)
 
 
 def _listed(numbers: tuple[int | None, ...]) -> str:
@@ -179,7 +168,7 @@ def computer(operands: int, recipe: Recipe) -> Callable[..., Any]:
 def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
     """From arrays to the array of a recipe's only result or a tuple of arrays: `_follower` with NumPy's functions in place
     of nodes."""
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"as_array": as_array, "ndarray": np.ndarray}
     lines: list[str] = []
     shapes = {i: f"v{i}.shape" for i in range(operands)}
     for i, (spec, inputs, _, _, value) in enumerate(recipe.nodes, operands):
@@ -197,5 +186,4 @@ def _arrays(operands: int, recipe: Recipe) -> Callable[..., Any]:
                   f"if type(v{i}) is not ndarray or v{i}.dtype is not dtype{i}: v{i} = as_array(v{i}, type{i})"]
     results = [f"v{i}" for i in recipe.results]
     lines.append(f"return {results[0] if recipe.make is None else '(' + ', '.join(results) + ',)'}")
-    return _around(_source("compute", ", ".join([f"v{i}" for i in range(operands)]), given, lines))(**given)
-
+    return function("compute", ", ".join([f"v{i}" for i in range(operands)]), lines, given, GENERATED)
