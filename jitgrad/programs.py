@@ -102,28 +102,28 @@ LONGEST = 10            # times JITGRAD_MAX_NODES: the most operations that are 
 _waited: dict[int, tuple[int, int]] = {}    # of long graphs, by hash of the structure: operations to compile, requests so far
 
 
-def _operations_to_compile(captured: Capture) -> int:
-    """How many operations of a long graph differ: the repetitions of a loop count once."""
-    waited = _waited.get(hash(tuple(captured.parts)))
+def _waiting(captured: Capture) -> tuple[int, int, int]:
+    """Of a long graph: its structure, how many of its operations differ (the repetitions of a loop count once), and how many
+    requests have waited."""
+    structure = hash(tuple(captured.parts))
+    waited = _waited.get(structure)
     if waited is not None:
-        return waited[0]
+        return (structure, *waited)
     from jitgrad.compiler.stretches import cut
-    return cut(captured.order).distinct
+    return structure, cut(captured.order).distinct, 0
 
 
 def has_to_wait(captured: Capture) -> bool:
     """Whether a graph is interpreted for now, since compiling it takes as long as many requests."""
     if len(captured.order) <= config.max_nodes:
         return False
-    count = _operations_to_compile(captured)
+    structure, count, times = _waiting(captured)
     if count <= config.max_nodes:
         return False
     if len(_waited) >= MAX_PROGRAMS:
         _waited.clear()
-    structure = hash(tuple(captured.parts))
-    times = _waited.get(structure, (0, 0))[1] + 1
-    _waited[structure] = count, times
-    return times <= PATIENCE if count <= LONGEST * config.max_nodes else True
+    _waited[structure] = count, times + 1
+    return times < PATIENCE if count <= LONGEST * config.max_nodes else True
 
 
 def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
@@ -134,7 +134,7 @@ def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
         return "requested by JITGRAD_INTERPRET=1"
     if len(captured.order) <= config.max_nodes or key in known:
         return None
-    count = _operations_to_compile(captured)
+    _, count, _ = _waiting(captured)
     if count <= config.max_nodes:
         return None
     later = f": interpreted {PATIENCE} times, then compiled" if count <= LONGEST * config.max_nodes else ""

@@ -62,25 +62,26 @@ _ON_ERROR = ("    except (KeyError, AttributeError, IndexError, ValueError, Type
 
 
 class Misled(Exception):
-    """The function may have told a stand-in from a float or an array; it has changed nothing and can be called again."""
+    """The function may have told a TracedFloat from a float; it has changed nothing and can be called again."""
 
 
 def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Call the function of a trace.  Raises Misled where it was given stand-ins and failed or may have told them apart."""
+    """Call the function of a trace.  Raises Misled where it was given TracedFloats and failed or asked for their type: what it
+    raises of itself, it raises again."""
     try:
         result = trace.run(*prepared)
-        if not (trace.misleads() and _can_repeat(trace, args, kwargs)):
+        if not (trace.guards.asks_types and _can_repeat(trace, args, kwargs)):
             return result
     except Exception:
-        if not ((trace.arguments.numbers or trace.arrays) and _can_repeat(trace, args, kwargs)):
+        if not _can_repeat(trace, args, kwargs):
             raise
-    prepared = (), {}               # the traceback is to hold no stand-in
     raise Misled
 
 
 def _can_repeat(trace: Trace, args: tuple, kwargs: dict[str, Any]) -> bool:
-    return trace.reason is None and trace.arguments.unchanged() and _first_failure(trace, args, kwargs) is None and not any(
-        [given.changed() for given in trace.arrays.values()])
+    """Whether there were TracedFloats, and a call without them starts from the same."""
+    return bool(trace.arguments.numbers) and trace.reason is None and trace.arguments.unchanged() and _first_failure(
+        trace, args, kwargs) is None
 
 
 def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:

@@ -208,12 +208,6 @@ class Trace(tracing.Trace):
         for given in self.inputs:
             given.tensor = given.node = None
 
-    def misleads(self) -> bool:
-        """Whether the function may have told stand-ins from what they stand for: by their types, or, of an array that it
-        reads by another name too, by their identity."""
-        return bool(self.arguments.numbers or self.arrays) and (self.guards.asks_types or any(
-            [id(array) in self._by_array for array in self.guards.arrays]))
-
     def stand_ins(self) -> list[tuple[Any, Any, str]]:
         """What the function was called with and what it stood for, from the outside in, and where that was given.  The
         trace lets go of it."""
