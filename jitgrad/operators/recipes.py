@@ -78,8 +78,10 @@ class Recipes:
         computers: dict[tuple, Callable[..., Any]] = {}
 
         def recall(*args: Any, **kwargs: Any) -> Any:
+            at: Any = None      # the key of the quick way, if calls like this one may go it
+            tensors = 0
             if args and grad_mode.enabled:
-                # One or two tensors to record on, then plain arguments: most calls.  (Types are part of the keys: True == 1.)
+                # One to three tensors to record on, then plain arguments: most calls.  (Types are part of the keys: True == 1.)
                 v = args[0]
                 if isinstance(v, Tensor):
                     n = v._node if v._storage is None else v._current()
@@ -91,13 +93,14 @@ class Recipes:
                         if len(args) == 3 and isinstance(args[2], Tensor):
                             return three(n, m, args, kwargs)
                         if n.requires_grad or m.requires_grad:
-                            at: Any = (n.spec.type, n.requires_grad, depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
-                                       m is n, get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
-                                       *(kwargs and map(type, kwargs.values())))
+                            tensors = 2
+                            at = (n.spec.type, n.requires_grad, depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
+                                  m is n, get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
+                                  *(kwargs and map(type, kwargs.values())))
                             try:
                                 follow = quick.get(at)
                             except TypeError:
-                                pass            # an argument that has no hash
+                                at = None       # an argument that has no hash
                             if depth < m.depth:
                                 depth = m.depth
                             if type(follow) is dict:
@@ -109,47 +112,43 @@ class Recipes:
                                               (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
                                 if made is not None:
                                     return made
-                    elif n.requires_grad:
-                        at = (n.spec.type, depth > 0, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
-                              *(kwargs and map(type, kwargs.values())))
+                    elif n.requires_grad or (not depth and type(n.value) is np.ndarray and not tracing.traces):
+                        tensors = 1
+                        # None: it is known, and so will be the result.
+                        at = (n.spec.type, depth > 0 if n.requires_grad else None, get_default_dtype(), args[1:], *map(type, args),
+                              *kwargs.items(), *(kwargs and map(type, kwargs.values())))
                         try:
                             follow = quick.get(at)
                         except TypeError:
-                            pass
+                            at = None
                         if type(follow) is dict:
                             follow = follow.get(repr((args[1:], kwargs)))
+                        if follow is not None and not n.requires_grad:
+                            return follow(n.value)
                         if follow is not None and depth <= MAX_HISTORY - LONGEST:
                             frame = _getframe(1)
                             code = frame.f_code
                             made = follow(n, depth, (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line())
                             if made is not None:
                                 return made
-                    elif not depth and type(n.value) is np.ndarray and not tracing.traces:
-                        try:
-                            follow = quick.get((n.spec.type, None, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
-                                                *(kwargs and map(type, kwargs.values()))))
-                        except TypeError:
-                            pass
-                        if type(follow) is dict:
-                            follow = follow.get(repr((args[1:], kwargs)))
-                        if follow is not None:
-                            return follow(n.value)
-            return general(args, kwargs)
+            return general(args, kwargs, at, tensors)
 
         def three(n: Node, m: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
             v = args[2]
             o = v._node if v._storage is None else v._current()
+            at = None
             if (n.requires_grad or m.requires_grad or o.requires_grad) and not kwargs and n is not m and n is not o and m is not o:
-                follow = quick.get((n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
-                                    o.spec.type, o.requires_grad, o.depth > 0, get_default_dtype()))
+                at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0,
+                      o.spec.type, o.requires_grad, o.depth > 0, get_default_dtype())
+                follow = quick.get(at)
                 depth = max(n.depth, m.depth, o.depth)
                 if follow is not None and depth <= MAX_HISTORY - LONGEST:
                     made = follow(n, m, o, depth, user_line(3))
                     if made is not None:
                         return made
-            return general(args, kwargs)
+            return general(args, kwargs, at, 3)
 
-        def general(args: tuple, kwargs: dict[str, Any]) -> Any:
+        def general(args: tuple, kwargs: dict[str, Any], at_quick: Any, tensors: int) -> Any:
             recording = grad_mode.enabled
             pending = False         # whether there is anything to record
             numbers = False         # whether the key holds some
@@ -221,9 +220,8 @@ class Recipes:
                     if len(computers) >= MAX_RECIPES:
                         computers.clear()
                     compute = computers[at] = computer(len(nodes), recipe)
-                if len(nodes) == 1 and not nodes[0].requires_grad and not recipe.tests:
-                    # (Where it requires a gradient, grad mode is off: the quick way would record.)
-                    self._remember(compute, nodes, args, kwargs)
+                if at_quick is not None and not recipe.tests:
+                    self._remember(at_quick, compute, tensors, args, kwargs)
                 return compute(*[leaf_value(n) for n in nodes])
             depth = 0
             for n in nodes:
@@ -231,43 +229,30 @@ class Recipes:
                     depth = n.depth
             if depth > (MAX_HISTORY if any([n.requires_grad for n in nodes]) else MAX_DEPTH) - LONGEST:
                 return call(*args, **kwargs)
-            self._remember(_checked(recipe) if recipe.tests else recipe.follow, nodes, args, kwargs)
+            if at_quick is not None:
+                follow = _checked(recipe) if recipe.tests else recipe.follow
+                if tensors == 2 and len(nodes) == 1:        # the same tensor twice
+                    follow = _of_first(follow)
+                self._remember(at_quick, follow, tensors, args, kwargs)
             return recipe.follow(*nodes, depth, user_line(3))
 
         return recall
 
-    def _remember(self, follow: Callable[..., Any], nodes: list[Node], args: tuple, kwargs: dict[str, Any]) -> None:
-        """Let calls like this one go the quick way."""
-        tensors = len(args) if len(args) == 3 and not kwargs and isinstance(args[2], Tensor) else len(
-            [v for v in args[:2] if isinstance(v, Tensor)])
+    def _remember(self, at: Any, follow: Callable[..., Any], tensors: int, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Let calls like this one, of the key `at` and so many tensors in front, go the quick way."""
         others = (*args[tensors:], *kwargs.values())
-        same = tensors == 2 and len(nodes) == 1
-        if not tensors or (tensors != len(nodes) and not same) or not all([type(v) in _STATIC or type(v) in (bool, float) or (
-                type(v) is tuple and all([type(u) is int for u in v])) for v in others]):
+        if not all([type(v) in _STATIC or type(v) in (bool, float) or (type(v) is tuple and all([type(u) is int for u in v]))
+                    for v in others]):
             return
         if len(self._quick) >= MAX_RECIPES:
             self._quick.clear()
-        n, m = nodes[0], nodes[-1]
-        if tensors == 3:
-            at: tuple = (*[x for n in nodes for x in (n.spec.type, n.requires_grad, n.depth > 0)], get_default_dtype())
-        elif tensors == 1:
-            if n.depth and not n.requires_grad:
-                return
-            state = n.depth > 0 if n.requires_grad else None        # None: it is known, and so will be the result
-            at = (n.spec.type, state, get_default_dtype(), args[1:], *map(type, args), *kwargs.items(),
-                  *(kwargs and map(type, kwargs.values())))
-        else:
-            at = (n.spec.type, n.requires_grad, n.depth > 0, m.spec.type, m.requires_grad, m.depth > 0, same,
-                  get_default_dtype(), args[2:], *map(type, args), *kwargs.items(),
-                  *(kwargs and map(type, kwargs.values())))
-        quick = (lambda n, m, *rest: follow(n, *rest)) if same else follow
         if any([type(v) is tuple or (type(v) is float and v == 0) for v in others]):
             # (1,) == (1.0,) == (True,), and 0.0 == -0.0: the text tells them apart.
-            quick_by_text = self._quick.setdefault(at, {})
-            if len(quick_by_text) < MAX_RECIPES:
-                quick_by_text[repr((args[tensors:], kwargs))] = quick
+            by_text = self._quick.setdefault(at, {})
+            if len(by_text) < MAX_RECIPES:
+                by_text[repr((args[tensors:], kwargs))] = follow
         else:
-            self._quick[at] = quick
+            self._quick[at] = follow
 
     def _learn(self, key: tuple, recipe: Recipe | None) -> None:
         if len(self._known) >= MAX_RECIPES:
@@ -283,6 +268,11 @@ def _checked(recipe: Recipe) -> Callable[..., Any]:
         return follow(*args) if _pass(recipe, args) else None
 
     return follow_if
+
+
+def _of_first(follow: Callable[..., Any]) -> Callable[..., Any]:
+    """What follows a recipe of one operand, given twice."""
+    return lambda n, m, *rest: follow(n, *rest)
 
 
 def by_recipe(call: Callable) -> Callable:
