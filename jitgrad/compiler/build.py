@@ -13,6 +13,7 @@ from jitgrad.compiler.dims import Dims, lengths
 from jitgrad.compiler.fuse import fuse
 from jitgrad.compiler.lower import Lowering
 from jitgrad.compiler.program import KernelStep, Output, Program
+from jitgrad.compiler.small import apart
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
@@ -25,13 +26,14 @@ class Request:
 
     order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
     roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
-    wanted; they may be interior."""
+    wanted; they may be interior.  small: whether each operation is to be a kernel of its own."""
 
     order: list[Node]
     outputs: list[Node]
     roots: list[Node]
     cotangents: list[Node | None]
     wrt: list[Node]
+    small: bool = False
 
 
 def build(request: Request, target: Target | None = None) -> Program:
@@ -48,7 +50,10 @@ def build(request: Request, target: Target | None = None) -> Program:
     lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources)
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
-    fused = fuse(lowering.values, stored, target.emit, target.phased, lowering.checks)
+    if request.small:
+        fused = apart(lowering.values, stored, target.emit, lowering.checks)
+    else:
+        fused = fuse(lowering.values, stored, target.emit, target.phased, lowering.checks)
     outputs: list[Output | None] = []
     by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
     for k, node in enumerate(wanted):

@@ -16,6 +16,7 @@ from jitgrad.compiler.expr import Expr, text
 from jitgrad.compiler.nest import NestBuilder
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value, along, identity
+from jitgrad.errors import InternalError
 
 
 @dataclass
@@ -24,6 +25,19 @@ class Fused:
 
     steps: list[KernelStep | LibraryStep]
     buffers: list[Buffer]
+
+    def verify(self) -> None:
+        """Raise InternalError unless each buffer is written by a step before the first that reads it."""
+        written = {i for i, b in enumerate(self.buffers) if b.kind == "input"}
+        for step in self.steps:
+            if isinstance(step, KernelStep):
+                missing = [b for b in step.reads if b not in written and b not in step.writes]
+                written.update(step.writes)
+            else:
+                missing = [b for b in step.sources if b >= 0 and b not in written]
+                written.add(step.target)
+            if missing:
+                raise InternalError(f"{step} reads buffers {missing}, which nothing has written")
 
 
 class Construction:

@@ -17,7 +17,6 @@ from jitgrad.compiler.nest import is_row
 from jitgrad.compiler.program import Kernel, KernelStep, LibraryStep
 from jitgrad.compiler.segments import segments
 from jitgrad.compiler.values import NUMBERS, Dims, Value
-from jitgrad.errors import InternalError
 
 CAP = 80                # operations of one kernel
 ENOUGH = 32             # operations of a kernel that repeats: it is compiled sooner than a larger one
@@ -86,19 +85,5 @@ def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callabl
 
     emit: gives a kernel's source, of one with phases if `phased`."""
     fused = Fusion(values, outputs, emit, phased, checks).run()
-    _verify(fused)
+    fused.verify()
     return fused
-
-
-def _verify(fused: Fused) -> None:
-    """Raise InternalError unless each buffer is written by a step before the first that reads it."""
-    written = {i for i, b in enumerate(fused.buffers) if b.kind == "input"}
-    for step in fused.steps:
-        if isinstance(step, KernelStep):
-            missing = [b for b in step.reads if b not in written and b not in step.writes]
-            written.update(step.writes)
-        else:
-            missing = [b for b in step.sources if b >= 0 and b not in written]
-            written.add(step.target)
-        if missing:
-            raise InternalError(f"{step} reads buffers {missing}, which nothing has written")

@@ -106,10 +106,13 @@ class Lowering:
         if split is not None:
             return split
         order = _loop_order(refs)
-        back = {d: i for i, d in enumerate(order)}
-        steps = tuple([along(back.get(d, -1)) for d in range(len(space))])
-        args = tuple([r.within(steps) for r in refs])
-        dims = tuple([space[d] for d in order])
+        if order == [*range(len(space))]:
+            args, dims = tuple(refs), space
+        else:
+            back = {d: i for i, d in enumerate(order)}
+            steps = tuple([along(back.get(d, -1)) for d in range(len(space))])
+            args = tuple([r.within(steps) for r in refs])
+            dims = tuple([space[d] for d in order])
         value = self.value(("elementwise", op, params, args, dims, out), "elementwise", dims, out, op=op,
                             params=params, args=args, line=line)
         return Ref(value, tuple([along(d) for d in order]))
@@ -192,6 +195,8 @@ class Lowering:
 
     def aligned(self, n: Node, to: Dims) -> Ref:
         """An operand, broadcast: seen from the core of `to`."""
+        if self.dims[n] == to:
+            return self.refs[n]
         lead = len(to) - len(self.dims[n])
         place = positions(to)
         return self.refs[n].within(tuple([along(place[lead + axis]) for axis in positions(self.dims[n])]))

@@ -219,7 +219,9 @@ class Kernel:
 
 @dataclass
 class KernelInfo:
-    """One kernel for people (`jitgrad.explain`).  ops: (name, the user's line or None for a derivative's op)."""
+    """One kernel for people (`jitgrad.explain`).  ops: (name, the user's line or None for a derivative's op).
+
+    times: how many steps of a program of small kernels run it; the others have a kernel of their own for each."""
 
     name: str
     source: str
@@ -228,6 +230,7 @@ class KernelInfo:
     writes: list[str]
     domain: str
     origin: str = ""
+    times: int = 1
 
 
 @dataclass

@@ -55,6 +55,8 @@ class Ref:
         for dim, start, mult in self.index:
             if dim < 0:
                 composed.append(along(-1, start))
+            elif start == 0 and mult == 1:
+                composed.append(steps[dim])
             else:
                 outer, first, factor = steps[dim]
                 composed.append(along(outer, E.add(start, E.mul(mult, first)), E.mul(mult, factor)))
