@@ -9,7 +9,7 @@
 | JITGRAD_THREADS       | a positive integer          | threads for large work (the number of cores)                    |
 | JITGRAD_LOG           | debug, info, warning, error | level of the "jitgrad" logger (warning)                         |
 | JITGRAD_TARGET        | cpu, cuda                   | where kernels run; cuda needs a GPU or NUMBA_ENABLE_CUDASIM=1   |
-| JITGRAD_MAX_NODES     | a positive integer          | more operations that do not repeat are interpreted at first (4000) |
+| JITGRAD_MAX_NODES     | a positive integer          | more operations that do not repeat: one kernel each (1000)      |
 """
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def parse(environ: Mapping[str, str]) -> Config:
         threads=get("JITGRAD_THREADS") or available_cores(),  # type: ignore[arg-type]
         log=get("JITGRAD_LOG", "warning"),  # type: ignore[arg-type]
         target=get("JITGRAD_TARGET", "cpu"),  # type: ignore[arg-type]
-        max_nodes=get("JITGRAD_MAX_NODES", 4000),  # type: ignore[arg-type]
+        max_nodes=get("JITGRAD_MAX_NODES", 1000),  # type: ignore[arg-type]
     )
 
 

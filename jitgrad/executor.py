@@ -15,7 +15,7 @@ from jitgrad import interpreter, programs, tracing
 from jitgrad.config import config, logger
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import INPUT, Node, become_input, topological
-from jitgrad.programs import Capture, Entry, Run, compile_entry, has_to_wait, interpret_reason, interpreting, make_key, stats
+from jitgrad.programs import Capture, Entry, Run, compile_entry, interpret_reason, interpreting, make_key, stats
 from jitgrad.walk import Walk
 
 if TYPE_CHECKING:
@@ -96,13 +96,12 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
     """Gradients of the roots with respect to `wrt` (None: no path), and the values of the roots left on them.
 
     cotangents: per root a node in the order, or None for the implicit 1."""
-    if interpreting.active or config.interpret:
-        return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
+    reason = interpret_reason()
+    if reason is not None:
+        return _interpret(captured, roots, cotangents, wrt, reason)
     key = make_key(captured, roots, cotangents, wrt)
     entry = programs.known.get(key)
     if entry is None:
-        if has_to_wait(captured):
-            return _interpret(captured, roots, cotangents, wrt, interpret_reason(captured) or "")
         entry = compile_entry(key, captured, roots, cotangents, wrt)
     elif entry.wanted:
         logger.info("rebuilding a program to return what is read after each backward")

@@ -1,6 +1,7 @@
 """explain: what a tensor's gradient was compiled to, from which lines of the user's program, and why not."""
 from __future__ import annotations
 
+from collections import Counter
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,7 +79,7 @@ def explain(tensor: Any) -> str:
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = station_reasons([root])
-    reason = programs.interpret_reason(captured, programs.make_key(captured, [root], [None], captured.leaves))
+    reason = programs.interpret_reason()
     if reasons:
         lines.append("cut, and interpreted in part:")
         lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]
@@ -94,8 +95,15 @@ def explain(tensor: Any) -> str:
 
 
 def describe(program: AnyProgram) -> list[str]:
-    """The steps of a program, then each kernel with the operations it fuses, by line of the user's program, and source."""
-    lines = [f"  {step}" for step in program.steps]
+    """The steps of a program, then each kernel with the operations it fuses, by line of the user's program, and source.
+
+    Where each operation is a kernel, it is told how often each runs instead of the order."""
+    if program.small:
+        counts = Counter([str(step) for step in program.steps])
+        lines = [f"a kernel for each operation: {program.small}",
+                 *[f"  {step}; {times} times" if times > 1 else f"  {step}" for step, times in counts.items()]]
+    else:
+        lines = [f"  {step}" for step in program.steps]
     for kernel in program.kernels:
         lines.append("")
         lines.append(f"kernel {kernel.name} over {kernel.domain} ({kernel.origin}): reads {kernel.reads}, writes "

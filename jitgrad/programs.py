@@ -97,48 +97,11 @@ def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node
             tuple([-1 if n is None else index[n] for n in cotangents]), tuple([index[n] for n in wrt]), config.target)
 
 
-PATIENCE = 8            # requests for one long graph that are interpreted: they take as long as to compile it
-LONGEST = 10            # times JITGRAD_MAX_NODES: the most operations that are compiled at all
-_waited: dict[int, tuple[int, int]] = {}    # of long graphs, by hash of the structure: operations to compile, requests so far
-
-
-def _waiting(captured: Capture) -> tuple[int, int, int]:
-    """Of a long graph: its structure, how many of its operations differ (the repetitions of a loop count once), and how many
-    requests have waited."""
-    structure = hash(tuple(captured.parts))
-    waited = _waited.get(structure)
-    if waited is not None:
-        return (structure, *waited)
-    from jitgrad.compiler.stretches import cut
-    return structure, cut(captured.order).distinct, 0
-
-
-def has_to_wait(captured: Capture) -> bool:
-    """Whether a graph is interpreted for now, since compiling it takes as long as many requests."""
-    if len(captured.order) <= config.max_nodes:
-        return False
-    structure, count, times = _waiting(captured)
-    if count <= config.max_nodes:
-        return False
-    if len(_waited) >= MAX_PROGRAMS:
-        _waited.clear()
-    _waited[structure] = count, times + 1
-    return times < PATIENCE if count <= LONGEST * config.max_nodes else True
-
-
-def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
-    """Why this request (with this key) is not compiled, or None."""
+def interpret_reason() -> str | None:
+    """Why nothing is compiled now, or None."""
     if interpreting.active:
         return "requested by jitgrad.interpret()"
-    if config.interpret:
-        return "requested by JITGRAD_INTERPRET=1"
-    if len(captured.order) <= config.max_nodes or key in known:
-        return None
-    _, count, _ = _waiting(captured)
-    if count <= config.max_nodes:
-        return None
-    later = f": interpreted {PATIENCE} times, then compiled" if count <= LONGEST * config.max_nodes else ""
-    return f"{count} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}{later}"
+    return "requested by JITGRAD_INTERPRET=1" if config.interpret else None
 
 
 def find(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
@@ -151,14 +114,14 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
                   extra: tuple[int, ...] = ()) -> Entry:
     """Compile a request, of which there is no entry, or one that does not return all of `extra`."""
     with _lock:
-        from jitgrad.compiler import build, cpu, stretches
+        from jitgrad.compiler import build, choose, cpu
         entry = known.get(key)
         if entry is not None and entry.extra == extra:
             return entry
         before = cpu.stats.kernels_compiled
         outputs = [*roots, *[captured.order[i] for i in extra]]
         request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt))
-        program = stretches.compile_long(request) or build.build(request)
+        program = choose.compile_request(request)
         if cpu.stats.kernels_compiled > before:
             stats.compilations += 1
         else:
@@ -193,7 +156,6 @@ def clear() -> None:
     with _lock:
         era += 1
         known.clear()
-        _waited.clear()
         stretches = sys.modules.get("jitgrad.compiler.stretches")
         if stretches is not None:
             stretches.forget()

@@ -261,18 +261,7 @@ class Runner:
         plan = self._plan
         if plan is None or plan.era != programs.era:
             plan = self._plan = self._template.derivative(self._wrt, inputs)
-            if plan is None:
-                return self._interpreted(inputs)
         return run(plan, inputs)
-
-    def _interpreted(self, inputs: Sequence[Given]) -> list[np.ndarray | None]:
-        """Of a graph that is too large to be compiled."""
-        template = self._template
-        real = template.instantiate(inputs)
-        outputs = list(dict.fromkeys([real[template.nodes[i]] for i in template.outputs]))
-        leaves = [real[leaf] for i in self._wrt if (leaf := template.leaves[i]) is not None]
-        arrays, _ = executor.gradients(executor.capture(outputs), outputs[:1], [None], leaves)
-        return [*[executor.value(n) for n in outputs], *arrays]
 
 
 # -- trees -----------------------------------------------------------------------------------------------------------

@@ -102,11 +102,11 @@ class Template:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
         plan = self.plans.get(output)
         if plan is None or plan.era != programs.era:
+            if programs.interpret_reason() is not None:
+                return None
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
             captured = executor.capture((root,))
-            if programs.interpret_reason(captured, programs.make_key(captured, (root,), (None,), captured.leaves)) is not None:
-                return None
             entry, _ = programs.entry_for(captured, root)
             plan = self._plan(entry, captured, mapping, captured.leaves, [0])
             plan.backward = delivery(output, plan.run, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
@@ -118,11 +118,11 @@ class Template:
         """The program of the values of all outputs.  None: they are to be interpreted."""
         plan = self.plans.get("values")
         if plan is None or plan.era != programs.era:
+            if programs.interpret_reason() is not None:
+                return None
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             captured = executor.capture(list(dict.fromkeys(outputs)))
-            if programs.interpret_reason(captured) is not None:
-                return None
             positions = [captured.index[n] for n in outputs]
             extra = tuple(sorted(set(positions)))
             key = (tuple(captured.parts), "values", extra, config.target)
@@ -130,7 +130,7 @@ class Template:
             plan = self.plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
         return plan
 
-    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan | None:
+    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
         plan = self.plans.get("derivative")
         if plan is None or plan.era != programs.era:
@@ -138,8 +138,6 @@ class Template:
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
             captured = executor.capture(list(dict.fromkeys(outputs)))
-            if programs.interpret_reason(captured) is not None:
-                return None
             others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
             extra = tuple([captured.index[n] for n in others])
             if extra or leaves != captured.leaves:

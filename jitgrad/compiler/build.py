@@ -26,14 +26,14 @@ class Request:
 
     order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
     roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
-    wanted; they may be interior.  small: whether each operation is to be a kernel of its own."""
+    wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty."""
 
     order: list[Node]
     outputs: list[Node]
     roots: list[Node]
     cotangents: list[Node | None]
     wrt: list[Node]
-    small: bool = False
+    small: str = ""
 
 
 def build(request: Request, target: Target | None = None) -> Program:
@@ -63,7 +63,8 @@ def build(request: Request, target: Target | None = None) -> Program:
         if isinstance(step, KernelStep):
             step.function = target.get_kernel(step.info.source)
             step.info.origin = step.function.origin
-    return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources))
+    return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
+                   request.small)
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

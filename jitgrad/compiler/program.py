@@ -248,7 +248,8 @@ class KernelStep:
     function: Any = None
 
     def __str__(self) -> str:
-        return f"kernel {self.info.name}: {' '.join([name for name, _ in self.info.ops])}"
+        names = [name for name, _ in self.info.ops]
+        return f"kernel {self.info.name}: {' '.join(names if self.info.times == 1 else dict.fromkeys(names))}"
 
 
 @dataclass
@@ -305,6 +306,7 @@ class AnyProgram(Protocol):
     """What callers know of a Program, and of one for a long graph (stretches.py)."""
 
     kernels: list[KernelInfo]
+    small: str
 
     @property
     def steps(self) -> Sequence[Any]: ...
@@ -315,14 +317,16 @@ class AnyProgram(Protocol):
 class Program:
     """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
 
-    kernels: list[KernelInfo]; steps: list of str()-able steps; bytes: size of the kernels' object code."""
+    kernels: list[KernelInfo], each once; steps: list of str()-able steps; small: why each operation is a kernel of its own, or
+    empty; bytes: size of the kernels' object code."""
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
-                 plans: Plans | Launches) -> None:
+                 plans: Plans | Launches, small: str = "") -> None:
         self.steps = steps
         self.buffers = buffers
         self.outputs = outputs
-        self.kernels = [s.info for s in steps if isinstance(s, KernelStep)]
+        self.kernels = [*{id(s.info): s.info for s in steps if isinstance(s, KernelStep)}.values()]
+        self.small = small
         self._plans = plans
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
@@ -339,5 +343,6 @@ class Program:
     @property
     def bytes(self) -> int:
         """Size of the object code of the kernels."""
-        return sum([getattr(s.function, "bytes", 0) for s in self.steps if isinstance(s, KernelStep)])
+        functions = {id(s.function): s.function for s in self.steps if isinstance(s, KernelStep)}
+        return sum([getattr(f, "bytes", 0) for f in functions.values()])
 

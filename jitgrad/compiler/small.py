@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from jitgrad.compiler.construct import Construction, Fused
 from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep, Number, Pointer, Slot
-from jitgrad.compiler.values import GATHER, Ref, Value
+from jitgrad.compiler.values import Ref, Value
 
 
 @dataclass

@@ -38,7 +38,7 @@ _programs: dict[tuple, Program] = {}
 @dataclass
 class Cuts:
     """Where a graph is cut.  body: positions in the order of what is computed; bounds: of stretches, in the body.
-    distinct: operations of all stretches whose sequence of operations differs."""
+    distinct: operations of all stretches that differ, in what they do or in which of their values that reads."""
 
     body: list[int]
     bounds: list[tuple[int, int]]
@@ -50,22 +50,35 @@ class Cuts:
         return 3 * self.distinct <= len(self.body)
 
 
-def cut(order: Sequence[Node]) -> Cuts:
-    """Find the stretches of a graph."""
+def cut(order: Sequence[Node], least: int) -> Cuts:
+    """Find the stretches of a graph, of `least` operations or a whole number of periods that has as many."""
     body = [k for k, n in enumerate(order) if n.inputs]
     kinds = np.array([2 * order[k].spec.sig + order[k].requires_grad for k in body], np.int64)
     bounds = []
     at, end = 0, len(body)
     while at < end:
         period, run = repetition(kinds, at, MAX_PERIOD)
-        step = period * -(-LENGTH // period)
+        step = period * -(-least // period)
         if run < 2 * step:
-            step = run = min(LENGTH, end - at)
+            step = run = min(least, end - at)
         for _ in range(run // step):
             bounds.append((at, at + step))
             at += step
-    sizes = {kinds[lo:hi].tobytes(): hi - lo for lo, hi in bounds}
+    index = {n: k for k, n in enumerate(order)}
+    sizes = {(kinds[lo:hi].tobytes(), _wiring(order, index, body[lo:hi])): hi - lo for lo, hi in bounds}
     return Cuts(body, bounds, sum(sizes.values()))
+
+
+def _wiring(order: Sequence[Node], index: dict[Node, int], body: list[int]) -> tuple[int, ...]:
+    """Which values the operations of a stretch read: of its own, how far back; of others, a number by first use."""
+    own = {k: i for i, k in enumerate(body)}
+    others: dict[int, int] = {}
+    found = []
+    for i, k in enumerate(body):
+        for n in order[k].inputs:
+            j = index[n]
+            found.append(i - own[j] if j in own else -1 - others.setdefault(j, len(others)))
+    return tuple(found)
 
 
 def compile_long(request: Request) -> LongProgram | None:
@@ -73,12 +86,12 @@ def compile_long(request: Request) -> LongProgram | None:
     order = request.order
     if len(order) <= LONG:
         return None
-    cuts = cut(order)
-    if not cuts.repeats and len(order) <= config.max_nodes:
+    cuts = cut(order, LENGTH)
+    if request.small and not cuts.repeats:
         return None
     index = {n: k for k, n in enumerate(order)}
     return LongProgram(order, cuts, [index[n] for n in request.outputs], [index[n] for n in request.roots],
-                       [None if n is None else index[n] for n in request.cotangents], [index[n] for n in request.wrt])
+                       [None if n is None else index[n] for n in request.cotangents], [index[n] for n in request.wrt], request.small)
 
 
 def forget() -> None:
@@ -89,19 +102,20 @@ def forget() -> None:
 # -- one stretch -----------------------------------------------------------------------------------------------------
 
 class Stretch:
-    """A part of a graph.  All are positions in the order.
+    """A part of a graph.  All but `small` (see Request) are positions in the order.
 
     ins: what it reads of leaves and earlier stretches; body: what it computes; outs: what of that is read later or wanted.
     roots: those whose gradients are known when it is gone through backward; seeds: of each, the position of the node that is
     its gradient, None for an implicit 1, or -1: one that later stretches have summed up.  wrt: whose gradients it gives."""
 
-    def __init__(self, order: Sequence[Node], body: list[int], index: dict[Node, int], outs: list[int]) -> None:
+    def __init__(self, order: Sequence[Node], body: list[int], index: dict[Node, int], outs: list[int], small: str) -> None:
         own = set(body)
         ins: dict[int, None] = {}
         for k in body:
             for n in order[k].inputs:
                 if (j := index[n]) not in own:
                     ins[j] = None
+        self.small = small
         self.body = body
         self.ins = list(ins)
         self.outs = outs
@@ -144,7 +158,7 @@ class Stretch:
         given = {k: len(local) + i for i, (k, _) in enumerate(self.given())} if backward else {}
         roots = self.roots if backward else []
         key = (tuple(parts), tuple(ends), tuple([(local[k], given.get(k)) for k in roots]),
-               tuple([local[k] for k in self.wrt]) if backward else None, config.target)
+               tuple([local[k] for k in self.wrt]) if backward else None, config.target, bool(self.small))
         program = _programs.get(key)
         if program is None:
             copies: list[Node] = []
@@ -154,7 +168,7 @@ class Stretch:
                 copies.append(Node(n.spec, inputs, n.requires_grad, 0, None if inside else n.value, n.line))
             request = Request(copies, [copies[i] for i in ends], [copies[local[k]] for k in roots],
                               [copies[given[k]] if k in given else None for k in roots],
-                              [copies[local[k]] for k in self.wrt] if backward else [])
+                              [copies[local[k]] for k in self.wrt] if backward else [], self.small)
             if len(_programs) >= MAX_PROGRAMS:
                 _programs.clear()
             program = _programs[key] = build(request)
@@ -177,15 +191,16 @@ def _array(node: Node, requires_grad: bool) -> Node:
 class LongProgram:
     """A compiled request, as program.Program, made of programs of stretches.
 
-    steps: str()-able calls in order; kernels: those of all programs, each once."""
+    steps: str()-able calls in order; kernels: those of all programs, each once; small: see Program."""
 
     def __init__(self, order: Sequence[Node], cuts: Cuts, outputs: list[int], roots: list[int], cotangents: list[int | None],
-                 wrt: list[int]) -> None:
+                 wrt: list[int], small: str) -> None:
         index = {n: k for k, n in enumerate(order)}
         self._strided = [k for k, n in enumerate(order) if n.op is INPUT and n.type.shape and not n.value.flags.c_contiguous]
         self._outputs = outputs
         self._wrt = wrt
-        self._stretches = _stretches(order, index, cuts, {*outputs, *[k for k in cotangents if k is not None]})
+        self.small = small
+        self._stretches = _stretches(order, index, cuts, {*outputs, *[k for k in cotangents if k is not None]}, small)
         self._seeded: list[tuple[int, int | None]] = []         # roots whose gradients are summed up, and their own part
         last = self._stretches[-1]
         self._forward = [s.forward(order, index) if s.outs and s is not last else None for s in self._stretches]
@@ -270,7 +285,8 @@ class LongProgram:
         return bound
 
 
-def _stretches(order: Sequence[Node], index: dict[Node, int], cuts: Cuts, wanted: set[int]) -> list[Stretch]:
+def _stretches(order: Sequence[Node], index: dict[Node, int], cuts: Cuts, wanted: set[int],
+               small: str) -> list[Stretch]:
     """The parts of a graph, and what each gives to later ones."""
     where: dict[int, int] = {}
     for number, (lo, hi) in enumerate(cuts.bounds):
@@ -285,7 +301,7 @@ def _stretches(order: Sequence[Node], index: dict[Node, int], cuts: Cuts, wanted
     result = []
     for lo, hi in cuts.bounds:
         body = cuts.body[lo:hi]
-        result.append(Stretch(order, body, index, [k for k in body if k in used]))
+        result.append(Stretch(order, body, index, [k for k in body if k in used], small))
     return result
 
 
