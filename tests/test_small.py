@@ -13,6 +13,7 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler import choose, stretches
 from jitgrad.compiler.build import build
+from jitgrad.compiler.cuts import cut
 from jitgrad.compiler.program import KernelStep, Program
 from jitgrad.config import config
 from jitgrad.graph import Node
@@ -130,11 +131,11 @@ def test_chains_are_not_mistaken_for_loops() -> None:
     for _ in range(300):
         pool.append(ops.add(pool[-1], pool[int(rng.integers(len(pool)))]))
     r = request([total(pool[-1])], pool[:3])
-    assert stretches.cut(r.order, 16).distinct > 250
+    assert cut(r.order, 16).distinct > 250
     loop = normal(3)
     for _ in range(300):
         loop = ops.add(ops.sin(loop), pool[0])
-    assert stretches.cut(request([total(loop)]).order, 16).distinct < 50
+    assert cut(request([total(loop)]).order, 16).distinct < 50
 
 
 def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from jitgrad.compiler import stretches
 from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.cuts import cut
 from jitgrad.compiler.program import AnyProgram
 from jitgrad.config import config
 
@@ -20,7 +21,7 @@ def compile_request(request: Request) -> AnyProgram:
     """The program of a request."""
     order = request.order
     if len(order) > config.max_nodes:
-        distinct = stretches.cut(order, FINE).distinct
+        distinct = cut(order, FINE).distinct
         if distinct > config.max_nodes:
             request = replace(request, small=f"{distinct} operations that do not repeat, more than "
                                              f"JITGRAD_MAX_NODES={config.max_nodes}")
