@@ -6,6 +6,7 @@ of all higher ranks.
 """
 from __future__ import annotations
 
+from array import array
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -71,6 +72,7 @@ REFUSED = ("float16", "half", "bfloat16", "int8", "uint8", "int16", "short", "ui
            "complex128", "cfloat", "cdouble")
 
 _default = float32
+default_address = array("q", [id(float32)])      # the same for machine code
 
 
 def get_default_dtype() -> dtype:
@@ -85,6 +87,7 @@ def set_default_dtype(d: dtype) -> None:
                         "use float32 or float64")
     global _default
     _default = d
+    default_address[0] = id(d)
 
 
 def from_numpy_dtype(np_dtype: np.dtype) -> dtype:

@@ -107,7 +107,7 @@ def gradients(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Nod
         logger.info("rebuilding a program to return what is read after each backward")
         entry = compile_entry(key, captured, roots, cotangents, wrt, entry.wanted)
     else:
-        stats.memory_hits += 1
+        programs.hits[0] += 1
     return _run(entry, captured.order, roots), Run(entry, True, None)
 
 
@@ -134,8 +134,8 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
     """All leaves below a scalar root and their gradients, the nodes marked as gone through; None where the graph needs
     autograd's attention.
 
-    A graph like one seen before is recognised by following the same way, which costs a third of capturing it (the usual
-    case of that is known_backward's)."""
+    A graph like one seen before is recognised by following the same way, which costs a third of capturing it (machine code
+    does that in most cases, see Walk.again)."""
     walk = order = held = None
     arrays: list[np.ndarray | None] = []
     run = None
@@ -154,7 +154,7 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         leaves = [order[i] for i in walk.leaves]
         interior, entry = walk.interior, walk.entry
         if held is None:
-            stats.memory_hits += 1
+            programs.hits[0] += 1
             bound = walk.bound
             arrays = _deliver(entry, order, (root,), bound.run([order[p].value for p in bound.positions]))
             run = Run(entry, True, None)
@@ -178,26 +178,6 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         node.run = run
         node.position = i
     return leaves, arrays
-
-
-def known_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | None:
-    """The usual case of plain_backward: a graph like one seen before, at whose values nobody looks.  None otherwise."""
-    extra = root.extra
-    if root.run is not None or interpreting.active or config.interpret or (extra is not None and (
-            extra.held is not None or extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version))):
-        return None
-    for walk in root.spec.walks:
-        entry = walk.entry
-        if walk.again is not None and walk.era == programs.era and not entry.wanted and not entry.extra:
-            found = walk.again(root, _run_freed)
-            if found is not None:
-                stats.memory_hits += 1
-                return found
-    return None
-
-
-def _run_freed(entry: Entry) -> Run:
-    return Run(entry, True, None)
 
 
 MAX_WALKS = 4           # from roots of one spec
@@ -292,7 +272,7 @@ def _look_joint(root: Node) -> None:
         return
     entry = programs.known.get(make_key(captured, [root], [None], captured.leaves))
     if entry is not None:
-        stats.memory_hits += 1
+        programs.hits[0] += 1
         grads = _run(entry, captured.order, [root])
         root.ensure_extra().held = (entry, captured.leaves, grads)
 

@@ -7,6 +7,7 @@ that compiled code reads anew at each call.  Nothing here knows tensors, NumPy f
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -38,17 +39,25 @@ class Op:
 
 
 class Extra:
-    """What only few nodes have.  Absent fields keep the class's defaults."""
+    """What only few nodes have."""
 
-    fn: Any = None          # operators.declare.Composite or autograd.function.PyFunction: who owns the grad_fn
-    watch: Any = None       # autograd.hooks.Watch: tensor hooks and retain_grad
-    leaf: Any = None        # autograd.accumulate.Accumulator of the leaf tensor that this node is a value of
-    cell: Any = None        # storage.Version: the version counter of the storage that holds this value ...
-    version: int = 0        # ... and the version at which it did
-    in_place: bool = False  # written over its operator's first operand
-    held: Any = None        # gradients computed along with the value, waiting for backward()
-    reach: Any = None       # the least and the greatest element, of positions that were asked for it
-    grad_fn: Any = None     # weak reference to the grad_fn object shown to the user
+    __slots__ = ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")
+
+    def __init__(self) -> None:
+        self.fn: Any = None         # operators.origin.Composite or autograd.function.PyFunction: who owns the grad_fn
+        self.watch: Any = None      # autograd.hooks.Watch: tensor hooks and retain_grad
+        self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
+        self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
+        self.version = 0            # ... and the version at which it did
+        self.in_place = False       # written over its operator's first operand
+        self.held: Any = None       # gradients computed along with the value, waiting for backward()
+        self.reach: Any = None      # the least and the greatest element, of positions that were asked for it
+        self.grad_fn: Any = None    # weak reference to the grad_fn object shown to the user
+
+    def owns_only(self) -> bool:
+        """Whether it says no more than who owns the grad_fn."""
+        return (self.watch is None and self.leaf is None and self.cell is None and not self.in_place and self.held is None
+                and self.reach is None and self.grad_fn is None)
 
 
 class Spec:
@@ -129,7 +138,14 @@ class GradMode(threading.local):
     enabled = True
     inference = False
 
+    def __setattr__(self, name: str, value: bool) -> None:
+        recording_thread[0] = 0
+        threading.local.__setattr__(self, name, value)
 
+
+# For machine code, which reads a thread-local slowly: the thread state (CPython's) last seen in grad mode, until any thread
+# sets its mode.
+recording_thread = array("q", [0])
 grad_mode = GradMode()
 
 # Leaves of every graph.  INPUT holds an array in `value`; SCALAR a Python number, a run-time argument of type ();

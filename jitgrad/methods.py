@@ -11,51 +11,52 @@ from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
 from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
+from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.tensor import Tensor
 
 
-def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False) -> None:
-    """A Python operator, which leaves operands that it does not know to the other operand."""
+def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, numbers: bool | None = None) -> None:
+    """A Python operator, which leaves operands that it does not know to the other operand.  numbers: see register()."""
 
-    def method(self: Tensor, other: Any) -> Any:
+    def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Tensor, *Number)):
             if not isinstance(other, np.ndarray):
                 return NotImplemented
             other = array_tensor(other)
         return call(other, self) if swap else call(self, other)
 
-    _attach(name, method)
+    _attach(name, operator, numbers)
 
 
-def _attach(name: str, method: Callable) -> None:
-    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
-    setattr(Tensor, name, method)
+def _attach(name: str, function: Callable, numbers: bool | None = None) -> None:
+    function.__name__, function.__qualname__ = name, f"Tensor.{name}"
+    setattr(Tensor, name, function if numbers is None else method(face(function, name, numbers)))
 
 
 def _attach_operators() -> None:
     call = {name: op.call for name, op in OPERATORS.items()}
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("lt", "lt"), ("le", "le"),
                          ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul")):
-        _attach(f"__{python}__", SYMBOLS[name]())
+        _attach(f"__{python}__", SYMBOLS[name](), True)
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
-        _binary(f"__{python}__", call[name])
+        _binary(f"__{python}__", call[name], numbers=False if name == "pow" else None)
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
-    _attach("__rsub__", arithmetic.reflected_sub)
-    _binary("__rtruediv__", arithmetic.rdiv)
+    _attach("__rsub__", arithmetic.reflected_sub, True)
+    _binary("__rtruediv__", arithmetic.rdiv, numbers=True)
     for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
         setattr(Tensor, f"__{name}__", getattr(Tensor, f"__{name.replace('div', 'truediv')}__"))
     for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
-        setattr(Tensor, f"__{python}__", call[name])
+        setattr(Tensor, f"__{python}__", method(call[name]))
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
-            else NotImplemented)
+            else NotImplemented, False)
     Tensor.__getitem__ = indexing.getitem                # type: ignore[attr-defined]
     Tensor.__setitem__ = indexing.setitem                # type: ignore[attr-defined]
 
@@ -63,7 +64,7 @@ def _attach_operators() -> None:
 def _attach_methods() -> None:
     for name, op in OPERATORS.items():
         if "method" in op.places:
-            setattr(Tensor, name, op.call)
+            setattr(Tensor, name, method(op.call))
             if op.inplace:
                 setattr(Tensor, f"{name}_", inplace_method(op))
     for function in conversion.METHODS:
@@ -130,10 +131,10 @@ def formatted(self: Tensor, spec: str) -> str:
 
 def _legacy(self: Tensor, *args: Any, device: Any = None) -> None:
     """Tensor(2, 3): of these sizes, filled with 0; Tensor([1, 2]): of this data, in the default dtype."""
-    if "_node" in self.__dict__:        # made by a subclass's __new__
+    if hasattr(self, "_node"):          # made by a subclass's __new__
         return
     from jitgrad.creation import legacy_tensor
-    self._node = legacy_tensor(args, device)._node
+    self._node, self._storage = legacy_tensor(args, device)._node, None
 
 
 def attach() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,14 +23,25 @@ if TYPE_CHECKING:
 Key = tuple
 
 
-@dataclass
+hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
+
+
 class Stats:
     """Counters of this process, as `cache_info()` shows them."""
 
-    compilations: int = 0
-    memory_hits: int = 0
-    disk_hits: int = 0
-    interpreted: int = 0
+    def __init__(self) -> None:
+        self.compilations = 0
+        self.disk_hits = 0
+        self.interpreted = 0
+
+    @property
+    def memory_hits(self) -> int:
+        """Requests that a program in memory served."""
+        return hits[0]
+
+    def clear(self) -> None:
+        """Count from 0."""
+        self.compilations = self.disk_hits = self.interpreted = hits[0] = 0
 
 
 @dataclass(eq=False)
@@ -76,12 +88,20 @@ class Capture:
 class _Interpreting(threading.local):
     active = False
 
+    def __setattr__(self, name: str, value: bool) -> None:
+        compiling_thread[0] = 0
+        threading.local.__setattr__(self, name, value)
+
+
+compiling_thread = array("q", [0])      # as graph.recording_thread: not inside interpret()
+
 
 stats = Stats()
 interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 MAX_PROGRAMS = 4096
 era = 0                         # counts clear(): walks of earlier ones are void
+era_word = array("q", [0])      # the same for machine code
 _lock = threading.RLock()       # held while a program is built, and the compiler imported
 if hasattr(os, "register_at_fork"):
     # A fork waits for a compilation in another thread: the child has no such thread to finish it.
@@ -155,9 +175,9 @@ def clear() -> None:
     global era
     with _lock:
         era += 1
+        era_word[0] = era
         known.clear()
         stretches = sys.modules.get("jitgrad.compiler.stretches")
         if stretches is not None:
             stretches.forget()
-        for name in vars(Stats()):
-            setattr(stats, name, 0)
+        stats.clear()

@@ -43,8 +43,10 @@ class Tensor:
     `_node`: the node of the current value, unless `_storage` has been written to since `_seen` (see `_current`).
     `_leaf`: set on tensors for which gradients are accumulated.  All other state has defaults on the class."""
 
+    __slots__ = ("_node", "_storage", "__dict__", "__weakref__")        # machine code reads the first two by offset
+
     _node: Node
-    _storage: Any = None                # Storage, or storage.Deferred where the node is not made yet
+    _storage: Any                       # None, Storage, or storage.Deferred where the node is not made yet
     _chain: tuple[Step, ...] = ()
     _seen: int = 0
     _leaf: Accumulator | None = None
@@ -295,11 +297,11 @@ class Tensor:
         if found is not None:
             return found
         import copy
-        result = memo[id(self)] = Tensor.__new__(type(self))
+        result = memo[id(self)] = blank(type(self))
         node = self._current()
         result._node = input_node(executor.value(node), node.type)
         for name, value in self.__dict__.items():
-            if name not in ("_node", "_storage", "_chain", "_seen", "_leaf", "_tracks_version"):
+            if name not in ("_chain", "_seen", "_leaf", "_tracks_version"):
                 result.__dict__[name] = copy.deepcopy(value, memo)
         return result.requires_grad_(node.requires_grad)
 
@@ -311,6 +313,9 @@ class Tensor:
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
     return from_array(array, cls).requires_grad_(requires_grad)
+
+
+alike: list[type[Tensor]] = [Tensor]      # the classes of tensors that operators treat alike, the last from nn
 
 
 class Size(tuple):
@@ -350,10 +355,18 @@ def recorded(record: Callable[..., Node], *args: Any) -> Node:
 _new = Tensor.__new__
 
 
+def blank(cls: type[Tensor]) -> Tensor:
+    """A tensor that has yet to be given its node."""
+    result = _new(cls)
+    result._storage = None
+    return result
+
+
 def wrap(node: Node) -> Tensor:
     """A tensor on a node of its own."""
     result = _new(Tensor)
     result._node = node
+    result._storage = None
     return result
 
 
@@ -366,6 +379,6 @@ def leaf_node(value: np.ndarray, like: Node, accumulator: Accumulator) -> Node:
 
 def from_array(array: np.ndarray, cls: type[Tensor] = Tensor) -> Tensor:
     """A tensor on an array that nobody will write to again (the caller vouches)."""
-    result = _new(cls)
+    result = blank(cls)
     result._node = input_node(array, array_type(array.shape, from_numpy_dtype(array.dtype)))
     return result

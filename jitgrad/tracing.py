@@ -6,6 +6,7 @@ was given is in the graph; arrays made meanwhile are marked; and whatever a repl
 from __future__ import annotations
 
 import threading
+from array import array
 from typing import Any
 
 
@@ -45,6 +46,7 @@ class _State(threading.local):
 _state = _State()
 _lock = threading.Lock()
 traces = 0              # of all threads; read first, since reading a thread-local takes longer
+count = array("q", [0])     # the same for machine code
 BORN = object()         # `line` of arrays made while any thread traces
 
 
@@ -69,6 +71,7 @@ class tracing:
         global traces
         with _lock:
             traces += 1
+            count[0] = traces
         self._outer, _state.trace = _state.trace, self._trace
         return self._trace
 
@@ -77,3 +80,4 @@ class tracing:
         _state.trace = self._outer
         with _lock:
             traces -= 1
+            count[0] = traces

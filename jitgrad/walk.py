@@ -8,21 +8,18 @@ computed twice then is right all the same.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitgrad.generated import function
-from jitgrad.graph import CONST, INPUT, SCALAR, Node, Spec
-
-MAX_GENERATED = 200         # nodes of a graph that is followed by generated code
+from jitgrad.graph import INPUT, Node, Spec
 
 
 class Walk:
     """The pattern.  visits: (place in the order, place of a node that has it as input, which input, spec, whether it
     requires a gradient, the strides of an array, True if it is contiguous, or None where there is none); repeats: further
     uses of a node.
-    entry, bound, era: the executor's: what to run.  again(root, make_run): match, run and mark in one (see _again), None
-    where that is not to be had."""
+    entry, bound, era: the executor's: what to run.  again(root): match, run, mark and deliver in one, by machine code
+    (operators/native/again.py); None where there is none."""
 
     __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "bound", "era", "again")
 
@@ -39,11 +36,8 @@ class Walk:
         self.repeats: list[tuple[int, int, int]] = []
         seen = {root}
         stack = [root]
-        users: list[int] = []       # in the order in which they are gone through
         while stack:
             user = stack.pop()
-            if user.inputs:
-                users.append(index[user])
             for k, n in enumerate(user.inputs):
                 if n in seen:
                     self.repeats.append((index[user], k, index[n]))
@@ -52,7 +46,7 @@ class Walk:
                 stack.append(n)
                 strides = None if n.spec.op is not INPUT else n.value.flags.c_contiguous or n.value.strides
                 self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, strides))
-        self.again = _again(self, order, users) if self.size <= MAX_GENERATED else None
+        self.again: Any = None
 
     def match(self, root: Node) -> list[Node] | None:
         """The order of the graph below `root` if it is the pattern's, and needs none of autograd's attention."""
@@ -77,55 +71,3 @@ class Walk:
             if order[user].inputs[k] is not order[place]:
                 return None
         return order
-
-
-def _again(walk: Walk, order: Sequence[Node], users: Sequence[int]) -> Callable[[Node, Callable[[Any], Any]], Any]:
-    """The way through a graph as code: leaves and gradients of a graph that matches, None for another.  For x * x:
-
-        def again(n1, make_run):
-            n0, t0 = n1.inputs
-            if n0.spec is not s0 or n0.requires_grad is not True: return None
-            e = n0.extra
-            if e is not None and (e.fn is not None or e.watch is not None or (...)): return None
-            if t0 is not n0: return None
-            arrays = program([n0.value])
-            array = arrays.pop(0)
-            if n1.value is None: n1.value = array
-            n1.run = run = make_run(entry)
-            n1.position = 1
-            return [n0], arrays
-
-    Graphs of one structure share the code, and each has its specs and its program as variables around it."""
-    given: dict[str, Any] = {"program": walk.bound.run, "entry": walk.entry}
-    lines: list[str] = []
-    firsts = {visit[1:3]: visit for visit in walk.visits}           # by user and number of the input
-    repeats = {(user, k): place for user, k, place in walk.repeats}
-    for user in users:
-        inputs = range(len(order[user].inputs))
-        own = [f"n{firsts[user, k][0]}" if (user, k) in firsts else f"t{k}" for k in inputs]
-        lines.append(f"{''.join([name + ', ' for name in own])}= n{user}.inputs")
-        for k, name in zip(inputs, own, strict=True):
-            if (user, k) in repeats:
-                lines.append(f"if {name} is not n{repeats[user, k]}: return None")
-                continue
-            place, _, _, spec, requires_grad, strides = firsts[user, k]
-            given[f"s{place}"] = spec
-            lines.append(f"if {name}.spec is not s{place} or {name}.requires_grad is not {requires_grad}: return None")
-            if spec.op is SCALAR or spec.op is CONST:
-                continue
-            used = "" if strides is None else "e.fn is not None or "
-            lines += [f"e = {name}.extra",
-                      f"if e is not None and ({used}e.watch is not None or (e.cell is not None and e.cell.value != e.version)): "
-                      "return None"]
-            if strides is None:
-                lines.append(f"if {name}.run is not None: return None")
-            elif strides is not True:
-                lines.append(f"if {name}.value.strides != {strides}: return None")
-            elif spec.type.shape:
-                lines.append(f"if not {name}.value.flags.c_contiguous: return None")
-    root = f"n{walk.root}"
-    lines += [f"arrays = program([{', '.join([f'n{p}.value' for p in walk.bound.positions])}])", "array = arrays.pop(0)",
-              f"if {root}.value is None: {root}.value = array", "run = make_run(entry)"]
-    lines += [f"n{i}.run = run; n{i}.position = {i}" for i in walk.interior]
-    lines.append(f"return [{', '.join([f'n{i}' for i in walk.leaves])}], arrays")
-    return function("again", f"{root}, make_run", lines, given, __file__)

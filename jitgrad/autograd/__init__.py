@@ -152,6 +152,9 @@ def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph:
         if storage is not None and storage.deferred and storage.backward():
             return
         node = self._node if storage is None else self._current()
+        for walk in node.spec.walks:
+            if walk.again is not None and walk.again(node):
+                return
         if node.requires_grad and node.spec.type.size == 1:
             engine.plain_backward(node)
             return

@@ -87,7 +87,12 @@ def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
     if tracing.traces:
         tracing.refuse("it calls backward()")
-    found = executor.known_backward(root) or executor.plain_backward(root)
+    found = executor.plain_backward(root)
+    if root.spec.walks:             # the program repeats itself
+        from jitgrad.operators.native import code
+        code.install()
+        for walk in root.spec.walks:
+            code.equip(walk, accumulate, _release_detached)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
@@ -112,6 +117,7 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -
                 if tensor._grad is None:
                     result = new_tensor(Tensor)
                     result._node = g
+                    result._storage = None
                     tensor._grad = result
                 else:
                     accumulate(tensor, g, False)

@@ -31,7 +31,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
             l0 = e0.leaf
             if l0.hooks or l0.post_hooks: return False
             array, g0 = run([n0.value, n1.value, n2.value])
-            stats.memory_hits += 1
+            hits[0] += 1
             call.values = {0: array}
             call.done = done
             call.inputs, call.leaves = None, (l0, )
@@ -41,14 +41,14 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
                     node = Node(n0.spec, (), False, 0, g0)
                     if t._grad is None:
                         t._grad = made = new(Tensor)
-                        made._node = node
+                        made._node, made._storage = node, None
                     else: accumulate(t, node, False)
             return True
     """
     if inputs > MOST or not wrt:
         return None
     given: dict[str, Any] = {"run": run, "done": done, "Node": Node, "Tensor": Tensor, "new": Tensor.__new__,
-                             "stats": programs.stats, "engine": engine, "accumulate": engine.accumulate}
+                             "hits": programs.hits, "engine": engine, "accumulate": engine.accumulate}
     lines = [f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
         lines += [f"e{i} = n{i}.extra",
@@ -60,7 +60,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
         if i < 0:
             given[f"v{k}"] = value
         values.append(f"n{i}.value" if i >= 0 else f"v{k}")
-    lines += [f"array, {', '.join([f'g{i}' for i in wrt])} = run([{', '.join(values)}])", "stats.memory_hits += 1",
+    lines += [f"array, {', '.join([f'g{i}' for i in wrt])} = run([{', '.join(values)}])", "hits[0] += 1",
               f"if call.values is None: call.values = {{{output}: array}}", f"else: call.values[{output}] = array",
               "call.done = done"]
     if whole:
@@ -69,7 +69,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     for i in wrt:
         lines += [f"    t = l{i}.tensor()", f"    if g{i} is not None and t is not None and t._leaf is not None:",
                   f"        node = Node(n{i}.spec, (), False, 0, g{i})", "        if t._grad is None:",
-                  "            t._grad = made = new(Tensor)", "            made._node = node",
+                  "            t._grad = made = new(Tensor)", "            made._node, made._storage = node, None",
                   "        else: accumulate(t, node, False)"]
     lines.append("return True")
     return function("backward", "call", lines, given, __file__)

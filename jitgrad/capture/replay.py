@@ -23,7 +23,7 @@ from jitgrad.config import config
 from jitgrad.graph import INPUT, SCALAR, Node, input_node, topological
 from jitgrad.operators.origin import Composite
 from jitgrad.storage import Version, is_stale
-from jitgrad.tensor import Tensor
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
@@ -210,14 +210,14 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
 
 def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     """The results of a program for the inputs of a call."""
-    programs.stats.memory_hits += 1
+    programs.hits[0] += 1
     values = [n.value if type(n) is Node else n for n in inputs]
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
 def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
     """`run` where all inputs are nodes."""
-    programs.stats.memory_hits += 1
+    programs.hits[0] += 1
     return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
 
 
@@ -371,7 +371,8 @@ class Deferred:
         """Record the graph of the call."""
         template = self.call.template
         tensor._node = self.call.materialise()[template.nodes[template.outputs[self.output]]]
-        del tensor._storage, tensor._seen
+        tensor._storage = None
+        del tensor._seen
 
     def value(self, tensor: Tensor) -> np.ndarray:
         """The value, if possible without recording; see Call.look."""
@@ -383,12 +384,7 @@ class Deferred:
         return self.call.backward(self.output)
 
 
-_new = Tensor.__new__
-
-
 def recorded(call: Call, output: int) -> Tensor:
     """The tensor of an output whose graph is recorded at once."""
     template = call.template
-    result = _new(Tensor)
-    result._node = call.materialise()[template.nodes[template.outputs[output]]]
-    return result
+    return wrap(call.materialise()[template.nodes[template.outputs[output]]])

@@ -7,7 +7,7 @@ from jitgrad import executor
 from jitgrad.creation import empty
 from jitgrad.graph import input_node
 from jitgrad.storage import Storage
-from jitgrad.tensor import DETACH, Tensor
+from jitgrad.tensor import DETACH, Tensor, alike, blank
 
 
 class Parameter(Tensor):
@@ -22,9 +22,11 @@ class Parameter(Tensor):
             raise TypeError(f"Parameter(): data must be a tensor, got {type(data).__name__}: convert it with tensor()")
         if requires_grad and not data.dtype.is_floating_point:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-        self = Tensor.__new__(cls)
+        self = blank(cls)
         if data._storage is not None or data.requires_grad:
-            self.__dict__.update(data.detach().__dict__)
+            shared = data.detach()
+            self._node, self._storage = shared._node, shared._storage
+            self.__dict__.update(shared.__dict__)
             self.requires_grad_(requires_grad)
         else:
             # The parameter becomes the owner and `data` the view: writes, each step of an optimizer, then go to the
@@ -41,6 +43,9 @@ class Parameter(Tensor):
 
     def __repr__(self, **kwargs: Any) -> str:
         return "Parameter containing:\n" + super().__repr__(**kwargs)
+
+
+alike.append(Parameter)
 
 
 def clear_grad(parameter: Tensor, set_to_none: bool) -> None:

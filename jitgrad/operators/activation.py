@@ -200,7 +200,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 
 for _function in (softsign, tanhshrink, softmin):
-    register(_function.__name__, _function, _function, None, F)
+    register(_function.__name__, _function, _function, None, F, numbers=False)
 
 
 def with_inplace(name: str) -> Any:

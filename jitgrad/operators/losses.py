@@ -289,4 +289,4 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
 
 
 for _function in (l1_loss, cross_entropy):
-    register(_function.__name__, _function, _function, None, F)
+    register(_function.__name__, _function, _function, None, F, numbers=False)

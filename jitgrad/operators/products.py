@@ -127,7 +127,7 @@ def _batched(input: Node, other: Node) -> Node:
     return ops.matmul(input, other)
 
 
-register("matmul", matmul, matmul, None, ("torch", "method"))
+register("matmul", matmul, matmul, None, ("torch", "method"), numbers=False)
 
 
 @operator("MulBackward0")
@@ -165,4 +165,4 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product if bias is None else OPERATORS["add"].call(product, bias)
 
 
-register("linear", linear, linear, None, ("functional",))
+register("linear", linear, linear, None, ("functional",), numbers=False)

@@ -55,8 +55,27 @@ class Recipe(NamedTuple):
     tests: tuple[tuple[int, Callable[[Node], bool]], ...] = ()
 
 
+class Recorded(NamedTuple):
+    """What an operator recorded: all nodes, who owns them, by number, the numbers of the results, and what puts several
+    results together (None: there is one)."""
+
+    nodes: list[Made]
+    owners: dict[int, Owner]
+    results: list[int]
+    make: Callable[[list[Tensor]], Any] | None
+
+
 def take(operands: list[Node], result: Any) -> Recipe | None:
-    """The recipe by which `result` came about, or None if there is none: it holds computed values, or is a view."""
+    """The recipe by which `result` came about, or None if there is none."""
+    found = recorded(operands, result)
+    if found is None or len(found.nodes) > LONGEST:
+        return None
+    nodes, owners, results, make = found
+    return Recipe(nodes, results, make, _follower(len(operands), nodes, owners, results, make))
+
+
+def recorded(operands: list[Node], result: Any) -> Recorded | None:
+    """How `result` came about from operands; None if it holds computed values, or is a view."""
     make: Callable[[list[Tensor]], Any] | None = None
     tensors: list[Any] = [result]
     if isinstance(result, tuple):
@@ -76,7 +95,7 @@ def take(operands: list[Node], result: Any) -> Recipe | None:
         if node in numbers:
             continue
         if node.extra is not None:
-            if any([v is not None for k, v in vars(node.extra).items() if k != "fn"]):
+            if not node.extra.owns_only():
                 return None
             owned.append(node)
         if node.spec.op is INPUT or (node.inputs and node.value is not None):
@@ -94,10 +113,7 @@ def take(operands: list[Node], result: Any) -> Recipe | None:
         saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
         owners[numbers[node]] = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
                                       fn.saves_result, fn.number)
-    if len(made) > LONGEST:
-        return None
-    results = [numbers[n] for n in roots]
-    return Recipe(made, results, make, _follower(len(operands), made, owners, results, make))
+    return Recorded(made, owners, [numbers[n] for n in roots], make)
 
 
 def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner], results: list[int],
@@ -111,6 +127,7 @@ def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner],
             e2.fn = Composite(name2, (n0,), (), False, 0)
             r0 = new(Tensor)
             r0._node = n2
+            r0._storage = None
             return r0
 
     Recipes of one structure share the code, and each has its specs, names and numbers as variables around it."""
@@ -130,7 +147,7 @@ def _follower(operands: int, recipe_nodes: list[Made], owners: dict[int, Owner],
                   f"e{i}.fn = Composite(name{i}, {_listed(owner.inputs)}, "
                   f"{None if owner.saves is None else _listed(owner.saves)}, {owner.saves_result}, {owner.number})"]
     for k, i in enumerate(results):
-        lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}"]
+        lines += [f"r{k} = new(Tensor)", f"r{k}._node = n{i}", f"r{k}._storage = None"]
     if make is None:
         lines.append("return r0")
     else:

@@ -48,6 +48,23 @@ def holds(node: Node, test: Callable[[Node], bool]) -> None:
         _learning.tests.append((node, test))
 
 
+def watched(call: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, bool, list[tuple[Node, Callable[[Node], bool]]]]:
+    """Call an operator: its result, whether it said that it has no recipe, and the tests that it put to its operands."""
+    before, _learning.refused = _learning.refused, False
+    others, tests = _learning.tests, []
+    _learning.tests = tests
+    refused = True
+    try:
+        result = call(*args, **kwargs)
+        refused = _learning.refused
+    finally:
+        _learning.refused = refused or before
+        if others is not None:
+            others += tests
+        _learning.tests = others
+    return result, refused, tests
+
+
 def _pass(recipe: Recipe, nodes: Sequence[Node]) -> bool:
     """Whether operands are such that the recipe holds.  In a capture, which is to know of the looks, it never does."""
     if tracing.traces:
@@ -192,22 +209,13 @@ class Recipes:
                 learn(at, _SEEN)
                 return call(*args, **kwargs)
             if recipe is _UNKNOWN or recipe is _SEEN:
-                before, _learning.refused = _learning.refused, False
-                others, _learning.tests = _learning.tests, []
                 if not pending:     # learnt from operands of the same types and values for which it has to record
                     nodes = [Node(n.spec, (), False, 1, n.value) for n in nodes]
                     stand_ins = iter([nodes[i] for i in places])
                     args = tuple([_on(v, stand_ins) for v in args])
                     kwargs = {k: _on(v, stand_ins) for k, v in kwargs.items()}
-                try:
-                    result = call(*args, **kwargs)
-                    tests = _learning.tests
-                    recipe = None if _learning.refused or any([n not in nodes for n, _ in tests]) else take(nodes, result)
-                finally:
-                    _learning.refused = _learning.refused or before
-                    if others is not None:
-                        others += _learning.tests
-                    _learning.tests = others
+                result, refused, tests = watched(call, args, kwargs)
+                recipe = None if refused or any([n not in nodes for n, _ in tests]) else take(nodes, result)
                 if recipe is not None and tests:
                     recipe = recipe._replace(tests=tuple([(nodes.index(n), test) for n, test in tests]))
                 learn(at, recipe)

@@ -98,7 +98,7 @@ def finish_reduction(node: Node, grad: str, x: Node) -> Tensor:
     return wrap(finish_composite(node, grad, (x,), ()))
 
 
-register("sum", _sum, sum, None, ("torch", "method"))
+register("sum", _sum, sum, None, ("torch", "method"), numbers=False)
 
 
 def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
@@ -125,7 +125,7 @@ def _mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype 
     return bind(_DIV, (reduced(_SUM, input, dim, keepdim), count))
 
 
-register("mean", _mean, mean, None, ("torch", "method"))
+register("mean", _mean, mean, None, ("torch", "method"), numbers=False)
 
 
 @operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))
@@ -223,7 +223,7 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result:
     call.__name__ = call.__qualname__ = called
     call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the "
                     "two element by element.")
-    register(called, call, call, None, ("torch", "method"))
+    register(called, call, call, None, ("torch", "method"), numbers=False)
 
 
 _selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["max_all"], ops.REGISTRY["argmax"], "maximum", MaxResult)

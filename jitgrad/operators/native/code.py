@@ -1,0 +1,115 @@
+"""The machine code of recording and of going through known graphs: compiled once for a machine, or loaded from the disk cache.
+
+Input: where CPython and the package's classes keep things.  Output: faces that record by themselves what they have learnt, and
+functions that recognise a graph (patterns.py).
+"""
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jitgrad import programs, tracing
+from jitgrad.compiler import cache, cpu, objectcode
+from jitgrad.config import config, logger
+from jitgrad.dtype import default_address
+from jitgrad.executor import MAX_HISTORY
+from jitgrad.graph import Extra, Node, Spec, grad_mode, recording_thread
+from jitgrad.operators.native import faces, objects
+from jitgrad.operators.native import words as W
+from jitgrad.operators.native.faces import State
+from jitgrad.operators.native.patterns import Pattern
+from jitgrad.operators.native.tapes import learner
+from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.recipe import LONGEST
+from jitgrad.storage import Storage, Version, detached_storages, pending_detached
+from jitgrad.tensor import Accumulator, Tensor, alike
+
+_FILES = ("words.py", "assembly.py", "record.py", "again.py")       # that decide what the code is
+_CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
+    "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
+    "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "Pattern": (Pattern,)}
+
+_lock = threading.Lock()
+_kept: list[Any] = []               # what the shared words refer to
+
+
+def _line() -> Any:
+    """Where the user's program is, of a call that some code of the package makes."""
+    return user_line(2)
+
+
+def _offsets() -> dict[str, int] | None:
+    """The offsets of words.SLOTS, or None if one is not found."""
+    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS}
+    for name in W.SLOTS:
+        cls, _, field = name.partition(".")
+        if field:
+            found[name] = objects.slot(_CLASSES[cls][0], field, *_CLASSES[cls][1:])
+    return None if None in found.values() else found            # type: ignore[return-value]
+
+
+def _shared() -> np.ndarray:
+    """words.SHARED."""
+    words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
+             "compiling_thread": programs.compiling_thread, "hits": programs.hits, "era": programs.era_word}
+    known: dict[str, Any] = {
+        "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
+        "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
+        "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
+        "Tensor": Tensor, "Parameter": alike[-1], "Node": Node, "Extra": Extra, "Composite": Composite, "Storage": Storage,
+        "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
+    result = []
+    for name in W.SHARED:
+        if name in words:
+            result.append(words[name].buffer_info()[0])
+        elif name.startswith("Py"):
+            result.append(objects.api(name))
+        else:
+            value = known.get(name, name)
+            _kept.append(value)
+            result.append(id(value))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_line.__code__))    # the code lets go of it when it sees another
+    return np.array(result, np.int64)
+
+
+def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
+    """The address of one of the functions."""
+    folder = Path(__file__).parent
+    key = cache.key(name, *[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest)), cpu.fingerprint())
+    data = cache.load(key)
+    if data is None:
+        from llvmlite import ir
+
+        from jitgrad.operators.native.again import Again
+        from jitgrad.operators.native.record import Record
+        module = ir.Module(name)
+        _ = Record(module, offsets, deepest) if name == W.RECORD else Again(module, offsets)
+        data = objectcode.emit(str(module))
+        cache.save(key, data, str(module))
+    return objectcode.load(data, name)
+
+
+def install() -> None:
+    """Give all faces their code, once."""
+    with _lock:
+        if Pattern.code or not objects.SUPPORTED:
+            return
+        offsets = _offsets()
+        if offsets is None:
+            return
+        deepest = MAX_HISTORY - LONGEST
+        shared = Pattern.shared = _shared()
+        faces.give_code(_function(W.RECORD, offsets, deepest), shared, learner)
+        Pattern.code = _function(W.AGAIN, offsets, deepest)
+        logger.debug("operators are recorded by machine code")
+
+
+def equip(walk: Any, accumulate: Callable, release: Callable) -> None:
+    """Let a walk go through its graphs by machine code, if there is any (see patterns.py)."""
+    if walk.again is None and Pattern.code and walk.size <= W.MOST_NODES:
+        walk.again = Pattern(walk, accumulate, release).function()

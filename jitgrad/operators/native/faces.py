@@ -1,0 +1,117 @@
+"""Faces: the built-in functions that users call, and what gives them machine code.
+
+A face forwards to the Python function of its operator: its code is `PyObject_Vectorcall` itself, whose arguments are those
+of Python's fast calling convention, and whose callable is the `self` of the face.  `install` puts the code of record.py in
+that place; nothing that a program can hold changes.
+
+Invariant: a face is one object for the life of the process, installed or not.
+"""
+from __future__ import annotations
+
+import ctypes
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import buffers
+from jitgrad.operators.native import objects, words
+
+_FAST = 0x80 | 0x2          # METH_FASTCALL | METH_KEYWORDS of CPython's methodobject.h
+
+
+class Definition(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
+
+
+class State(functools.partial):
+    """The `self` of a face: the Python function, and what the machine code needs of the operator.
+
+    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; numbers:
+    whether a number among the arguments becomes a run-time argument of what is recorded; left: how many more calls are
+    learnt, so that a program which never repeats one does not learn for ever; learner: what is called then."""
+
+    __slots__ = ("header", "table", "tapes", "left", "name", "numbers", "learner")
+
+    header: np.ndarray
+    table: np.ndarray
+    tapes: dict[int, Any]
+    left: int
+    name: str
+    numbers: bool
+    learner: Callable
+
+    def prepare(self, common: np.ndarray, learner: Callable) -> None:
+        """Make the table.  common: the words that all operators share."""
+        self.table = np.zeros((words.ENTRIES, words.ENTRY), np.int64)
+        self.tapes = {}
+        self.left = 8 * words.ENTRIES
+        self.learner = learner
+        self.header[:] = [id(self.func), buffers.address(self.table), self.numbers, buffers.address(common), id(learner)]
+
+    def learn_no_more(self) -> None:
+        """Calls that have no tape are the operator's own from now on."""
+        self.left = 0
+        self.header[words.LEARNER] = id(self.func)
+
+    def __getattr__(self, name: str) -> Any:        # pickle asks for the face by its name
+        if name in FACES and FACES[name].__self__ is self:
+            return FACES[name]
+        raise AttributeError(name)
+
+    def __reduce__(self) -> Any:
+        return _state, (self.name,)
+
+
+FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
+_states: list[State] = []
+_definitions: list[Definition] = []
+
+
+def _state(name: str) -> State:
+    return FACES[name].__self__
+
+
+def face(function: Callable, name: str, numbers: bool = False) -> Any:
+    """What users call instead of `function`; the function itself where there can be no machine code.
+
+    numbers: see State."""
+    if not objects.SUPPORTED:
+        return function
+    state = State(function)
+    state.header = np.zeros(words.HEADER, np.int64)
+    state.name = name
+    state.numbers = numbers
+    definition = Definition(name.encode(), objects.api("PyObject_Vectorcall"), _FAST, (function.__doc__ or "").encode())
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    made = prototype(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(definition), state, "jitgrad")
+    _states.append(state)
+    _definitions.append(definition)
+    FACES.setdefault(name, made)
+    return made
+
+
+def method(function: Any) -> Any:
+    """A face as an attribute of a class: built-in functions do not bind by themselves."""
+    if not isinstance(function, types.BuiltinFunctionType):
+        return function
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(("PyInstanceMethod_New", ctypes.pythonapi))
+    return make(function)
+
+
+def give_code(address: int, common: np.ndarray, learner: Callable[[State], Callable]) -> None:
+    """Let every face run machine code from now on.  learner: makes what is called where there is no tape."""
+    for state in _states:
+        state.prepare(common, learner(state))
+    for definition in _definitions:
+        definition.code = address
+
+
+def take_code() -> None:
+    """Let every face forward again (for tests)."""
+    for definition in _definitions:
+        definition.code = objects.api("PyObject_Vectorcall")

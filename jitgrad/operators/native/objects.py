@@ -1,0 +1,70 @@
+"""How CPython's objects lie in memory, as far as machine code reads and makes them.
+
+Invariant: nothing is assumed of a layout that has not been found by looking at an object.  Where something is not found,
+`SUPPORTED` is False and nobody makes machine code.
+"""
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numpy as np
+
+from jitgrad import buffers
+
+WORD = 8
+_read = ctypes.c_size_t.from_address
+
+
+def _find(holder: Any, value: Any, size: int) -> int | None:
+    """Where in an object of `size` bytes the address of `value` is."""
+    for offset in range(WORD, size, WORD):
+        if _read(id(holder) + offset).value == id(value):
+            return offset
+    return None
+
+
+def slot(cls: type, name: str, *args: Any) -> int | None:
+    """The offset of a slot in instances of a class (args: of its constructor)."""
+    holder, value = cls.__new__(cls, *args), object()
+    setattr(holder, name, value)
+    return _find(holder, value, cls.__basicsize__)
+
+
+class _Empty:
+    __slots__ = ()
+
+
+_first, _second = object(), object()
+_pair = (_first, _second)
+_plain = _Empty()
+TYPE = _find(_plain, _Empty, object.__basicsize__)                              # of any object, its type
+ITEMS = _find(_pair, _first, tuple.__basicsize__ + 2 * WORD)                    # of a tuple
+LENGTH = None if ITEMS is None else ITEMS - WORD                                # of a tuple
+DATA = buffers.DATA_OFFSET                                                      # of an array
+
+
+
+def _flags() -> int | None:
+    """Where an array has its flags."""
+    arrays = [np.empty((2, 3)), np.empty((2, 3)).T, np.empty(3)[::2], np.broadcast_to(np.empty(1), 3)]
+    for offset in range(DATA or 0, np.ndarray.__basicsize__, 4):
+        if DATA is not None and all([ctypes.c_int.from_address(id(a) + offset).value == a.flags.num for a in arrays]):
+            return offset
+    return None
+
+
+FLAGS = _flags()
+
+SUPPORTED = (sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == WORD
+             and getattr(sys, "_is_gil_enabled", lambda: True)() and TYPE is not None and ITEMS is not None
+             and DATA is not None and _read(id(_pair) + ITEMS - WORD).value == 2
+             and _read(id(_pair) + ITEMS + WORD).value == id(_second))
+
+
+def api(name: str) -> int:
+    """The address of a function of Python's C interface."""
+    address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+    assert address is not None
+    return address

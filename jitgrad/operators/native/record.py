@@ -1,0 +1,349 @@
+"""The machine code behind every face: look a call up, follow its tape.
+
+Input: a call in Python's fast convention (METH_FASTCALL | METH_KEYWORDS) of a face whose `self` has a header.  Output: the
+tensor, or tensors, of a recorded call; of any other, what the operator's Python function gives.
+Invariant: the code is the same for all operators and processes; what it refers to is in the words `SHARED`, in headers and in
+tapes.  It holds a reference to every object that it uses across a call into Python.
+
+In Python, for a call of one tensor:
+
+    def record(self, args, nargs, kwnames):
+        header = self.header
+        if shared.traces or too many arguments: return header.function(*args)
+        for each argument:      # of a tensor, its type and its needs; a number; else the object itself
+            words += what the tape depends on
+        entry = header.table[hash(words)]
+        if entry.words != words or not grad_mode.enabled: return header.function(*args)
+        for step in entry.tape:
+            node = Node(step.spec, inputs, step.requires_grad, depth + step.more, value, line)
+        result = Tensor.__new__(Tensor)
+        result._node = node
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly
+from jitgrad.operators.native.words import (
+    ARGUMENT,
+    COMMON,
+    COUNT,
+    DEFAULT,
+    ENTRIES,
+    ENTRY,
+    FUNCTION,
+    HASH,
+    LEARNER,
+    LITERAL,
+    MOST_STEPS,
+    MOST_TENSORS,
+    MOST_WORDS,
+    NAMES,
+    NEEDS,
+    NUMBER,
+    NUMBERS,
+    PATTERN,
+    PENDING,
+    RECORD,
+    SHARED,
+    TABLE,
+    TAPE,
+    TRIES,
+    WORDS,
+)
+
+class Record(ObjectAssembly):
+    """The function `record(self, args, nargs, kwnames)`."""
+
+    def __init__(self, module: ir.Module, offsets: dict[str, int], deepest: int) -> None:
+        """deepest: the depth at which the Python function takes over."""
+        super().__init__(module, RECORD, 4, offsets)
+        a = self
+        self.self, self.args, self.nargs, self.keywords = self.arguments
+        self.words = a.array(MOST_WORDS)
+        self.nodes = a.array(MOST_TENSORS + MOST_STEPS)     # references held: of the operands, then of the steps
+        self.operands = a.variable(0)
+        self.steps = a.variable(0)
+        self.depth = a.variable(0)
+        self.pattern = a.variable(0)
+        self.needs = a.variable(0)                          # whether an operand requires a gradient
+        self.tape = a.variable(0)                           # the array, a reference held
+        self.line = a.variable(0)                           # a reference held
+        self.outcome = a.variable(0)
+        self.target = a.variable(0)                       # what the call is forwarded to
+        self.forward, self.leave = a.block("forward"), a.block("leave")
+        self.header = self.get(self.get(self.self, "State.header"), "data")
+        self.shared = a.load(self.header, COMMON * WORD)
+        self.target.set(a.load(self.header, FUNCTION * WORD))
+        self.describe()
+        self.may_record(deepest)
+        self.find()
+        self.where()
+        self.follow()
+        self.go(self.leave)
+        self.endings()
+        self.finish()
+
+    # -- the call as words -------------------------------------------------------------------------------------------
+
+    def check(self, value: Any) -> Any:
+        """Leave, with the exception that is set, if a call has given nothing."""
+        self.go_if(self.same(value, 0), self.leave)
+        return value
+
+    def describe(self) -> None:
+        """Describe the arguments in `words`, and hold the nodes of tensors."""
+        a = self
+        a.go_if(a.differ(a.load(self.common("traces")), 0), self.forward)
+        named = a.variable(0)
+        with a.when(a.differ(self.keywords, 0)):
+            named.set(a.load(self.keywords, self.offset["length"]))
+        count = a.add(self.nargs, named.get())
+        self.count = a.add(count, named.get())
+        a.go_if(a.less(a.number(MOST_WORDS), self.count), self.forward)
+        with a.loop(named.get()) as i:
+            a.store(a.load(a.at(a.add(self.keywords, self.offset["items"]), i)), a.at(self.words, a.add(count, i)))
+        self.counts = a.add(a.builder.mul(named.get(), a.number(NAMES)), self.nargs)
+        self.numbers = a.load(self.header, NUMBERS * WORD)
+        with a.loop(count) as i:
+            value = a.load(a.at(self.args, i))
+            kind = a.load(value, self.offset["type"])
+            is_tensor = a.either(a.same(kind, self.common("Tensor")), a.same(kind, self.common("Parameter")))
+            tensor, other, done = a.block("tensor"), a.block("other"), a.block("done")
+            word = a.variable(value)
+            a.builder.cbranch(is_tensor, tensor, other)
+            a.here(tensor)
+            word.set(self.operand(value, a.at(self.args, i)))
+            a.go(done)
+            a.here(other)
+            is_number = a.either(a.same(kind, self.common("float")), a.same(kind, self.common("int")))
+            with a.when(a.both(is_number, a.differ(self.numbers, 0))):
+                word.set(a.add(self.common("float"), NUMBER))
+            a.go(done)
+            a.here(done)
+            a.store(word.get(), a.at(self.words, i))
+        a.go_if(a.same(self.needs.get(), 0), self.forward)
+
+    def operand(self, tensor: Any, place_of_tensor: Any) -> Any:
+        """Hold a tensor's node; its word."""
+        a = self
+        place = self.operands.get()
+        a.go_if(a.same(place, MOST_TENSORS), self.forward)
+        storage = self.get(tensor, "Tensor._storage")
+        found = a.variable(0)
+        plain, ready, stale = a.block("plain"), a.block("ready"), a.block("stale")
+        a.go_if(a.same(storage, self.common("none")), plain)
+        a.go_if(a.differ(a.load(storage, self.offset["type"]), self.common("Storage")), stale)
+        seen = self.check(self.api("PyObject_GetAttr", tensor, self.common("_seen")))
+        writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
+        same = a.same(self.api("PyLong_AsSsize_t", seen), writes)
+        self.api("Py_DecRef", seen)
+        a.go_if(same, plain)
+        a.go(stale)
+        a.here(plain)
+        found.set(self.held(self.get(tensor, "Tensor._node")))
+        a.go(ready)
+        a.here(stale)
+        found.set(self.check(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0)))
+        a.go(ready)
+        a.here(ready)
+        node = found.get()
+        with a.loop(place) as j:        # is it one of those before?
+            same = a.same(a.load(a.at(self.nodes, j)), node)
+            self.pattern.set(a.select(same, a.builder.or_(self.pattern.get(), a.builder.shl(
+                a.add(j, 1), a.builder.shl(place, a.number(2)))), self.pattern.get()))
+        a.store(node, a.at(self.nodes, place))
+        self.operands.set(a.add(place, 1))
+        depth = self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))
+        self.depth.set(a.select(a.less(self.depth.get(), depth), depth, self.depth.get()))
+        needs = a.select(a.same(self.get(node, "Node.requires_grad"), self.common("true")), NEEDS, 0)
+        self.needs.set(a.builder.or_(self.needs.get(), needs))
+        word = a.add(self.get(self.get(node, "Node.spec"), "Spec.type"), needs)
+        return a.add(word, a.select(a.less(a.number(0), depth), PENDING, 0))
+
+    def find(self) -> None:
+        """The tape of such a call; forward it where there is none."""
+        a, b = self, self.builder
+        mixed = a.variable(self.counts)
+        with a.loop(self.count) as i:
+            mixed.set(b.mul(b.xor(mixed.get(), a.load(a.at(self.words, i))), a.number(HASH)))
+        start = b.lshr(mixed.get(), a.number(40))
+        table = a.load(self.header, TABLE * WORD)
+        default, pattern = a.load(self.common("default")), self.pattern.get()
+        found = a.block("found")
+        entry = a.variable(0)
+        with a.loop(a.number(TRIES)) as k:
+            place = b.and_(a.add(start, k), a.number(ENTRIES - 1))
+            at = b.add(table, b.mul(place, a.number(ENTRY * WORD)))
+            entry.set(at)
+            equal = a.both(a.same(a.load(at, COUNT * WORD), self.counts), a.both(
+                a.same(a.load(at, DEFAULT * WORD), default), a.same(a.load(at, PATTERN * WORD), pattern)))
+            with a.when(equal):
+                different = a.variable(0)
+                with a.loop(self.count) as i:
+                    different.set(b.or_(different.get(), b.xor(a.load(a.at(self.words, i)),
+                                                               a.load(a.at(a.add(at, WORDS * WORD), i)))))
+                a.go_if(a.same(different.get(), 0), found)
+        self.target.set(a.load(self.header, LEARNER * WORD))
+        a.go(self.forward)
+        a.here(found)
+        self.tape.set(self.held(a.load(entry.get(), TAPE * WORD)))
+
+    def may_record(self, deepest: int) -> None:
+        """Forward the call if it is not to be recorded: without grad mode, or too deep."""
+        a = self
+        a.go_if(a.less(a.number(deepest), self.depth.get()), self.forward)
+        thread = self.api("PyThreadState_Get")
+        known = a.block("known")
+        a.go_if(a.same(a.load(self.common("recording_thread")), thread), known)
+        enabled = self.check(self.api("PyObject_GetAttr", self.common("grad_mode"), self.common("enabled")))
+        self.api("Py_DecRef", enabled)
+        a.go_if(a.differ(enabled, self.common("true")), self.forward)
+        a.store(thread, self.common("recording_thread"))
+        a.go(known)
+        a.here(known)
+
+    def where(self) -> None:
+        """The user's line, (code object, last instruction)."""
+        a = self
+        frame = self.api("PyEval_GetFrame")
+        a.go_if(a.same(frame, 0), self.forward)
+        code = self.api("PyFrame_GetCode", frame)
+        outside, asked, done = a.block("outside"), a.block("asked"), a.block("done")
+        with a.when(a.differ(code, self.common("last_code"))):
+            name = a.variable(self.api("PyObject_GetAttr", code, self.common("co_filename")))
+            known = self.api("PySet_Contains", self.common("outside"), name.get())
+            self.api("Py_DecRef", name.get())
+            a.go_if(a.differ(a.builder.trunc(known, ir.IntType(32)), ir.Constant(ir.IntType(32), 1)), asked)
+            before = self.common("last_code")
+            a.store(self.held(code), self.shared, SHARED.index("last_code") * WORD)
+            self.api("Py_DecRef", before)
+        a.go(outside)
+        a.here(outside)
+        last = a.builder.sext(a.builder.trunc(self.api("PyFrame_GetLasti", frame), ir.IntType(32)), ir.IntType(64))
+        line = self.api("PyTuple_New", 2)
+        self.api("PyTuple_SetItem", line, 0, code)          # takes over the reference
+        self.api("PyTuple_SetItem", line, 1, self.api("PyLong_FromSsize_t", last))
+        self.line.set(line)
+        a.go(done)
+        a.here(asked)
+        self.api("Py_DecRef", code)
+        self.line.set(self.check(self.api("PyObject_CallNoArgs", self.common("user_line"))))
+        a.go(done)
+        a.here(done)
+
+    # -- the tape ----------------------------------------------------------------------------------------------------
+
+    def take(self) -> Any:
+        """The next word of the tape."""
+        value = self.load(self.head.get())
+        self.head.set(self.add(self.head.get(), WORD))
+        return value
+
+    def node_at(self, number: Any) -> Any:
+        return self.load(self.at(self.nodes, number))
+
+    def tuple_of_nodes(self, count: Any) -> Any:
+        """A tuple of the nodes whose numbers come next, None for -1."""
+        a = self
+        made = self.api("PyTuple_New", count)
+        with a.loop(count) as i:
+            number = self.take()
+            item = a.variable(self.common("none"))
+            with a.when(a.differ(number, -1)):
+                item.set(self.node_at(number))
+            a.store(self.held(item.get()), a.at(a.add(made, self.offset["items"]), i))
+        return made
+
+    def follow(self) -> None:
+        """Make the nodes, then the results."""
+        a = self
+        self.head = a.variable(a.load(self.tape.get(), self.offset["data"]))
+        steps = self.take()
+        results = self.take()
+        make = self.take()
+        with a.loop(steps) as k:
+            self.step(k)
+        one, several = a.block("one"), a.block("several")
+        a.builder.cbranch(a.same(make, 0), one, several)
+        a.here(one)
+        self.outcome.set(self.tensor())
+        a.go(self.leave)
+        a.here(several)
+        made = self.api("PyTuple_New", results)
+        with a.loop(results) as i:
+            a.store(self.tensor(), a.at(a.add(made, self.offset["items"]), i))
+        self.outcome.set(self.api("PyObject_CallOneArg", make, made))
+        self.api("Py_DecRef", made)
+
+    def tensor(self) -> Any:
+        """A tensor on the node whose number comes next."""
+        made = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
+        self.put(self.held(self.node_at(self.take())), made, "Tensor._node")
+        self.put(self.held(self.common("none")), made, "Tensor._storage")
+        return made
+
+    def step(self, k: Any) -> None:
+        """Make one node: spec, requires_grad, how much deeper (-1: of no depth), where its value comes from, inputs, owner."""
+        a = self
+        node = self.blank_node()
+        a.store(node, a.at(self.nodes, a.add(k, MOST_TENSORS)))
+        self.steps.set(a.add(k, 1))
+        self.put(self.held(self.take()), node, "Node.spec")
+        self.put(self.held(self.take()), node, "Node.requires_grad")
+        more = self.take()
+        self.put(self.api("PyLong_FromSsize_t", a.select(a.same(more, -1), 0, a.add(self.depth.get(), more))), node, "Node.depth")
+        kind, what = self.take(), self.take()
+        value = a.variable(self.common("none"))
+        with a.when(a.same(kind, LITERAL)):
+            value.set(what)
+        a.go_if(a.same(kind, ARGUMENT), number := a.block("number"))
+        self.put(self.held(value.get()), node, "Node.value")
+        self.put(self.held(self.line.get()), node, "Node.line")
+        a.go(rest := a.block("rest"))
+        a.here(number)          # a number is a leaf: it has no line
+        self.put(self.held(self.common("none")), node, "Node.line")
+        self.put(self.check(self.api("PyNumber_Float", a.load(a.at(self.args, what)))), node, "Node.value")
+        a.go(rest)
+        a.here(rest)
+        self.put(self.tuple_of_nodes(self.take()), node, "Node.inputs")
+        with a.when(a.differ(self.take(), 0)):
+            owner = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
+            self.put(self.held(self.take()), owner, "Composite.name")
+            self.put(self.held(self.take()), owner, "Composite.saves_result")
+            self.put(self.held(self.take()), owner, "Composite.number")
+            self.put(self.tuple_of_nodes(self.take()), owner, "Composite.inputs")
+            count = self.take()
+            saves = a.variable(0)
+            with a.when(a.differ(count, -1)):
+                saves.set(self.tuple_of_nodes(count))
+            with a.when(a.same(saves.get(), 0)):
+                saves.set(self.held(self.common("none")))
+            self.put(saves.get(), owner, "Composite.saves")
+            extra = self.api("PyType_GenericAlloc", self.common("Extra"), 0)
+            self.put(owner, extra, "Extra.fn")
+            self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")
+            self.put(self.held(self.common("false")), extra, "Extra.in_place")
+            for field in ("watch", "leaf", "cell", "held", "reach", "grad_fn"):
+                self.put(self.held(self.common("none")), extra, f"Extra.{field}")
+            self.api("Py_DecRef", self.get(node, "Node.extra"))
+            self.put(extra, node, "Node.extra")
+
+    # -- the ends ----------------------------------------------------------------------------------------------------
+
+    def endings(self) -> None:
+        """Forward the call, and let go of what is held."""
+        a = self
+        a.here(self.forward)
+        self.outcome.set(self.api("PyObject_Vectorcall", self.target.get(), self.args, self.nargs, self.keywords))
+        a.go(self.leave)
+        a.here(self.leave)
+        with a.loop(self.operands.get()) as i:
+            self.api("Py_DecRef", a.load(a.at(self.nodes, i)))
+        with a.loop(self.steps.get()) as i:
+            self.api("Py_DecRef", a.load(a.at(self.nodes, a.add(i, MOST_TENSORS))))
+        for held in (self.tape, self.line):
+            self.api("Py_DecRef", held.get())
+        a.back(self.outcome.get())
