@@ -12,13 +12,14 @@ from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
 from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
 from jitgrad.operators.native.faces import face, method
+from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.tensor import Tensor
 
 
-def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, numbers: bool | None = None) -> None:
-    """A Python operator, which leaves operands that it does not know to the other operand.  numbers: see register()."""
+def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind: int | None = None) -> None:
+    """A Python operator, which leaves operands that it does not know to the other operand.  kind: see register()."""
 
     def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Tensor, *Number)):
@@ -27,37 +28,37 @@ def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, numb
             other = array_tensor(other)
         return call(other, self) if swap else call(self, other)
 
-    _attach(name, operator, numbers)
+    _attach(name, operator, kind)
 
 
-def _attach(name: str, function: Callable, numbers: bool | None = None) -> None:
+def _attach(name: str, function: Callable, kind: int | None = None) -> None:
     function.__name__, function.__qualname__ = name, f"Tensor.{name}"
-    setattr(Tensor, name, function if numbers is None else method(face(function, name, numbers)))
+    setattr(Tensor, name, function if kind is None else method(face(function, name, kind)))
 
 
 def _attach_operators() -> None:
     call = {name: op.call for name, op in OPERATORS.items()}
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("lt", "lt"), ("le", "le"),
                          ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul")):
-        _attach(f"__{python}__", SYMBOLS[name](), True)
+        _attach(f"__{python}__", SYMBOLS[name](), NUMBERS)
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
-        _binary(f"__{python}__", call[name], numbers=False if name == "pow" else None)
+        _binary(f"__{python}__", call[name], kind=PLAIN if name == "pow" else None)
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
-    _attach("__rsub__", arithmetic.reflected_sub, True)
-    _binary("__rtruediv__", arithmetic.rdiv, numbers=True)
+    _attach("__rsub__", arithmetic.reflected_sub, NUMBERS)
+    _binary("__rtruediv__", arithmetic.rdiv, kind=NUMBERS)
     for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
         setattr(Tensor, f"__{name}__", getattr(Tensor, f"__{name.replace('div', 'truediv')}__"))
     for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
         setattr(Tensor, f"__{python}__", method(call[name]))
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
-            else NotImplemented, False)
-    Tensor.__getitem__ = indexing.getitem                # type: ignore[attr-defined]
+            else NotImplemented, PLAIN)
+    Tensor.__getitem__ = method(face(indexing.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
     Tensor.__setitem__ = indexing.setitem                # type: ignore[attr-defined]
 
 

@@ -102,10 +102,10 @@ known: dict[Key, Entry] = {}
 MAX_PROGRAMS = 4096
 era = 0                         # counts clear(): walks of earlier ones are void
 era_word = array("q", [0])      # the same for machine code
-_lock = threading.RLock()       # held while a program is built, and the compiler imported
+building = threading.RLock()       # held while a program is built, and the compiler imported
 if hasattr(os, "register_at_fork"):
     # A fork waits for a compilation in another thread: the child has no such thread to finish it.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
 
 
 def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:
@@ -133,7 +133,7 @@ def find(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequenc
 def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
                   extra: tuple[int, ...] = ()) -> Entry:
     """Compile a request, of which there is no entry, or one that does not return all of `extra`."""
-    with _lock:
+    with building:
         from jitgrad.compiler import build, choose, cpu
         entry = known.get(key)
         if entry is not None and entry.extra == extra:
@@ -173,7 +173,7 @@ def entry_for(captured: Capture, root: Node) -> tuple[Entry, AnyProgram]:
 def clear() -> None:
     """Forget all programs of this process and reset the counters."""
     global era
-    with _lock:
+    with building:
         era += 1
         era_word[0] = era
         known.clear()

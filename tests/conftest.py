@@ -9,6 +9,18 @@ import pytest
 os.environ.setdefault("JITGRAD_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--plain", action="store_true", help="record by the Python functions, not by machine code")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine_code(request):
+    """Programs come to machine code when they repeat themselves; tests mostly do not."""
+    from jitgrad.autograd import engine
+    if not request.config.getoption("--plain"):
+        engine.machine_code()
+
+
 @pytest.fixture
 def counters(tmp_path, monkeypatch):
     """A process cache and a disk cache of this test's own."""

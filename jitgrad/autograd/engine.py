@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -89,16 +90,23 @@ def plain_backward(root: Node) -> None:
         tracing.refuse("it calls backward()")
     found = executor.plain_backward(root)
     if root.spec.walks:             # the program repeats itself
-        from jitgrad.operators.native import code
-        code.install()
+        code = machine_code()
         for walk in root.spec.walks:
-            code.equip(walk, accumulate, _release_detached)
+            code.equip(walk)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
     if any_detached():
         _release_detached()
     deliver_plain(*found)
+
+
+def machine_code() -> Any:
+    """The machine code of recording and delivering, which is compiled or loaded now if it is not yet there.  (It takes the
+    compiler's back end, which a program that computes no gradients does not need.)"""
+    from jitgrad.operators.native import code
+    code.install(accumulate, _release_detached)
+    return code
 
 
 def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 from jitgrad import programs
 from jitgrad.autograd import engine
 from jitgrad.generated import function
-from jitgrad.graph import Node
-from jitgrad.tensor import Tensor
 
 MOST = 200          # inputs of a call that is gone through by generated code
 
@@ -30,25 +28,18 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
             ...
             l0 = e0.leaf
             if l0.hooks or l0.post_hooks: return False
-            array, g0 = run([n0.value, n1.value, n2.value])
+            arrays = run([n0.value, n1.value, n2.value])
             hits[0] += 1
-            call.values = {0: array}
+            call.values = {0: arrays[0]}
             call.done = done
             call.inputs, call.leaves = None, (l0, )
-            with engine._accumulating:
-                t = l0.tensor()
-                if g0 is not None and t is not None and t._leaf is not None:
-                    node = Node(n0.spec, (), False, 0, g0)
-                    if t._grad is None:
-                        t._grad = made = new(Tensor)
-                        made._node, made._storage = node, None
-                    else: accumulate(t, node, False)
+            deliver((n0, ), arrays)
             return True
     """
     if inputs > MOST or not wrt:
         return None
-    given: dict[str, Any] = {"run": run, "done": done, "Node": Node, "Tensor": Tensor, "new": Tensor.__new__,
-                             "hits": programs.hits, "engine": engine, "accumulate": engine.accumulate}
+    deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
+    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "deliver": deliver}
     lines = [f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
         lines += [f"e{i} = n{i}.extra",
@@ -60,16 +51,11 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
         if i < 0:
             given[f"v{k}"] = value
         values.append(f"n{i}.value" if i >= 0 else f"v{k}")
-    lines += [f"array, {', '.join([f'g{i}' for i in wrt])} = run([{', '.join(values)}])", "hits[0] += 1",
-              f"if call.values is None: call.values = {{{output}: array}}", f"else: call.values[{output}] = array",
+    lines += [f"arrays = run([{', '.join(values)}])", "hits[0] += 1",
+              f"if call.values is None: call.values = {{{output}: arrays[0]}}", f"else: call.values[{output}] = arrays[0]",
               "call.done = done"]
     if whole:
         lines.append(f"call.inputs, call.leaves = None, ({''.join([f'l{i}, ' for i in wrt])})")
-    lines.append("with engine._accumulating:")
-    for i in wrt:
-        lines += [f"    t = l{i}.tensor()", f"    if g{i} is not None and t is not None and t._leaf is not None:",
-                  f"        node = Node(n{i}.spec, (), False, 0, g{i})", "        if t._grad is None:",
-                  "            t._grad = made = new(Tensor)", "            made._node, made._storage = node, None",
-                  "        else: accumulate(t, node, False)"]
+    lines.append(f"deliver(({''.join([f'n{i}, ' for i in wrt])}), arrays)")
     lines.append("return True")
     return function("backward", "call", lines, given, __file__)

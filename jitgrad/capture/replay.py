@@ -109,9 +109,10 @@ class Template:
             captured = executor.capture((root,))
             entry, _ = programs.entry_for(captured, root)
             plan = self._plan(entry, captured, mapping, captured.leaves, [0])
+            self.plans[output] = plan
+        elif plan.backward is None:         # from the second time on: a program that calls but once needs none
             plan.backward = delivery(output, plan.run, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
                                      {output: plan})
-            self.plans[output] = plan
         return plan
 
     def values(self, inputs: Sequence[Given]) -> Plan | None:

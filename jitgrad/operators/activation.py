@@ -8,6 +8,7 @@ from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
+from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.origin import warn_user
 from jitgrad.operators.recipes import no_recipe
@@ -200,7 +201,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 
 for _function in (softsign, tanhshrink, softmin):
-    register(_function.__name__, _function, _function, None, F, numbers=False)
+    register(_function.__name__, _function, _function, None, F, kind=PLAIN)
 
 
 def with_inplace(name: str) -> Any:

@@ -21,6 +21,7 @@ from jitgrad.operators.declare import (
     register,
     unary,
 )
+from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Number, cast, number_node, operand, promoted, result_dtype, to_node
 from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
@@ -96,9 +97,9 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     return wrap(_finish_sum(_sub(input, other, alpha=alpha), (input, other), {"alpha": alpha}))
 
 
-register("add", _add, add, _finish_sum, ("torch", "method"), True, True)
-register("sub", _sub, sub, _finish_sum, ("torch", "method"), True, True)
-register("subtract", _sub, sub, _finish_sum, ("torch", "method"), True, True)
+register("add", _add, add, _finish_sum, ("torch", "method"), True, NUMBERS)
+register("sub", _sub, sub, _finish_sum, ("torch", "method"), True, NUMBERS)
+register("subtract", _sub, sub, _finish_sum, ("torch", "method"), True, NUMBERS)
 SYMBOLS["add"] = lambda: binary_call(_ADD, "add", False, True)
 SYMBOLS["sub"] = lambda: binary_call(_SUB, "sub", False, True, _sub)
 mul = binary(_MUL)
@@ -174,9 +175,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return wrap(_finish_div(_div(input, other, **kwargs), (input, other), kwargs))
 
 
-register("div", _div, div, _finish_div, ("torch", "method"), True, True)
+register("div", _div, div, _finish_div, ("torch", "method"), True, NUMBERS)
 SYMBOLS["div"] = lambda: binary_call(_DIV, "div", True, True)
-register("divide", _div, div, _finish_div, ("torch", "method"), True, True)
+register("divide", _div, div, _finish_div, ("torch", "method"), True, NUMBERS)
 
 
 reciprocal = unary(ops.REGISTRY["reciprocal"], floating=True)
@@ -274,4 +275,4 @@ def _power(input: Any, exponent: Any) -> Tensor:
     return wrap(_finish_pow(_pow(input, exponent), (input, exponent)))
 
 
-register("pow", _pow, pow, _finish_pow, ("torch", "method"), True, False)
+register("pow", _pow, pow, _finish_pow, ("torch", "method"), True, PLAIN)

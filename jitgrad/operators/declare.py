@@ -21,6 +21,7 @@ from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.native.faces import face
+from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.operands import (
     cast,
@@ -115,16 +116,15 @@ OPERATORS: dict[str, Operator] = {}
 
 
 def register(name: str, fn: Callable, call: Callable, finish: Callable | None, places: tuple[str, ...],
-             inplace: bool = False, numbers: bool | None = None) -> None:
+             inplace: bool = False, kind: int | None = None) -> None:
     """Add to the table that methods.py and the public modules are made from.
 
-    numbers: given for operators that may be recorded by machine code (see native): those whose calls record the same
-    for operands of the same types, or say that they do not (recipes.no_recipe).  True: a number among the arguments is a
-    run-time argument of what is recorded."""
+    kind: given for operators that may be recorded by machine code, one of native.words.PLAIN, NUMBERS and VIEWS: those whose
+    calls record the same for operands of the same types, or say that they do not (recipes.no_recipe)."""
     if name in OPERATORS:
         raise InternalError(f"operator {name} is declared twice")
-    if numbers is not None:
-        call = face(call, name, numbers)
+    if kind is not None:
+        call = face(call, name, kind)
     OPERATORS[name] = Operator(name, fn, call, finish, places, inplace)
 
 
@@ -176,7 +176,7 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             return result
 
         quick = by_recipe(call)
-        register(called, fn, quick, finish, places, inplace, False)
+        register(called, fn, quick, finish, places, inplace, PLAIN)
         return quick
 
     return decorate
@@ -238,7 +238,7 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
 
     call.__name__ = call.__qualname__ = called
     call.__doc__ = f"{op.doc}, element by element."
-    register(called, fn, call, lambda result, args, kwargs: finish(result), places, inplace, False)
+    register(called, fn, call, lambda result, args, kwargs: finish(result), places, inplace, PLAIN)
     return call
 
 
@@ -268,7 +268,7 @@ def binary(op: Op, *, name: str | None = None, floating: bool = False, places: t
     call = binary_call(op, called, floating)
     SYMBOLS[called] = functools.partial(binary_call, op, called, floating, True)
     call.__doc__ = f"{op.doc}, element by element, with broadcasting and type promotion."
-    register(called, fn, call, finish_binary, places, inplace, True)
+    register(called, fn, call, finish_binary, places, inplace, NUMBERS)
     return call
 
 

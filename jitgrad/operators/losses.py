@@ -11,6 +11,7 @@ from jitgrad.dtype import int64
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
 from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, number_node, promoted, within
 from jitgrad.operators.origin import warn_user
 from jitgrad.operators.recipes import by_recipe, holds, no_recipe
@@ -289,4 +290,4 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
 
 
 for _function in (l1_loss, cross_entropy):
-    register(_function.__name__, _function, _function, None, F, numbers=False)
+    register(_function.__name__, _function, _function, None, F, kind=PLAIN)

@@ -9,6 +9,7 @@ from jitgrad import ops
 from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
 from jitgrad.graph import Node, bind
 from jitgrad.operators.declare import OPERATORS, operator, register, unary
+from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import Number, cast, describe, number_node, promoted, result_dtype
 from jitgrad.tensor import Tensor
 
@@ -141,7 +142,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     return _where(condition, input, other)
 
 
-register("where", where, where, None, ("torch",))
+register("where", where, where, None, ("torch",), kind=PLAIN)
 
 
 @operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True,

@@ -6,6 +6,7 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
+from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import number_node
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.tensor import Tensor, wrap
@@ -127,7 +128,7 @@ def _batched(input: Node, other: Node) -> Node:
     return ops.matmul(input, other)
 
 
-register("matmul", matmul, matmul, None, ("torch", "method"), numbers=False)
+register("matmul", matmul, matmul, None, ("torch", "method"), kind=PLAIN)
 
 
 @operator("MulBackward0")
@@ -165,4 +166,4 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product if bias is None else OPERATORS["add"].call(product, bias)
 
 
-register("linear", linear, linear, None, ("functional",), numbers=False)
+register("linear", linear, linear, None, ("functional",), kind=PLAIN)

@@ -17,6 +17,7 @@ from jitgrad.operators.declare import (
     operator,
     register,
 )
+from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, normal_dim, normal_dims, number_node, to_node
 from jitgrad.operators.origin import Composite, user_line, warn_user
 from jitgrad.operators.recipes import by_recipe, no_recipe
@@ -98,7 +99,7 @@ def finish_reduction(node: Node, grad: str, x: Node) -> Tensor:
     return wrap(finish_composite(node, grad, (x,), ()))
 
 
-register("sum", _sum, sum, None, ("torch", "method"), numbers=False)
+register("sum", _sum, sum, None, ("torch", "method"), kind=PLAIN)
 
 
 def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
@@ -125,7 +126,7 @@ def _mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype 
     return bind(_DIV, (reduced(_SUM, input, dim, keepdim), count))
 
 
-register("mean", _mean, mean, None, ("torch", "method"), numbers=False)
+register("mean", _mean, mean, None, ("torch", "method"), kind=PLAIN)
 
 
 @operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))
@@ -223,7 +224,7 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result:
     call.__name__ = call.__qualname__ = called
     call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the "
                     "two element by element.")
-    register(called, call, call, None, ("torch", "method"), numbers=False)
+    register(called, call, call, None, ("torch", "method"), kind=PLAIN)
 
 
 _selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["max_all"], ops.REGISTRY["argmax"], "maximum", MaxResult)

@@ -11,6 +11,7 @@ from jitgrad.dtype import dtype
 from jitgrad.operators.declare import finish_composite, register
 from jitgrad.operators.joining import clone
 from jitgrad.operators.layout import is_contiguous, layout, viewed
+from jitgrad.operators.native.words import CHAINS
 from jitgrad.operators.operands import normal_dim, normal_dims
 from jitgrad.operators.views import view, view_operator
 from jitgrad.storage import Step
@@ -238,7 +239,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return view(input, (Step(_SQUEEZE, (tuple([d for d in dims if shape[d] == 1]),), None),), name)
 
 
-register("squeeze", squeeze, squeeze, None, ("torch", "method"))
+register("squeeze", squeeze, squeeze, None, ("torch", "method"), kind=CHAINS)
 
 
 @view_operator("UnsqueezeBackward0")

@@ -17,6 +17,7 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_HISTORY
 from jitgrad.graph import Extra, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
+from jitgrad.operators.native.words import CHAINS, VIEWS
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
@@ -194,7 +195,8 @@ def view_operator(grad: str, *, name: str | None = None,
                 remember(plans, key, plan)
             return view_by_plan(input, plan)
 
-        register(called, fn, call, None, places)
+        # Whether a view can be seen in another shape depends on how it lies in memory.
+        register(called, fn, call, None, places, kind=VIEWS if grad == "ViewBackward0" else CHAINS)
         return call
 
     return decorate

@@ -31,32 +31,108 @@ from llvmlite import ir
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly
 from jitgrad.operators.native.words import (
     AGAIN,
-    AGAIN_ACCUMULATE,
-    AGAIN_COMMON,
-    AGAIN_ENTRY,
-    AGAIN_ERA,
-    AGAIN_PROGRAM,
-    AGAIN_RELEASE,
-    AGAIN_WORDS,
     ARRAY,
+    DELIVER,
     INTERIOR,
     LEAF,
     MOST_NODES,
+    PATTERN_COMMON,
+    PATTERN_ENTRY,
+    PATTERN_ERA,
+    PATTERN_PROGRAM,
+    PATTERN_WORDS,
 )
 
 
-class Again(ObjectAssembly):
+class Delivery(ObjectAssembly):
+    """What gives gradients to the tensors of leaves.  failed: the block for exceptions."""
+
+    failed: Any
+
+    def deliver(self, node: Any, array: Any) -> None:
+        """Add a gradient to the tensor of a leaf, if that still is there and wants one."""
+        none = self.common("none")
+        leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
+        tensor = self.api("PyObject_CallNoArgs", self.get(leaf, "Accumulator.tensor"))
+        done, release = self.block("done"), self.block("release")
+        self.go_if(self.same(tensor, 0), self.failed)
+        self.go_if(self.same(tensor, none), release)
+        self.go_if(self.same(array, none), release)
+        still = self.api("PyObject_GetAttr", tensor, self.common("_leaf"))
+        self.api("Py_DecRef", still)
+        self.go_if(self.same(still, none), release)
+        g = self.blank_node()
+        self.put(self.held(self.get(node, "Node.spec")), g, "Node.spec")
+        self.put(self.api("PyTuple_New", 0), g, "Node.inputs")
+        self.put(self.held(self.common("false")), g, "Node.requires_grad")
+        self.put(self.api("PyLong_FromSsize_t", 0), g, "Node.depth")
+        self.put(self.held(array), g, "Node.value")
+        self.put(self.held(none), g, "Node.line")
+        have = self.api("PyObject_GetAttr", tensor, self.common("_grad"))
+        self.api("Py_DecRef", have)
+        first, further = self.block("first"), self.block("further")
+        self.builder.cbranch(self.same(have, none), first, further)
+        self.here(first)
+        made = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
+        self.put(self.held(g), made, "Tensor._node")
+        self.put(self.held(none), made, "Tensor._storage")
+        self.api("PyObject_SetAttr", tensor, self.common("_grad"), made)
+        self.api("Py_DecRef", made)
+        self.go(done)
+        self.here(further)
+        added = self.array(3)
+        for i, value in enumerate((tensor, g, self.common("false"))):
+            self.store(value, added, i * WORD)
+        result = self.api("PyObject_Vectorcall", self.common("accumulate"), added, 3, 0)
+        self.go_if(self.same(result, 0), self.failed)
+        self.api("Py_DecRef", result)
+        self.go(done)
+        self.here(done)
+        self.api("Py_DecRef", g)
+        self.go(release)
+        self.here(release)
+        self.api("Py_DecRef", tensor)
+
+    def refuse_hooks(self, node: Any, refuse: Any) -> None:
+        """Go to `refuse` if there is no tensor to deliver to, or one with hooks."""
+        leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
+        self.go_if(self.same(leaf, self.common("none")), refuse)
+        for name in ("hooks", "post_hooks"):
+            self.go_if(self.differ(self.api("PyDict_Size", self.get(leaf, f"Accumulator.{name}")), 0), refuse)
+
+
+class Deliver(Delivery):
+    """The function `deliver(self, args, nargs)`: of a tuple of leaves and a list of arrays, of which the first is no gradient.
+
+    `self` is a Pattern of which only the shared words are read."""
+
+    def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
+        super().__init__(module, DELIVER, 3, offsets)
+        self.failed = self.block("failed")
+        self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
+        leaves, arrays = self.load(self.arguments[1]), self.load(self.arguments[1], WORD)
+        with self.loop(self.get(leaves, "length")) as i:
+            node = self.load(self.at(self.add(leaves, self.offset["items"]), i))
+            self.deliver(node, self.api("PyList_GetItem", arrays, self.add(i, 1)))
+        self.back(self.held(self.common("none")))
+        self.here(self.failed)
+        self.back(0)
+        self.finish()
+
+
+class Again(Delivery):
     """The function `again(self, args, nargs)` of Python's fast convention."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, AGAIN, 3, offsets)
-        self.refuse, self.failed, self.failed_held = [self.block(name) for name in ("refuse", "failed", "failed_held")]
+        # failed: with the nodes held; at_once: before that
+        self.refuse, self.failed, self.at_once = [self.block(name) for name in ("refuse", "failed", "at_once")]
         self.order = self.array(MOST_NODES)
         header = self.get(self.get(self.arguments[0], "Pattern.header"), "data")
         self.header = header
-        self.shared = self.load(header, AGAIN_COMMON * WORD)
+        self.shared = self.load(header, PATTERN_COMMON * WORD)
         self.root = self.load(self.arguments[1])
-        self.head = self.variable(self.load(header, AGAIN_WORDS * WORD))
+        self.head = self.variable(self.load(header, PATTERN_WORDS * WORD))
         self.is_usual()
         self.match()
         self.check_leaves()
@@ -66,10 +142,10 @@ class Again(ObjectAssembly):
         self.back(self.held(self.common("true")))
         self.here(self.refuse)
         self.back(self.held(self.common("none")))
-        self.here(self.failed_held)
-        self.hold("Py_DecRef")
-        self.go(self.failed)
         self.here(self.failed)
+        self.hold("Py_DecRef")
+        self.go(self.at_once)
+        self.here(self.at_once)
         self.back(0)
         self.finish()
 
@@ -94,25 +170,25 @@ class Again(ObjectAssembly):
         none = self.common("none")
         self.go_if(self.differ(self.arguments[2], 1), self.refuse)
         self.go_if(self.differ(self.load(self.common("traces")), 0), self.refuse)
-        self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, AGAIN_ERA * WORD)), self.refuse)
+        self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
         thread = self.api("PyThreadState_Get")
         known = self.block("known")
         self.go_if(self.same(self.load(self.common("compiling_thread")), thread), known)
         active = self.api("PyObject_GetAttr", self.common("interpreting"), self.common("active"))
-        self.go_if(self.same(active, 0), self.failed)
+        self.go_if(self.same(active, 0), self.at_once)
         self.api("Py_DecRef", active)
         self.go_if(self.differ(active, self.common("false")), self.refuse)
         self.store(thread, self.common("compiling_thread"))
         self.go(known)
         self.here(known)
         always = self.api("PyObject_GetAttr", self.common("config"), self.common("interpret"))
-        self.go_if(self.same(always, 0), self.failed)
+        self.go_if(self.same(always, 0), self.at_once)
         self.api("Py_DecRef", always)
         self.go_if(self.differ(always, self.common("false")), self.refuse)
-        entry = self.load(self.header, AGAIN_ENTRY * WORD)
+        entry = self.load(self.header, PATTERN_ENTRY * WORD)
         for name in ("wanted", "extra"):
             found = self.api("PyObject_GetAttr", entry, self.common(name))
-            self.go_if(self.same(found, 0), self.failed)
+            self.go_if(self.same(found, 0), self.at_once)
             self.api("Py_DecRef", found)
             self.go_if(self.differ(self.get(found, "length"), 0), self.refuse)
         self.go_if(self.differ(self.get(self.root, "Node.run"), none), self.refuse)
@@ -171,16 +247,16 @@ class Again(ObjectAssembly):
         values = self.api("PyList_New", count)
         with self.loop(count) as i:
             self.api("PyList_SetItem", values, i, self.held(self.get(self.node(self.word()), "Node.value")))
-        arrays = self.api("PyObject_CallOneArg", self.load(self.header, AGAIN_PROGRAM * WORD), values)
+        arrays = self.api("PyObject_CallOneArg", self.load(self.header, PATTERN_PROGRAM * WORD), values)
         self.api("Py_DecRef", values)
-        self.go_if(self.same(arrays, 0), self.failed_held)
+        self.go_if(self.same(arrays, 0), self.failed)
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)
         made = self.api("PyType_GenericAlloc", self.common("Run"), 0)
-        self.put(self.held(self.load(self.header, AGAIN_ENTRY * WORD)), made, "Run.entry")
+        self.put(self.held(self.load(self.header, PATTERN_ENTRY * WORD)), made, "Run.entry")
         self.put(self.held(self.common("true")), made, "Run.freed")
         self.put(self.held(none), made, "Run.reason")
         with self.loop(self.word()):
@@ -197,8 +273,8 @@ class Again(ObjectAssembly):
         self.api("Py_DecRef", arrays)
         waiting = self.builder.or_(self.api("PySet_Size", self.common("detached")), self.api("PySet_Size", self.common("pending")))
         with self.when(self.differ(waiting, 0)):
-            done = self.api("PyObject_CallNoArgs", self.load(self.header, AGAIN_RELEASE * WORD))
-            self.go_if(self.same(done, 0), self.failed_held)
+            done = self.api("PyObject_CallNoArgs", self.common("release"))
+            self.go_if(self.same(done, 0), self.failed)
             self.api("Py_DecRef", done)
 
     def check_leaves(self) -> None:
@@ -207,52 +283,4 @@ class Again(ObjectAssembly):
         self.leaf_words = self.head.get()
         self.head.set(self.at(self.leaf_words, self.leaf_count))
         with self.loop(self.leaf_count) as i:
-            extra = self.get(self.node(self.load(self.at(self.leaf_words, i))), "Node.extra")
-            leaf = self.get(extra, "Extra.leaf")
-            self.go_if(self.same(leaf, self.common("none")), self.refuse)
-            for name in ("hooks", "post_hooks"):
-                self.go_if(self.differ(self.api("PyDict_Size", self.get(leaf, f"Accumulator.{name}")), 0), self.refuse)
-
-    def deliver(self, node: Any, array: Any) -> None:
-        """Add a gradient to the tensor of a leaf, if that still is there and wants one."""
-        none = self.common("none")
-        leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
-        tensor = self.api("PyObject_CallNoArgs", self.get(leaf, "Accumulator.tensor"))
-        done, release = self.block("done"), self.block("release")
-        self.go_if(self.same(tensor, 0), self.failed_held)
-        self.go_if(self.same(tensor, none), release)
-        self.go_if(self.same(array, none), release)
-        still = self.api("PyObject_GetAttr", tensor, self.common("_leaf"))
-        self.api("Py_DecRef", still)
-        self.go_if(self.same(still, none), release)
-        g = self.blank_node()
-        self.put(self.held(self.get(node, "Node.spec")), g, "Node.spec")
-        self.put(self.api("PyTuple_New", 0), g, "Node.inputs")
-        self.put(self.held(self.common("false")), g, "Node.requires_grad")
-        self.put(self.api("PyLong_FromSsize_t", 0), g, "Node.depth")
-        self.put(self.held(array), g, "Node.value")
-        self.put(self.held(none), g, "Node.line")
-        have = self.api("PyObject_GetAttr", tensor, self.common("_grad"))
-        self.api("Py_DecRef", have)
-        first, further = self.block("first"), self.block("further")
-        self.builder.cbranch(self.same(have, none), first, further)
-        self.here(first)
-        made = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
-        self.put(self.held(g), made, "Tensor._node")
-        self.put(self.held(none), made, "Tensor._storage")
-        self.api("PyObject_SetAttr", tensor, self.common("_grad"), made)
-        self.api("Py_DecRef", made)
-        self.go(done)
-        self.here(further)
-        added = self.array(3)
-        for i, value in enumerate((tensor, g, self.common("false"))):
-            self.store(value, added, i * WORD)
-        result = self.api("PyObject_Vectorcall", self.load(self.header, AGAIN_ACCUMULATE * WORD), added, 3, 0)
-        self.go_if(self.same(result, 0), self.failed_held)
-        self.api("Py_DecRef", result)
-        self.go(done)
-        self.here(done)
-        self.api("Py_DecRef", g)
-        self.go(release)
-        self.here(release)
-        self.api("Py_DecRef", tensor)
+            self.refuse_hooks(self.node(self.load(self.at(self.leaf_words, i))), self.refuse)

@@ -6,10 +6,9 @@ functions that recognise a graph (patterns.py).
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from jitgrad.graph import Extra, Node, Spec, grad_mode, recording_thread
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
-from jitgrad.operators.native.patterns import Pattern
+from jitgrad.operators.native.patterns import Pattern, function
 from jitgrad.operators.native.tapes import learner
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.operators.recipe import LONGEST
@@ -34,7 +33,6 @@ _CLASSES: dict[str, tuple] = {      # by name, with arguments of their construct
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
     "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "Pattern": (Pattern,)}
 
-_lock = threading.Lock()
 _kept: list[Any] = []               # what the shared words refer to
 
 
@@ -45,23 +43,26 @@ def _line() -> Any:
 
 def _offsets() -> dict[str, int] | None:
     """The offsets of words.SLOTS, or None if one is not found."""
-    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS}
+    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS,
+             "list items": objects.LIST_ITEMS, "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1],
+             "slice step": objects.SLICE[2]}
     for name in W.SLOTS:
         cls, _, field = name.partition(".")
-        if field:
+        if field and cls in _CLASSES:
             found[name] = objects.slot(_CLASSES[cls][0], field, *_CLASSES[cls][1:])
     return None if None in found.values() else found            # type: ignore[return-value]
 
 
-def _shared() -> np.ndarray:
+def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
     """words.SHARED."""
     words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
              "compiling_thread": programs.compiling_thread, "hits": programs.hits, "era": programs.era_word}
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
+        "accumulate": accumulate, "release": release,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
-        "Tensor": Tensor, "Parameter": alike[-1], "Node": Node, "Extra": Extra, "Composite": Composite, "Storage": Storage,
+        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra, "Composite": Composite, "Storage": Storage,
         "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
     result = []
     for name in W.SHARED:
@@ -85,31 +86,52 @@ def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
     if data is None:
         from llvmlite import ir
 
-        from jitgrad.operators.native.again import Again
+        from jitgrad.operators.native.again import Again, Deliver
         from jitgrad.operators.native.record import Record
         module = ir.Module(name)
-        _ = Record(module, offsets, deepest) if name == W.RECORD else Again(module, offsets)
+        if name == W.RECORD:
+            Record(module, offsets, deepest)
+        else:
+            (Again if name == W.AGAIN else Deliver)(module, offsets)
         data = objectcode.emit(str(module))
         cache.save(key, data, str(module))
     return objectcode.load(data, name)
 
 
-def install() -> None:
-    """Give all faces their code, once."""
-    with _lock:
-        if Pattern.code or not objects.SUPPORTED:
+class Functions(NamedTuple):
+    """The addresses of the functions of machine code."""
+
+    record: int
+    again: int
+    deliver: int
+
+
+functions: Functions | None = None      # once they are there
+
+
+def install(accumulate: Callable, release: Callable) -> None:
+    """Give all faces their code, once.
+
+    accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors."""
+    global functions
+    with programs.building:         # which a fork waits for
+        if functions is not None or not objects.SUPPORTED:
             return
         offsets = _offsets()
         if offsets is None:
             return
-        deepest = MAX_HISTORY - LONGEST
-        shared = Pattern.shared = _shared()
-        faces.give_code(_function(W.RECORD, offsets, deepest), shared, learner)
-        Pattern.code = _function(W.AGAIN, offsets, deepest)
+        Pattern.shared = _shared(accumulate, release)
+        functions = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER)])
+        faces.give_code(functions.record, Pattern.shared, learner)
         logger.debug("operators are recorded by machine code")
 
 
-def equip(walk: Any, accumulate: Callable, release: Callable) -> None:
-    """Let a walk go through its graphs by machine code, if there is any (see patterns.py)."""
-    if walk.again is None and Pattern.code and walk.size <= W.MOST_NODES:
-        walk.again = Pattern(walk, accumulate, release).function()
+def equip(walk: Any) -> None:
+    """Let a walk go through its graphs by machine code, if there is any (see again.py)."""
+    if walk.again is None and functions is not None and walk.size <= W.MOST_NODES:
+        walk.again = function(functions.again, "again", Pattern(walk))
+
+
+def delivery() -> Callable[..., None] | None:
+    """deliver(leaves, arrays), by machine code, if there is any (see again.py)."""
+    return None if functions is None else function(functions.deliver, "deliver", Pattern(None))

@@ -31,18 +31,18 @@ class Definition(ctypes.Structure):
 class State(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; numbers:
-    whether a number among the arguments becomes a run-time argument of what is recorded; left: how many more calls are
+    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; kind: one of words.PLAIN,
+    NUMBERS and VIEWS; left: how many more calls are
     learnt, so that a program which never repeats one does not learn for ever; learner: what is called then."""
 
-    __slots__ = ("header", "table", "tapes", "left", "name", "numbers", "learner")
+    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner")
 
     header: np.ndarray
     table: np.ndarray
     tapes: dict[int, Any]
     left: int
     name: str
-    numbers: bool
+    kind: int
     learner: Callable
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
@@ -51,7 +51,7 @@ class State(functools.partial):
         self.tapes = {}
         self.left = 8 * words.ENTRIES
         self.learner = learner
-        self.header[:] = [id(self.func), buffers.address(self.table), self.numbers, buffers.address(common), id(learner)]
+        self.header[:] = [id(self.func), buffers.address(self.table), self.kind, buffers.address(common), id(learner)]
 
     def learn_no_more(self) -> None:
         """Calls that have no tape are the operator's own from now on."""
@@ -76,16 +76,16 @@ def _state(name: str) -> State:
     return FACES[name].__self__
 
 
-def face(function: Callable, name: str, numbers: bool = False) -> Any:
+def face(function: Callable, name: str, kind: int = words.PLAIN) -> Any:
     """What users call instead of `function`; the function itself where there can be no machine code.
 
-    numbers: see State."""
+    kind: see State."""
     if not objects.SUPPORTED:
         return function
     state = State(function)
     state.header = np.zeros(words.HEADER, np.int64)
     state.name = name
-    state.numbers = numbers
+    state.kind = kind
     definition = Definition(name.encode(), objects.api("PyObject_Vectorcall"), _FAST, (function.__doc__ or "").encode())
     prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     made = prototype(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(definition), state, "jitgrad")

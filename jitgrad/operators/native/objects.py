@@ -42,6 +42,10 @@ _plain = _Empty()
 TYPE = _find(_plain, _Empty, object.__basicsize__)                              # of any object, its type
 ITEMS = _find(_pair, _first, tuple.__basicsize__ + 2 * WORD)                    # of a tuple
 LENGTH = None if ITEMS is None else ITEMS - WORD                                # of a tuple
+_list = [_first, _second]
+LIST_ITEMS = LENGTH + WORD if LENGTH is not None and _read(_read(id(_list) + LENGTH + WORD).value).value == id(_first) else None
+_slice = slice(_first, _second, _pair)
+SLICE = [_find(_slice, part, slice.__basicsize__) for part in (_first, _second, _pair)]     # start, stop, step
 DATA = buffers.DATA_OFFSET                                                      # of an array
 
 
@@ -59,7 +63,7 @@ FLAGS = _flags()
 
 SUPPORTED = (sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == WORD
              and getattr(sys, "_is_gil_enabled", lambda: True)() and TYPE is not None and ITEMS is not None
-             and DATA is not None and _read(id(_pair) + ITEMS - WORD).value == 2
+             and DATA is not None and LIST_ITEMS is not None and None not in SLICE and _read(id(_pair) + ITEMS - WORD).value == 2
              and _read(id(_pair) + ITEMS + WORD).value == id(_second))
 
 

@@ -20,16 +20,17 @@ _FAST = 0x80            # METH_FASTCALL
 class Pattern:
     """What again.py reads of one walk, and what that refers to.
 
-    code, shared: of the process: the address of the function, 0 before it is there, and words.SHARED."""
+    shared: of the process, words.SHARED."""
 
     __slots__ = ("header", "kept", "__weakref__")
 
-    code = 0
     shared: np.ndarray
-    definition: Definition | None = None
 
-    def __init__(self, walk: Walk, accumulate: Callable, release: Callable) -> None:
-        """accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets detached tensors go."""
+    def __init__(self, walk: Walk | None) -> None:
+        self.header = np.zeros(5, np.int64)
+        self.header[W.PATTERN_COMMON] = address(self.shared)
+        if walk is None:        # of deliver(), which has none
+            return
         specs = [visit[3] for visit in walk.visits]
         words = [len(walk.visits), walk.root]
         for place, user, k, spec, requires_grad, strides in walk.visits:
@@ -41,19 +42,22 @@ class Pattern:
             words += [len(numbers), *numbers]
         pattern = np.array(words, np.int64)
         program = walk.bound.run
-        self.kept = [specs, pattern, program, walk.entry, accumulate, release]
-        self.header = np.zeros(7, np.int64)
-        self.header[[W.AGAIN_COMMON, W.AGAIN_WORDS, W.AGAIN_PROGRAM, W.AGAIN_ENTRY, W.AGAIN_ERA, W.AGAIN_ACCUMULATE,
-                     W.AGAIN_RELEASE]] = [address(self.shared), address(pattern), id(program), id(walk.entry), walk.era,
-                                          id(accumulate), id(release)]
+        self.kept = [specs, pattern, program, walk.entry]
+        self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA]] = [
+            address(pattern), id(program), id(walk.entry), walk.era]
 
-    def function(self) -> Callable[[Any], bool | None]:
-        """again(root)."""
-        if Pattern.definition is None:
-            Pattern.definition = Definition(b"again", Pattern.code, _FAST, b"Goes through a graph like one seen before.")
-        prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-        return make(ctypes.addressof(Pattern.definition), self, None)
+
+_definitions: dict[int, Definition] = {}        # by address of the code
+
+
+def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
+    """The function of machine code at an address, with a pattern as its `self`."""
+    definition = _definitions.get(code)
+    if definition is None:
+        definition = _definitions[code] = Definition(name.encode(), code, _FAST, None)
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
+    return make(ctypes.addressof(definition), pattern, None)
 
 
 def _kind(spec: Any, strides: Any, is_leaf: bool) -> int:

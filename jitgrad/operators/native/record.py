@@ -35,6 +35,7 @@ from jitgrad.operators.native.words import (
     ENTRY,
     FUNCTION,
     HASH,
+    KIND,
     LEARNER,
     LITERAL,
     MOST_STEPS,
@@ -44,6 +45,7 @@ from jitgrad.operators.native.words import (
     NEEDS,
     NUMBER,
     NUMBERS,
+    PARTS,
     PATTERN,
     PENDING,
     RECORD,
@@ -51,6 +53,7 @@ from jitgrad.operators.native.words import (
     TABLE,
     TAPE,
     TRIES,
+    VIEWS,
     WORDS,
 )
 
@@ -63,6 +66,7 @@ class Record(ObjectAssembly):
         a = self
         self.self, self.args, self.nargs, self.keywords = self.arguments
         self.words = a.array(MOST_WORDS)
+        self.count = a.variable(0)                          # of the words
         self.nodes = a.array(MOST_TENSORS + MOST_STEPS)     # references held: of the operands, then of the steps
         self.operands = a.variable(0)
         self.steps = a.variable(0)
@@ -95,45 +99,87 @@ class Record(ObjectAssembly):
 
     def describe(self) -> None:
         """Describe the arguments in `words`, and hold the nodes of tensors."""
-        a = self
-        a.go_if(a.differ(a.load(self.common("traces")), 0), self.forward)
-        named = a.variable(0)
-        with a.when(a.differ(self.keywords, 0)):
-            named.set(a.load(self.keywords, self.offset["length"]))
-        count = a.add(self.nargs, named.get())
-        self.count = a.add(count, named.get())
-        a.go_if(a.less(a.number(MOST_WORDS), self.count), self.forward)
-        with a.loop(named.get()) as i:
-            a.store(a.load(a.at(a.add(self.keywords, self.offset["items"]), i)), a.at(self.words, a.add(count, i)))
-        self.counts = a.add(a.builder.mul(named.get(), a.number(NAMES)), self.nargs)
-        self.numbers = a.load(self.header, NUMBERS * WORD)
-        with a.loop(count) as i:
-            value = a.load(a.at(self.args, i))
-            kind = a.load(value, self.offset["type"])
-            is_tensor = a.either(a.same(kind, self.common("Tensor")), a.same(kind, self.common("Parameter")))
-            tensor, other, done = a.block("tensor"), a.block("other"), a.block("done")
-            word = a.variable(value)
-            a.builder.cbranch(is_tensor, tensor, other)
-            a.here(tensor)
-            word.set(self.operand(value, a.at(self.args, i)))
-            a.go(done)
-            a.here(other)
-            is_number = a.either(a.same(kind, self.common("float")), a.same(kind, self.common("int")))
-            with a.when(a.both(is_number, a.differ(self.numbers, 0))):
-                word.set(a.add(self.common("float"), NUMBER))
-            a.go(done)
-            a.here(done)
-            a.store(word.get(), a.at(self.words, i))
-        a.go_if(a.same(self.needs.get(), 0), self.forward)
+        self.go_if(self.differ(self.load(self.common("traces")), 0), self.forward)
+        named = self.variable(0)
+        with self.when(self.differ(self.keywords, 0)):
+            named.set(self.get(self.keywords, "length"))
+        self.kind = self.load(self.header, KIND * WORD)
+        with self.loop(self.add(self.nargs, named.get())) as i:
+            place = self.at(self.args, i)
+            value = self.load(place)
+            kind = self.get(value, "type")
+            is_list, single, done = self.same(kind, self.common("list")), self.block("single"), self.block("done")
+            self.go_if(self.builder.not_(self.either(is_list, self.same(kind, self.common("tuple")))), single)
+            count = self.get(value, "length")
+            self.push(self.add(kind, PARTS))
+            self.push(count)
+            parts = self.variable(self.add(value, self.offset["items"]))
+            with self.when(is_list):
+                parts.set(self.get(value, "list items"))
+            with self.loop(count) as k:
+                part = self.at(parts.get(), k)
+                self.part(self.load(part), part, False)
+            self.go(done)
+            self.here(single)
+            self.part(value, place, True)
+            self.go(done)
+            self.here(done)
+        with self.loop(named.get()) as i:
+            self.push(self.load(self.at(self.add(self.keywords, self.offset["items"]), i)))
+        self.counts = self.add(self.builder.mul(named.get(), self.number(NAMES)), self.nargs)
+        self.go_if(self.same(self.needs.get(), 0), self.forward)
 
-    def operand(self, tensor: Any, place_of_tensor: Any) -> Any:
+    def push(self, word: Any) -> None:
+        """Add a word."""
+        count = self.count.get()
+        self.go_if(self.same(count, MOST_WORDS), self.forward)
+        self.store(word, self.at(self.words, count))
+        self.count.set(self.add(count, 1))
+
+    def part(self, value: Any, place: Any, is_argument: bool) -> None:
+        """Add the words of an argument, or of an element of one, whose address is at `place`."""
+        kind = self.get(value, "type")
+        tensor, section, other, done = [self.block(name) for name in ("tensor", "section", "other", "done")]
+        self.go_if(self.either(self.same(kind, self.common("Tensor")), self.same(kind, self.common("Parameter"))), tensor)
+        self.go_if(self.same(kind, self.common("slice")), section)
+        if is_argument:
+            is_number = self.either(self.same(kind, self.common("float")), self.same(kind, self.common("int")))
+            self.go_if(self.builder.not_(self.both(is_number, self.same(self.kind, NUMBERS))), other)
+            self.push(self.add(self.common("float"), NUMBER))
+            self.go(done)
+        else:
+            self.go(other)
+        self.here(other)
+        self.push(value)
+        self.go(done)
+        self.here(section)
+        self.push(self.add(kind, PARTS))
+        for name in ("start", "stop", "step"):
+            self.push(self.get(value, f"slice {name}"))
+        self.go(done)
+        self.here(tensor)
+        self.push(self.operand(value, place, is_argument))
+        self.go(done)
+        self.here(done)
+
+    def operand(self, tensor: Any, place_of_tensor: Any, is_argument: bool) -> Any:
         """Hold a tensor's node; its word."""
         a = self
         place = self.operands.get()
         a.go_if(a.same(place, MOST_TENSORS), self.forward)
+        with self.when(self.same(self.kind, VIEWS)):
+            chain = self.check(self.api("PyObject_GetAttr", tensor, self.common("_chain")))
+            self.api("Py_DecRef", chain)
+            self.go_if(self.differ(self.get(chain, "length"), 0), self.forward)
+        with self.when(self.less(self.number(NUMBERS), self.kind)):         # of a tensor that is not another's data
+            tracks = self.check(self.api("PyObject_GetAttr", tensor, self.common("_tracks_version")))
+            self.api("Py_DecRef", tracks)
+            self.go_if(self.differ(tracks, self.common("true")), self.forward)
         storage = self.get(tensor, "Tensor._storage")
         found = a.variable(0)
-        plain, ready, stale = a.block("plain"), a.block("ready"), a.block("stale")
+        plain, ready = a.block("plain"), a.block("ready")
+        # Python code that brings a tensor up to date may change the list that it is in.
+        stale = a.block("stale") if is_argument else self.forward
         a.go_if(a.same(storage, self.common("none")), plain)
         a.go_if(a.differ(a.load(storage, self.offset["type"]), self.common("Storage")), stale)
         seen = self.check(self.api("PyObject_GetAttr", tensor, self.common("_seen")))
@@ -145,9 +191,10 @@ class Record(ObjectAssembly):
         a.here(plain)
         found.set(self.held(self.get(tensor, "Tensor._node")))
         a.go(ready)
-        a.here(stale)
-        found.set(self.check(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0)))
-        a.go(ready)
+        if is_argument:
+            a.here(stale)
+            found.set(self.check(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0)))
+            a.go(ready)
         a.here(ready)
         node = found.get()
         with a.loop(place) as j:        # is it one of those before?
@@ -167,7 +214,7 @@ class Record(ObjectAssembly):
         """The tape of such a call; forward it where there is none."""
         a, b = self, self.builder
         mixed = a.variable(self.counts)
-        with a.loop(self.count) as i:
+        with a.loop(self.count.get()) as i:
             mixed.set(b.mul(b.xor(mixed.get(), a.load(a.at(self.words, i))), a.number(HASH)))
         start = b.lshr(mixed.get(), a.number(40))
         table = a.load(self.header, TABLE * WORD)
@@ -182,7 +229,7 @@ class Record(ObjectAssembly):
                 a.same(a.load(at, DEFAULT * WORD), default), a.same(a.load(at, PATTERN * WORD), pattern)))
             with a.when(equal):
                 different = a.variable(0)
-                with a.loop(self.count) as i:
+                with a.loop(self.count.get()) as i:
                     different.set(b.or_(different.get(), b.xor(a.load(a.at(self.words, i)),
                                                                a.load(a.at(a.add(at, WORDS * WORD), i)))))
                 a.go_if(a.same(different.get(), 0), found)
@@ -263,10 +310,13 @@ class Record(ObjectAssembly):
         self.head = a.variable(a.load(self.tape.get(), self.offset["data"]))
         steps = self.take()
         results = self.take()
-        make = self.take()
+        make, chain = self.take(), self.take()
         with a.loop(steps) as k:
             self.step(k)
-        one, several = a.block("one"), a.block("several")
+        with a.loop(self.take()):           # an owner may refer to any node
+            self.extra()
+        one, several, view = a.block("one"), a.block("several"), a.block("view")
+        a.go_if(a.differ(chain, 0), view)
         a.builder.cbranch(a.same(make, 0), one, several)
         a.here(one)
         self.outcome.set(self.tensor())
@@ -277,6 +327,9 @@ class Record(ObjectAssembly):
             a.store(self.tensor(), a.at(a.add(made, self.offset["items"]), i))
         self.outcome.set(self.api("PyObject_CallOneArg", make, made))
         self.api("Py_DecRef", made)
+        a.go(self.leave)
+        a.here(view)
+        self.view(chain)
 
     def tensor(self) -> Any:
         """A tensor on the node whose number comes next."""
@@ -285,8 +338,32 @@ class Record(ObjectAssembly):
         self.put(self.held(self.common("none")), made, "Tensor._storage")
         return made
 
+    def view(self, chain: Any) -> None:
+        """The result on the storage of the first argument."""
+        source = self.load(self.args)
+        with self.when(self.same(self.get(source, "Tensor._storage"), self.common("none"))):
+            made = self.check(self.api("PyObject_VectorcallMethod", self.common("_ensure_storage"), self.args, 1, 0))
+            self.api("Py_DecRef", made)
+        storage = self.get(source, "Tensor._storage")
+        cell = self.get(storage, "Storage.cell")
+        result = self.tensor()
+        self.api("Py_DecRef", self.common("none"))
+        self.put(self.held(storage), result, "Tensor._storage")
+        extra = self.get(self.get(result, "Tensor._node"), "Node.extra")
+        self.api("Py_DecRef", self.common("none"))
+        self.put(self.held(cell), extra, "Extra.cell")
+        self.api("Py_DecRef", self.get(extra, "Extra.version"))
+        self.put(self.held(self.get(cell, "Version.value")), extra, "Extra.version")
+        before = self.api("PyObject_GetAttr", source, self.common("_chain"))
+        both = self.api("PySequence_Concat", before, chain)
+        self.api("Py_DecRef", before)
+        self.api("PyObject_SetAttr", result, self.common("_chain"), both)
+        self.api("Py_DecRef", both)
+        self.api("PyObject_SetAttr", result, self.common("_seen"), self.get(storage, "Storage.writes"))
+        self.outcome.set(result)
+
     def step(self, k: Any) -> None:
-        """Make one node: spec, requires_grad, how much deeper (-1: of no depth), where its value comes from, inputs, owner."""
+        """Make one node: spec, requires_grad, how much deeper (-1: of no depth), where its value comes from, inputs."""
         a = self
         node = self.blank_node()
         a.store(node, a.at(self.nodes, a.add(k, MOST_TENSORS)))
@@ -309,27 +386,39 @@ class Record(ObjectAssembly):
         a.go(rest)
         a.here(rest)
         self.put(self.tuple_of_nodes(self.take()), node, "Node.inputs")
-        with a.when(a.differ(self.take(), 0)):
-            owner = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
-            self.put(self.held(self.take()), owner, "Composite.name")
-            self.put(self.held(self.take()), owner, "Composite.saves_result")
-            self.put(self.held(self.take()), owner, "Composite.number")
-            self.put(self.tuple_of_nodes(self.take()), owner, "Composite.inputs")
-            count = self.take()
-            saves = a.variable(0)
-            with a.when(a.differ(count, -1)):
-                saves.set(self.tuple_of_nodes(count))
-            with a.when(a.same(saves.get(), 0)):
-                saves.set(self.held(self.common("none")))
-            self.put(saves.get(), owner, "Composite.saves")
-            extra = self.api("PyType_GenericAlloc", self.common("Extra"), 0)
-            self.put(owner, extra, "Extra.fn")
-            self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")
-            self.put(self.held(self.common("false")), extra, "Extra.in_place")
-            for field in ("watch", "leaf", "cell", "held", "reach", "grad_fn"):
-                self.put(self.held(self.common("none")), extra, f"Extra.{field}")
-            self.api("Py_DecRef", self.get(node, "Node.extra"))
-            self.put(extra, node, "Node.extra")
+
+    def extra(self) -> None:
+        """Give a node what it has beyond a step: its number, and whether there is an owner."""
+        node = self.node_at(self.take())
+        owner = self.variable(0)
+        with self.when(self.differ(self.take(), 0)):
+            owner.set(self.owner())
+        with self.when(self.same(owner.get(), 0)):
+            owner.set(self.held(self.common("none")))
+        extra = self.api("PyType_GenericAlloc", self.common("Extra"), 0)
+        self.put(owner.get(), extra, "Extra.fn")
+        self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")
+        self.put(self.held(self.common("false")), extra, "Extra.in_place")
+        for field in ("watch", "leaf", "cell", "held", "reach", "grad_fn"):
+            self.put(self.held(self.common("none")), extra, f"Extra.{field}")
+        self.api("Py_DecRef", self.get(node, "Node.extra"))
+        self.put(extra, node, "Node.extra")
+
+    def owner(self) -> Any:
+        """A Composite."""
+        owner = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
+        self.put(self.held(self.take()), owner, "Composite.name")
+        self.put(self.held(self.take()), owner, "Composite.saves_result")
+        self.put(self.held(self.take()), owner, "Composite.number")
+        self.put(self.tuple_of_nodes(self.take()), owner, "Composite.inputs")
+        count = self.take()
+        saves = self.variable(0)
+        with self.when(self.differ(count, -1)):
+            saves.set(self.tuple_of_nodes(count))
+        with self.when(self.same(saves.get(), 0)):
+            saves.set(self.held(self.common("none")))
+        self.put(saves.get(), owner, "Composite.saves")
+        return owner
 
     # -- the ends ----------------------------------------------------------------------------------------------------
 

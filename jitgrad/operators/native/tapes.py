@@ -5,8 +5,9 @@ operator's table, so that the next such call is followed by record.py.
 Invariant: an entry is found again only for the very same objects (types of tensors; numbers, strings and tuples), which it
 keeps alive.
 
-A tape is an array of words: the number of steps, that of results, what puts several results together (0: there is one); each
-step as record.py reads it; the nodes of the results.
+A tape is an array of words: the number of steps, that of results, what puts several results together (0: there is one), the
+steps of a view from its storage (0: it is none); each step as record.py reads it; how many nodes have owners or share storage, and
+each with its owner; the nodes of the results.
 """
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.graph import SCALAR, Node
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
-from jitgrad.operators.recipe import Recorded, recorded
+from jitgrad.operators.origin import Composite
+from jitgrad.operators.recipe import Made, Owner, Recorded, recorded
 from jitgrad.operators.recipes import watched
 from jitgrad.tensor import Tensor
 
@@ -50,64 +52,120 @@ def learner(state: State) -> Callable:
     return learn
 
 
-def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
-    """Make an entry of a call, unless it cannot be one."""
-    values = [*args, *kwargs.values()]
-    names = list(kwargs)
-    words: list[int] = []
-    kept: list[Any] = [*names]
-    nodes: list[Node] = []
-    given: list[tuple[int, float]] = []         # the numbers among the arguments, and which those are
-    pattern = 0
-    first: list[int] = []                       # by number of operand: its place among the tensors
-    for value in values:
+class _Call:
+    """The words of a call, as record.py makes them, and what they keep alive."""
+
+    def __init__(self, args: tuple, kwargs: dict[str, Any], kind: int) -> None:
+        self.kind = kind
+        self.words: list[int] = []
+        self.kept: list[Any] = [*kwargs]
+        self.nodes: list[Node] = []                     # of the tensors among the arguments, in order
+        self.numbers: list[tuple[int, float]] = []      # the numbers that are run-time arguments, and which arguments they are
+        self.pattern = 0
+        self.count = W.NAMES * len(kwargs) + len(args)
+        self.default = get_default_dtype()
+        self.valid = all([self._argument(i, value) for i, value in enumerate((*args, *kwargs.values()))])
+        self.words += map(id, kwargs)
+        self.valid = self.valid and len(self.words) <= W.MOST_WORDS and len(self.nodes) <= W.MOST_TENSORS
+
+    def _argument(self, i: int, value: Any) -> bool:
+        kind = type(value)
+        if kind is list or kind is tuple:
+            self.words += [id(kind) + W.PARTS, len(value)]
+            return all([self._part(part) for part in value])
+        if self.kind == W.NUMBERS and (kind is int or kind is float):
+            self.numbers.append((i, float(value)))
+            self.words.append(id(float) + W.NUMBER)
+            return True
+        return self._part(value)
+
+    def _part(self, value: Any) -> bool:
         if isinstance(value, Tensor):
             node = value._current()
-            word = id(node.spec.type) + W.NEEDS * node.requires_grad + W.PENDING * (node.depth > 0)
-            for j, other in enumerate(nodes):
+            for j, other in enumerate(self.nodes):
                 if other is node:
-                    pattern |= (j + 1) << (2 * len(nodes))
-            if node not in nodes:
-                first.append(len(nodes))
-            nodes.append(node)
-            kept.append(node.spec.type)
-        elif state.numbers and type(value) in (int, float):
-            given.append((len(words), float(value)))
-            word = id(float) + W.NUMBER
-        elif type(value) in _SAME or (type(value) is tuple and all([type(v) is int for v in value])):
-            word = id(value)
-            kept.append(value)
-        else:
-            return
-        words.append(word)
-    words += map(id, names)
-    if len(words) > W.MOST_WORDS or len(nodes) > W.MOST_TENSORS:
+                    self.pattern |= (j + 1) << (4 * len(self.nodes))
+            self.nodes.append(node)
+            self.kept.append(node.spec.type)
+            self.words.append(id(node.spec.type) + W.NEEDS * node.requires_grad + W.PENDING * (node.depth > 0))
+            return True
+        if type(value) is slice:
+            bounds = (value.start, value.stop, value.step)
+            self.words += [id(slice) + W.PARTS, *map(id, bounds)]
+            self.kept += bounds
+            return all([type(bound) in _SAME for bound in bounds])
+        self.words.append(id(value))
+        self.kept.append(value)
+        return type(value) in _SAME
+
+
+def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
+    """Make an entry of a call, unless it cannot be one."""
+    call = _Call(args, kwargs, state.kind)
+    if not call.valid or not call.nodes:
         return
-    found = recorded(list(dict.fromkeys(nodes)), result)
+    distinct = list(dict.fromkeys(call.nodes))
+    chain: tuple | None = None
+    if state.kind >= W.VIEWS:
+        found = _view(args[0], call.nodes, result)
+        if found is not None:
+            if args[0]._chain and state.kind == W.VIEWS:
+                return
+            chain = result._chain[len(args[0]._chain):]
+    else:
+        found = recorded(distinct, result)
     if found is None or len(found.nodes) > W.MOST_STEPS:
         return
-    numbered = _numbers(found, given)
-    if len(numbered) != len(given):
+    numbered = _numbers(found, call.numbers)
+    if len(numbered) != len(call.numbers):
         return
-    default = get_default_dtype()
-    count = W.NAMES * len(names) + len(args)
-    place = _place(state, count, default, pattern, words)
-    tape = _tape(found, numbered, first, kept)
+    place = _place(state, call)
+    tape = _tape(found, chain, numbered, [call.nodes.index(n) for n in distinct], call.kept)
     entry = state.table[place]
     entry[W.COUNT] = 0
     state.tapes[place] = tape
-    entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = id(default), pattern, id(tape)
-    entry[W.WORDS:W.WORDS + len(words)] = words
-    entry[W.COUNT] = count
+    entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = id(call.default), call.pattern, id(tape)
+    entry[W.WORDS:W.WORDS + len(call.words)] = call.words
+    entry[W.COUNT] = call.count
 
 
-def _place(state: State, count: int, default: dtype, pattern: int, words: list[int]) -> int:
+def _view(input: Any, nodes: list[Node], result: Any) -> Recorded | None:
+    """How a view came about; None for what is not one."""
+    if type(result) is not Tensor or result._storage is None or len(nodes) != 1 or not isinstance(input, Tensor) or (
+            input._storage is not result._storage or not input._tracks_version):
+        return None
+    source = nodes[0]
+    made: list[Node] = []
+    node = result._node
+    while node is not source:
+        if len(node.inputs) != 1 or not node.requires_grad:
+            return None
+        made.append(node)
+        node = node.inputs[0]
+    if not made:
+        return None
+    made.reverse()
+    numbers = {source: 0, **{n: 1 + k for k, n in enumerate(made)}}
+    owners: dict[int, Owner] = {}
+    for n in made:
+        fn = None if n.extra is None else n.extra.fn
+        if fn is not None:
+            if type(fn) is not Composite or fn.saves or any([m not in numbers for m in fn.inputs if m is not None]):
+                return None
+            owners[numbers[n]] = Owner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
+                                       fn.saves_result, fn.number)
+    steps = [Made(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
+    return Recorded(steps, owners, [len(made)], None)
+
+
+def _place(state: State, call: _Call) -> int:
     """The number of the entry for such a call: its own, an empty one, or that of another."""
-    mixed = count
+    words = call.words
+    mixed = call.count
     for word in words:
         mixed = ((mixed ^ word) * W.HASH) & _MASK
     places = [((mixed >> 40) + k) % W.ENTRIES for k in range(W.TRIES)]
-    own = [count, id(default), pattern]
+    own = [call.count, id(call.default), call.pattern]
     for place in places:
         entry = state.table[place].tolist()
         if [entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN]] == own and entry[
@@ -127,7 +185,7 @@ def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, i
     return {leaves[0]: given[0][0]}
 
 
-def _tape(found: Recorded, numbered: Mapping[int, int], first: list[int], kept: list[Any]) -> Tape:
+def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], first: list[int], kept: list[Any]) -> Tape:
     steps, owners, results, make = found
     operands = len(first)
 
@@ -139,7 +197,7 @@ def _tape(found: Recorded, numbered: Mapping[int, int], first: list[int], kept: 
         kept.append(value)
         return id(value)
 
-    words = [len(steps), len(results), 0 if make is None else reference(make)]
+    words = [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
     for i, (spec, inputs, requires_grad, more, value) in enumerate(steps, operands):
         words += [reference(spec), id(requires_grad), more or -1]
         if i - operands in numbered:
@@ -149,7 +207,10 @@ def _tape(found: Recorded, numbered: Mapping[int, int], first: list[int], kept: 
         else:
             words += [W.LITERAL, reference(value)]
         words += [len(inputs), *map(number, inputs)]
-        owner = owners.get(i)
+    extras = {i: owners.get(i) for i in (*owners, *(results if chain is not None else ()))}
+    words.append(len(extras))
+    for i, owner in extras.items():
+        words.append(number(i))
         if owner is None:
             words.append(0)
         else:

@@ -1,27 +1,32 @@
 """The words that Python and machine code share: headers, tables and tapes.
 
 An entry of the table is `ENTRY` words: how many arguments there are by position and by name (0: an empty entry), the default
-dtype, which tensors are one (PATTERN), the array that is the tape (see tapes.py), a word for each argument, and one for each
-name.
+dtype, which tensors are one (PATTERN), the array that is the tape (see tapes.py), the words of each argument, and one for each
+name.  An argument is one word: of a tensor the address of its type and what it needs, of another object its address; a list
+or tuple its type, its length and its elements; a slice its type and its three bounds.
 """
 from __future__ import annotations
 
-MOST_TENSORS = 3
+MOST_TENSORS = 6
 MOST_STEPS = 24
 ENTRIES = 64            # of one operator: a power of two
 TRIES = 4               # neighbours that are looked at
-MOST_WORDS = 8
+MOST_WORDS = 20
 COUNT, DEFAULT, PATTERN, TAPE, WORDS = 0, 1, 2, 3, 4
 ENTRY = WORDS + MOST_WORDS
 NAMES = 16              # in COUNT: times the number of names, and that of arguments by position
-FUNCTION, TABLE, NUMBERS, COMMON, LEARNER = 0, 1, 2, 3, 4       # words of a header
+FUNCTION, TABLE, KIND, COMMON, LEARNER = 0, 1, 2, 3, 4       # words of a header
 HEADER = 5
+# Kinds of operators: NUMBERS among the arguments are run-time arguments; results are VIEWS, for tensors that are none themselves;
+# results are views, of CHAINS too.
+PLAIN, NUMBERS, VIEWS, CHAINS = 0, 1, 2, 3
 NEEDS, PENDING = 1, 2   # bits added to the address of a tensor's type: it requires a gradient; it is not a leaf
-NUMBER = 1              # added to the address of `float`
+NUMBER = 1              # added to the address of `float`: any number
+PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
-# Of again.py: its header, the kinds of nodes, and how many there may be.
-AGAIN_COMMON, AGAIN_WORDS, AGAIN_PROGRAM, AGAIN_ENTRY, AGAIN_ERA, AGAIN_ACCUMULATE, AGAIN_RELEASE = range(7)
+# Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
+PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA = range(5)
 INTERIOR, ARRAY, LEAF, OTHER = 0, 1, 2, 3       # OTHER: with nothing to check
 MOST_NODES = 1000
 SHARED = (
@@ -30,19 +35,19 @@ SHARED = (
     # the code object last seen that is the user's
     "last_code",
     # objects
-    "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending",
+    "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending", "accumulate", "release",
     # classes
-    "Tensor", "Parameter", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
+    "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
     # names
-    "_seen", "_current", "_leaf", "_grad", "enabled", "active", "interpret", "wanted", "extra", "co_filename",
+    "_seen", "_current", "_chain", "_tracks_version", "_ensure_storage", "_leaf", "_grad", "enabled", "active", "interpret", "wanted", "extra", "co_filename",
     # functions of Python's C interface
     "PyThreadState_Get", "PyObject_GetAttr", "PyObject_SetAttr", "PyObject_VectorcallMethod", "PyObject_Vectorcall",
     "PyObject_CallNoArgs", "PyObject_CallOneArg", "PyLong_AsSsize_t", "PyLong_FromSsize_t", "PyNumber_Float", "PyTuple_New",
     "PyTuple_SetItem", "PyType_GenericAlloc", "PyEval_GetFrame", "PyFrame_GetCode", "PyFrame_GetLasti", "PySet_Contains",
-    "PySet_Size", "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
+    "PySet_Size", "PySequence_Concat", "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
 SLOTS = ("Node.spec", "Node.inputs", "Node.requires_grad", "Node.depth", "Node.value", "Node.line", "Node.run", "Node.extra",
-         "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Version.value", "Extra.fn", "Extra.watch",
+         "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Extra.fn", "Extra.watch",
          "Extra.leaf", "Extra.cell", "Extra.version", "Extra.in_place", "Extra.held", "Extra.reach", "Extra.grad_fn", "Node.position",
          "Run.entry", "Run.freed", "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header", "Composite.name", "Composite.inputs", "Composite.saves", "Composite.saves_result",
-         "Composite.number", "type", "length", "items", "data", "flags")
-RECORD, AGAIN = "jitgrad_record", "jitgrad_again"     # the names of the functions
+         "Composite.number", "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags")
+RECORD, AGAIN, DELIVER = "jitgrad_record", "jitgrad_again", "jitgrad_deliver"     # the names of the functions
