@@ -114,17 +114,18 @@ def _shrinkage(actual: float, slope: float, there: _Point, here: _Point) -> floa
 
 def _refine(here: _Point, scale: np.ndarray, at: Callable[[np.ndarray], _Point]) -> tuple[_Point, int]:
     """Undamped steps as long as they get shorter: sums of squares cannot tell apart parameters whose difference is
-    below the root of the rounding error, while steps can."""
-    steps, last = 0, 1e-3 * float(np.linalg.norm(scale * here.x))
+    below the root of the rounding error, while steps can.  (One may be longer than the last: the first points elsewhere.)"""
+    steps, before = 0, 1e-3 * float(np.linalg.norm(scale * here.x))
+    last = before
     while here.norm > 0 and steps < 50:
         _, step = _Local(here, scale).step(np.inf)
         length = float(np.linalg.norm(step))
-        if not 0 < length < 0.9 * last:
+        if not 0 < length < 0.9 * max(before, last):
             break
         there = at(here.x + step / scale)
         if not there.finite or there.norm > here.norm * (1 + 1e-9):
             break
-        here, last = there, length
+        here, before, last = there, last, length
         steps += 1
     return here, steps
 
