@@ -19,7 +19,7 @@ In Python, for x * x:
         return True
 
 The words of a pattern: the number of visits and that of the root; of each visit the number of the node that has it as input (its
-user), which input, its own number, spec, requires_grad, and its kind; the number of further uses, and of each the user, which
+user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many strides it has and which; the number of further uses, and of each the user, which
 input and the number; of leaves, of values, of interior nodes how many there are, and which.
 """
 from __future__ import annotations
@@ -41,6 +41,7 @@ from jitgrad.operators.native.words import (
     PATTERN_ERA,
     PATTERN_PROGRAM,
     PATTERN_WORDS,
+    STRIDED,
 )
 
 
@@ -226,8 +227,12 @@ class Again(Delivery):
                     self.go_if(self.differ(self.get(extra, "Extra.fn"), none), self.refuse)
             with self.when(self.same(kind, INTERIOR)):
                 self.go_if(self.differ(self.get(node, "Node.run"), none), self.refuse)
+            array = self.get(node, "Node.value")
+            with self.when(self.same(kind, STRIDED)):
+                self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
+                with self.loop(self.word()) as i:
+                    self.go_if(self.differ(self.load(self.at(self.get(array, "strides"), i)), self.word()), self.refuse)
             with self.when(self.same(kind, ARRAY)):
-                array = self.get(node, "Node.value")
                 self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
                 contiguous = self.builder.and_(self.get(array, "flags"), self.number(1))
                 self.go_if(self.same(contiguous, 0), self.refuse)

@@ -43,7 +43,7 @@ def _line() -> Any:
 
 def _offsets() -> dict[str, int] | None:
     """The offsets of words.SLOTS, or None if one is not found."""
-    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS,
+    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS, "strides": objects.STRIDES,
              "list items": objects.LIST_ITEMS, "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1],
              "slice step": objects.SLICE[2]}
     for name in W.SLOTS:

@@ -59,7 +59,20 @@ def _flags() -> int | None:
     return None
 
 
+def _strides() -> int | None:
+    """Where an array has the address of its strides: in NumPy's C interface after the data come the number of dimensions, the
+    address of the lengths and that of the strides."""
+    array = np.empty((3, 5, 7)).transpose(2, 0, 1)
+    if DATA is None or ctypes.c_int.from_address(id(array) + DATA + WORD).value != 3:
+        return None
+    for offset, expected in ((DATA + 2 * WORD, array.shape), (DATA + 3 * WORD, array.strides)):
+        if tuple([_read(_read(id(array) + offset).value + i * WORD).value for i in range(3)]) != expected:
+            return None
+    return DATA + 3 * WORD
+
+
 FLAGS = _flags()
+STRIDES = _strides()
 
 SUPPORTED = (sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == WORD
              and getattr(sys, "_is_gil_enabled", lambda: True)() and TYPE is not None and ITEMS is not None

@@ -35,6 +35,8 @@ class Pattern:
         words = [len(walk.visits), walk.root]
         for place, user, k, spec, requires_grad, strides in walk.visits:
             words += [user, k, place, id(spec), id(requires_grad), _kind(spec, strides, place in walk.leaves)]
+            if type(strides) is tuple:
+                words += [len(strides), *strides]
         words.append(len(walk.repeats))
         for repeat in walk.repeats:
             words += repeat
@@ -66,6 +68,8 @@ def _kind(spec: Any, strides: Any, is_leaf: bool) -> int:
         return W.OTHER
     if strides is None:
         return W.INTERIOR
+    if type(strides) is tuple:
+        return W.STRIDED
     if spec.type.shape:
         return W.ARRAY
     return W.LEAF if is_leaf else W.OTHER

@@ -27,7 +27,7 @@ HASH = -7046029254386353131     # an odd number with its bits spread: the golden
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 # Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
 PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA = range(5)
-INTERIOR, ARRAY, LEAF, OTHER = 0, 1, 2, 3       # OTHER: with nothing to check
+INTERIOR, ARRAY, LEAF, OTHER, STRIDED = 0, 1, 2, 3, 4       # ARRAY: a contiguous one; OTHER: with nothing to check
 MOST_NODES = 1000
 SHARED = (
     # addresses of words that Python writes
@@ -49,5 +49,5 @@ SLOTS = ("Node.spec", "Node.inputs", "Node.requires_grad", "Node.depth", "Node.v
          "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Extra.fn", "Extra.watch",
          "Extra.leaf", "Extra.cell", "Extra.version", "Extra.in_place", "Extra.held", "Extra.reach", "Extra.grad_fn", "Node.position",
          "Run.entry", "Run.freed", "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header", "Composite.name", "Composite.inputs", "Composite.saves", "Composite.saves_result",
-         "Composite.number", "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags")
+         "Composite.number", "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 RECORD, AGAIN, DELIVER = "jitgrad_record", "jitgrad_again", "jitgrad_deliver"     # the names of the functions
