@@ -22,6 +22,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     For a function of two tensors and a number, of which the first wants a gradient:
 
         def backward(call):
+            if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False
             n0, n1, n2 = call.inputs
             e0 = n0.extra
             if e0 is not None and e0.cell is not None and e0.cell.value != e0.version: return False
@@ -39,8 +40,10 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     if inputs > MOST or not wrt:
         return None
     deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
-    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "deliver": deliver}
-    lines = [f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
+    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "deliver": deliver,
+                             "era": programs.era, "era_word": programs.era_word}
+    lines = ["if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False",
+             f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
         lines += [f"e{i} = n{i}.extra",
                   f"if e{i} is not None and e{i}.cell is not None and e{i}.cell.value != e{i}.version: return False"]

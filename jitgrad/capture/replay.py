@@ -296,10 +296,6 @@ class Call:
         template = self.template
         if self.real is not None or self.done is not None or not template.scalar[output]:
             return False
-        plan = template.plans.get(output)
-        if plan is not None and plan.backward is not None and self.held is None and plan.era == programs.era and \
-                plan.backward(self):
-            return True
         inputs = self._given()
         for node in inputs:
             extra = node.extra
@@ -382,7 +378,11 @@ class Deferred:
 
     def backward(self) -> bool:
         """See Call.backward."""
-        return self.call.backward(self.output)
+        call = self.call
+        plan = call.template.plans.get(self.output)
+        if plan is not None and plan.backward is not None and plan.backward(call):
+            return True
+        return call.backward(self.output)
 
 
 def recorded(call: Call, output: int) -> Tensor:

@@ -28,9 +28,12 @@ _STATIC = frozenset({int, type(None), str, dtype})
 _BOOL = {False: object(), True: object()}.__getitem__       # True == 1: a key must tell them apart
 
 
+Test = tuple[Node, Callable[[Node], bool]]       # of an operand's value
+
+
 class _Learning(threading.local):
     refused = False
-    tests: list[tuple[Node, Callable[[Node], bool]]] | None = None      # None: nobody learns
+    tests: list[Test] | None = None      # None: nobody learns
 
 
 _learning = _Learning()
@@ -48,7 +51,7 @@ def holds(node: Node, test: Callable[[Node], bool]) -> None:
         _learning.tests.append((node, test))
 
 
-def watched(call: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, bool, list[tuple[Node, Callable[[Node], bool]]]]:
+def watched(call: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, bool, list[Test]]:
     """Call an operator: its result, whether it said that it has no recipe, and the tests that it put to its operands."""
     before, _learning.refused = _learning.refused, False
     others, tests = _learning.tests, []
@@ -65,16 +68,18 @@ def watched(call: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, b
     return result, refused, tests
 
 
+def passes(test: Callable[[Node], bool], node: Node) -> bool:
+    """Whether a node passes a test, which is then one of whoever learns from the present call, too."""
+    if not test(node):
+        return False
+    if _learning.tests is not None:
+        _learning.tests.append((node, test))
+    return True
+
+
 def _pass(recipe: Recipe, nodes: Sequence[Node]) -> bool:
     """Whether operands are such that the recipe holds.  In a capture, which is to know of the looks, it never does."""
-    if tracing.traces:
-        return False
-    for i, test in recipe.tests:
-        if not test(nodes[i]):
-            return False
-        if _learning.tests is not None:
-            _learning.tests.append((nodes[i], test))
-    return True
+    return not tracing.traces and all([passes(test, nodes[i]) for i, test in recipe.tests])
 
 
 _UNKNOWN = Recipe([], [], None, lambda: None)

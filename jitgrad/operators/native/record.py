@@ -84,6 +84,7 @@ class Record(ObjectAssembly):
         self.describe()
         self.may_record(deepest)
         self.find()
+        self.passes()
         self.where()
         self.follow()
         self.go(self.leave)
@@ -252,6 +253,15 @@ class Record(ObjectAssembly):
         a.go(known)
         a.here(known)
 
+    def passes(self) -> None:
+        """Forward the call if the operands do not pass the tests of the tape."""
+        self.head = self.variable(self.get(self.tape.get(), "data"))
+        with self.loop(self.take()):
+            node = self.node_at(self.take())
+            passed = self.check(self.api("PyObject_CallOneArg", self.take(), node))
+            self.api("Py_DecRef", passed)
+            self.go_if(self.differ(passed, self.common("true")), self.forward)
+
     def where(self) -> None:
         """The user's line, (code object, last instruction)."""
         a = self
@@ -307,7 +317,6 @@ class Record(ObjectAssembly):
     def follow(self) -> None:
         """Make the nodes, then the results."""
         a = self
-        self.head = a.variable(a.load(self.tape.get(), self.offset["data"]))
         steps = self.take()
         results = self.take()
         make, chain = self.take(), self.take()

@@ -5,12 +5,13 @@ operator's table, so that the next such call is followed by record.py.
 Invariant: an entry is found again only for the very same objects (types of tensors; numbers, strings and tuples), which it
 keeps alive.
 
-A tape is an array of words: the number of steps, that of results, what puts several results together (0: there is one), the
+A tape is an array of words: how many tests there are, and of each the number of the operand and what to call; the number of steps, that of results, what puts several results together (0: there is one), the
 steps of a view from its storage (0: it is none); each step as record.py reads it; how many nodes have owners or share storage, and
 each with its owner; the nodes of the results.
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
 from jitgrad.operators.origin import Composite
 from jitgrad.operators.recipe import Made, Owner, Recorded, recorded
-from jitgrad.operators.recipes import watched
+from jitgrad.operators.recipes import Test, passes, watched
 from jitgrad.tensor import Tensor
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
@@ -45,8 +46,8 @@ def learner(state: State) -> Callable:
             state.learn_no_more()
             return function(*args, **kwargs)
         result, refused, tests = watched(function, args, kwargs)
-        if not refused and not tests and isinstance(result, (Tensor, tuple)):
-            note(state, args, kwargs, result)
+        if not refused and isinstance(result, (Tensor, tuple)):
+            note(state, args, kwargs, result, tests)
         return result
 
     return learn
@@ -99,8 +100,8 @@ class _Call:
         return type(value) in _SAME
 
 
-def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any) -> None:
-    """Make an entry of a call, unless it cannot be one."""
+def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: Sequence[Test]) -> None:
+    """Make an entry of a call, unless it cannot be one.  tests: what operands have to pass."""
     call = _Call(args, kwargs, state.kind)
     if not call.valid or not call.nodes:
         return
@@ -117,10 +118,10 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any) -> None
     if found is None or len(found.nodes) > W.MOST_STEPS:
         return
     numbered = _numbers(found, call.numbers)
-    if len(numbered) != len(call.numbers):
+    if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
     place = _place(state, call)
-    tape = _tape(found, chain, numbered, [call.nodes.index(n) for n in distinct], call.kept)
+    tape = _tape(found, chain, numbered, [(call.nodes.index(node), test) for node, test in tests], [call.nodes.index(n) for n in distinct], call.kept)
     entry = state.table[place]
     entry[W.COUNT] = 0
     state.tapes[place] = tape
@@ -185,7 +186,7 @@ def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, i
     return {leaves[0]: given[0][0]}
 
 
-def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], first: list[int], kept: list[Any]) -> Tape:
+def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tests: Sequence[tuple[int, Callable]], first: list[int], kept: list[Any]) -> Tape:
     steps, owners, results, make = found
     operands = len(first)
 
@@ -197,7 +198,10 @@ def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], fir
         kept.append(value)
         return id(value)
 
-    words = [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
+    words = [len(tests)]
+    for i, test in tests:
+        words += [i, reference(functools.partial(passes, test))]
+    words += [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
     for i, (spec, inputs, requires_grad, more, value) in enumerate(steps, operands):
         words += [reference(spec), id(requires_grad), more or -1]
         if i - operands in numbered:

@@ -8,7 +8,7 @@ or tuple its type, its length and its elements; a slice its type and its three b
 from __future__ import annotations
 
 MOST_TENSORS = 6
-MOST_STEPS = 24
+MOST_STEPS = 40
 ENTRIES = 64            # of one operator: a power of two
 TRIES = 4               # neighbours that are looked at
 MOST_WORDS = 20
