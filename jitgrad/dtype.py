@@ -6,8 +6,8 @@ of all higher ranks.
 """
 from __future__ import annotations
 
-from array import array
 import math
+from array import array
 from collections.abc import Iterable
 from typing import Any
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -352,10 +352,11 @@ def recorded(record: Callable[..., Node], *args: Any) -> Node:
         grad_mode.enabled = False
 
 
+_T = TypeVar("_T", bound=Tensor)
 _new = Tensor.__new__
 
 
-def blank(cls: type[Tensor]) -> Tensor:
+def blank(cls: type[_T]) -> _T:
     """A tensor that has yet to be given its node."""
     result = _new(cls)
     result._storage = None

@@ -28,8 +28,8 @@ from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
 from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
-from jitgrad.operators.native.faces import State
 from jitgrad.operators.layout import is_contiguous, layout
+from jitgrad.operators.native.faces import State
 from jitgrad.operators.shape import view_shape
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array

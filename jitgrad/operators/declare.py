@@ -20,9 +20,9 @@ from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
+from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
-from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.operands import (
     cast,
     operand,

@@ -18,9 +18,10 @@ In Python, for x * x:
         for number of leaves: add a gradient to the tensor of order[number].extra.leaf
         return True
 
-The words of a pattern: the number of visits and that of the root; of each visit the number of the node that has it as input (its
-user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many strides it has and which; the number of further uses, and of each the user, which
-input and the number; of leaves, of values, of interior nodes how many there are, and which.
+The words of a pattern: the number of visits and that of the root; of each visit the number of the node that has it as input
+(its user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many strides it has and which;
+the number of further uses, and of each the user, which input and the number; of leaves, of values, of interior nodes how many
+there are, and which.
 """
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from jitgrad.operators.recipe import LONGEST
 from jitgrad.storage import Storage, Version, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, alike
 
-_FILES = ("words.py", "assembly.py", "record.py", "again.py")       # that decide what the code is
+_FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
     "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "Pattern": (Pattern,)}
@@ -43,9 +43,9 @@ def _line() -> Any:
 
 def _offsets() -> dict[str, int] | None:
     """The offsets of words.SLOTS, or None if one is not found."""
-    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "data": objects.DATA, "flags": objects.FLAGS, "strides": objects.STRIDES,
-             "list items": objects.LIST_ITEMS, "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1],
-             "slice step": objects.SLICE[2]}
+    found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "list items": objects.LIST_ITEMS,
+             "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1], "slice step": objects.SLICE[2],
+             "data": objects.DATA, "flags": objects.FLAGS, "strides": objects.STRIDES}
     for name in W.SLOTS:
         cls, _, field = name.partition(".")
         if field and cls in _CLASSES:
@@ -62,8 +62,8 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
         "accumulate": accumulate, "release": release,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
-        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra, "Composite": Composite, "Storage": Storage,
-        "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
+        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
+        "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
     result = []
     for name in W.SHARED:
         if name in words:

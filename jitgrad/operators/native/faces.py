@@ -31,9 +31,9 @@ class Definition(ctypes.Structure):
 class State(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; kind: one of words.PLAIN,
-    NUMBERS and VIEWS; left: how many more calls are
-    learnt, so that a program which never repeats one does not learn for ever; learner: what is called then."""
+    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; kind: one of
+    words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt, so that a program which never repeats one does
+    not learn for ever; learner: what is called then."""
 
     __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner")
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from jitgrad.buffers import address
 from jitgrad.graph import CONST, SCALAR
-from jitgrad.operators.native import objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import Definition
 from jitgrad.walk import Walk

@@ -5,9 +5,10 @@ operator's table, so that the next such call is followed by record.py.
 Invariant: an entry is found again only for the very same objects (types of tensors; numbers, strings and tuples), which it
 keeps alive.
 
-A tape is an array of words: how many tests there are, and of each the number of the operand and what to call; the number of steps, that of results, what puts several results together (0: there is one), the
-steps of a view from its storage (0: it is none); each step as record.py reads it; how many nodes have owners or share storage, and
-each with its owner; the nodes of the results.
+A tape is an array of words: how many tests there are, and of each the number of the operand and what to call; the number of
+steps, that of results, what puts several results together (0: there is one), the steps of a view from its storage (0: it is
+none); each step as record.py reads it; how many nodes have owners or share storage, and each with its owner; the nodes of the
+results.
 """
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
     if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
     place = _place(state, call)
-    tape = _tape(found, chain, numbered, [(call.nodes.index(node), test) for node, test in tests], [call.nodes.index(n) for n in distinct], call.kept)
+    tape = _tape(found, chain, numbered, [(call.nodes.index(node), test) for node, test in tests],
+                 [call.nodes.index(n) for n in distinct], call.kept)
     entry = state.table[place]
     entry[W.COUNT] = 0
     state.tapes[place] = tape
@@ -186,7 +188,8 @@ def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, i
     return {leaves[0]: given[0][0]}
 
 
-def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tests: Sequence[tuple[int, Callable]], first: list[int], kept: list[Any]) -> Tape:
+def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tests: Sequence[tuple[int, Callable]],
+          first: list[int], kept: list[Any]) -> Tape:
     steps, owners, results, make = found
     operands = len(first)
 

@@ -35,19 +35,24 @@ SHARED = (
     # the code object last seen that is the user's
     "last_code",
     # objects
-    "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending", "accumulate", "release",
+    "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending",
+    "accumulate", "release",
     # classes
     "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
     # names
-    "_seen", "_current", "_chain", "_tracks_version", "_ensure_storage", "_leaf", "_grad", "enabled", "active", "interpret", "wanted", "extra", "co_filename",
+    "_seen", "_current", "_chain", "_tracks_version", "_ensure_storage", "_leaf", "_grad", "enabled", "active", "interpret",
+    "wanted", "extra", "co_filename",
     # functions of Python's C interface
     "PyThreadState_Get", "PyObject_GetAttr", "PyObject_SetAttr", "PyObject_VectorcallMethod", "PyObject_Vectorcall",
     "PyObject_CallNoArgs", "PyObject_CallOneArg", "PyLong_AsSsize_t", "PyLong_FromSsize_t", "PyNumber_Float", "PyTuple_New",
     "PyTuple_SetItem", "PyType_GenericAlloc", "PyEval_GetFrame", "PyFrame_GetCode", "PyFrame_GetLasti", "PySet_Contains",
     "PySet_Size", "PySequence_Concat", "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
-SLOTS = ("Node.spec", "Node.inputs", "Node.requires_grad", "Node.depth", "Node.value", "Node.line", "Node.run", "Node.extra",
-         "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Extra.fn", "Extra.watch",
-         "Extra.leaf", "Extra.cell", "Extra.version", "Extra.in_place", "Extra.held", "Extra.reach", "Extra.grad_fn", "Node.position",
-         "Run.entry", "Run.freed", "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header", "Composite.name", "Composite.inputs", "Composite.saves", "Composite.saves_result",
-         "Composite.number", "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
+# Offsets: of the slots of classes, and of what CPython and NumPy have in their objects.
+SLOTS = (
+    *[f"Node.{name}" for name in ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra")],
+    *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
+    *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
+    "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
+    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header",
+    "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 RECORD, AGAIN, DELIVER = "jitgrad_record", "jitgrad_again", "jitgrad_deliver"     # the names of the functions

@@ -1,0 +1,277 @@
+"""The machine code of a call, up to its tape (see record.py).
+
+Input: a call in Python's fast convention.  Output: the tape that was learnt from such a call, the nodes of its operands, and
+the user's line; or the call is forwarded to the operator's Python function, or to who learns from it.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly
+from jitgrad.operators.native.words import (
+    COMMON,
+    COUNT,
+    DEFAULT,
+    ENTRIES,
+    ENTRY,
+    FUNCTION,
+    HASH,
+    KIND,
+    LEARNER,
+    MOST_STEPS,
+    MOST_TENSORS,
+    MOST_WORDS,
+    NAMES,
+    NEEDS,
+    NUMBER,
+    NUMBERS,
+    PARTS,
+    PATTERN,
+    PENDING,
+    SHARED,
+    TABLE,
+    TAPE,
+    TRIES,
+    VIEWS,
+    WORDS,
+)
+
+
+class Call(ObjectAssembly):
+    """A function of a call `f(self, args, nargs, kwnames)` that finds the tape of the call, or forwards it.
+
+    After `find_tape`: `tape` and `line` are held, and the nodes of the operands in `nodes`."""
+
+    def __init__(self, module: ir.Module, name: str, offsets: dict[str, int]) -> None:
+        super().__init__(module, name, 4, offsets)
+        self.self, self.args, self.nargs, self.keywords = self.arguments
+        self.words = self.array(MOST_WORDS)
+        self.count = self.variable(0)                       # of the words
+        self.nodes = self.array(MOST_TENSORS + MOST_STEPS)  # references held: of the operands, then of the steps
+        self.operands = self.variable(0)
+        self.depth = self.variable(0)
+        self.pattern = self.variable(0)
+        self.needs = self.variable(0)                       # whether an operand requires a gradient
+        self.tape = self.variable(0)                        # the array, a reference held
+        self.line = self.variable(0)                        # a reference held
+        self.target = self.variable(0)                      # what the call is forwarded to
+        self.forward, self.leave = self.block("forward"), self.block("leave")
+        self.header = self.get(self.get(self.self, "State.header"), "data")
+        self.shared = self.load(self.header, COMMON * WORD)
+        self.target.set(self.load(self.header, FUNCTION * WORD))
+
+    def find_tape(self, deepest: int) -> None:
+        """deepest: the depth at which the Python function takes over."""
+        self.describe()
+        self.may_record(deepest)
+        self.find()
+        self.passes()
+        self.where()
+
+    def check(self, value: Any) -> Any:
+        """Leave, with the exception that is set, if a call has given nothing."""
+        self.go_if(self.same(value, 0), self.leave)
+        return value
+
+    def describe(self) -> None:
+        """Describe the arguments in `words`, and hold the nodes of tensors."""
+        self.go_if(self.differ(self.load(self.common("traces")), 0), self.forward)
+        named = self.variable(0)
+        with self.when(self.differ(self.keywords, 0)):
+            named.set(self.get(self.keywords, "length"))
+        self.kind = self.load(self.header, KIND * WORD)
+        with self.loop(self.add(self.nargs, named.get())) as i:
+            place = self.at(self.args, i)
+            value = self.load(place)
+            kind = self.get(value, "type")
+            is_list, single, done = self.same(kind, self.common("list")), self.block("single"), self.block("done")
+            self.go_if(self.builder.not_(self.either(is_list, self.same(kind, self.common("tuple")))), single)
+            count = self.get(value, "length")
+            self.push(self.add(kind, PARTS))
+            self.push(count)
+            parts = self.variable(self.add(value, self.offset["items"]))
+            with self.when(is_list):
+                parts.set(self.get(value, "list items"))
+            with self.loop(count) as k:
+                part = self.at(parts.get(), k)
+                self.part(self.load(part), part, False)
+            self.go(done)
+            self.here(single)
+            self.part(value, place, True)
+            self.go(done)
+            self.here(done)
+        with self.loop(named.get()) as i:
+            self.push(self.load(self.at(self.add(self.keywords, self.offset["items"]), i)))
+        self.counts = self.add(self.builder.mul(named.get(), self.number(NAMES)), self.nargs)
+        self.go_if(self.same(self.needs.get(), 0), self.forward)
+
+    def push(self, word: Any) -> None:
+        """Add a word."""
+        count = self.count.get()
+        self.go_if(self.same(count, MOST_WORDS), self.forward)
+        self.store(word, self.at(self.words, count))
+        self.count.set(self.add(count, 1))
+
+    def part(self, value: Any, place: Any, is_argument: bool) -> None:
+        """Add the words of an argument, or of an element of one, whose address is at `place`."""
+        kind = self.get(value, "type")
+        tensor, section, other, done = [self.block(name) for name in ("tensor", "section", "other", "done")]
+        self.go_if(self.either(self.same(kind, self.common("Tensor")), self.same(kind, self.common("Parameter"))), tensor)
+        self.go_if(self.same(kind, self.common("slice")), section)
+        if is_argument:
+            is_number = self.either(self.same(kind, self.common("float")), self.same(kind, self.common("int")))
+            self.go_if(self.builder.not_(self.both(is_number, self.same(self.kind, NUMBERS))), other)
+            self.push(self.add(self.common("float"), NUMBER))
+            self.go(done)
+        else:
+            self.go(other)
+        self.here(other)
+        self.push(value)
+        self.go(done)
+        self.here(section)
+        self.push(self.add(kind, PARTS))
+        for name in ("start", "stop", "step"):
+            self.push(self.get(value, f"slice {name}"))
+        self.go(done)
+        self.here(tensor)
+        self.push(self.operand(value, place, is_argument))
+        self.go(done)
+        self.here(done)
+
+    def operand(self, tensor: Any, place_of_tensor: Any, is_argument: bool) -> Any:
+        """Hold a tensor's node; its word."""
+        place = self.operands.get()
+        self.go_if(self.same(place, MOST_TENSORS), self.forward)
+        with self.when(self.same(self.kind, VIEWS)):
+            chain = self.check(self.api("PyObject_GetAttr", tensor, self.common("_chain")))
+            self.api("Py_DecRef", chain)
+            self.go_if(self.differ(self.get(chain, "length"), 0), self.forward)
+        with self.when(self.less(self.number(NUMBERS), self.kind)):         # of a tensor that is not another's data
+            tracks = self.check(self.api("PyObject_GetAttr", tensor, self.common("_tracks_version")))
+            self.api("Py_DecRef", tracks)
+            self.go_if(self.differ(tracks, self.common("true")), self.forward)
+        storage = self.get(tensor, "Tensor._storage")
+        found = self.variable(0)
+        plain, ready = self.block("plain"), self.block("ready")
+        # Python code that brings a tensor up to date may change the list that it is in.
+        stale = self.block("stale") if is_argument else self.forward
+        self.go_if(self.same(storage, self.common("none")), plain)
+        self.go_if(self.differ(self.load(storage, self.offset["type"]), self.common("Storage")), stale)
+        seen = self.check(self.api("PyObject_GetAttr", tensor, self.common("_seen")))
+        writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
+        same = self.same(self.api("PyLong_AsSsize_t", seen), writes)
+        self.api("Py_DecRef", seen)
+        self.go_if(same, plain)
+        self.go(stale)
+        self.here(plain)
+        found.set(self.held(self.get(tensor, "Tensor._node")))
+        self.go(ready)
+        if is_argument:
+            self.here(stale)
+            found.set(self.check(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0)))
+            self.go(ready)
+        self.here(ready)
+        node = found.get()
+        with self.loop(place) as j:        # is it one of those before?
+            same = self.same(self.load(self.at(self.nodes, j)), node)
+            self.pattern.set(self.select(same, self.builder.or_(self.pattern.get(), self.builder.shl(
+                self.add(j, 1), self.builder.shl(place, self.number(2)))), self.pattern.get()))
+        self.store(node, self.at(self.nodes, place))
+        self.operands.set(self.add(place, 1))
+        depth = self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))
+        self.depth.set(self.select(self.less(self.depth.get(), depth), depth, self.depth.get()))
+        needs = self.select(self.same(self.get(node, "Node.requires_grad"), self.common("true")), NEEDS, 0)
+        self.needs.set(self.builder.or_(self.needs.get(), needs))
+        word = self.add(self.get(self.get(node, "Node.spec"), "Spec.type"), needs)
+        return self.add(word, self.select(self.less(self.number(0), depth), PENDING, 0))
+
+    def find(self) -> None:
+        """The tape of such a call; forward it where there is none."""
+        b = self.builder
+        mixed = self.variable(self.counts)
+        with self.loop(self.count.get()) as i:
+            mixed.set(b.mul(b.xor(mixed.get(), self.load(self.at(self.words, i))), self.number(HASH)))
+        start = b.lshr(mixed.get(), self.number(40))
+        table = self.load(self.header, TABLE * WORD)
+        default, pattern = self.load(self.common("default")), self.pattern.get()
+        found = self.block("found")
+        entry = self.variable(0)
+        with self.loop(self.number(TRIES)) as k:
+            place = b.and_(self.add(start, k), self.number(ENTRIES - 1))
+            at = b.add(table, b.mul(place, self.number(ENTRY * WORD)))
+            entry.set(at)
+            equal = self.both(self.same(self.load(at, COUNT * WORD), self.counts), self.both(
+                self.same(self.load(at, DEFAULT * WORD), default), self.same(self.load(at, PATTERN * WORD), pattern)))
+            with self.when(equal):
+                different = self.variable(0)
+                with self.loop(self.count.get()) as i:
+                    different.set(b.or_(different.get(), b.xor(self.load(self.at(self.words, i)),
+                                                               self.load(self.at(self.add(at, WORDS * WORD), i)))))
+                self.go_if(self.same(different.get(), 0), found)
+        self.target.set(self.load(self.header, LEARNER * WORD))
+        self.go(self.forward)
+        self.here(found)
+        self.tape.set(self.held(self.load(entry.get(), TAPE * WORD)))
+
+    def may_record(self, deepest: int) -> None:
+        """Forward the call if it is not to be recorded: without grad mode, or too deep."""
+        self.go_if(self.less(self.number(deepest), self.depth.get()), self.forward)
+        thread = self.api("PyThreadState_Get")
+        known = self.block("known")
+        self.go_if(self.same(self.load(self.common("recording_thread")), thread), known)
+        enabled = self.check(self.api("PyObject_GetAttr", self.common("grad_mode"), self.common("enabled")))
+        self.api("Py_DecRef", enabled)
+        self.go_if(self.differ(enabled, self.common("true")), self.forward)
+        self.store(thread, self.common("recording_thread"))
+        self.go(known)
+        self.here(known)
+
+    def passes(self) -> None:
+        """Forward the call if the operands do not pass the tests of the tape."""
+        self.head = self.variable(self.get(self.tape.get(), "data"))
+        with self.loop(self.take()):
+            node = self.node_at(self.take())
+            passed = self.check(self.api("PyObject_CallOneArg", self.take(), node))
+            self.api("Py_DecRef", passed)
+            self.go_if(self.differ(passed, self.common("true")), self.forward)
+
+    def where(self) -> None:
+        """The user's line, (code object, last instruction)."""
+        frame = self.api("PyEval_GetFrame")
+        self.go_if(self.same(frame, 0), self.forward)
+        code = self.api("PyFrame_GetCode", frame)
+        outside, asked, done = self.block("outside"), self.block("asked"), self.block("done")
+        with self.when(self.differ(code, self.common("last_code"))):
+            name = self.variable(self.api("PyObject_GetAttr", code, self.common("co_filename")))
+            known = self.api("PySet_Contains", self.common("outside"), name.get())
+            self.api("Py_DecRef", name.get())
+            self.go_if(self.differ(self.builder.trunc(known, ir.IntType(32)), ir.Constant(ir.IntType(32), 1)), asked)
+            before = self.common("last_code")
+            self.store(self.held(code), self.shared, SHARED.index("last_code") * WORD)
+            self.api("Py_DecRef", before)
+        self.go(outside)
+        self.here(outside)
+        last = self.builder.sext(self.builder.trunc(self.api("PyFrame_GetLasti", frame), ir.IntType(32)), ir.IntType(64))
+        line = self.api("PyTuple_New", 2)
+        self.api("PyTuple_SetItem", line, 0, code)          # takes over the reference
+        self.api("PyTuple_SetItem", line, 1, self.api("PyLong_FromSsize_t", last))
+        self.line.set(line)
+        self.go(done)
+        self.here(asked)
+        self.api("Py_DecRef", code)
+        self.line.set(self.check(self.api("PyObject_CallNoArgs", self.common("user_line"))))
+        self.go(done)
+        self.here(done)
+
+    # -- the words of the tape -----------------------------------------------------------------------------------------
+
+    def take(self) -> Any:
+        """The next word of the tape."""
+        value = self.load(self.head.get())
+        self.head.set(self.add(self.head.get(), WORD))
+        return value
+
+    def node_at(self, number: Any) -> Any:
+        return self.load(self.at(self.nodes, number))
