@@ -11,9 +11,9 @@ import numpy as np
 
 from jitgrad import executor
 from jitgrad.arraytype import same_type
-from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
+from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Part, note_write, put, stamp
+from jitgrad.storage import Part, Storage, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
 
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
@@ -75,24 +75,55 @@ def replace(tensor: Tensor, array: np.ndarray) -> None:
         tensor._current()
     old, leaf = tensor._node, tensor._leaf
     if tensor._chain or (leaf is None and old.requires_grad):
+        if _replace_detached(tensor, array):
+            return
         enabled, grad_mode.enabled = grad_mode.enabled, False
         try:
             write(tensor, input_node(array, old.type))
         finally:
             grad_mode.enabled = enabled
         return
-    node = input_node(array, old.spec.type, leaf is not None)
-    storage = tensor._storage or tensor._ensure_storage()
-    note_write(storage)
-    storage.private = None              # what was written by index before is overwritten
-    cell = storage.cell
-    cell.value += 1
-    cell.writer = None
-    extra = node.extra = Extra()
-    extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
-    storage.node = tensor._node = node
+    storage = _overwritten(tensor)
+    storage.cell.value += 1
+    storage.cell.writer = None
+    storage.node = tensor._node = _of_storage(input_node(array, old.spec.type, leaf is not None), leaf, storage)
     storage.writes += 1
     tensor._seen = storage.writes
+
+
+def _overwritten(tensor: Tensor) -> Storage:
+    """The storage of a tensor of which nothing is to be kept."""
+    storage = tensor._storage or tensor._ensure_storage()
+    note_write(storage)
+    storage.private = None              # what was written by index before
+    return storage
+
+
+def _of_storage(node: Node, leaf: Any, storage: Storage) -> Node:
+    """A new node as what the storage holds now: stamp() in one."""
+    extra = node.extra = Extra()
+    extra.leaf, extra.cell, extra.version = leaf, storage.cell, storage.cell.value
+    return node
+
+
+def _replace_detached(tensor: Tensor, array: np.ndarray) -> bool:
+    """`replace` of a tensor that is another one detached, its `.data` for instance, where that is an array; False for others."""
+    storage = tensor._storage
+    if storage is None or tensor._leaf is not None or any([step is not DETACH for step in tensor._chain]):
+        return False
+    base = storage.node
+    if base.spec.op is not INPUT or not tensor._chain:
+        return False
+    storage = _overwritten(tensor)
+    if tensor._tracks_version:
+        storage.cell.value += 1
+        storage.cell.writer = None
+    leaf = None if base.extra is None else base.extra.leaf
+    storage.node = _of_storage(input_node(array, base.spec.type, leaf is not None), leaf, storage)
+    tensor._node = _of_storage(input_node(array, base.spec.type), None, storage)
+    storage.writes += 1
+    tensor._seen = storage.writes
+    return True
 
 
 def rebase(tensor: Tensor, node: Node) -> Tensor:

@@ -299,6 +299,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 def zero_(self: Tensor) -> Tensor:
     """Write 0 to every element."""
     node = self._current()
+    if not self._chain and type(node.value) is np.ndarray and not node.requires_grad:
+        self._replace(np.zeros(node.type.shape, node.type.dtype.np))
+        return self
     return self._write(input_node(np.zeros(node.type.shape, node.type.dtype.np), node.type))
 
 

@@ -32,7 +32,7 @@ from jitgrad.operators.operands import (
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensor import DETACH, Tensor, wrap
 
 new_tensor = Tensor.__new__
 
@@ -216,13 +216,13 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
             spec = specs.get(a.spec.type)
             if spec is not None:
                 node = None
-                if a.requires_grad:
-                    if a.depth < MAX_HISTORY and grad_mode.enabled:
+                if a.requires_grad and grad_mode.enabled:
+                    if a.depth < MAX_HISTORY:
                         node = Node(spec, (a,), True, a.depth + 1)
                         frame = _getframe(1)
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-                elif not a.depth and a.value is not None and not tracing.traces:
+                elif type(a.value) is np.ndarray and not tracing.traces:
                     node = _known(spec, a.value)
                 if node is not None:
                     result = new_tensor(Tensor)
@@ -305,13 +305,13 @@ def binary_call(op: Op, called: str, floating: bool, symbol: bool = False,
             if spec is not None:
                 node = None
                 depth = a.depth if a.depth > b.depth else b.depth
-                if a.requires_grad or b.requires_grad:
-                    if depth < MAX_HISTORY and grad_mode.enabled:
+                if (a.requires_grad or b.requires_grad) and grad_mode.enabled:
+                    if depth < MAX_HISTORY:
                         node = Node(spec, (a, b), True, depth + 1)
                         frame = _getframe(1)
                         code = frame.f_code
                         node.line = (code, frame.f_lasti) if code.co_filename in OUTSIDE else user_line()
-                elif not depth and a.value is not None and b.value is not None and not tracing.traces:
+                elif a.value is not None and b.value is not None and not tracing.traces:
                     node = _known(spec, a.value, b.value)
                 if node is not None:
                     result = new_tensor(Tensor)
@@ -380,6 +380,12 @@ def inplace_method(op: Operator) -> Callable:
         raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not kwargs and not tracing.traces and (not self._chain or all([step is DETACH for step in self._chain])) and \
+                _is_known(self) and all(map(_is_known, args)):
+            node = op.call(self, *args)._node
+            if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
+                self._replace(node.value)
+                return self
         args = (self._current(), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
@@ -391,6 +397,14 @@ def inplace_method(op: Operator) -> Callable:
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
     return method
+
+
+def _is_known(operand: Any) -> bool:
+    """Whether an operation on this operand is computed at once."""
+    if not isinstance(operand, Tensor):
+        return type(operand) is float or type(operand) is int
+    node = operand._node if operand._storage is None else operand._current()
+    return type(node.value) is np.ndarray and not (node.requires_grad and grad_mode.enabled)
 
 
 def write_result(self: Tensor, called: str, result: Node) -> Tensor:
