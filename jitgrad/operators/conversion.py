@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
+from jitgrad import executor, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64
@@ -122,7 +122,10 @@ def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     node = input._node if input._storage is None else input._current()
     if node.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-    array = executor.value(node).view()
+    array = node.value
+    if type(array) is not np.ndarray or tracing.traces:
+        array = executor.value(node)
+    array = array.view()
     array.setflags(write=False)
     return array
 
