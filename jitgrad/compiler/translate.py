@@ -30,6 +30,7 @@ from llvmlite import ir
 
 from jitgrad.compiler.irvalue import I8, Value
 from jitgrad.compiler.loops import FLAT, ROW, annotate_loops
+from jitgrad.compiler.objectcode import wide_vectors
 from jitgrad.compiler.vecmath import lanes
 from jitgrad.compiler.vocabulary import FORMULAS, IR, OPERATIONS
 from jitgrad.errors import InternalError
@@ -63,6 +64,8 @@ class _Translator:
         arguments = [a.arg for a in source.args.args]
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I8] * len(arguments)), name)
         self.function.attributes.add("nounwind")
+        if wide_vectors():      # llvmlite knows no attribute with a value: past its check of names
+            set.add(self.function.attributes, '"prefer-vector-width"="512"')
         self.builder: Any = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.names: dict[str, Any] = dict(zip(arguments, self.function.args, strict=True))
         self.slots: dict[str, Any] = {}
