@@ -23,8 +23,7 @@ LAYOUTS = {
 
 def product(a, b):
     """a @ b by BLAS, or None."""
-    with np.errstate(invalid="ignore"):         # some kernels of OpenBLAS raise the flag for inf and nan
-        shape = np.matmul(a, b).shape
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     call = blas.product(a, b, shape, a.dtype)
     if call is None:
         return None
@@ -63,9 +62,33 @@ def test_what_blas_cannot_take():
 
 def test_special_values_and_old_contents():
     a, b = np.array([[np.inf, 1.0], [np.nan, 0.0]]), np.array([[1.0, 2.0], [3.0, -4.0]])
-    with np.errstate(invalid="ignore"):
-        expected = a @ b
-    np.testing.assert_array_equal(product(a, b), expected)    # `product` writes over nan
+    np.testing.assert_array_equal(product(a, b), [[np.inf, np.inf], [np.nan, np.nan]])       # `product` writes over nan
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(["rows", "transposed", "wider"], repeat=2)))
+@pytest.mark.parametrize("where", ["left", "right", "both", "large"])
+def test_subnormal_numbers(left, right, where, dtype):
+    """What a product of a batch, or a call, has met changes the way, not the result."""
+    rng, tiny = np.random.default_rng(0), np.finfo(dtype).tiny
+    a, b = rng.uniform(1, 2, size=(3, 5, 4)), rng.uniform(1, 2, size=(3, 4, 6))
+    if where in ("left", "both"):
+        a[:, 1] *= tiny / 256
+    if where in ("right", "both"):
+        b[:, :, 2] *= tiny / 256
+    if where == "large":
+        a[:, 1] *= tiny / 256
+        a[:, 2] *= float(np.finfo(dtype).max) / 100
+    a, b = LAYOUTS[left](a.astype(dtype)), LAYOUTS[right](b.astype(dtype))
+    plain_a, plain_b = (LAYOUTS[layout](rng.uniform(1, 2, size=x.shape).astype(dtype)) for layout, x in ((left, a), (right, b)))
+    call = blas.product(a, b, (3, 5, 6), dtype := np.dtype(dtype))
+    words, out = np.array(call.words, np.int64), np.empty((3, 5, 6), dtype)
+    for x, y in ((a, b), (a, b), (plain_a, plain_b), (plain_a, plain_b), (a, b)):
+        words[[blas.A, blas.B, blas.C]] = x.ctypes.data, y.ctypes.data, out.ctypes.data
+        cpu.PROTOTYPE(call.address)(0, 3, words.ctypes.data)
+        with np.errstate(over="ignore"):
+            expected = np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(dtype)
+        np.testing.assert_allclose(out, expected, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=tiny / 1e6)
 
 
 def network():

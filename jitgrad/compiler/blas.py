@@ -3,12 +3,12 @@
 Input: the views of two operands and of the result.  Output: a function of the kernels' ABI and the words of its block.
 Invariant: only what BLAS takes is given to it (one stride of a matrix is 1, nothing is empty or repeated); `np.matmul` does
 the rest, and all where NumPy's BLAS is not found or gives wrong answers.  Each product is one call of BLAS, so its bits are
-the library's.
+the library's.  (blascalls.py: what is done about subnormal numbers, of which "met" tells.)
 
 A call of np.matmul costs 1 to 1.5 us besides the work, and ends a stretch of kernels, which costs another.
 
     kernel(lo, hi, block)       for lo <= i < hi: product of the matrices number i of a batch
-    block of a product          function, transposed a, b, m, n, k, a, lda, b, ldb, c, ldc, steps of a, b, c in bytes
+    block of a product          function, transposed a, b, m, n, k, a, lda, b, ldb, c, ldc, steps of a, b, c in bytes, met
     block with a vector         function, transposed a, 0, rows, columns, 0, a, lda, x, stride, y, 1, steps in bytes
 """
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jitgrad.compiler import cache, cpu, objectcode
+from jitgrad.compiler import blascalls, cache, cpu, objectcode
 
 _ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not transposed, transposed
 # Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
@@ -80,7 +80,7 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
             return None
     else:
         words = [routines[letter + "gemm"], _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
-                 left[1], 0, right[1], 0, n, *steps, m * n * size]
+                 left[1], 0, right[1], 0, n, *steps, m * n * size, 0]
     return Product(stub[letter, "v" if n == 1 or m == 1 else "m"], count, words, 0.1 * count * m * n * k)
 
 
@@ -156,7 +156,7 @@ def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
     for dtype, letter in _ROUTINES.items():
         a, b, c = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4), np.zeros((2, 4), dtype)
         words = np.array([routines[letter + "gemm"], _PLAIN, _PLAIN, 2, 4, 3, a.ctypes.data, 3, b.ctypes.data, 4, c.ctypes.data,
-                          4, 0, 0, 0], np.int64)
+                          4, 0, 0, 0, 0], np.int64)
         cpu.PROTOTYPE(stub[letter, "m"])(0, 1, words.ctypes.data)
         y = np.zeros(2, dtype)
         vector = np.array([routines[letter + "gemv"], _PLAIN, 0, 2, 3, 0, a.ctypes.data, 3, b.ctypes.data, 4, y.ctypes.data,
@@ -167,54 +167,10 @@ def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
     return True
 
 
-_SOURCE = """
-define void @{name}(i64 %lo, i64 %hi, i64 %block) {{
-entry:
-  %words = inttoptr i64 %block to ptr
-{loads}
-  %function = inttoptr i64 %w0 to ptr
-{narrow}
-  %order.a = trunc i64 %w1 to i32
-  %order.b = trunc i64 %w2 to i32
-  br label %head
-head:
-  %i = phi i64 [ %lo, %entry ], [ %next, %body ]
-  %more = icmp slt i64 %i, %hi
-  br i1 %more, label %body, label %done
-body:
-  %to.a = mul i64 %i, %w12
-  %to.b = mul i64 %i, %w13
-  %to.c = mul i64 %i, %w14
-  %at.a = add i64 %w6, %to.a
-  %at.b = add i64 %w8, %to.b
-  %at.c = add i64 %w10, %to.c
-  %a = inttoptr i64 %at.a to ptr
-  %b = inttoptr i64 %at.b to ptr
-  %c = inttoptr i64 %at.c to ptr
-  call void %function({arguments})
-  %next = add i64 %i, 1
-  br label %head
-done:
-  ret void
-}}
-"""
-
-
 def _load(letter: str, kind: str, bits: int) -> int:
     """The address of the function for one dtype ("d", "s"), for matrices or a vector ("m", "v")."""
     name = f"jitgrad_blas_{letter}{kind}{bits}"
-    real = "double" if letter == "d" else "float"
-    loads = "\n".join([f"  %a{i} = getelementptr i64, ptr %words, i64 {i}\n  %w{i} = load i64, ptr %a{i}" for i in range(15)])
-    integers = (3, 4, 5, 7, 9, 11)
-    narrow = "\n".join([f"  %n{i} = {f'trunc i64 %w{i} to i32' if bits == 32 else f'add i64 %w{i}, 0'}" for i in integers])
-    m, n, k, lda, ldb, ldc = [f"i{bits} %n{i}" for i in integers]
-    if kind == "m":
-        arguments = [f"i32 {_ROWS}", "i32 %order.a", "i32 %order.b", m, n, k, f"{real} 1.0", "ptr %a", lda, "ptr %b", ldb,
-                     f"{real} 0.0", "ptr %c", ldc]
-    else:
-        arguments = [f"i32 {_ROWS}", "i32 %order.a", m, n, f"{real} 1.0", "ptr %a", lda, "ptr %b", ldb, f"{real} 0.0",
-                     "ptr %c", ldc]
-    source = _SOURCE.format(name=name, loads=loads, narrow=narrow, arguments=", ".join(arguments))
+    source = blascalls.source(name, letter, kind, bits, _ROWS, _PLAIN)
     key = cache.key(source, cpu.fingerprint())
     data = cache.load(key)
     if data is None:
