@@ -51,6 +51,20 @@ def test_layouts(left, right, dtype):
     assert taken >= (120 if {left, right} <= {"rows", "transposed", "wider", "taller"} else 1)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(["rows", "transposed", "wider"], repeat=2)))
+def test_small_products(left, right, dtype):
+    """Those that have a function of their own on some CPUs: all heights of tiles, and vectors that are not full."""
+    rng, own = np.random.default_rng(0), blas._own(np.dtype(dtype).char.replace("f", "s"), blas._library()[2])
+    used = 0
+    for m, k, n in ((33, 40, 48), (47, 50, 19), (36, 100, 9), (16, 200, 33), (40, 90, 8), (100, 61, 64), (35, 130, 1), (20, 3000, 16)):
+        a = LAYOUTS[left](rng.normal(size=(2, m, k)).astype(dtype))
+        b = LAYOUTS[right](rng.normal(size=(2, k, n)).astype(dtype))
+        used += own != 0 and blas.product(a, b, (2, m, n), a.dtype).words[0] == own
+        np.testing.assert_allclose(product(a, b), np.matmul(a, b), rtol=1e-4 if dtype is np.float32 else 1e-11, atol=1e-4)
+    assert used >= (3 if own and "transposed" not in (left, right) else 0)
+
+
 def test_what_blas_cannot_take():
     a = np.ones((2, 3))
     for left, right in ((a.astype(int), a.T.astype(int)), (a[:0], a.T), (np.ones((2, 0)), np.ones((0, 3))),

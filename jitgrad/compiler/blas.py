@@ -2,8 +2,9 @@
 
 Input: the views of two operands and of the result.  Output: a function of the kernels' ABI and the words of its block.
 Invariant: only what BLAS takes is given to it (one stride of a matrix is 1, nothing is empty or repeated); `np.matmul` does
-the rest, and all where NumPy's BLAS is not found or gives wrong answers.  Each product is one call of BLAS, so its bits are
-the library's.  (blascalls.py: what is done about subnormal numbers, of which "met" tells.)
+the rest, and all where NumPy's BLAS is not found or gives wrong answers.  Each product is one call, of BLAS or, where that is
+quicker, of smallproducts.py, so its bits are those of one thread, or the library's.  (blascalls.py: what is done about
+subnormal numbers, of which "met" tells.)
 
 A call of np.matmul costs 1 to 1.5 us besides the work, and ends a stretch of kernels, which costs another.
 
@@ -22,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jitgrad.compiler import blascalls, cache, cpu, objectcode
+from jitgrad.compiler import blascalls, cache, cpu, objectcode, smallproducts
 
 _ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not transposed, transposed
 # Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
@@ -56,7 +57,7 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
     found = _library()
     if found is None or max(*a.shape, *b.shape) > MOST:
         return None
-    routines, stub = found
+    routines, stub, bits = found
     size = dtype.itemsize
     *batch, m, n = shape
     k = a.shape[-1]
@@ -79,7 +80,8 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
         if k > 1 and (vector <= 0 or vector % size):
             return None
     else:
-        words = [routines[letter + "gemm"], _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
+        own = _own(letter, bits) if smallproducts.quicker(m, n, k, left[0], right[0]) else 0
+        words = [own or routines[letter + "gemm"], _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
                  left[1], 0, right[1], 0, n, *steps, m * n * size, 0]
     return Product(stub[letter, "v" if n == 1 or m == 1 else "m"], count, words, 0.1 * count * m * n * k)
 
@@ -118,12 +120,13 @@ def _steps(view: View, batch: list[int]) -> int | None:
 # -- the library -----------------------------------------------------------------------------------------------------
 
 @memoize
-def _library() -> tuple[dict[str, int], dict[tuple[str, str], int]] | None:
-    """Addresses of the routines, and of the functions that call them; None where there are none to be had."""
+def _library() -> tuple[dict[str, int], dict[tuple[str, str], int], int] | None:
+    """Addresses of the routines, and of the functions that call them, and the bits of an integer; None where there are none
+    to be had."""
     for routines, bits in _candidates():
         stub = {(letter, kind): _load(letter, kind, bits) for letter in "ds" for kind in "mv"}
         if _right(routines, stub):
-            return routines, stub
+            return routines, stub, bits
     return None
 
 
@@ -167,10 +170,23 @@ def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
     return True
 
 
+@memoize
+def _own(letter: str, bits: int) -> int:
+    """The address of the product of small matrices, 0 where it was not measured.  (On Windows a frame as large as its own needs
+    a function of the C runtime.)"""
+    if not objectcode.wide_vectors() or sys.platform == "win32":
+        return 0
+    name = f"jitgrad_small_{letter}{bits}"
+    return _address(name, smallproducts.source(name, letter, bits))
+
+
 def _load(letter: str, kind: str, bits: int) -> int:
     """The address of the function for one dtype ("d", "s"), for matrices or a vector ("m", "v")."""
     name = f"jitgrad_blas_{letter}{kind}{bits}"
-    source = blascalls.source(name, letter, kind, bits, _ROWS, _PLAIN)
+    return _address(name, blascalls.source(name, letter, kind, bits, _ROWS, _PLAIN))
+
+
+def _address(name: str, source: str) -> int:
     key = cache.key(source, cpu.fingerprint())
     data = cache.load(key)
     if data is None:
