@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler import blas, driver
+from jitgrad.compiler import blas, driver, slabs
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import CHECK
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
-from jitgrad.compiler.workspace import Runs, Stage
+from jitgrad.compiler.workspace import Parts, Runs, Stage
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
@@ -36,6 +36,8 @@ MAX_PLANS = 64
 SERIAL_NANOSECONDS = 200_000    # work below this is not cut
 CHUNK_NANOSECONDS = 100_000
 MAX_CHUNKS = 64
+LANES = 16                      # that the iterations of a group of steps are shared out to
+NOTHING: Mapping[int, tuple[int, int]] = {}
 MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
 
 
@@ -65,18 +67,25 @@ class Plan:
         self._in_arena: list[tuple[int, int, int]] = []     # word, buffer, bytes
         self._patches: list[tuple[int, int, int]] = []      # see driver.py
         self.late: dict[int, list[tuple[int, int]]] = {}    # buffer of a library result -> words, bytes
+        self._local: set[int] = set()                       # temporaries that have no place of their own
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
         self.limits: list[tuple[int, int, int, int, LibraryCall]] = []
         self.first = Stage([], 0)
-        self.rest: list[Stage | Chunked | LibraryCall] = []     # what comes after it, in order
-        for k, step in enumerate(plans.steps):
-            if isinstance(step, KernelStep):
-                self._kernel(k, step)
-            elif step.op is CHECK:
-                self._limit(step)
-            elif not self._product(step):
-                self.rest.append(LibraryCall(step, plans.buffers, value))
-        self._allocate(plans.steps)
+        self.rest: list[Stage | Chunked | Parts | LibraryCall] = []     # what comes after it, in order
+        groups = slabs.groups(plans.steps, plans.buffers, value)
+        for k, group in enumerate(groups):
+            if group.together and self._group(k, group):
+                continue
+            for step in group.steps:
+                if isinstance(step, KernelStep):
+                    self._kernel(k, step)
+                elif step.op is CHECK:
+                    self._limit(step)
+                elif (call := self._product(step)) is not None:
+                    self._call(*call)
+                else:
+                    self.rest.append(LibraryCall(step, plans.buffers, value))
+        self._allocate(groups)
         del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
         self._finish()
@@ -127,10 +136,7 @@ class Plan:
             self._extra.append((len(bounds) * count * itemsize, k))
             partial[buffer] = (number, count * itemsize)
             combined.append((number, buffer, op, count, self.buffers[buffer].dtype))
-        for buffer, size in step.scratch:
-            nbytes = _aligned(self._value(size) * self.buffers[buffer].dtype.itemsize)
-            partial[buffer] = (len(self.buffers) + len(self._extra), nbytes)
-            self._extra.append((len(bounds) * nbytes, k))
+        partial.update(self._scratch(k, step, len(bounds)))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
@@ -147,25 +153,66 @@ class Plan:
         stage.calls.append((function, 0, count, 8 * word))
         stage.nanoseconds += nanoseconds
 
-    def _product(self, step: LibraryStep) -> bool:
-        """A matrix product that BLAS can be called for directly; False for every other library call."""
-        if step.op.name != "matmul" or self.buffers[step.target].kind == "result" or min(step.sources) < 0:
-            return False
-        a, b = [View(o, self._value) for o in step.operands]
-        shape = tuple([self._value(n) for n in step.shape])
-        call = blas.product(a, b, shape, self.buffers[step.target].dtype)
-        if call is None:
-            return False
+    def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> tuple[int, int, int, float] | None:
+        """A matrix product that BLAS can be called for directly, as arguments of `_call`; None for every other library call."""
+        a, b, shape, call = self._direct(step)
+        if a is None or b is None or call is None:
+            return None
         first = len(self._words)
         self._words += call.words
         sources = [(step.sources[0], a), (step.sources[1], b)]
         if blas.vector_first(shape):
             sources.reverse()
         for word, (source, view) in zip((blas.A, blas.B), sources, strict=True):
-            self._pointer(first + word, Pointer(source, view.offset // view.dtype.itemsize), {}, 0)
-        self._pointer(first + blas.C, Pointer(step.target), {}, 0)
-        self._call(call.address, call.matrices, first, call.nanoseconds)
+            self._pointer(first + word, Pointer(source, view.offset // view.dtype.itemsize), {}, 0, moved)
+        self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
+        return call.address, call.matrices, first, call.nanoseconds
+
+    def _direct(self, step: LibraryStep) -> tuple[View | None, View | None, tuple[int, ...], blas.Product | None]:
+        """The operands, the shape and the call of a matrix product, as far as BLAS takes it."""
+        if step.op.name != "matmul" or self.buffers[step.target].kind == "result" or min(step.sources) < 0:
+            return None, None, (), None
+        a, b = [View(o, self._value) for o in step.operands]
+        shape = tuple([self._value(n) for n in step.shape])
+        return a, b, shape, blas.product(a, b, shape, self.buffers[step.target].dtype)
+
+    def _group(self, k: int, group: slabs.Group) -> bool:
+        """Steps that go through their iterations together, some at a time; False where one cannot be called so.
+
+        Each of several lanes takes its share of them in order, with one place for what is local.  A block holds the addresses
+        for one part, and what functions of products note there."""
+        count = -(-group.n // group.together)
+        lanes = min(count, LANES)
+        local = {b: (len(self.buffers) + len(self._extra) + i, step) for i, (b, step) in enumerate(group.local.items())}
+        extra = [(lanes * _aligned(group.together * step), k) for _, step in local.values()]
+        if any([isinstance(s, LibraryStep) and self._direct(s)[3] is None for s in group.steps]):
+            return False
+        self._extra += extra
+        self._local |= {*local}
+        partial = [self._scratch(k, s, lanes) if isinstance(s, KernelStep) else {} for s in group.steps]
+        calls: list[list[tuple[int, int, int, int]]] = []
+        for lane in range(lanes):
+            calls.append([])
+            for part in range(lane * count // lanes, (lane + 1) * count // lanes):
+                lo, hi = part * group.together, min((part + 1) * group.together, group.n)
+                moved = {b: (number, lane * _aligned(group.together * step) - lo * step) for b, (number, step) in local.items()}
+                for step, own in zip(group.steps, partial, strict=True):
+                    if isinstance(step, KernelStep):
+                        address, word = step.function.address, self._block(step.kernel.slots, own, lane, moved)
+                    else:
+                        address, _, word, _ = self._product(step, moved) or (0, 0, 0, 0.0)
+                    calls[-1].append((address, lo, hi, 8 * word))
+        self.rest.append(Parts(calls))
         return True
+
+    def _scratch(self, k: int, step: KernelStep, chunks: int) -> dict[int, tuple[int, int]]:
+        """Temporaries of which each chunk has its own: buffer -> number and bytes."""
+        partial: dict[int, tuple[int, int]] = {}
+        for buffer, size in step.scratch:
+            nbytes = _aligned(self._value(size) * self.buffers[buffer].dtype.itemsize)
+            partial[buffer] = (len(self.buffers) + len(self._extra), nbytes)
+            self._extra.append((chunks * nbytes, k))
+        return partial
 
     def _limit(self, step: LibraryStep) -> None:
         """A check of positions comes after all kernels, which clamp them: so it does not cut a stretch of kernels in two.
@@ -180,8 +227,9 @@ class Plan:
         else:
             self.limits.append((low, high, 0 if along else -n, n, call))
 
-    def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int) -> int:
-        """Append a block; the number of its first word."""
+    def _block(self, slots: Sequence[Slot], partial: dict[int, tuple[int, int]], chunk: int,
+               moved: Mapping[int, tuple[int, int]] = NOTHING) -> int:
+        """Append a block; the number of its first word.  moved: temporaries that are elsewhere, as number and offset."""
         first = len(self._words)
         for word, slot in enumerate(slots, first):
             number = 0
@@ -190,11 +238,12 @@ class Plan:
             elif isinstance(slot, Number):
                 self._patches.append((8 * self.argument[slot.position], 8 * word, 0))
             else:
-                self._pointer(word, slot, partial, chunk)
+                self._pointer(word, slot, partial, chunk, moved)
             self._words.append(number)
         return first
 
-    def _pointer(self, word: int, slot: Pointer, partial: dict[int, tuple[int, int]], chunk: int) -> None:
+    def _pointer(self, word: int, slot: Pointer, partial: dict[int, tuple[int, int]], chunk: int,
+                 moved: Mapping[int, tuple[int, int]] = NOTHING) -> None:
         b = self.buffers[slot.buffer]
         if slot.partial and slot.buffer in partial:
             number, nbytes = partial[slot.buffer]
@@ -202,7 +251,8 @@ class Plan:
             return
         offset = self._value(slot.offset) * b.dtype.itemsize
         if b.kind == "temp":
-            self._in_arena.append((word, slot.buffer, offset))
+            number, shift = moved.get(slot.buffer, (slot.buffer, 0))
+            self._in_arena.append((word, number, offset + shift))
         elif b.kind == "result":
             self.late.setdefault(slot.buffer, []).append((word, offset))
         else:
@@ -211,17 +261,17 @@ class Plan:
 
     # -- temporaries -------------------------------------------------------------------------------------------------
 
-    def _allocate(self, steps: Sequence[KernelStep | LibraryStep]) -> None:
+    def _allocate(self, groups: Sequence[slabs.Group]) -> None:
         """Places in the arena: a temporary takes that of one of its size which is not needed any more, or a new one."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         nbytes: dict[int, int] = {}
-        for k, step in enumerate(steps):
+        for k, step in [(k, step) for k, group in enumerate(groups) for step in group.steps]:
             for number in _buffers_of(step):
-                if self.buffers[number].kind == "temp":
+                if self.buffers[number].kind == "temp" and number not in self._local:
                     first.setdefault(number, k)
                     # What a check asks for is read after the last kernel.
-                    last[number] = len(steps) if isinstance(step, LibraryStep) and step.op is CHECK else max(last.get(number, 0), k)
+                    last[number] = len(groups) if isinstance(step, LibraryStep) and step.op is CHECK else max(last.get(number, 0), k)
         for number in first:
             b = self.buffers[number]
             nbytes[number] = self._value(b.size) * b.dtype.itemsize

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import buffers
+from jitgrad import buffers, threads
 from jitgrad.buffers import address
 from jitgrad.compiler import driver
 from jitgrad.compiler.steps import Chunked, LibraryCall
@@ -34,6 +34,13 @@ class Stage:
     nanoseconds: float
 
 
+@dataclass
+class Parts:
+    """Calls as those of a stage, for each of several parts that do not depend on each other."""
+
+    calls: list[list[tuple[int, int, int, int]]]
+
+
 class Workspace:
     """An arena for temporaries, and the argument blocks with their static words."""
 
@@ -48,11 +55,17 @@ class Workspace:
             self.words[plan.arena_words] = plan.arena_offsets + address(self.arena)
         self.call = self._bound(plan.first, plan.patches)
         none = np.empty((0, 3), np.int64)
-        self.rest = [self._bound(s, none) if isinstance(s, Stage) else s for s in plan.rest]
+        self.rest = [self._bound(s, none) if isinstance(s, Stage) else self._parts(s) if isinstance(s, Parts) else s for s in plan.rest]
 
     def _bound(self, stage: Stage, patches: np.ndarray) -> Callable[..., None]:
         calls = np.array(stage.calls, np.int64).reshape(-1, 4)
         return driver.bind(self.words, patches, calls, stage.nanoseconds > HOLD_NANOSECONDS)
+
+    def _parts(self, parts: Parts) -> Callable[[], None]:
+        none = np.empty((0, 3), np.int64)
+        runs = [driver.bind(self.words, none, np.array(calls, np.int64), True) for calls in parts.calls]
+        bounds = [(c, c, 0) for c in range(len(runs))]
+        return lambda: threads.parallel_for(lambda c, _, __: runs[c](), bounds)
 
     def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
         """A temporary as a flat array."""
