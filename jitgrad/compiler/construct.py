@@ -44,13 +44,16 @@ class Construction:
     """The state.
 
     outputs: what is to be in a buffer of the program's results; checks: values that raise errors.  recomputable(value): whether
-    it is computed again wherever it is read.  home: ids of elementwise values that are computed once a row of a kernel."""
+    it is computed again wherever it is read.  home: ids of elementwise values that are computed once a row of a kernel.
+    in_whole(value): the part of another value in memory that is the same, if there is one."""
 
     def __init__(self, outputs: Sequence[Value | None], checks: Sequence[Value], emit: Callable[[Kernel], str],
-                 recomputable: Callable[[Value], bool], home: Container[int]) -> None:
+                 recomputable: Callable[[Value], bool], home: Container[int],
+                 in_whole: Callable[[Value], Ref | None]) -> None:
         self._emit = emit
         self._recomputable = recomputable
         self._home = home
+        self._in_whole = in_whole
         self._claimed = {v.root().id: k for k, v in enumerate(outputs) if v is not None}
         self._numbers: dict[int, int] = {}
         self.demanded: set[int] = set()
@@ -103,7 +106,8 @@ class Construction:
             self.buffers.append(Buffer("temp", -1, size, dtype))
             return scratch[-1][0]
 
-        nest = NestBuilder(space, inner, lambda v: v.id in here, self._recomputable, self.buffer_of, new_scratch)
+        nest = NestBuilder(space, inner, lambda v: v.id in here, self._recomputable, self.buffer_of, new_scratch,
+                           self._in_whole)
         whole = tuple([along(i) for i in range(len(space))])
         combines = []
         for v in members:

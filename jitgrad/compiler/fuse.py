@@ -16,7 +16,7 @@ from jitgrad.compiler.levels import Levels
 from jitgrad.compiler.nest import is_row
 from jitgrad.compiler.program import Kernel, KernelStep, LibraryStep
 from jitgrad.compiler.segments import segments
-from jitgrad.compiler.values import NUMBERS, Dims, Value
+from jitgrad.compiler.values import NUMBERS, Dims, Ref, Value
 
 CAP = 80                # operations of one kernel
 ENOUGH = 32             # operations of a kernel that repeats: it is compiled sooner than a larger one
@@ -31,7 +31,15 @@ class Fusion:
         self._values = values
         self._levels = Levels(values, phased)
         self._levels.find()
-        self._construction = Construction(outputs, checks, emit, self._levels.recomputable, self._levels.home)
+        self._building = 0          # the level of the kernels that are being built
+        self._construction = Construction(outputs, checks, emit, self._levels.recomputable, self._levels.home, self._in_whole)
+
+    def _in_whole(self, value: Value) -> Ref | None:
+        """Where a value lies as part of another, for a kernel at a later level than the one that puts it there."""
+        put = self._levels.placed.get(value.id)
+        if put is None or put.target is None or self._levels.level[put.id] >= self._building:
+            return None
+        return Ref(put.target, put.index)
 
     def run(self) -> Fused:
         """Build all steps."""
@@ -45,6 +53,7 @@ class Fusion:
                 groups.setdefault(level_of[v.id], {}).setdefault(self._levels.space(v), []).append(v)
         steps: list[KernelStep | LibraryStep] = []
         for level in range(max([*groups, *libraries], default=-1), -1, -1):
+            self._building = level
             for v in reversed(libraries.get(level, [])):
                 if v.id in construction.demanded:
                     steps.append(construction.library(v))

@@ -27,10 +27,13 @@ LONG = 32               # levels from which on a graph counts as long
 DELAY = 2000            # values of the largest graph in which loops are delayed
 LONG_GRAPH = 1000       # values from which on nothing 0-d is computed again
 RECOMPUTE = 8           # cost of the longest chain that is computed again instead of stored
+PLACED = 3              # the same for one that lies in memory as part of another value: one read instead of three or more
 
 
 class Levels:
-    """What `find` has found.  level, home, rows: by value and by level and domain; see the head of this file."""
+    """What `find` has found.  level, home, rows: by value and by level and domain; see the head of this file.
+
+    placed: by value, the put that writes it, as it is, into another that is read in memory."""
 
     def __init__(self, values: Sequence[Value], phased: bool) -> None:
         self._values = values
@@ -43,6 +46,7 @@ class Levels:
         self._feeds: dict[int, set[Dims]] = {}
         self._lowest: dict[Dims, int] = {}
         self._cost: dict[int, int] = {}
+        self.placed = _placed(values)
         self._available: dict[int, int] = {}
         self._floor = 0
 
@@ -65,7 +69,7 @@ class Levels:
                 cost += self._cost[v.id] if self.recomputable(v) else 1
             elif v.dims:
                 cost += 1
-        return cost
+        return RECOMPUTE + 1 if cost > PLACED and value.id in self.placed else cost
 
     def _start(self, refs: Sequence[Ref], space: Dims) -> int:
         """The lowest level at which loops over `space` can compute from these operands."""
@@ -230,6 +234,18 @@ class Levels:
                     max(self._start(v.args, v.dims), self._source_of(v))
                 self._available[v.id] = max([self._available[a.value.id] for a in v.args] + [self._source_of(v)]) \
                     if self.recomputable(v) else self.level[v.id] + 1
+
+
+def _placed(values: Sequence[Value]) -> dict[int, Value]:
+    read = {a.value.id for v in values for a in v.args if a.value.kind == "assemble"}
+    read |= {o.ref.value.id for v in values for o in v.operands if o.ref is not None}
+    found: dict[int, Value] = {}
+    for put in values:
+        if put.kind == "put" and put.target is not None and put.target.parts and put.target.id in read and put.dims:
+            v = put.args[0].value
+            if v.kind == "elementwise" and v.derived == put.derived and put.args[0].is_identity(put.dims):
+                found.setdefault(v.id, put)
+    return found
 
 
 def _is_product_with_vector(v: Value) -> bool:

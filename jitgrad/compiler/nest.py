@@ -75,14 +75,16 @@ class NestBuilder:
 
     inner: the positions of the domain that a row runs along, for a kernel with phases, else none.
     computed_here(value), may_recompute(value): see fuse.py; buffer_of(value): the number of the buffer that holds it,
-    which also asks fuse.py to have it stored; scratch(size, dtype): the number of a new buffer, one for each chunk."""
+    which also asks fuse.py to have it stored; scratch(size, dtype): the number of a new buffer, one for each chunk;
+    in_whole(value): the part of another value in memory that is the same."""
 
     def __init__(self, domain: Dims, inner: tuple[int, ...], computed_here: Callable[[Value], bool],
                  may_recompute: Callable[[Value], bool], buffer_of: Callable[[Value], int],
-                 scratch: Callable[[Expr, np.dtype], int]) -> None:
+                 scratch: Callable[[Expr, np.dtype], int], in_whole: Callable[[Value], Ref | None]) -> None:
         self.domain = domain
         self.inner = inner
         self._scratch = scratch
+        self._in_whole = in_whole
         self._here = computed_here
         self._recompute = may_recompute
         self._buffer = buffer_of
@@ -156,6 +158,10 @@ class NestBuilder:
 
     def _load(self, key: tuple, value: Value, index: tuple[Step, ...],
               taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> int:
+        whole = self._in_whole(value)
+        if whole is not None:
+            whole = whole.within(index)
+            value, index = whole.value, whole.index
         place = self.place(value, index, taken=taken)
         self.reads[place.buffer] = None
         varies = frozenset([i for i, c in enumerate(place.coefs) if c != 0])

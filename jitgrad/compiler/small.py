@@ -82,7 +82,7 @@ class Apart:
                  checks: Sequence[Value]) -> None:
         self._values = values
         self._inside = _placed(values)
-        self._construction = Construction(outputs, checks, emit, lambda v: v.id in self._inside, ())
+        self._construction = Construction(outputs, checks, emit, lambda v: v.id in self._inside, (), lambda v: None)
         self._forms: dict[tuple, Form] = {}
         self._infos: dict[str, KernelInfo] = {}
 
