@@ -376,3 +376,9 @@ def kernel(lo, hi, args):
     started = time.perf_counter() - start
     thread.join()
     assert started < 0.5 * (time.perf_counter() - start)
+
+
+def test_wide_vectors_are_used_where_they_do_not_slow_the_cpu_down():
+    source = "def kernel(lo, hi, args):\n    p0 = arg_i8(args, 0)\n    for i0 in range(lo, hi):\n" \
+             "        v0 = load_f8(p0, i0)\n        store_f8(p0, i0, v0 * v0)\n"
+    assert ("<8 x double>" in cpu.get_kernel(source).llvm()) >= objectcode.wide_vectors()

@@ -316,3 +316,39 @@ def test_a_buffer_that_nothing_writes_is_an_error(monkeypatch: pytest.MonkeyPatc
     x, y = normal(8, 9), normal(9, 7, seed=1)
     with pytest.raises(InternalError, match="which nothing has written"):
         build(request([total(ops.exp(ops.matmul(ops.sin(x), y)))], [x, y]))
+
+
+# -- loops of stencils -----------------------------------------------------------------------------------------------
+
+def runge_kutta(steps: int) -> tuple[Program, int]:
+    """The program of some steps of y0' = x0, yi' = xi * y(i-1), and the bytes of its temporaries, for 1000 elements."""
+    x = jitgrad.linspace(0.0, 1.0, 1000, dtype=jitgrad.float64).requires_grad_()
+    y = jitgrad.zeros(1000, dtype=jitgrad.float64)
+
+    def f(y):
+        return jitgrad.cat([x[:1], x[1:] * y[:-1]])
+
+    for _ in range(steps):
+        k1 = f(y)
+        k2 = f(y + 0.25 * k1)
+        k3 = f(y + 0.25 * k2)
+        k4 = f(y + 0.5 * k3)
+        y = y + (0.5 / 6) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+    root = y.sum()._node
+    capture = executor.capture([root])
+    program = programs.program_for(capture, root)[1]
+    program.run(capture.order)
+    return program, program._plans.plan(capture.order)._plan.arena_bytes
+
+
+def test_parts_of_what_is_in_memory_are_read_there() -> None:
+    program, _ = runge_kutta(3)
+    steps = [s for s in program.steps if isinstance(s, KernelStep)]
+    forward = steps[:next(k for k, s in enumerate(steps) if "output" in "".join(s.info.writes))]
+    assert max(len(s.reads) for s in forward) <= 5
+
+
+def test_arrays_of_a_long_derivative_share_memory() -> None:
+    """Five arrays a step are kept for the derivative at most; those that it computes itself take the place of used ones."""
+    (_, few), (_, many) = runge_kutta(10), runge_kutta(20)
+    assert many - few < 10 * 5.5 * 8000
