@@ -60,7 +60,10 @@ class _Uses:
 
 
 def groups(steps: Sequence[Step], buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> list[Group]:
-    """All steps, in an order that serves."""
+    """All steps, in an order that serves: as they are, where none is a product of a batch (the rest has not been found to pay)."""
+    if not any([isinstance(s, LibraryStep) and s.op.name == "matmul" and math.prod([value(n) for n in s.shape[:-2]]) > 1
+                for s in steps]):
+        return [Group([s]) for s in steps]
     uses = [_uses(s, buffers, value) for s in steps]
     result: list[Group] = []
     pending = list(range(len(steps)))
