@@ -32,8 +32,8 @@ class State(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
     header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; kind: one of
-    words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt, so that a program which never repeats one does
-    not learn for ever; learner: what is called then."""
+    words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a program
+    which never repeats one does not spend its time on it; learner: what is called where there is no tape."""
 
     __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner")
 
@@ -49,14 +49,9 @@ class State(functools.partial):
         """Make the table.  common: the words that all operators share."""
         self.table = np.zeros((words.ENTRIES, words.ENTRY), np.int64)
         self.tapes = {}
-        self.left = 8 * words.ENTRIES
+        self.left = 2 * words.ENTRIES
         self.learner = learner
         self.header[:] = [id(self.func), buffers.address(self.table), self.kind, buffers.address(common), id(learner)]
-
-    def learn_no_more(self) -> None:
-        """Calls that have no tape are the operator's own from now on."""
-        self.left = 0
-        self.header[words.LEARNER] = id(self.func)
 
     def __getattr__(self, name: str) -> Any:        # pickle asks for the face by its name
         if name in FACES and FACES[name].__self__ is self:

@@ -29,6 +29,7 @@ from jitgrad.tensor import Tensor
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
+RARELY = 64             # of so many calls without a tape one is learnt, by an operator that has met very many: it takes 20 us
 
 
 class Tape(np.ndarray):
@@ -43,8 +44,7 @@ def learner(state: State) -> Callable:
 
     def learn(*args: Any, **kwargs: Any) -> Any:
         state.left -= 1
-        if state.left < 0:
-            state.learn_no_more()
+        if state.left < 0 and state.left % RARELY:
             return function(*args, **kwargs)
         result, refused, tests = watched(function, args, kwargs)
         if not refused and isinstance(result, (Tensor, tuple)):
@@ -177,7 +177,7 @@ def _place(state: State, call: _Call) -> int:
     for place in places:
         if not state.table[place, W.COUNT]:
             return place
-    return places[state.left % W.TRIES]
+    return places[sum(divmod(state.left, RARELY)) % W.TRIES]
 
 
 def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, int]:

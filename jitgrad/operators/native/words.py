@@ -9,7 +9,7 @@ from __future__ import annotations
 
 MOST_TENSORS = 6
 MOST_STEPS = 40
-ENTRIES = 64            # of one operator: a power of two
+ENTRIES = 256           # of one operator: a power of two
 TRIES = 4               # neighbours that are looked at
 MOST_WORDS = 20
 COUNT, DEFAULT, PATTERN, TAPE, WORDS = 0, 1, 2, 3, 4
