@@ -193,6 +193,7 @@ def known_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
             found = walk.again(root, _run_freed)
             if found is not None:
                 stats.memory_hits += 1
+                programs.latest[0] = walk.reference
                 return found
     return None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitgrad.config import config, logger
 from jitgrad.graph import Node, Spec
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
 
 Key = tuple
+Then = Callable[[list[Node | None]], list[Node]]
 
 
 @dataclass
@@ -81,6 +82,8 @@ stats = Stats()
 interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 MAX_PROGRAMS = 4096
+# The last backward that went a way known before: a weak reference to the walk or plan that ran (see look_ahead.py).
+latest: list[Any] = [None]
 era = 0                         # counts clear(): walks of earlier ones are void
 _lock = threading.RLock()       # held while a program is built, and the compiler imported
 if hasattr(os, "register_at_fork"):
@@ -142,14 +145,16 @@ def interpret_reason(captured: Capture, key: Key | None = None) -> str | None:
 
 
 def find(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-         extra: tuple[int, ...] = ()) -> Entry:
+         extra: tuple[int, ...] = (), then: Then | None = None) -> Entry:
     """The entry of a request, compiled if need be."""
-    return known.get(key) or compile_entry(key, captured, roots, cotangents, wrt, extra)
+    return known.get(key) or compile_entry(key, captured, roots, cotangents, wrt, extra, then)
 
 
 def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-                  extra: tuple[int, ...] = ()) -> Entry:
-    """Compile a request, of which there is no entry, or one that does not return all of `extra`."""
+                  extra: tuple[int, ...] = (), then: Then | None = None) -> Entry:
+    """Compile a request, of which there is no entry, or one that does not return all of `extra`.
+
+    then: what is computed of the gradients, too (see compiler.build.Request)."""
     with _lock:
         from jitgrad.compiler import build, cpu, stretches
         entry = known.get(key)
@@ -157,8 +162,8 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
             return entry
         before = cpu.stats.kernels_compiled
         outputs = [*roots, *[captured.order[i] for i in extra]]
-        request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt))
-        program = stretches.compile_long(request) or build.build(request)
+        request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt), then)
+        program = (None if then is not None else stretches.compile_long(request)) or build.build(request)
         if cpu.stats.kernels_compiled > before:
             stats.compilations += 1
         else:

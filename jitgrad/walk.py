@@ -8,6 +8,7 @@ computed twice then is right all the same.
 """
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,10 @@ class Walk:
     requires a gradient, the strides of an array, True if it is contiguous, or None where there is none); repeats: further
     uses of a node.
     entry, bound, era: the executor's: what to run.  again(root, make_run): match, run and mark in one (see _again), None
-    where that is not to be had."""
+    where that is not to be had.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly."""
 
-    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "bound", "era", "again")
+    __slots__ = ("root", "size", "visits", "repeats", "users", "leaves", "interior", "entry", "bound", "era", "again", "usual",
+                 "asker", "reference", "__weakref__")
 
     def __init__(self, order: Sequence[Node], index: Mapping[Node, int], root: Node, leaves: Sequence[Node], entry: Any,
                  bound: Any, era: int) -> None:
@@ -52,7 +54,39 @@ class Walk:
                 stack.append(n)
                 strides = None if n.spec.op is not INPUT else n.value.flags.c_contiguous or n.value.strides
                 self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, strides))
-        self.again = _again(self, order, users) if self.size <= MAX_GENERATED else None
+        self.users = users
+        self.again = self.usual = _again(self, order, users, bound.run) if self.size <= MAX_GENERATED else None
+        self.asker: Any = None
+        self.reference = weakref.ref(self)
+
+    def ask(self, asker: Any) -> bool:
+        """See look_ahead.Source."""
+        if self.usual is None or (self.asker is not None and self.asker() is not None):
+            return False
+        own = self.reference
+
+        def leave(_: Any) -> None:
+            walk = own()
+            if walk is not None:
+                walk.again, walk.asker = walk.usual, None
+
+        def again(root: Node, make_run: Callable[[Any], Any]) -> Any:
+            walk = own()
+            order = None if walk is None else walk.match(root)
+            if walk is None or order is None:
+                return None
+            walk.again = walk.usual
+            asked = walk.asker and walk.asker()
+            if asked is not None:
+                leaves = [order[i] for i in walk.leaves]
+                run = asked.program(order, root, leaves, [n.extra and n.extra.leaf for n in leaves], walk.bound, {})
+                if run is not None:
+                    walk.again = _again(walk, order, walk.users, run)
+            return walk.again(root, make_run)       # type: ignore[misc]
+
+        self.asker = weakref.ref(asker, leave)
+        self.again = again
+        return True
 
     def match(self, root: Node) -> list[Node] | None:
         """The order of the graph below `root` if it is the pattern's, and needs none of autograd's attention."""
@@ -79,7 +113,8 @@ class Walk:
         return order
 
 
-def _again(walk: Walk, order: Sequence[Node], users: Sequence[int]) -> Callable[[Node, Callable[[Any], Any]], Any]:
+def _again(walk: Walk, order: Sequence[Node], users: Sequence[int], run: Callable[[list[Any]], list[Any]]) -> Callable[
+        [Node, Callable[[Any], Any]], Any]:
     """The way through a graph as code: leaves and gradients of a graph that matches, None for another.  For x * x:
 
         def again(n1, make_run):
@@ -96,7 +131,7 @@ def _again(walk: Walk, order: Sequence[Node], users: Sequence[int]) -> Callable[
             return [n0], arrays
 
     Graphs of one structure share the code, and each has its specs and its program as variables around it."""
-    given: dict[str, Any] = {"program": walk.bound.run, "entry": walk.entry}
+    given: dict[str, Any] = {"program": run, "entry": walk.entry}
     lines: list[str] = []
     firsts = {visit[1:3]: visit for visit in walk.visits}           # by user and number of the input
     repeats = {(user, k): place for user, k, place in walk.repeats}

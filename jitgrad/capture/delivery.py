@@ -18,9 +18,10 @@ from jitgrad.tensor import Tensor
 MOST = 200          # inputs of a call that is gone through by generated code
 
 
-def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
-             done: dict[int, Any]) -> Callable[[Any], bool] | None:
-    """run, sources, wrt: of the plan (replay.Plan).  inputs: how many there are.  whole: whether the output is the only one.
+def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
+             done: dict[int, Any], source: Any, run: Callable) -> Callable[[Any], bool] | None:
+    """sources, wrt, run: of the plan (replay.Plan).  inputs: how many there are.  whole: whether the output is the only one.
+    source: the plan, weakly.
     For a function of two tensors and a number, of which the first wants a gradient:
 
         def backward(call):
@@ -32,6 +33,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
             if l0.hooks or l0.post_hooks: return False
             array, g0 = run([n0.value, n1.value, n2.value])
             stats.memory_hits += 1
+            latest[0] = source
             call.values = {0: array}
             call.done = done
             call.inputs, call.leaves = None, (l0, )
@@ -47,8 +49,9 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     """
     if inputs > MOST or not wrt:
         return None
-    given: dict[str, Any] = {"run": run, "done": done, "Node": Node, "Tensor": Tensor, "new": Tensor.__new__,
-                             "stats": programs.stats, "engine": engine, "accumulate": engine.accumulate}
+    given: dict[str, Any] = {"run": run, "done": done, "latest": programs.latest, "source": source, "Node": Node,
+                             "Tensor": Tensor, "new": Tensor.__new__, "stats": programs.stats, "engine": engine,
+                             "accumulate": engine.accumulate}
     lines = [f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
         lines += [f"e{i} = n{i}.extra",
@@ -61,6 +64,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
             given[f"v{k}"] = value
         values.append(f"n{i}.value" if i >= 0 else f"v{k}")
     lines += [f"array, {', '.join([f'g{i}' for i in wrt])} = run([{', '.join(values)}])", "stats.memory_hits += 1",
+              "latest[0] = source",
               f"if call.values is None: call.values = {{{output}: array}}", f"else: call.values[{output}] = array",
               "call.done = done"]
     if whole:
