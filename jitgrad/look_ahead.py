@@ -28,10 +28,12 @@ Run = Callable[[list[Any]], list[Any]]
 
 
 class Source(Protocol):
-    """What runs a backward that comes again."""
+    """What runs a backward that comes again.  asker: who has asked last, weakly."""
+
+    asker: Callable[[], Asker | None] | None
 
     def ask(self, asker: Asker) -> bool:
-        """At the next backward, ask what to run from then on.  False if somebody else has asked."""
+        """At the next backward, ask what to run from then on.  False if it always runs the same."""
         ...
 
 

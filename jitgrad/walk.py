@@ -61,13 +61,13 @@ class Walk:
 
     def ask(self, asker: Any) -> bool:
         """See look_ahead.Source."""
-        if self.usual is None or (self.asker is not None and self.asker() is not None):
+        if self.usual is None:
             return False
         own = self.reference
 
-        def leave(_: Any) -> None:
+        def leave(gone: Any) -> None:
             walk = own()
-            if walk is not None:
+            if walk is not None and walk.asker is gone:
                 walk.again, walk.asker = walk.usual, None
 
         def again(root: Node, make_run: Callable[[Any], Any]) -> Any:

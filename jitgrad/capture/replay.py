@@ -59,13 +59,13 @@ class Plan:
 
     def ask(self, asker: Any) -> bool:
         """See look_ahead.Source."""
-        if self.usual is None or (self.asker is not None and self.asker() is not None):
+        if self.usual is None:
             return False
         own = self.reference
 
-        def leave(_: Any) -> None:
+        def leave(gone: Any) -> None:
             plan = own()
-            if plan is not None:
+            if plan is not None and plan.asker is gone:
                 plan.backward, plan.asker = plan.usual, None
 
         def backward(call: Call) -> bool:

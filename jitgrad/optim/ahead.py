@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitgrad import tracing
@@ -44,8 +43,10 @@ class Ahead:
 
     @property
     def failed(self) -> bool:
-        """Whether to let it be."""
-        return self.refused or any([s.misses >= MISSES for s in self.groups])
+        """Whether to let it be: there is no such program, it was for nothing, or another optimizer has asked."""
+        source = self.source()
+        return self.refused or source is None or source.asker is None or source.asker() is not self or any(
+            [s.misses >= MISSES for s in self.groups])
 
     def program(self, order: list[Node], root: Node, leaves: Sequence[Node], accumulators: Sequence[Any], bound: Bound,
                 constants: Mapping[int, Any]) -> Run | None:
@@ -78,7 +79,8 @@ class Ahead:
             for nodes in numbers.values():
                 argument.update({len(order) + len(further) + i: f"x{number}_{i}" for i in range(len(nodes))})
                 further += nodes
-            asked.append(_Asked(s, places, [leaves[k] for k in places], kept, numbers))
+            asked.append(_Asked(s, places, [int(argument[index[leaves[k]]][1:]) for k in places], [leaves[k] for k in places],
+                                kept, numbers))
         structure = tuple([(a.steady.rule, *a.places, *[n.spec.sig for n in a.kept]) for a in asked])
 
         def then(gradients: list[Node | None]) -> list[Node]:
@@ -100,16 +102,18 @@ class Ahead:
             return None
         at = 1 + len(leaves)
         for a in asked:
-            a.steady.take = _take(a, [int(argument[index[n]][1:]) for n in a.leaves], at)
+            a.steady.take = _take(a, at)
             at += len(a.leaves) + len(a.kept)
         return _run(self, asked, joint, [argument[p] for p in joint.positions], bound, 1 + len(leaves))
 
 
 class _Asked(NamedTuple):
-    """One group in a joint graph.  places: of its gradients among all; leaves, kept, numbers: nodes, the numbers by dtype."""
+    """One group in a joint graph.  places: of its gradients among all; arguments: the numbers of its parameters among those of
+    the program; leaves, kept, numbers: nodes, the numbers by dtype."""
 
     steady: Steady
     places: list[int]
+    arguments: list[int]
     leaves: list[Node]
     kept: list[Node]
     numbers: dict[Any, list[Node]]
@@ -139,7 +143,8 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
             s0, = ahead.groups
             n0 = s0.newer
             if s0.held is not None: s0.drop()
-            if n0 is None or n0.storages is None or s0.misses > 1 or s0.first._grad is not None: return plain(values)
+            if n0 is None or n0.storages is None or s0.misses > 1: return plain(values)
+            if s0.first._grad is not None or s0.first._node.value is not values[1]: return plain(values)
             k0 = n0.arrays
             if len(k0) != 1: return plain(values)
             o0 = options(s0.group)
@@ -157,8 +162,9 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
     lines = ["ahead = asker()", "if ahead is None: return plain(values)", f"{''.join(names)}= ahead.groups"]
     for i, a in enumerate(asked):
         lines += [f"if s{i}.held is not None: s{i}.drop()", f"n{i} = s{i}.newer",
-                  f"if n{i} is None or n{i}.storages is None or s{i}.misses > {MISSES - 1} or s{i}.first._grad is not None: "
-                  "return plain(values)",
+                  f"if n{i} is None or n{i}.storages is None or s{i}.misses > {MISSES - 1}: return plain(values)",
+                  # Another model of the same structure goes the same way.
+                  f"if s{i}.first._grad is not None or s{i}.first._node.value is not values[{a.arguments[0]}]: return plain(values)",
                   f"k{i} = n{i}.arrays", f"if len(k{i}) != {len(a.kept)}: return plain(values)", f"o{i} = options(s{i}.group)"]
         if a.steady.counts:
             lines.append(f"x{i} = s{i}.count(o{i}, n{i}.t + 1)")
@@ -176,13 +182,13 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
     return function("run", "values", lines, given, __file__)
 
 
-def _take(asked: _Asked, values: Sequence[int], at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
+def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
     """What takes the step of a group if what is held for it is the result; False, and nothing has happened, otherwise.
 
-    values: where the parameters are among the arguments of the program; at: where the new ones are in the results."""
+    at: where the new ones are in the results."""
     s = asked.steady
     given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing, "Node": Node,
-                             "Extra": Extra, "all": all, "map": map, "is_": is_}
+                             "Extra": Extra}
     count = len(s.rows)
     lines = ["kept, chosen, values, results = steady.held", "steady.held = None", "newer = steady.newer", "params = group['params']",
              f"if newer.arrays is not kept or newer.storages is None or len(params) != {count} or options(group) != chosen or "
@@ -193,11 +199,12 @@ def _take(asked: _Asked, values: Sequence[int], at: int) -> Callable[[Any, dict[
         lines += [f"g = p{i}._grad",
                   f"if g is None or q{i} is not p{i} or p{i}._storage is not s{i} or p{i}._leaf is not l{i}: return False",
                   f"if (g._node if g._storage is None else g._current()).value is not results[{1 + asked.places[i]}]: return False",
-                  f"if (p{i}._node if s{i}.writes == p{i}._seen else p{i}._current()).value is not values[{values[i]}]: return False"]
+                  f"node = p{i}._node if s{i}.writes == p{i}._seen else p{i}._current()",
+                  f"if node.value is not values[{asked.arguments[i]}]: return False"]
     for i, (p, entry, tensors) in enumerate(s.entries):
-        given |= {f"w{i}": p, f"e{i}": entry, f"m{i}": tensors}
-        lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)} or not all(map(is_, e{i}.values(), m{i})): "
-                     "return False")
+        given |= {f"w{i}": p, f"e{i}": entry} | {f"m{i}_{k}": t for k, t in enumerate(tensors)}
+        other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
+        lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
     moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
     lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.misses = 0"]
     for i in range(count):

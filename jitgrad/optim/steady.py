@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from operator import is_, itemgetter
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,7 +33,7 @@ Run = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], tuple[floa
 class Settings(Protocol):
     """What the class of an optimizer says of a group."""
 
-    _options: ClassVar[tuple[str, ...]]         # of a group, that the rule and its numbers depend on
+    _options: tuple[str, ...]                   # of a group, that the rule and its numbers depend on
 
     def _rule(self, options: tuple[Any, ...]) -> Rule: ...                                      # noqa: D102
     def _numbers(self, options: tuple[Any, ...], t: float) -> tuple[float, ...]: ...            # noqa: D102
