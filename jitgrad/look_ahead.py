@@ -38,13 +38,19 @@ class Source(Protocol):
 
 
 class Asker(Protocol):
-    """Who wants more than gradients."""
+    """Who wants more than gradients.  joint: the program of everything, once it is made."""
+
+    joint: AnyProgram | None
+
+    def wants(self, accumulators: Sequence[Any]) -> bool:
+        """Whether this is the backward to be asked about: that of the gradients for these tensor.Accumulators."""
+        ...
 
     def program(self, order: list[Node], root: Node, leaves: Sequence[Node], accumulators: Sequence[Any], bound: Bound,
                 constants: Mapping[int, Any]) -> Run | None:
         """What to run in place of `bound.run`, with the same arguments and results; None: nothing else.
 
-        leaves: with gradients, in the order of these; accumulators: tensor.Accumulator of each.  constants: numbers, by
+        leaves: with gradients, in the order of these; accumulators: of each.  constants: numbers, by
         position of the order, that are fixed in `bound`."""
         ...
 

@@ -75,14 +75,14 @@ class Walk:
             order = None if walk is None else walk.match(root)
             if walk is None or order is None:
                 return None
-            walk.again = walk.usual
+            leaves = [order[i] for i in walk.leaves]
+            accumulators = [n.extra and n.extra.leaf for n in leaves]
             asked = walk.asker and walk.asker()
-            if asked is not None:
-                leaves = [order[i] for i in walk.leaves]
-                run = asked.program(order, root, leaves, [n.extra and n.extra.leaf for n in leaves], walk.bound, {})
-                if run is not None:
-                    walk.again = _again(walk, order, walk.users, run)
-            return walk.again(root, make_run)       # type: ignore[misc]
+            if asked is None or asked.wants(accumulators):
+                run = None if asked is None else asked.program(order, root, leaves, accumulators, walk.bound, {})
+                walk.again = walk.usual if run is None else _again(walk, order, walk.users, run)
+                return walk.again(root, make_run)       # type: ignore[misc]
+            return walk.usual(root, make_run)           # type: ignore[misc]
 
         self.asker = weakref.ref(asker, leave)
         self.again = again

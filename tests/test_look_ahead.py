@@ -77,7 +77,7 @@ def _loss(xp: Any, params: Any, x: Any, y: Any) -> Any:
 def held_of(optimizer: Any) -> list[Any]:
     """If the next step of all groups has been computed: of each the first parameter, and the results."""
     steady = optimizer._fused.steady.values() if hasattr(optimizer, "_fused") else ()
-    return [(s.first, s.held[3]) for s in steady] if all([s.held is not None for s in steady]) else []
+    return [(s.first, s.held[3]) for s in steady] if all([s.held for s in steady]) else []
 
 
 def flat(x: Any) -> Iterator[float]:
@@ -566,3 +566,28 @@ def test_a_program_that_raises_leaves_nothing():
         (p[jitgrad.tensor([0, 9])] ** 2).sum().backward()
     optimizer.step()
     assert p.tolist() == before
+
+
+def test_two_models_in_turn_on_one_way():
+    """Of the two optimizers one is served: the other's steps are as they are without it."""
+    loops = [Loop(jitgrad, "Adam(params, lr=0.05)"), Loop(jitgrad, "Adam(params, lr=0.01)")]
+    alone = [Loop(jitgrad, "Adam(params, lr=0.05)"), Loop(jitgrad, "Adam(params, lr=0.01)")]
+    for _ in range(40):
+        for loop in loops:
+            loop.iterate(1)
+    with no_look_ahead():
+        for loop in alone:
+            loop.optimizer._fused._patience = fused.PATIENCE
+            loop.iterate(40)
+    assert [loop.result() for loop in loops] == [loop.result() for loop in alone]
+    assert sorted([loop.taken > 20 for loop in loops]) == [False, True]
+    assert sum([loop.optimizer._fused._ahead is not None for loop in loops]) == 1
+
+
+def test_explain_tells():
+    loop = Loop(jitgrad, "Adam(params, lr=0.05)")
+    loop.iterate(20)
+    text = jitgrad.explain(loop.backward())
+    assert "computes the optimizer's step along with it: " in text
+    loop.optimizer = None
+    assert "optimizer" not in jitgrad.explain(loop.backward())

@@ -72,12 +72,14 @@ class Plan:
             plan = own()
             if plan is None:
                 return False
-            plan.backward = plan.usual
+            inputs = call.given()
+            accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in plan.wrt]     # type: ignore[union-attr]
             asked = plan.asker and plan.asker()
-            run = None if asked is None else call.template.asked(asked, plan, call.given())
-            if run is not None:
-                plan.backward = plan.deliver(run)
-            return plan.backward(call)
+            if asked is None or asked.wants(accumulators):
+                run = None if asked is None else call.template.asked(asked, plan, inputs, accumulators)
+                plan.backward = plan.usual if run is None else plan.deliver(run)
+                return plan.backward(call)
+            return plan.usual(call)
 
         self.asker = weakref.ref(asker, leave)
         self.backward = backward
@@ -149,14 +151,13 @@ class Template:
             self.plans[output] = plan
         return plan
 
-    def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given]) -> Any:
+    def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
         """What an asker wants to run in place of a joint plan (see look_ahead.Asker)."""
         [output] = [k for k, p in self.plans.items() if p is plan]
         mapping = self._apart(inputs)
         root = mapping[self.nodes[self.outputs[output]]]
         captured = executor.capture((root,))
         leaves = [mapping[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
-        accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in plan.wrt]     # type: ignore[union-attr]
         return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, mapping))
 
     def _constants(self, captured: programs.Capture, mapping: dict[Node, Node]) -> dict[int, Any]:

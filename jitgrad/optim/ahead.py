@@ -17,14 +17,14 @@ from jitgrad.config import config
 from jitgrad.generated import function
 from jitgrad.graph import Extra, Node, input_node, scalar_node
 from jitgrad.look_ahead import Run, joint_program
+from jitgrad.optim.steady import OFF, Steady
 from jitgrad.programs import interpreting
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Bound
-    from jitgrad.optim.steady import Steady
+    from jitgrad.compiler.program import AnyProgram, Bound
 
 MOST = 100          # parameters, of all groups
-MISSES = 2          # in a row, after which nothing is computed ahead
+MOST_OTHERS = 100   # backwards of other models that one's own is waited for
 
 
 class _NoGradient(Exception):
@@ -34,19 +34,26 @@ class _NoGradient(Exception):
 class Ahead:
     """What the groups of an optimizer ask a backward for: see look_ahead.Asker.
 
-    source: of the gradients, weakly; refused: there is no such program."""
+    source: of the gradients, weakly; refused: there is no such program; joint: the program, once it is made."""
 
     def __init__(self, groups: Sequence[Steady], source: Any) -> None:
         self.groups = tuple(groups)
         self.source = source
         self.refused = False
+        self.others = 0                 # backwards so far that were perhaps others'
+        self.joint: AnyProgram | None = None
 
     @property
     def failed(self) -> bool:
         """Whether to let it be: there is no such program, it was for nothing, or another optimizer has asked."""
         source = self.source()
         return self.refused or source is None or source.asker is None or source.asker() is not self or any(
-            [s.misses >= MISSES for s in self.groups])
+            [s.held is OFF for s in self.groups])
+
+    def wants(self, accumulators: Sequence[Any]) -> bool:
+        """See look_ahead.Asker.  Other models of one structure go the same way."""
+        self.others += 1
+        return self.groups[0].first._leaf in accumulators or self.others > MOST_OTHERS
 
     def program(self, order: list[Node], root: Node, leaves: Sequence[Node], accumulators: Sequence[Any], bound: Bound,
                 constants: Mapping[int, Any]) -> Run | None:
@@ -95,6 +102,7 @@ class Ahead:
             return None
         if program is None:
             return None
+        self.joint = program
         joint = program.bind([*order, *further])
         if constants:
             joint = joint.fixing(constants)
@@ -141,10 +149,9 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
             ahead = asker()
             if ahead is None: return plain(values)
             s0, = ahead.groups
-            n0 = s0.newer
-            if s0.held is not None: s0.drop()
-            if n0 is None or n0.storages is None or s0.misses > 1: return plain(values)
+            if s0.held is not None and s0.drop(): return plain(values)
             if s0.first._grad is not None or s0.first._node.value is not values[1]: return plain(values)
+            n0 = s0.newer
             k0 = n0.arrays
             if len(k0) != 1: return plain(values)
             o0 = options(s0.group)
@@ -161,11 +168,11 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
     names = [f"s{i}, " for i in range(len(asked))]
     lines = ["ahead = asker()", "if ahead is None: return plain(values)", f"{''.join(names)}= ahead.groups"]
     for i, a in enumerate(asked):
-        lines += [f"if s{i}.held is not None: s{i}.drop()", f"n{i} = s{i}.newer",
-                  f"if n{i} is None or n{i}.storages is None or s{i}.misses > {MISSES - 1}: return plain(values)",
+        lines += [f"if s{i}.held is not None and s{i}.drop(): return plain(values)",
                   # Another model of the same structure goes the same way.
                   f"if s{i}.first._grad is not None or s{i}.first._node.value is not values[{a.arguments[0]}]: return plain(values)",
-                  f"k{i} = n{i}.arrays", f"if len(k{i}) != {len(a.kept)}: return plain(values)", f"o{i} = options(s{i}.group)"]
+                  f"n{i} = s{i}.newer", f"k{i} = n{i}.arrays", f"if len(k{i}) != {len(a.kept)}: return plain(values)",
+                  f"o{i} = options(s{i}.group)"]
         if a.steady.counts:
             lines.append(f"x{i} = s{i}.count(o{i}, n{i}.t + 1)")
         else:
@@ -190,7 +197,7 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
     given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing, "Node": Node,
                              "Extra": Extra}
     count = len(s.rows)
-    lines = ["kept, chosen, values, results = steady.held", "steady.held = None", "newer = steady.newer", "params = group['params']",
+    lines = ["kept, chosen, values, results = steady.held", "newer = steady.newer", "params = group['params']",
              f"if newer.arrays is not kept or newer.storages is None or len(params) != {count} or options(group) != chosen or "
              "interpreting.active or config.interpret or tracing.traces: return False",
              f"{''.join([f'q{i}, ' for i in range(count)])}= params"]
@@ -206,7 +213,8 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
         other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
         lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
     moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
-    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.misses = 0"]
+    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None",
+              "steady.misses = 0"]
     for i in range(count):
         # Tensor._replace, for a leaf that is the base of its storage
         lines += [f"cell = s{i}.cell", "version = cell.value = cell.value + 1", "cell.writer = None",

@@ -29,6 +29,9 @@ State = Mapping[Tensor, dict[str, Any]]
 Run = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], tuple[float, ...]],
                "tuple[list[np.ndarray], list[np.ndarray]] | None"]
 
+MISSES = 2          # in a row, after which nothing is computed ahead
+OFF = ()
+
 
 class Settings(Protocol):
     """What the class of an optimizer says of a group."""
@@ -116,7 +119,8 @@ class Steady:
 
     What follows is for steps computed ahead (ahead.py).  counts: whether the numbers depend on the count of steps; read: the
     options of the group; options, numbers: those of the last step; take: takes what is held; held: what was read (moments,
-    options, arguments of the program) and the program's results; misses: how often in a row that was not wanted."""
+    options, arguments of the program) and the program's results, None if there is nothing, OFF if there is to be nothing any
+    more; misses: how often in a row it was not wanted."""
 
     def __init__(self, group: Group, settings: Settings, rule: Rule, rows: Sequence[Row], run: Run | None) -> None:
         self.group = group
@@ -136,7 +140,7 @@ class Steady:
         self.options: tuple[Any, ...] = ()
         self.numbers: tuple[float, ...] = ()
         self.take: Any = None
-        self.held: tuple[list[np.ndarray], tuple[Any, ...], list[Any], list[Any]] | None = None
+        self.held: tuple[Any, ...] | None = None
         self.misses = 0
 
     def count(self, options: tuple[Any, ...], t: float) -> tuple[float, ...] | None:
@@ -156,11 +160,12 @@ class Steady:
         numbers = self.count(self.read(self.group), newer.t + 1)
         return None if numbers is None else (newer.arrays, numbers)
 
-    def drop(self) -> None:
-        """What is held, if anything, was not wanted."""
-        if self.held is not None:
-            self.held = None
+    def drop(self) -> bool:
+        """What is held was not wanted.  True if nothing is to be held any more."""
+        if self.held:
             self.misses += 1
+            self.held = OFF if self.misses >= MISSES else None
+        return self.held is OFF
 
     def step(self, group: Group, state: State) -> bool:
         """Take a step; False, and nothing has happened, if it is not like the ones before."""
