@@ -189,7 +189,7 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
     return function("run", "values", lines, given, __file__)
 
 
-def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
+def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], bool]:
     """What takes the step of a group if what is held for it is the result; False, and nothing has happened, otherwise.
 
     at: where the new ones are in the results."""
@@ -197,7 +197,7 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
     given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing, "Node": Node,
                              "Extra": Extra}
     count = len(s.rows)
-    lines = ["kept, chosen, values, results = steady.held", "newer = steady.newer", "params = group['params']",
+    lines = ["kept, chosen, values, results = held", "newer = steady.newer", "params = group['params']",
              f"if newer.arrays is not kept or newer.storages is None or len(params) != {count} or options(group) != chosen or "
              "interpreting.active or config.interpret or tracing.traces: return False",
              f"{''.join([f'q{i}, ' for i in range(count)])}= params"]
@@ -222,4 +222,4 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, dict[str, Any], Any], bool]:
                   "extra.cell = cell", "extra.version = version", f"s{i}.node = p{i}._node = node",
                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
     lines.append("return True")
-    return function("take", "steady, group, state", lines, given, __file__)
+    return function("take", "steady, held, group, state", lines, given, __file__)

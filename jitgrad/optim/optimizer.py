@@ -112,10 +112,12 @@ class Optimizer:
         ahead = True
         for group in self.param_groups:
             steady = fused.steady.get(id(group))
-            if steady is not None and steady.held:
-                if steady.take(steady, group, self.state):
-                    continue
-                steady.drop()
+            if steady is not None:
+                held = steady.held
+                if held:
+                    if steady.take(steady, held, group, self.state):
+                        continue
+                    steady.drop()
             ahead = False
             fused.step(group, self.state, type(self), self._updates)
         if not ahead:
