@@ -14,15 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jitgrad.config import config
 from jitgrad.executor import capture
 from jitgrad.graph import Node
-from jitgrad.programs import Capture, Then, find, interpret_reason, known, make_key
+from jitgrad.programs import Capture, Then, find, interpret_reason, make_key
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram, Bound
 
-MOST = 4096         # operations of a graph with which more is computed: longer ones are compiled in parts
+MOST = 4096         # nodes of a graph with which more is computed: long ones are compiled in parts, which this is not
 
 Run = Callable[[list[Any]], list[Any]]
 
@@ -63,11 +62,8 @@ def joint_program(order: list[Node], root: Node, leaves: Sequence[Node], further
     captured = capture((root,))
     if captured.special or captured.order != order or captured.leaves != list(leaves):
         return None
-    key = make_key(captured, (root,), (None,), captured.leaves)
-    if interpret_reason(captured, key) is not None or len(order) > min(MOST, config.max_nodes):
-        return None
-    key = (*key, structure)
     everything = Capture([*order, *further], captured.index, captured.leaves, False, captured.parts)
-    if key not in known and len(everything.order) > MOST:
+    if interpret_reason(everything) is not None or len(everything.order) > MOST:
         return None
+    key = (*make_key(captured, (root,), (None,), captured.leaves), structure)
     return find(key, everything, (root,), (None,), captured.leaves, then=then).program

@@ -22,7 +22,8 @@ SETTINGS = [
     "SGD(params, lr=0.001, maximize=True)", "Adam(params, lr=0.05)", "Adam(params, lr=0.05, amsgrad=True)",
     "Adam(params, lr=0.01, maximize=True, weight_decay=0.1)", "AdamW(params, lr=0.05)"]
 FEW = ["SGD(params, lr=0.05)", "SGD(params, lr=0.02, momentum=0.9)", "Adam(params, lr=0.05)"]
-PLAIN_STEPS = fused.WARM_UP + fused.PATIENCE
+PATIENCE = 3
+PLAIN_STEPS = fused.WARM_UP + PATIENCE
 
 
 class Loop:
@@ -99,11 +100,17 @@ def agree(a: Any, b: Any, tolerance: float = 1e-10) -> None:
 @contextlib.contextmanager
 def no_look_ahead() -> Iterator[None]:
     """Steps as they are without it."""
-    patience, fused.PATIENCE = fused.PATIENCE, 10**9
+    before, fused.PATIENCE = fused.PATIENCE, 10**9
     try:
         yield
     finally:
-        fused.PATIENCE = patience
+        fused.PATIENCE = before
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few iterations are enough."""
+    monkeypatch.setattr(fused, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture

@@ -192,7 +192,25 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
 def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], bool]:
     """What takes the step of a group if what is held for it is the result; False, and nothing has happened, otherwise.
 
-    at: where the new ones are in the results."""
+    at: where what is new begins in the results.  For a group of one parameter with a moment:
+
+        def take(steady, held, group, state):
+            kept, chosen, values, results = held
+            newer = steady.newer
+            params = group['params']
+            if newer.arrays is not kept or newer.storages is None or len(params) != 1 or options(group) != chosen or (...):
+                return False
+            q0, = params
+            g = p0._grad
+            if g is None or q0 is not p0 or p0._storage is not s0 or p0._leaf is not l0: return False
+            if (g._node if g._storage is None else g._current()).value is not results[1]: return False
+            node = p0._node if s0.writes == p0._seen else p0._current()
+            if node.value is not values[1]: return False
+            if state.get(w0) is not e0 or len(e0) != 1 or e0.get('momentum_buffer') is not m0_0: return False
+            newer.arrays = results[3:4]
+            ...                                         # the counts, and what Tensor._replace does for the parameter
+            return True
+    """
     s = asked.steady
     given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing, "Node": Node,
                              "Extra": Extra}
@@ -213,8 +231,7 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
         other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
         lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
     moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
-    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None",
-              "steady.misses = 0"]
+    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
     for i in range(count):
         # Tensor._replace, for a leaf that is the base of its storage
         lines += [f"cell = s{i}.cell", "version = cell.value = cell.value + 1", "cell.writer = None",

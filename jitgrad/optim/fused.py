@@ -18,7 +18,7 @@ from jitgrad.programs import interpreting, latest
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick
-PATIENCE = 3            # steady steps whose gradients one backward gave, before they are computed ahead ...
+PATIENCE = 8            # steady steps whose gradients one backward gave, before they are computed ahead ...
 MORE_PATIENCE = 16      # ... times this after each try that failed
 
 

@@ -148,9 +148,9 @@ class Steady:
         if options != self.options:
             if not all(map(_is_constant, options)) or self.settings._rule(options) != self.rule:
                 return None
-            self.options = options
-        self.numbers = self.settings._numbers(options, t)
-        return self.numbers
+        numbers = self.numbers = self.settings._numbers(options, t)     # before the options, for other threads
+        self.options = options
+        return numbers
 
     def ready(self) -> tuple[list[np.ndarray], tuple[float, ...]] | None:
         """What the next step reads beside gradients and parameters, if it is all there."""
