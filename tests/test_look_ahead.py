@@ -390,6 +390,17 @@ def _tensor_lr(loop: Loop, i: int) -> None:
     loop.optimizer.param_groups[0]["lr"] = loop.xp.tensor(0.01, dtype=loop.xp.float64)
 
 
+def _equal_tensor_lr(loop: Loop, i: int) -> None:
+    group = loop.optimizer.param_groups[0]
+    if i == 14:
+        group["lr"] = loop.xp.tensor(group["lr"], dtype=loop.xp.float64)
+
+
+def _written_lr(loop: Loop, i: int) -> None:
+    if i == 15:
+        loop.optimizer.param_groups[0]["lr"].mul_(0.5)
+
+
 def _data_batches(loop: Loop, i: int) -> None:
     rng = np.random.default_rng(i)
     n = 3 if i % 6 == 5 else 5
@@ -401,6 +412,7 @@ EVENTS: dict[str, Event] = {
     "clip": _each(between=_clip), "clip at times": _each(between=late(_clip)), "replaced gradient": _each(between=late(_replace)),
     "lr in between": _each(between=late(_lr)), "lr always in between": _each(between=_lr), "schedule": _each(after=_lr),
     "lr before": _each(before=late(_lr)), "betas": _each(between=late(_betas)), "tensor lr": _each(between=late(_tensor_lr)),
+    "written lr": _each(before=_equal_tensor_lr, between=_written_lr),
     "write": _each(between=late(_write)), "write before": _each(before=late(_write)), "data": _each(between=late(_data)),
     "data after": _each(after=late(_data)), "group added": _each(between=_at(15)(_add_group)), "reload": _each(between=late(_reload)),
     "reload after": _each(after=late(_reload)), "look": _each(between=late(_look)), "look always": _each(after=_look),
@@ -598,3 +610,28 @@ def test_explain_tells():
     assert "computes the optimizer's step along with it: " in text
     loop.optimizer = None
     assert "optimizer" not in jitgrad.explain(loop.backward())
+
+
+def test_many_threads_train_one_model():
+    """Which steps are taken is a matter of luck, but each is, and nothing breaks."""
+    loop = Loop(jitgrad, "SGD(params, lr=1e-3, momentum=0.5)")
+    loop.iterate(20)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for i in range(100):
+                loop.optimizer.zero_grad()
+                loop.backward()
+                loop.optimizer.step()
+                if i % 7 == 0:
+                    loop.optimizer.param_groups[0]["lr"] *= 0.999
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and np.isfinite(loop.backward().item())

@@ -155,7 +155,9 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
             k0 = n0.arrays
             if len(k0) != 1: return plain(values)
             o0 = options(s0.group)
-            x0 = s0.numbers if o0 == s0.options else s0.count(o0, 0)
+            known = s0.options
+            if o0 == known: o0, x0 = known, s0.numbers          # which are no tensors, whose values change
+            else: x0 = s0.count(o0, 0)
             if x0 is None: return plain(values)
             a0, a1, = values
             k0_0, = k0
@@ -172,11 +174,11 @@ def _run(ahead: Ahead, asked: Sequence[_Asked], joint: Bound, arguments: Sequenc
                   # Another model of the same structure goes the same way.
                   f"if s{i}.first._grad is not None or s{i}.first._node.value is not values[{a.arguments[0]}]: return plain(values)",
                   f"n{i} = s{i}.newer", f"k{i} = n{i}.arrays", f"if len(k{i}) != {len(a.kept)}: return plain(values)",
-                  f"o{i} = options(s{i}.group)"]
+                  f"o{i} = options(s{i}.group)", f"known = s{i}.options"]
         if a.steady.counts:
-            lines.append(f"x{i} = s{i}.count(o{i}, n{i}.t + 1)")
+            lines += [f"if o{i} == known: o{i} = known", f"x{i} = s{i}.count(o{i}, n{i}.t + 1)"]
         else:
-            lines.append(f"x{i} = s{i}.numbers if o{i} == s{i}.options else s{i}.count(o{i}, 0)")
+            lines += [f"if o{i} == known: o{i}, x{i} = known, s{i}.numbers", f"else: x{i} = s{i}.count(o{i}, 0)"]
         lines.append(f"if x{i} is None: return plain(values)")
     lines.append(f"{''.join([f'a{k}, ' for k in range(len(bound.positions))])}= values")
     for i, a in enumerate(asked):

@@ -48,7 +48,7 @@ class FusedSteps:
         if known is not None:
             if known.step(group, state):
                 return
-            del self.steady[id(group)]
+            self.steady.pop(id(group), None)        # another thread may have
         found = [(rule, rows, self.apply(rule, rows)) for rule, rows in updates(group) if rows]
         if len(found) == 1:
             rule, rows, program = found[0]
@@ -66,6 +66,9 @@ class FusedSteps:
     def look_ahead(self, groups: Sequence[Group]) -> None:
         """After a step that was not all computed ahead: see whether the next ones can be, or whether that should end."""
         source, latest[0] = latest[0], None
+        if source is None and self._ahead is None:
+            self._source = None
+            return
         own = [s for group in groups if (s := self.steady.get(id(group))) is not None]
         ahead = self._ahead
         if ahead is not None and (ahead.failed or own != list(ahead.groups)):

@@ -91,7 +91,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Remove the gradients of all parameters, or set them to zero."""
-        for steady in self._fused.steady.values():
+        for steady in [*self._fused.steady.values()]:       # other threads may take steps
             if steady.held is not None:
                 steady.drop()
         for group in self.param_groups:
@@ -124,7 +124,7 @@ class Optimizer:
             fused.look_ahead(self.param_groups)
         return loss
 
-    _options: ClassVar[tuple[str, ...]] = ()      # of a group, that the rule and its numbers depend on
+    _options: ClassVar[tuple[str, ...]] = ()      # of a group: "lr", then others, on which the rule depends; the numbers on all
 
     @classmethod
     def _rule(cls, options: tuple[Any, ...]) -> Rule:

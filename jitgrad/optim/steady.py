@@ -36,7 +36,7 @@ OFF = ()
 class Settings(Protocol):
     """What the class of an optimizer says of a group."""
 
-    _options: tuple[str, ...]                   # of a group, that the rule and its numbers depend on
+    _options: tuple[str, ...]                   # see Optimizer
 
     def _rule(self, options: tuple[Any, ...]) -> Rule: ...                                      # noqa: D102
     def _numbers(self, options: tuple[Any, ...], t: float) -> tuple[float, ...]: ...            # noqa: D102
@@ -145,11 +145,14 @@ class Steady:
 
     def count(self, options: tuple[Any, ...], t: float) -> tuple[float, ...] | None:
         """The numbers of the step t with these options; None where the rule is not the same, or that is hard to tell."""
-        if options != self.options:
-            if not all(map(_is_constant, options)) or self.settings._rule(options) != self.rule:
-                return None
-        numbers = self.numbers = self.settings._numbers(options, t)     # before the options, for other threads
-        self.options = options
+        known = self.options
+        if options != known:            # equal ones may be 0-d tensors, of these values
+            if type(options[0]) is not float or options[1:] != known[1:]:
+                if not all(map(_is_constant, options)) or self.settings._rule(options) != self.rule:
+                    return None
+            known = options
+        numbers = self.numbers = self.settings._numbers(known, t)       # before the options, for other threads
+        self.options = known
         return numbers
 
     def ready(self) -> tuple[list[np.ndarray], tuple[float, ...]] | None:
@@ -196,9 +199,11 @@ class Steady:
             newer = self.newer = self._take()
             if newer is None:
                 return False
-        rule, numbers = self.settings._setting(group, newer.t + 1)
-        if rule is not self.rule and rule != self.rule:
-            return False
+        numbers = self.count(self.read(group), newer.t + 1)
+        if numbers is None:
+            rule, numbers = self.settings._setting(group, newer.t + 1)
+            if rule != self.rule:
+                return False
         run = self._run
         if run is None:
             new, kept = quiet.run(self._apply, gradients, values, newer.arrays, numbers)
