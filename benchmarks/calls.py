@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Any
 
 BLOCK = 0.005           # seconds of calls that one sample measures
-WARM_CALLS = 12         # between the first and the measured ones: what comes back some eight times gets a replay of its own
+WARM_CALLS = 20         # between the first and the measured ones: what comes back some eight times gets a replay of its own, and an
+                        # optimizer's step that has been steady for as long becomes part of the backward's program
 
 
 class Timed:

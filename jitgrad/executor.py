@@ -7,7 +7,7 @@ here: autograd/engine.py cuts the graph there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -178,6 +178,14 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         node.run = run
         node.position = i
     return leaves, arrays
+
+
+def asker(root: Node, entry: Entry) -> Any:
+    """Who has asked for more than the gradients of graphs like this, by look_ahead.Source.ask; None if nobody has."""
+    for walk in root.spec.walks:
+        if walk.entry is entry and walk.asker is not None:
+            return walk.asker()
+    return None
 
 
 MAX_WALKS = 4           # from roots of one spec

@@ -89,6 +89,10 @@ def explain(tensor: Any) -> str:
         return "\n".join(lines)
     state, program = programs.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
+    asked = executor.asker(root, programs.entry_for(captured, root)[0])
+    if asked is not None and asked.joint is not None:
+        lines.append("in the present loop a program of its own computes the optimizer's step along with it: "
+                     f"{len(asked.joint.kernels)} kernels, {len(asked.joint.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")
     return "\n".join([*lines, *describe(program)])

@@ -10,9 +10,9 @@ import os
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitgrad.config import config, logger
 from jitgrad.graph import Node, Spec
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
 
 Key = tuple
+Then = Callable[[list[Node | None]], list[Node]]
 
 
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
@@ -100,6 +101,8 @@ stats = Stats()
 interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 MAX_PROGRAMS = 4096
+# The last backward that went a way known before: a weak reference to the walk or plan that ran (see look_ahead.py).
+latest: list[Any] = [None]
 era = 0                         # counts clear(): walks of earlier ones are void
 era_word = array("q", [0])      # the same for machine code
 building = threading.RLock()       # held while a program is built, and the compiler imported
@@ -125,14 +128,16 @@ def interpret_reason() -> str | None:
 
 
 def find(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-         extra: tuple[int, ...] = ()) -> Entry:
+         extra: tuple[int, ...] = (), then: Then | None = None) -> Entry:
     """The entry of a request, compiled if need be."""
-    return known.get(key) or compile_entry(key, captured, roots, cotangents, wrt, extra)
+    return known.get(key) or compile_entry(key, captured, roots, cotangents, wrt, extra, then)
 
 
 def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
-                  extra: tuple[int, ...] = ()) -> Entry:
-    """Compile a request, of which there is no entry, or one that does not return all of `extra`."""
+                  extra: tuple[int, ...] = (), then: Then | None = None) -> Entry:
+    """Compile a request, of which there is no entry, or one that does not return all of `extra`.
+
+    then: what is computed of the gradients, too (see compiler.build.Request)."""
     with building:
         from jitgrad.compiler import build, choose, cpu
         entry = known.get(key)
@@ -140,7 +145,7 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
             return entry
         before = cpu.stats.kernels_compiled
         outputs = [*roots, *[captured.order[i] for i in extra]]
-        request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt))
+        request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt), then=then)
         program = choose.compile_request(request)
         if cpu.stats.kernels_compiled > before:
             stats.compilations += 1

@@ -8,7 +8,8 @@ computed twice then is right all the same.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jitgrad.graph import INPUT, Node, Spec
@@ -19,9 +20,11 @@ class Walk:
     requires a gradient, the strides of an array, True if it is contiguous, or None where there is none); repeats: further
     uses of a node.
     entry, bound, era: the executor's: what to run.  again(root): match, run, mark and deliver in one, by machine code
-    (operators/native/again.py); None where there is none."""
+    (operators/native/again.py); None where there is none.  usual: `again` while nobody has asked for more than gradients;
+    asker: who has, weakly; deliver(run): `again` for another program."""
 
-    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "bound", "era", "again")
+    __slots__ = ("root", "size", "visits", "repeats", "leaves", "interior", "entry", "bound", "era", "again", "usual",
+                 "asker", "deliver", "reference", "__weakref__")
 
     def __init__(self, order: Sequence[Node], index: Mapping[Node, int], root: Node, leaves: Sequence[Node], entry: Any,
                  bound: Any, era: int) -> None:
@@ -47,6 +50,44 @@ class Walk:
                 strides = None if n.spec.op is not INPUT else n.value.flags.c_contiguous or n.value.strides
                 self.visits.append((index[n], index[user], k, n.spec, n.requires_grad, strides))
         self.again: Any = None
+        self.usual: Any = None
+        self.asker: Any = None
+        self.deliver: Any = None
+        self.reference = weakref.ref(self)
+
+    def go(self, deliver: Callable[[Callable], Callable]) -> None:
+        """Go through graphs by machine code from now on (operators/native/code.py)."""
+        self.deliver = deliver
+        self.again = self.usual = deliver(self.bound.run)
+
+    def ask(self, asker: Any) -> bool:
+        """See look_ahead.Source."""
+        if self.usual is None:
+            return False
+        own = self.reference
+
+        def leave(gone: Any) -> None:
+            walk = own()
+            if walk is not None and walk.asker is gone:
+                walk.again, walk.asker = walk.usual, None
+
+        def again(root: Node) -> bool | None:
+            walk = own()
+            order = None if walk is None else walk.match(root)
+            if walk is None or order is None:
+                return None
+            leaves = [order[i] for i in walk.leaves]
+            accumulators = [n.extra and n.extra.leaf for n in leaves]
+            asked = walk.asker and walk.asker()
+            if asked is None or asked.wants(accumulators):
+                run = None if asked is None else asked.program(order, root, leaves, accumulators, walk.bound, {})
+                walk.again = walk.usual if run is None else walk.deliver(run)
+                return walk.again(root)
+            return walk.usual(root)
+
+        self.asker = weakref.ref(asker, leave)
+        self.again = again
+        return True
 
     def match(self, root: Node) -> list[Node] | None:
         """The order of the graph below `root` if it is the pattern's, and needs none of autograd's attention."""

@@ -50,6 +50,27 @@ def replay():
     x.grad = None
     compiled(x).backward()
 
+optimizer = jitgrad.optim.Adam([x], lr=1e-4)
+
+def train():
+    optimizer.zero_grad()
+    compiled(x).backward()
+    optimizer.step()
+
+def clip():
+    optimizer.zero_grad()
+    (jitgrad.exp(x * 0.5) + x * x).backward()
+    x.grad.mul_(0.5)
+    optimizer.step()
+
+def optimizers():
+    x.grad = None
+    own = jitgrad.optim.SGD([x], lr=1e-6)
+    for _ in range(20):
+        own.zero_grad()
+        compiled(x).backward()
+        own.step()
+
 gradient = jitgrad.value_and_grad(lambda v: jitgrad.sum(v * v * v))
 
 def value_and_grad():
@@ -133,7 +154,8 @@ def test_the_peak_is_at_most_half_of_eager_pytorch():
 
 @on_linux
 @pytest.mark.parametrize("loop, iterations", [("call", MILLION), ("hello", ITERATIONS), ("unchanged", ITERATIONS),
-                                              ("replay", ITERATIONS), ("value_and_grad", ITERATIONS)])
+                                              ("replay", ITERATIONS), ("value_and_grad", ITERATIONS), ("train", ITERATIONS),
+                                              ("clip", ITERATIONS), ("optimizers", ITERATIONS // 100)])
 def test_iterations_leave_nothing_behind(loop, iterations):
     memory, objects = measured(LEAK, loop, iterations)
     assert memory < 2 * 2 ** 20 and objects < 100

@@ -299,7 +299,7 @@ def test_overlapping_parameters_are_updated_one_after_the_other() -> None:
 
 
 def steady_counts(optimizer: Any) -> list[float]:
-    return [0.0 if s._newer is None else s._newer.t for _, s in optimizer._fused._steady.values()]
+    return [0.0 if s.newer is None else s.newer.t for s in optimizer._fused.steady.values()]
 
 
 @pytest.mark.compiled
@@ -320,7 +320,7 @@ def test_a_steady_loop_is_interrupted(setting, event):
             for p in params:
                 p.grad = jitgrad.tensor(rng.normal(size=p.shape), dtype=p.dtype)
             if plain:
-                optimizer._fused._steady.clear()
+                optimizer._fused.steady.clear()
             steps = steady_counts(optimizer)
             if i in (9, 12, 13):
                 state = optimizer.state.get(params[1], {})
@@ -377,7 +377,7 @@ def test_state_outlives_its_optimizer_and_nothing_else_does():
     for _ in range(9):
         p.grad = jitgrad.ones(3)
         optimizer.step()
-    steady = weakref.ref(next(iter(optimizer._fused._steady.values()))[1])
+    steady = weakref.ref(next(iter(optimizer._fused.steady.values())))
     kept = optimizer.state[p]["exp_avg"]
     del optimizer
     assert kept.tolist() == pytest.approx([1 - 0.9 ** 9] * 3) and steady() is None
@@ -397,7 +397,7 @@ def test_an_optimizer_is_in_no_cycle_and_keeps_nothing_of_what_was_loaded_before
                 kept.append(weakref.ref(optimizer.state[p]["exp_avg"]))
                 optimizer.load_state_dict(optimizer.state_dict())
         kept += [weakref.ref(p), weakref.ref(optimizer.state[p]["exp_avg"])]
-        assert optimizer._fused._steady and [r() is None for r in kept] == [True] * 3 + [False] * 2
+        assert optimizer._fused.steady and [r() is None for r in kept] == [True] * 3 + [False] * 2
         del p, optimizer
         assert not any([r() for r in kept])
     finally:

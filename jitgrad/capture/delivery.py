@@ -16,9 +16,10 @@ from jitgrad.generated import function
 MOST = 200          # inputs of a call that is gone through by generated code
 
 
-def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
-             done: dict[int, Any]) -> Callable[[Any], bool] | None:
-    """run, sources, wrt: of the plan (replay.Plan).  inputs: how many there are.  whole: whether the output is the only one.
+def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
+             done: dict[int, Any], source: Any, run: Callable) -> Callable[[Any], bool] | None:
+    """sources, wrt, run: of the plan (replay.Plan).  inputs: how many there are.  whole: whether the output is the only one.
+    source: the plan, weakly.
     For a function of two tensors and a number, of which the first wants a gradient:
 
         def backward(call):
@@ -31,6 +32,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
             if l0.hooks or l0.post_hooks: return False
             arrays = run([n0.value, n1.value, n2.value])
             hits[0] += 1
+            latest[0] = source
             call.values = {0: arrays[0]}
             call.done = done
             call.inputs, call.leaves = None, (l0, )
@@ -40,8 +42,8 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
     if inputs > MOST or not wrt:
         return None
     deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
-    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "deliver": deliver,
-                             "era": programs.era, "era_word": programs.era_word}
+    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "latest": programs.latest, "source": source,
+                             "deliver": deliver, "era": programs.era, "era_word": programs.era_word}
     lines = ["if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False",
              f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
@@ -54,7 +56,7 @@ def delivery(output: int, run: Callable, sources: Sequence[tuple[int, Any]], wrt
         if i < 0:
             given[f"v{k}"] = value
         values.append(f"n{i}.value" if i >= 0 else f"v{k}")
-    lines += [f"arrays = run([{', '.join(values)}])", "hits[0] += 1",
+    lines += [f"arrays = run([{', '.join(values)}])", "hits[0] += 1", "latest[0] = source",
               f"if call.values is None: call.values = {{{output}: arrays[0]}}", f"else: call.values[{output}] = arrays[0]",
               "call.done = done"]
     if whole:

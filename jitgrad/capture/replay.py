@@ -7,7 +7,9 @@ and a look at the value run a program of the whole graph; anything else records 
 """
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from jitgrad.tracing import BORN
 if TYPE_CHECKING:
     from jitgrad.capture.trace import Trace
     from jitgrad.compiler.program import Bound
+    from jitgrad.look_ahead import Asker
 
 Given = Node | np.ndarray
 
@@ -42,12 +45,45 @@ class Plan:
     def __init__(self, entry: programs.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
                  places: list[int]) -> None:
         self.entry = entry
+        self.bound = bound
         self.run = bound.run
         self.sources = sources
         self.wrt = wrt
         self.places = places
         self.era = programs.era
-        self.backward: Any = None       # of a joint plan: see delivery.py
+        self.reference = weakref.ref(self)
+        self.backward: Any = None       # of a joint plan: see delivery.py ...
+        self.usual: Any = None          # ... while nobody has asked for more than gradients
+        self.asker: Any = None          # who has, weakly
+        self.deliver: Any = None        # `backward` for another `run`
+
+    def ask(self, asker: Any) -> bool:
+        """See look_ahead.Source."""
+        if self.usual is None:
+            return False
+        own = self.reference
+
+        def leave(gone: Any) -> None:
+            plan = own()
+            if plan is not None and plan.asker is gone:
+                plan.backward, plan.asker = plan.usual, None
+
+        def backward(call: Call) -> bool:
+            plan = own()
+            if plan is None:
+                return False
+            inputs = call.given()
+            accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in plan.wrt]     # type: ignore[union-attr]
+            asked = plan.asker and plan.asker()
+            if asked is None or asked.wants(accumulators):
+                run = None if asked is None else call.template.asked(asked, plan, inputs, accumulators)
+                plan.backward = plan.usual if run is None else plan.deliver(run)
+                return plan.backward(call)
+            return plan.usual(call)
+
+        self.asker = weakref.ref(asker, leave)
+        self.backward = backward
+        return True
 
 
 class Template:
@@ -110,10 +146,25 @@ class Template:
             entry, _ = programs.entry_for(captured, root)
             plan = self._plan(entry, captured, mapping, captured.leaves, [0])
             self.plans[output] = plan
-        elif plan.backward is None:         # from the second time on: a program that calls but once needs none
-            plan.backward = delivery(output, plan.run, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
-                                     {output: plan})
+        elif plan.deliver is None:          # from the second time on: a program that calls but once needs none
+            plan.deliver = partial(delivery, output, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
+                                   {output: plan}, plan.reference)
+            plan.backward = plan.usual = plan.deliver(plan.run)
         return plan
+
+    def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
+        """What an asker wants to run in place of a joint plan (see look_ahead.Asker)."""
+        [output] = [k for k, p in self.plans.items() if p is plan]
+        mapping = self._apart(inputs)
+        root = mapping[self.nodes[self.outputs[output]]]
+        captured = executor.capture((root,))
+        leaves = [mapping[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
+        return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, mapping))
+
+    def _constants(self, captured: programs.Capture, mapping: dict[Node, Node]) -> dict[int, Any]:
+        """The literals of the function, which its guards see to, by position."""
+        inputs = {mapping[leaf] for leaf in self.leaves if leaf is not None}
+        return {p: n.value for p, n in enumerate(captured.order) if n.op is SCALAR and n not in inputs}
 
     def values(self, inputs: Sequence[Given]) -> Plan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
@@ -162,8 +213,8 @@ class Template:
               places: list[int]) -> Plan:
         number = {mapping[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
         bound = entry.program.bind(captured.order)
-        constants = {p: n.value for p in bound.positions if (n := captured.order[p]).op is SCALAR and n not in number}
-        if constants:           # literals of the function, which its guards see to
+        constants = self._constants(captured, mapping)
+        if constants:
             bound = bound.fixing(constants)
         nodes = [captured.order[p] for p in bound.positions]
         return Plan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in nodes],
@@ -235,7 +286,7 @@ class Call:
         self.template = template
         self.inputs: Sequence[Node] | None = inputs
 
-    def _given(self) -> Sequence[Node]:
+    def given(self) -> Sequence[Node]:
         """The inputs, or what is left of them."""
         if self.inputs is None:
             [plan] = (self.done or {}).values()
@@ -246,7 +297,7 @@ class Call:
         """The recorded graph of this call, as if the function had run."""
         if self.real is None:
             template = self.template
-            inputs = self._given()
+            inputs = self.given()
             real = self.real = template.instantiate(inputs)
             for i, value in (self.values or {}).items():
                 node = real[template.nodes[template.outputs[i]]]
@@ -263,7 +314,7 @@ class Call:
 
     def keep_arrays(self) -> None:
         """Something is computed after the return: the caller may write to its arrays before."""
-        inputs = self._given()
+        inputs = self.given()
         for i in self.template.arrays:
             if inputs[i].value is not None:
                 inputs[i].value = kept(inputs[i].value)
@@ -273,7 +324,7 @@ class Call:
         of all values otherwise.  None: the graph has to be recorded."""
         if self.values is not None and output in self.values:
             return self.values[output]
-        template, inputs = self.template, self._given()
+        template, inputs = self.template, self.given()
         node = template.nodes[template.outputs[output]]
         if node.requires_grad and template.scalar[output] and len(template.outputs) == 1:
             plan = template.joint(output, inputs)
@@ -296,7 +347,7 @@ class Call:
         template = self.template
         if self.real is not None or self.done is not None or not template.scalar[output]:
             return False
-        inputs = self._given()
+        inputs = self.given()
         for node in inputs:
             extra = node.extra
             if extra is not None and extra.cell is not None and extra.cell.value != extra.version:

@@ -6,7 +6,7 @@ layouts of inputs), never on values or lengths, and keeps no node and no array o
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jitgrad.compiler.dims import Dims, lengths
@@ -17,7 +17,7 @@ from jitgrad.compiler.small import apart
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import Node, own_sizes, topological
+from jitgrad.graph import Node, grad_mode, own_sizes, topological
 
 
 @dataclass
@@ -26,7 +26,9 @@ class Request:
 
     order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
     roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
-    wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty."""
+    wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty.
+    then: from the gradients (None where there is structurally none) to further nodes whose values are wanted; leaves that
+    only these have are in the order."""
 
     order: list[Node]
     outputs: list[Node]
@@ -34,6 +36,7 @@ class Request:
     cotangents: list[Node | None]
     wrt: list[Node]
     small: str = ""
+    then: Callable[[list[Node | None]], list[Node]] | None = None
 
 
 def build(request: Request, target: Target | None = None) -> Program:
@@ -45,6 +48,8 @@ def build(request: Request, target: Target | None = None) -> Program:
     sizes = _own_sizes(request.order)
     gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
     wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
+    if request.then is not None:
+        wanted += _further(request.then, wanted[len(request.outputs):])
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
     lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources)
@@ -65,6 +70,15 @@ def build(request: Request, target: Target | None = None) -> Program:
             step.info.origin = step.function.origin
     return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
                    request.small)
+
+
+def _further(then: Callable[[list[Node | None]], list[Node]], gradients: list[Node | None]) -> list[Node]:
+    """What is computed from gradients, not recorded for a derivative."""
+    enabled, grad_mode.enabled = grad_mode.enabled, False
+    try:
+        return then(gradients)
+    finally:
+        grad_mode.enabled = enabled
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

@@ -25,4 +25,5 @@ def compile_request(request: Request) -> AnyProgram:
         if distinct > config.max_nodes:
             request = replace(request, small=f"{distinct} operations that do not repeat, more than "
                                              f"JITGRAD_MAX_NODES={config.max_nodes}")
-    return stretches.compile_long(request) or build(request)
+    # What is computed of gradients as well (`then`) is of graphs that are not that long.
+    return (None if request.then is not None else stretches.compile_long(request)) or build(request)

@@ -16,11 +16,13 @@ from jitgrad import buffers, threads
 from jitgrad.buffers import address
 from jitgrad.compiler import driver
 from jitgrad.compiler.steps import Chunked, LibraryCall
+from jitgrad.generated import function
 
 if TYPE_CHECKING:
     from jitgrad.compiler.plan import Plan
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
+MOST_GENERATED = 200            # arguments and results of a program that is called by generated code
 MAX_FIXED = 16                  # sets of fixed numbers of one plan that are remembered
 _BYTES = np.dtype(np.uint8)
 
@@ -151,6 +153,8 @@ def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
     numbers, makers, absent = plan.numbers, plan.makers, plan.absent
     plain = plan.keep and not plan.rest
     limited = bool(plan.limits)
+    if plain and not limited and len(plan.positions) + len(makers) <= MOST_GENERATED:
+        return _generated(plan, pop, append)
 
     def run(values: list[Any]) -> list[np.ndarray | None]:
         try:
@@ -172,3 +176,35 @@ def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
         return results
 
     return run
+
+
+def _generated(plan: Plan, pop: Callable[[], Workspace], append: Callable[[Workspace], None]) -> Callable[
+        [list[Any]], list[np.ndarray | None]]:
+    """The run of a plan that is one call of the driver, as code.  For two arrays, a number and two results:
+
+        def run(values):
+            try: workspace = pop()
+            except IndexError: workspace = Workspace(plan)
+            v0, v1, v2, = values
+            r0 = make0(shape0, dtype0)
+            r1 = make1(shape1, dtype1)
+            workspace.call(v0, v1, convert2(v2), r0, r1)
+            append(workspace)
+            return [r0, r1]
+    """
+    given: dict[str, Any] = {"plan": plan, "pop": pop, "append": append, "Workspace": Workspace}
+    arguments = [f"v{k}" for k in range(len(plan.positions))]
+    results = [f"r{k}" for k in range(len(plan.makers))]
+    lines = ["try: workspace = pop()", "except IndexError: workspace = Workspace(plan)"]
+    lines += [f"{''.join([name + ', ' for name in arguments])}= values"] if arguments else []
+    for k, (make, shape, dtype) in enumerate(plan.makers):
+        given |= {f"make{k}": make, f"shape{k}": shape, f"dtype{k}": dtype}
+        lines.append(f"r{k} = make{k}(shape{k}, dtype{k})")
+    for k, convert in plan.numbers:
+        given[f"convert{k}"] = convert
+        arguments[k] = f"convert{k}(v{k})"
+    lines += [f"workspace.call({', '.join(arguments + results)})", "append(workspace)"]
+    for k in plan.absent:
+        results.insert(k, "None")
+    lines.append(f"return [{', '.join(results)}]")
+    return function("run", "values", lines, given, __file__)

@@ -66,14 +66,18 @@ class Adam(Optimizer):
             "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
 
-    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
-        lr, (beta1, beta2), eps, weight_decay = group["lr"], group["betas"], group["eps"], group["weight_decay"]
-        if not type(lr) is type(beta1) is type(beta2) is type(eps) is float or type(weight_decay) is Tensor:
-            lr, beta1, beta2, eps, weight_decay = map(number, (lr, beta1, beta2, eps, weight_decay))
-        decoupled = bool(group["decoupled_weight_decay"])
-        return (AdamRule(bool(weight_decay), decoupled, bool(group["amsgrad"]), bool(group["maximize"])),
-                (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2, eps,
-                 1 - lr * weight_decay if decoupled else weight_decay))
+    _options = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay")
+
+    @classmethod
+    def _rule(cls, options: tuple[Any, ...]) -> Rule:
+        _, _, _, weight_decay, amsgrad, maximize, decoupled = options
+        return AdamRule(bool(weight_decay), bool(decoupled), bool(amsgrad), bool(maximize))
+
+    @classmethod
+    def _numbers(cls, options: tuple[Any, ...], t: float) -> tuple[float, ...]:
+        lr, (beta1, beta2), eps, weight_decay, _, _, decoupled = options
+        return (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2, eps,
+                1 - lr * weight_decay if decoupled else weight_decay)
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")

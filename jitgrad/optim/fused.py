@@ -11,12 +11,15 @@ from jitgrad.config import config
 from jitgrad.dtype import dtype
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.interpreter import quiet
+from jitgrad.optim.ahead import MOST, Ahead
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.optim.steady import Run, Setting, State, Steady, steady
-from jitgrad.programs import interpreting
+from jitgrad.optim.steady import Group, Run, Settings, State, Steady, steady
+from jitgrad.programs import interpreting, latest
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick
+PATIENCE = 8            # steady steps whose gradients one backward gave, before they are computed ahead ...
+MORE_PATIENCE = 16      # ... times this after each try that failed
 
 
 class FusedSteps:
@@ -25,7 +28,12 @@ class FusedSteps:
     def __init__(self) -> None:
         self._programs: dict[Any, _Program] = {}
         self._seen: dict[Any, int] = {}
-        self._steady: dict[int, tuple[dict[str, Any], Steady]] = {}     # by identity of the group
+        self.steady: dict[int, Steady] = {}     # by identity of the group
+        self._ahead: Ahead | None = None
+        self._source: Any = None                # of the last gradients, weakly: see programs.latest
+        self._times = 0                         # steps in a row with it ...
+        self._t = 0.0                           # ... up to this one
+        self._patience = PATIENCE
 
     def __deepcopy__(self, memo: dict) -> FusedSteps:
         return FusedSteps()
@@ -33,25 +41,54 @@ class FusedSteps:
     def __reduce__(self) -> tuple:
         return FusedSteps, ()
 
-    def step(self, group: dict[str, Any], state: State, setting: Setting,
-             updates: Callable[[dict[str, Any]], Sequence[tuple[Rule, list[Row]]]]) -> None:
+    def step(self, group: Group, state: State, settings: Settings,
+             updates: Callable[[Group], Sequence[tuple[Rule, list[Row]]]]) -> None:
         """Take a step of one group: like the last one, or as `updates` has it (see Optimizer)."""
-        known = self._steady.get(id(group))
-        if known is not None and known[0] is group and known[1].step(group, state, setting):
-            return
-        self._steady.pop(id(group), None)
+        known = self.steady.get(id(group))
+        if known is not None:
+            if known.step(group, state):
+                return
+            self.steady.pop(id(group), None)        # another thread may have
         found = [(rule, rows, self.apply(rule, rows)) for rule, rows in updates(group) if rows]
         if len(found) == 1:
             rule, rows, program = found[0]
             run = None if program is None else program.steady()
             if run is not None or (program is None and rule.short and self._seen.get(_key(rule, rows), 0) > WARM_UP):
-                made = steady(group, state, rule, rows, run)
+                made = steady(group, state, settings, rule, rows, run)
                 if made is not None:
-                    self._steady[id(group)] = group, made
+                    self.steady[id(group)] = made
 
     def forget(self) -> None:
         """There are other groups now: the next step of each is looked at anew."""
-        self._steady.clear()
+        self.steady.clear()
+        self._ahead = None
+
+    def look_ahead(self, groups: Sequence[Group]) -> None:
+        """After a step that was not all computed ahead: see whether the next ones can be, or whether that should end."""
+        source, latest[0] = latest[0], None
+        if source is None and self._ahead is None:
+            self._source = None
+            return
+        own = [s for group in groups if (s := self.steady.get(id(group))) is not None]
+        ahead = self._ahead
+        if ahead is not None and (ahead.failed or own != list(ahead.groups)):
+            for s in ahead.groups:
+                s.held, s.misses = None, 0
+            self._ahead = ahead = None                  # its source notices
+            self._patience *= MORE_PATIENCE
+        if source is None or len(own) < len(groups) or (ahead is not None and source is ahead.source):
+            self._source = None
+            return
+        t = own[0].newer.t if own[0].newer is not None else 0.0
+        self._times = self._times + 1 if source is self._source and t == self._t + 1 else 1
+        self._source, self._t = source, t
+        run = source()
+        if self._times < self._patience or run is None or sum([len(s.rows) for s in own]) > MOST:
+            return
+        asked = Ahead(own, source)
+        if run.ask(asked):
+            self._ahead = asked
+        self._source = None
 
     def apply(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
         """Give the tensors of all rows their new values; the program that did, or None if NumPy did."""

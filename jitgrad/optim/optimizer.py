@@ -11,7 +11,7 @@ import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from jitgrad.autograd import enable_grad
 from jitgrad.nn.parameter import clear_grad
@@ -20,11 +20,19 @@ from jitgrad.optim.rows import Row, Rule
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
+PLAIN = (float, bool, type(None))
 
 
 def number(value: Any) -> float:
     """A hyperparameter given as a number or a 0-d tensor."""
     return float(value._array().item() if isinstance(value, Tensor) else value)
+
+
+def plain(option: Any) -> Any:
+    """An option of a group with numbers for 0-d tensors."""
+    if type(option) in (tuple, list):
+        return tuple([number(x) for x in option])
+    return option if type(option) in PLAIN else number(option)
 
 
 class Optimizer:
@@ -83,9 +91,15 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Remove the gradients of all parameters, or set them to zero."""
+        for steady in [*self._fused.steady.values()]:       # other threads may take steps
+            if steady.held is not None:
+                steady.drop()
         for group in self.param_groups:
             for parameter in group["params"]:
-                clear_grad(parameter, set_to_none)
+                if set_to_none:
+                    parameter._grad = None
+                else:
+                    clear_grad(parameter, False)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient.  closure: computes the loss and gradients anew; its result is
@@ -94,13 +108,39 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        fused = self._fused
+        ahead = True
         for group in self.param_groups:
-            self._fused.step(group, self.state, self._setting, self._updates)
+            steady = fused.steady.get(id(group))
+            if steady is not None:
+                held = steady.held
+                if held:
+                    if steady.take(steady, held, group, self.state):
+                        continue
+                    steady.drop()
+            ahead = False
+            fused.step(group, self.state, type(self), self._updates)
+        if not ahead:
+            fused.look_ahead(self.param_groups)
         return loss
 
-    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
+    _options: ClassVar[tuple[str, ...]] = ()      # of a group: "lr", then others, on which the rule depends; the numbers on all
+
+    @classmethod
+    def _rule(cls, options: tuple[Any, ...]) -> Rule:
+        """The rule of a group with these options (see _options)."""
+        raise NotImplementedError(f"{cls.__name__} does not say how to update a parameter")
+
+    @classmethod
+    def _numbers(cls, options: tuple[Any, ...], t: float) -> tuple[float, ...]:
+        """The numbers of the rule in the step with number t."""
+        raise NotImplementedError(f"{cls.__name__} does not say how to update a parameter")
+
+    @classmethod
+    def _setting(cls, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
         """The rule of a group, and its numbers in the step with number t."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to update a parameter")
+        options = tuple([plain(group[name]) for name in cls._options])
+        return cls._rule(options), cls._numbers(options, t)
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         """How the parameters of a group that have gradients change."""

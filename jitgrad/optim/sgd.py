@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.optim.optimizer import Group, Optimizer, checked, number
+from jitgrad.optim.optimizer import Group, Optimizer, checked
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensor import from_array
 
 
 class SGDRule(NamedTuple):
@@ -68,14 +68,19 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
-    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]:
-        lr, weight_decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
-        if type(lr) is not float or type(weight_decay) is Tensor or type(momentum) is Tensor:
-            lr, weight_decay, momentum = number(lr), number(weight_decay), number(momentum)
+    _options = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+
+    @classmethod
+    def _rule(cls, options: tuple[Any, ...]) -> Rule:
+        _, momentum, _, weight_decay, nesterov, maximize = options
         if not momentum:
-            return SGDRule(bool(weight_decay), bool(group["maximize"])), (lr, weight_decay)
-        return (MomentumRule(bool(weight_decay), bool(group["maximize"]), bool(group["nesterov"]), False),
-                (lr, weight_decay, momentum, 1 - number(group["dampening"])))
+            return SGDRule(bool(weight_decay), bool(maximize))
+        return MomentumRule(bool(weight_decay), bool(maximize), bool(nesterov), False)
+
+    @classmethod
+    def _numbers(cls, options: tuple[Any, ...], t: float) -> tuple[float, ...]:
+        lr, momentum, dampening, weight_decay, _, _ = options
+        return (lr, weight_decay, momentum, 1 - dampening) if momentum else (lr, weight_decay)
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         rule, numbers = self._setting(group, 1.0)

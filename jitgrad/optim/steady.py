@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_
-from typing import Any
+from operator import is_, itemgetter
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,18 +22,31 @@ from jitgrad.programs import interpreting
 from jitgrad.storage import Storage, stamp
 from jitgrad.tensor import Tensor
 
-# The rule of a group and its numbers at a count of steps.
-Setting = Callable[[dict[str, Any], float], tuple[Rule, tuple[float, ...]]]
+Group = dict[str, Any]
 # What an optimizer keeps, by parameter.
 State = Mapping[Tensor, dict[str, Any]]
 # (gradients, parameters, kept, numbers) -> the new parameters and what is kept then; None: not for arrays of that layout.
 Run = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], tuple[float, ...]],
                "tuple[list[np.ndarray], list[np.ndarray]] | None"]
 
+MISSES = 2          # in a row, after which nothing is computed ahead
+OFF = ()
 
-def steady(group: dict[str, Any], state: State, rule: Rule, rows: Sequence[Row], run: Run | None) -> Steady | None:
+
+class Settings(Protocol):
+    """What the class of an optimizer says of a group."""
+
+    _options: tuple[str, ...]                   # see Optimizer
+
+    def _rule(self, options: tuple[Any, ...]) -> Rule: ...                                      # noqa: D102
+    def _numbers(self, options: tuple[Any, ...], t: float) -> tuple[float, ...]: ...            # noqa: D102
+    def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]: ...           # noqa: D102
+
+
+def steady(group: Group, state: State, settings: Settings, rule: Rule, rows: Sequence[Row], run: Run | None) -> Steady | None:
     """The steps after one with these rows, or None where they have to be looked at one by one.
 
+    settings: the class of the optimizer.
     run: for these rows, with the numbers of the first for all; without it the rule itself is applied to arrays."""
     tensors = [t for row in rows for t in row.tensors]
     count = rows[0].counter
@@ -53,7 +66,12 @@ def steady(group: dict[str, Any], state: State, rule: Rule, rows: Sequence[Row],
         return None
     if any([t._leaf is not None or t._current().requires_grad for row in rows for t in row.tensors[1:]]):
         return None
-    return Steady(rule, rows, run)
+    return Steady(group, settings, rule, rows, run)
+
+
+def _is_constant(option: Any) -> bool:
+    """Whether an option is a number, or some, which cannot change in place."""
+    return type(option) in (float, int, bool, type(None)) or (type(option) is tuple and all(map(_is_constant, option)))
 
 
 class Newer:
@@ -97,22 +115,64 @@ class Newer:
 
 
 class Steady:
-    """The steps of one group of parameters: see `steady`."""
+    """The steps of one group of parameters: see `steady`.
 
-    def __init__(self, rule: Rule, rows: Sequence[Row], run: Run | None) -> None:
-        self._rule = rule
+    What follows is for steps computed ahead (ahead.py).  counts: whether the numbers depend on the count of steps; read: the
+    options of the group; options, numbers: those of the last step; take: takes what is held; held: what was read (moments,
+    options, arguments of the program) and the program's results, None if there is nothing, OFF if there is to be nothing any
+    more; misses: how often in a row it was not wanted."""
+
+    def __init__(self, group: Group, settings: Settings, rule: Rule, rows: Sequence[Row], run: Run | None) -> None:
+        self.group = group
+        self.settings = settings
+        self.rule = rule
         self._run = run
-        self._rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
+        self.rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
                       [row.tensors[0] for row in rows]]
-        self._entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
-        self._kept = [t for row in rows for t in row.tensors[1:]]
-        self._widths = [len(row.tensors) - 1 for row in rows]
+        self.entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
+        self.kept = [t for row in rows for t in row.tensors[1:]]
+        self.widths = [len(row.tensors) - 1 for row in rows]
         self._count = rows[0].counter
-        self._newer: Newer | None = None
+        self.newer: Newer | None = None
+        self.first = rows[0].tensors[0]
+        self.counts = self._count is not None
+        self.read = itemgetter(*settings._options)
+        self.options: tuple[Any, ...] = ()
+        self.numbers: tuple[float, ...] = ()
+        self.take: Any = None
+        self.held: tuple[Any, ...] | None = None
+        self.misses = 0
 
-    def step(self, group: dict[str, Any], state: State, setting: Setting) -> bool:
+    def count(self, options: tuple[Any, ...], t: float) -> tuple[float, ...] | None:
+        """The numbers of the step t with these options; None where the rule is not the same, or that is hard to tell."""
+        known = self.options
+        if options != known:            # equal ones may be 0-d tensors, of these values
+            if type(options[0]) is not float or options[1:] != known[1:]:
+                if not all(map(_is_constant, options)) or self.settings._rule(options) != self.rule:
+                    return None
+            known = options
+        numbers = self.numbers = self.settings._numbers(known, t)       # before the options, for other threads
+        self.options = known
+        return numbers
+
+    def ready(self) -> tuple[list[np.ndarray], tuple[float, ...]] | None:
+        """What the next step reads beside gradients and parameters, if it is all there."""
+        newer = self.newer
+        if newer is None or newer.storages is None:
+            return None
+        numbers = self.count(self.read(self.group), newer.t + 1)
+        return None if numbers is None else (newer.arrays, numbers)
+
+    def drop(self) -> bool:
+        """What is held was not wanted.  True if nothing is to be held any more."""
+        if self.held:
+            self.misses += 1
+            self.held = OFF if self.misses >= MISSES else None
+        return self.held is OFF
+
+    def step(self, group: Group, state: State) -> bool:
         """Take a step; False, and nothing has happened, if it is not like the ones before."""
-        rows, params = self._rows, group["params"]
+        rows, params = self.rows, group["params"]
         if len(params) != len(rows) or interpreting.active or config.interpret or tracing.traces:
             return False
         gradients: list[np.ndarray] = []
@@ -131,17 +191,19 @@ class Steady:
             if node.spec is not spec:
                 return False
             values.append(node.value)
-        for p, entry, tensors in self._entries:
+        for p, entry, tensors in self.entries:
             if state.get(p) is not entry or len(entry) != len(tensors) or not all(map(is_, entry.values(), tensors)):
                 return False
-        newer = self._newer
+        newer = self.newer
         if newer is None or newer.storages is None:
-            newer = self._newer = self._take()
+            newer = self.newer = self._take()
             if newer is None:
                 return False
-        rule, numbers = setting(group, newer.t + 1)
-        if rule is not self._rule and rule != self._rule:
-            return False
+        numbers = self.count(self.read(group), newer.t + 1)
+        if numbers is None:
+            rule, numbers = self.settings._setting(group, newer.t + 1)
+            if rule != self.rule:
+                return False
         run = self._run
         if run is None:
             new, kept = quiet.run(self._apply, gradients, values, newer.arrays, numbers)
@@ -151,7 +213,7 @@ class Steady:
                 return False
             new, kept = found
         if newer.storages is None:
-            newer.own(self._kept if self._count is None else [*self._kept, self._count])
+            newer.own(self.kept if self._count is None else [*self.kept, self._count])
         newer.arrays = kept
         newer.t += 1
         newer.steps += 1
@@ -175,13 +237,13 @@ class Steady:
         new: list[np.ndarray] = []
         kept: list[np.ndarray] = []
         at = 0
-        for g, p, width in zip(gradients, values, self._widths, strict=True):
+        for g, p, width in zip(gradients, values, self.widths, strict=True):
             kind = p.dtype
             if not width:
                 # NumPy is quicker with its scalars than with arrays that have no dimension.
-                first = self._rule(g, p, *numbers)[0] if p.shape else self._rule(g[()], p[()], *numbers)[0]
+                first = self.rule(g, p, *numbers)[0] if p.shape else self.rule(g[()], p[()], *numbers)[0]
             else:
-                first, *rest = self._rule(g, p, *arrays[at:at + width], *numbers)
+                first, *rest = self.rule(g, p, *arrays[at:at + width], *numbers)
                 kept += [np.asarray(x, kind) for x in rest]
                 at += width
             new.append(np.asarray(first, kind))
@@ -190,7 +252,7 @@ class Steady:
     def _take(self) -> Newer | None:
         """What is kept, read from its tensors; None if they are not what they were."""
         arrays = []
-        for t in self._kept:
+        for t in self.kept:
             node = t._current()
             if t._chain or t._storage is None or node.requires_grad or type(node.value) is not np.ndarray or \
                     not node.value.flags.c_contiguous:

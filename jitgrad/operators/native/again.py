@@ -41,6 +41,7 @@ from jitgrad.operators.native.words import (
     PATTERN_ENTRY,
     PATTERN_ERA,
     PATTERN_PROGRAM,
+    PATTERN_SOURCE,
     PATTERN_WORDS,
     STRIDED,
 )
@@ -258,6 +259,7 @@ class Again(Delivery):
         self.go_if(self.same(arrays, 0), self.failed)
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
+        self.api("PyList_SetItem", self.common("latest"), 0, self.held(self.load(self.header, PATTERN_SOURCE * WORD)))
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)

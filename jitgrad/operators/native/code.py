@@ -60,7 +60,7 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
-        "accumulate": accumulate, "release": release,
+        "accumulate": accumulate, "release": release, "latest": programs.latest,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
@@ -128,8 +128,9 @@ def install(accumulate: Callable, release: Callable) -> None:
 
 def equip(walk: Any) -> None:
     """Let a walk go through its graphs by machine code, if there is any (see again.py)."""
-    if walk.again is None and functions is not None and walk.size <= W.MOST_NODES:
-        walk.again = function(functions.again, "again", Pattern(walk))
+    if walk.usual is None and functions is not None and walk.size <= W.MOST_NODES:
+        code = functions.again
+        walk.go(lambda run: function(code, "again", Pattern(walk, run)))
 
 
 def delivery() -> Callable[..., None] | None:

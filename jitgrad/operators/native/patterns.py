@@ -25,8 +25,9 @@ class Pattern:
 
     shared: np.ndarray
 
-    def __init__(self, walk: Walk | None) -> None:
-        self.header = np.zeros(5, np.int64)
+    def __init__(self, walk: Walk | None, program: Callable | None = None) -> None:
+        """program: what runs, from a list of values to one of arrays."""
+        self.header = np.zeros(W.PATTERN_HEADER, np.int64)
         self.header[W.PATTERN_COMMON] = address(self.shared)
         if walk is None:        # of deliver(), which has none
             return
@@ -42,10 +43,9 @@ class Pattern:
         for numbers in (walk.leaves, walk.bound.positions, walk.interior):
             words += [len(numbers), *numbers]
         pattern = np.array(words, np.int64)
-        program = walk.bound.run
-        self.kept = [specs, pattern, program, walk.entry]
-        self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA]] = [
-            address(pattern), id(program), id(walk.entry), walk.era]
+        self.kept = [specs, pattern, program, walk.entry, walk.reference]
+        self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
+            address(pattern), id(program), id(walk.entry), walk.era, id(walk.reference)]
 
 
 _definitions: dict[int, Definition] = {}        # by address of the code

@@ -26,7 +26,8 @@ PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 # Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
-PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA = range(5)
+PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA, PATTERN_SOURCE = range(6)
+PATTERN_HEADER = 6
 INTERIOR, ARRAY, LEAF, OTHER, STRIDED = 0, 1, 2, 3, 4       # ARRAY: a contiguous one; OTHER: with nothing to check
 MOST_NODES = 1000
 SHARED = (
@@ -36,7 +37,7 @@ SHARED = (
     "last_code",
     # objects
     "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending",
-    "accumulate", "release",
+    "accumulate", "release", "latest",
     # classes
     "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
     # names
