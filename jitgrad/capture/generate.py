@@ -18,7 +18,7 @@ from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, Deferred, Template, recorded
+from jitgrad.capture.replay import Call, Deferred, Single, Template, recorded
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
@@ -26,6 +26,7 @@ from jitgrad.dtype import get_default_dtype
 from jitgrad.executor import value
 from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.operators.layout import layout
+from jitgrad.operators.native.faces import usual
 from jitgrad.programs import interpreting
 from jitgrad.tensor import Tensor, wrap
 
@@ -170,7 +171,7 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
 
         def enter(args, kwargs):
             try:
-                if grad.enabled is not True or interpreting.active or ...: return None
+                if usual[0](K2) is None and (grad.enabled is not True or interpreting.active or ...): return None
                 if kwargs: return None
                 if type(args) is not tuple or len(args) != 1: return None
                 if type(t0 := args[0]) is not K3: return None
@@ -182,17 +183,19 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
                 return None
 
         def result(nodes, given):
-            call = Call(template, nodes)
+            call = new(Single)              # with several results a Call, and a Deferred for each
+            call.template = template
+            call.inputs = nodes
             o0 = new(Tensor)
             o0._node = face0
-            o0._storage = Deferred(call, 0)
-            o0._seen = -1
+            o0._storage = call
             return o0
     """
     constant = trace.guards.constant
-    lines = [f"if grad_mode.enabled is not {trace.grad_enabled} or interpreting.active or config.interpret "
-             f"or get_default_dtype() is not {constant(get_default_dtype())} or tracing.traces and tracing.current() is not "
-             "None: return None"]
+    dtype = constant(get_default_dtype())
+    quick = f"usual[0]({dtype}) is None and " if trace.grad_enabled else ""
+    lines = [f"if {quick}(grad_mode.enabled is not {trace.grad_enabled} or interpreting.active or config.interpret "
+             f"or get_default_dtype() is not {dtype} or tracing.traces and tracing.current() is not None): return None"]
     lines += [f"if {t.condition}: return None" for t in trace.guards.tests]
     tensors = [given.name for given in trace.inputs if given.kind == "tensor"]
     lines += _distinct(tensors)         # a gradient is of one object
@@ -248,7 +251,8 @@ def _distinct(names: list[str]) -> list[str]:
 def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
     """The body of `result`: see _functions."""
     constant = trace.guards.constant
-    body = ["call = Call(template, nodes)"] if template.outputs else []
+    single = len(template.outputs) == 1
+    body = [f"call = new({'Single' if single else 'Call'})", "call.template = template", "call.inputs = nodes"]
     for k, number in enumerate(template.outputs):
         face = template.nodes[number]
         if not face.inputs:             # a constant of the capture
@@ -259,9 +263,9 @@ def _result_lines(trace: Trace, template: Template, expression: str) -> list[str
             if template.interior:
                 body.append(f"o{k} = recorded(call, {k})")
             else:
-                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}", f"o{k}._storage = Deferred(call, {k})",
-                         f"o{k}._seen = -1"]
-    return [*body, f"return {expression}"]
+                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}",
+                         f"o{k}._storage = {'call' if single else f'Deferred(call, {k})'}"]
+    return [*(body if template.outputs else ()), f"return {expression}"]
 
 
 def _node_lines(i: int, given: Input, used: bool, later: bool, constant: Callable[[Any], str]) -> list[str]:
@@ -364,9 +368,9 @@ def plain_result(call: Call, output: int) -> Tensor:
 
 
 _SCOPE: dict[str, Any] = {
-    "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype,
+    "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "usual": usual,
     "tracing": tracing, "Node": Node, "value_of": value_of,
-    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "Deferred": Deferred,
-    "new": Tensor.__new__, "Tensor": Tensor,
+    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
+    "new": object.__new__, "Tensor": Tensor,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

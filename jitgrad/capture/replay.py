@@ -1,9 +1,9 @@
 """From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
 A `Template` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
-is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a `Deferred`: backward()
+is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a `StandIn`: backward()
 and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
-(`Call.materialise`), as the function would have done, and from there on the tensor is like any other.
+(`Call.record`), as the function would have done, and from there on the tensor is like any other.
 """
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ class Call:
             self.inputs = _Spent(self.template, plan.wrt, list(self.leaves))
         return self.inputs
 
-    def materialise(self) -> dict[Node, Node]:
+    def record(self) -> dict[Node, Node]:
         """The recorded graph of this call, as if the function had run."""
         if self.real is None:
             template = self.template
@@ -342,9 +342,12 @@ class Call:
         self.values = {i: results[k] for i, k in enumerate(plan.places)}        # type: ignore[misc]
         return results[plan.places[output]]
 
-    def backward(self, output: int) -> bool:
+    def deliver(self, output: int) -> bool:
         """Add the gradients of an output to the leaves; False if it takes the recorded graph."""
         template = self.template
+        plan = template.plans.get(output)
+        if plan is not None and plan.backward is not None and plan.backward(self):
+            return True
         if self.real is not None or self.done is not None or not template.scalar[output]:
             return False
         inputs = self.given()
@@ -398,45 +401,66 @@ class _Spent(Sequence):
         return result
 
 
-class Deferred:
+class StandIn:
     """What stands in for the storage of a result until it is recorded: see storage.Deferred."""
 
-    __slots__ = ("call", "output", "__weakref__")
+    __slots__ = ()
     deferred = True
-    writes = 0          # never what the tensor has seen, which is -1
+    writes = -1         # never what the tensor has seen
     node: Any = None
-
-    def __init__(self, call: Call, output: int) -> None:
-        self.call = call
-        self.output = output
 
     @property
     def cell(self) -> Version:
         """A version counter, at 0: nobody has written to the result yet."""
         return Version()
 
+
+class Single(Call, StandIn):
+    """The call of a function with one result, which stands in for the storage of that itself."""
+
     def materialise(self, tensor: Tensor) -> None:
-        """Record the graph of the call."""
-        template = self.call.template
-        tensor._node = self.call.materialise()[template.nodes[template.outputs[self.output]]]
+        """See storage.Deferred."""
+        template = self.template
+        tensor._node = self.record()[template.nodes[template.outputs[0]]]
         tensor._storage = None
-        del tensor._seen
 
     def value(self, tensor: Tensor) -> np.ndarray:
-        """The value, if possible without recording; see Call.look."""
+        """See storage.Deferred."""
+        array = self.look(0)
+        return executor.value(tensor._current()) if array is None else array
+
+    def backward(self) -> bool:
+        """See storage.Deferred."""
+        plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
+        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
+
+
+class Deferred(StandIn):
+    """One of several results of a call."""
+
+    __slots__ = ("call", "output", "__weakref__")
+
+    def __init__(self, call: Call, output: int) -> None:
+        self.call = call
+        self.output = output
+
+    def materialise(self, tensor: Tensor) -> None:
+        """See storage.Deferred."""
+        template = self.call.template
+        tensor._node = self.call.record()[template.nodes[template.outputs[self.output]]]
+        tensor._storage = None
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """See storage.Deferred."""
         array = self.call.look(self.output)
         return executor.value(tensor._current()) if array is None else array
 
     def backward(self) -> bool:
-        """See Call.backward."""
-        call = self.call
-        plan = call.template.plans.get(self.output)
-        if plan is not None and plan.backward is not None and plan.backward(call):
-            return True
-        return call.backward(self.output)
+        """See storage.Deferred."""
+        return self.call.deliver(self.output)
 
 
 def recorded(call: Call, output: int) -> Tensor:
     """The tensor of an output whose graph is recorded at once."""
     template = call.template
-    return wrap(call.materialise()[template.nodes[template.outputs[output]]])
+    return wrap(call.record()[template.nodes[template.outputs[output]]])

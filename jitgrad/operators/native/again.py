@@ -44,6 +44,7 @@ from jitgrad.operators.native.words import (
     PATTERN_SOURCE,
     PATTERN_WORDS,
     STRIDED,
+    USUAL,
 )
 
 
@@ -123,6 +124,25 @@ class Deliver(Delivery):
         self.finish()
 
 
+class Usual(ObjectAssembly):
+    """The function `usual(self, args, nargs)`, of the default dtype: True if that is as given, and this thread records and
+    compiles; None otherwise."""
+
+    def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
+        super().__init__(module, USUAL, 3, offsets)
+        self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
+        otherwise, failed = self.block("otherwise"), self.block("failed")
+        self.go_if(self.differ(self.load(self.common("default")), self.load(self.arguments[1])), otherwise)
+        self.in_mode("recording_thread", "grad_mode", "enabled", "true", otherwise, failed)
+        self.in_usual_mode(otherwise, failed)
+        self.back(self.held(self.common("true")))
+        self.here(otherwise)
+        self.back(self.held(self.common("none")))
+        self.here(failed)
+        self.back(0)
+        self.finish()
+
+
 class Again(Delivery):
     """The function `again(self, args, nargs)` of Python's fast convention."""
 
@@ -172,22 +192,8 @@ class Again(Delivery):
         """Refuse where anything is not as it mostly is."""
         none = self.common("none")
         self.go_if(self.differ(self.arguments[2], 1), self.refuse)
-        self.go_if(self.differ(self.load(self.common("traces")), 0), self.refuse)
+        self.in_usual_mode(self.refuse, self.at_once)
         self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
-        thread = self.api("PyThreadState_Get")
-        known = self.block("known")
-        self.go_if(self.same(self.load(self.common("compiling_thread")), thread), known)
-        active = self.api("PyObject_GetAttr", self.common("interpreting"), self.common("active"))
-        self.go_if(self.same(active, 0), self.at_once)
-        self.api("Py_DecRef", active)
-        self.go_if(self.differ(active, self.common("false")), self.refuse)
-        self.store(thread, self.common("compiling_thread"))
-        self.go(known)
-        self.here(known)
-        always = self.api("PyObject_GetAttr", self.common("config"), self.common("interpret"))
-        self.go_if(self.same(always, 0), self.at_once)
-        self.api("Py_DecRef", always)
-        self.go_if(self.differ(always, self.common("false")), self.refuse)
         entry = self.load(self.header, PATTERN_ENTRY * WORD)
         for name in ("wanted", "extra"):
             found = self.api("PyObject_GetAttr", entry, self.common(name))

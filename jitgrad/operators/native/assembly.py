@@ -190,6 +190,29 @@ class ObjectAssembly(Assembly):
         self.api("Py_IncRef", value)
         return value
 
+    def in_mode(self, word: str, owner: str, name: str, wanted: str, otherwise: Any, failed: Any) -> None:
+        """Go to `otherwise` unless an attribute of a thread-local object is what is wanted; to `failed` with an exception.
+
+        word: where the thread is noted that was last seen in that mode, since a thread-local is read slowly."""
+        thread, known = self.api("PyThreadState_Get"), self.block("known")
+        self.go_if(self.same(self.load(self.common(word)), thread), known)
+        found = self.api("PyObject_GetAttr", self.common(owner), self.common(name))
+        self.go_if(self.same(found, 0), failed)
+        self.api("Py_DecRef", found)
+        self.go_if(self.differ(found, self.common(wanted)), otherwise)
+        self.store(thread, self.common(word))
+        self.go(known)
+        self.here(known)
+
+    def in_usual_mode(self, otherwise: Any, failed: Any) -> None:
+        """Go to `otherwise` where graphs are traced, or interpreted, instead of compiled."""
+        self.go_if(self.differ(self.load(self.common("traces")), 0), otherwise)
+        self.in_mode("compiling_thread", "interpreting", "active", "false", otherwise, failed)
+        always = self.api("PyObject_GetAttr", self.common("config"), self.common("interpret"))
+        self.go_if(self.same(always, 0), failed)
+        self.api("Py_DecRef", always)
+        self.go_if(self.differ(always, self.common("false")), otherwise)
+
     def blank_node(self) -> Any:
         """A node of which what is mostly None is so already."""
         node = self.api("PyType_GenericAlloc", self.common("Node"), 0)

@@ -218,15 +218,7 @@ class Call(ObjectAssembly):
     def may_record(self, deepest: int) -> None:
         """Forward the call if it is not to be recorded: without grad mode, or too deep."""
         self.go_if(self.less(self.number(deepest), self.depth.get()), self.forward)
-        thread = self.api("PyThreadState_Get")
-        known = self.block("known")
-        self.go_if(self.same(self.load(self.common("recording_thread")), thread), known)
-        enabled = self.check(self.api("PyObject_GetAttr", self.common("grad_mode"), self.common("enabled")))
-        self.api("Py_DecRef", enabled)
-        self.go_if(self.differ(enabled, self.common("true")), self.forward)
-        self.store(thread, self.common("recording_thread"))
-        self.go(known)
-        self.here(known)
+        self.in_mode("recording_thread", "grad_mode", "enabled", "true", self.forward, self.leave)
 
     def passes(self) -> None:
         """Forward the call if the operands do not pass the tests of the tape."""

@@ -86,13 +86,13 @@ def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
     if data is None:
         from llvmlite import ir
 
-        from jitgrad.operators.native.again import Again, Deliver
+        from jitgrad.operators.native.again import Again, Deliver, Usual
         from jitgrad.operators.native.record import Record
         module = ir.Module(name)
         if name == W.RECORD:
             Record(module, offsets, deepest)
         else:
-            (Again if name == W.AGAIN else Deliver)(module, offsets)
+            {W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
         data = objectcode.emit(str(module))
         cache.save(key, data, str(module))
     return objectcode.load(data, name)
@@ -104,6 +104,7 @@ class Functions(NamedTuple):
     record: int
     again: int
     deliver: int
+    usual: int
 
 
 functions: Functions | None = None      # once they are there
@@ -121,7 +122,8 @@ def install(accumulate: Callable, release: Callable) -> None:
         if offsets is None:
             return
         Pattern.shared = _shared(accumulate, release)
-        functions = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER)])
+        functions = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
+        faces.usual[0] = function(functions.usual, "usual", Pattern(None))
         faces.give_code(functions.record, Pattern.shared, learner)
         logger.debug("operators are recorded by machine code")
 

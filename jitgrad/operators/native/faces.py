@@ -62,6 +62,8 @@ class State(functools.partial):
         return _state, (self.name,)
 
 
+# usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (again.py); None: it may be so.
+usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]
 FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
 _states: list[State] = []
 _definitions: list[Definition] = []

@@ -56,4 +56,5 @@ SLOTS = (
     "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
     "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
-RECORD, AGAIN, DELIVER = "jitgrad_record", "jitgrad_again", "jitgrad_deliver"     # the names of the functions
+# The names of the functions.
+RECORD, AGAIN, DELIVER, USUAL = "jitgrad_record", "jitgrad_again", "jitgrad_deliver", "jitgrad_usual"
