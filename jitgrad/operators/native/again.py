@@ -7,7 +7,7 @@ Invariant: a match means what walk.Walk says.  Nothing that Python could observe
 In Python, for x * x:
 
     def again(root):
-        if root.run is not None or root.extra needs attention or the mode is not the usual one: return None
+        if root.run is not None or not root.requires_grad or root.extra needs attention or the mode is not the usual one: return None
         order[1] = root
         order[0] = root.inputs[0]
         if order[0].spec is not spec or order[0].requires_grad is not True or order[0].extra needs attention: return None
@@ -36,7 +36,6 @@ from jitgrad.operators.native.words import (
     DELIVER,
     INTERIOR,
     LEAF,
-    MOST_NODES,
     PATTERN_COMMON,
     PATTERN_ENTRY,
     PATTERN_ERA,
@@ -58,11 +57,12 @@ class Delivery(ObjectAssembly):
         none = self.common("none")
         leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
         tensor = self.api("PyObject_CallNoArgs", self.get(leaf, "Accumulator.tensor"))
-        done, release = self.block("done"), self.block("release")
+        done, release, broken, spoilt = [self.block(name) for name in ("done", "release", "broken", "spoilt")]
         self.go_if(self.same(tensor, 0), self.failed)
         self.go_if(self.same(tensor, none), release)
         self.go_if(self.same(array, none), release)
         still = self.api("PyObject_GetAttr", tensor, self.common("_leaf"))
+        self.go_if(self.same(still, 0), broken)
         self.api("Py_DecRef", still)
         self.go_if(self.same(still, none), release)
         g = self.blank_node()
@@ -73,6 +73,7 @@ class Delivery(ObjectAssembly):
         self.put(self.held(array), g, "Node.value")
         self.put(self.held(none), g, "Node.line")
         have = self.api("PyObject_GetAttr", tensor, self.common("_grad"))
+        self.go_if(self.same(have, 0), spoilt)
         self.api("Py_DecRef", have)
         first, further = self.block("first"), self.block("further")
         self.builder.cbranch(self.same(have, none), first, further)
@@ -88,9 +89,15 @@ class Delivery(ObjectAssembly):
         for i, value in enumerate((tensor, g, self.common("false"))):
             self.store(value, added, i * WORD)
         result = self.api("PyObject_Vectorcall", self.common("accumulate"), added, 3, 0)
-        self.go_if(self.same(result, 0), self.failed)
+        self.go_if(self.same(result, 0), spoilt)
         self.api("Py_DecRef", result)
         self.go(done)
+        self.here(spoilt)           # with an exception: let go of what is held
+        self.api("Py_DecRef", g)
+        self.go(broken)
+        self.here(broken)
+        self.api("Py_DecRef", tensor)
+        self.go(self.failed)
         self.here(done)
         self.api("Py_DecRef", g)
         self.go(release)
@@ -99,7 +106,9 @@ class Delivery(ObjectAssembly):
 
     def refuse_hooks(self, node: Any, refuse: Any) -> None:
         """Go to `refuse` if there is no tensor to deliver to, or one with hooks."""
-        leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
+        extra = self.get(node, "Node.extra")
+        self.go_if(self.same(extra, self.common("none")), refuse)
+        leaf = self.get(extra, "Extra.leaf")
         self.go_if(self.same(leaf, self.common("none")), refuse)
         for name in ("hooks", "post_hooks"):
             self.go_if(self.differ(self.api("PyDict_Size", self.get(leaf, f"Accumulator.{name}")), 0), refuse)
@@ -150,7 +159,9 @@ class Again(Delivery):
         super().__init__(module, AGAIN, 3, offsets)
         # failed: with the nodes held; at_once: before that
         self.refuse, self.failed, self.at_once = [self.block(name) for name in ("refuse", "failed", "at_once")]
-        self.order = self.array(MOST_NODES)
+        # On the heap: Windows has a function called for frames of more than a page, to which object code could not refer.
+        self.order = self.variable(0)
+        self.results = self.variable(0)             # the list of arrays, a reference held
         header = self.get(self.get(self.arguments[0], "Pattern.header"), "data")
         self.header = header
         self.shared = self.load(header, PATTERN_COMMON * WORD)
@@ -161,12 +172,13 @@ class Again(Delivery):
         self.check_leaves()
         self.hold("Py_IncRef")
         self.run()
-        self.hold("Py_DecRef")
+        self.let_go()
         self.back(self.held(self.common("true")))
         self.here(self.refuse)
+        self.api("PyMem_Free", self.order.get())
         self.back(self.held(self.common("none")))
         self.here(self.failed)
-        self.hold("Py_DecRef")
+        self.let_go()
         self.go(self.at_once)
         self.here(self.at_once)
         self.back(0)
@@ -177,6 +189,12 @@ class Again(Delivery):
         with self.loop(self.size) as i:
             self.api(how, self.node(i))
 
+    def let_go(self) -> None:
+        """Of all that is held."""
+        self.api("Py_DecRef", self.results.get())
+        self.hold("Py_DecRef")
+        self.api("PyMem_Free", self.order.get())
+
     def word(self) -> Any:
         """The next word of the pattern."""
         value = self.load(self.head.get())
@@ -184,7 +202,7 @@ class Again(Delivery):
         return value
 
     def node(self, number: Any) -> Any:
-        return self.load(self.at(self.order, number))
+        return self.load(self.at(self.order.get(), number))
 
     # -- recognise ---------------------------------------------------------------------------------------------------
 
@@ -200,6 +218,8 @@ class Again(Delivery):
             self.go_if(self.same(found, 0), self.at_once)
             self.api("Py_DecRef", found)
             self.go_if(self.differ(self.get(found, "length"), 0), self.refuse)
+        # Without grad mode an operator records a node of the same spec, through which no gradient flows.
+        self.go_if(self.differ(self.get(self.root, "Node.requires_grad"), self.common("true")), self.refuse)
         self.go_if(self.differ(self.get(self.root, "Node.run"), none), self.refuse)
         extra = self.get(self.root, "Node.extra")
         with self.when(self.differ(extra, none)):
@@ -220,11 +240,13 @@ class Again(Delivery):
         none = self.common("none")
         visits = self.word()
         self.size = self.add(visits, 1)
-        self.store(self.root, self.at(self.order, self.word()))
+        self.order.set(self.api("PyMem_Malloc", self.builder.shl(self.size, self.number(3))))
+        self.go_if(self.same(self.order.get(), 0), self.refuse)
+        self.store(self.root, self.at(self.order.get(), self.word()))
         with self.loop(visits):
             user, k, number = self.node(self.word()), self.word(), self.word()
             node = self.load(self.at(self.add(self.get(user, "Node.inputs"), self.offset["items"]), k))
-            self.store(node, self.at(self.order, number))
+            self.store(node, self.at(self.order.get(), number))
             self.go_if(self.differ(self.get(node, "Node.spec"), self.word()), self.refuse)
             self.go_if(self.differ(self.get(node, "Node.requires_grad"), self.word()), self.refuse)
             kind = self.word()
@@ -263,6 +285,7 @@ class Again(Delivery):
         arrays = self.api("PyObject_CallOneArg", self.load(self.header, PATTERN_PROGRAM * WORD), values)
         self.api("Py_DecRef", values)
         self.go_if(self.same(arrays, 0), self.failed)
+        self.results.set(arrays)
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
         self.api("PyList_SetItem", self.common("latest"), 0, self.held(self.load(self.header, PATTERN_SOURCE * WORD)))
@@ -276,15 +299,15 @@ class Again(Delivery):
         with self.loop(self.word()):
             number = self.word()
             node = self.node(number)
-            self.api("Py_DecRef", self.get(node, "Node.run"))
+            run_before = self.get(node, "Node.run")
             self.put(self.held(made), node, "Node.run")
+            self.api("Py_DecRef", run_before)
             before = self.get(node, "Node.position")
             self.put(self.api("PyLong_FromSsize_t", number), node, "Node.position")
             self.api("Py_DecRef", before)
         self.api("Py_DecRef", made)
         with self.loop(self.leaf_count) as i:
             self.deliver(self.node(self.load(self.at(self.leaf_words, i))), self.api("PyList_GetItem", arrays, self.add(i, 1)))
-        self.api("Py_DecRef", arrays)
         waiting = self.builder.or_(self.api("PySet_Size", self.common("detached")), self.api("PySet_Size", self.common("pending")))
         with self.when(self.differ(waiting, 0)):
             done = self.api("PyObject_CallNoArgs", self.common("release"))
