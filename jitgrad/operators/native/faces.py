@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import types
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -31,14 +32,14 @@ class Definition(ctypes.Structure):
 class State(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries; tapes: by number of entry, what it keeps alive; kind: one of
-    words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a program
-    which never repeats one does not spend its time on it; learner: what is called where there is no tape."""
+    header: an array of words.HEADER words; table: the entries, replaced as a whole; tapes: by number of entry, what it keeps
+    alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
+    program which never repeats one does not spend its time on it; learner: what is called where there is no tape."""
 
     __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner")
 
     header: np.ndarray
-    table: np.ndarray
+    table: array
     tapes: dict[int, Any]
     left: int
     name: str
@@ -47,16 +48,15 @@ class State(functools.partial):
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
         """Make the table.  common: the words that all operators share."""
-        self.table = np.zeros((words.ENTRIES, words.ENTRY), np.int64)
+        self.table = array("q", [0]) * (words.ENTRIES * words.ENTRY)
         self.tapes = {}
         self.left = 2 * words.ENTRIES
         self.learner = learner
-        self.header[:] = [id(self.func), buffers.address(self.table), self.kind, buffers.address(common), id(learner)]
+        self.header[:] = [id(self.func), self.table.buffer_info()[0], self.kind, buffers.address(common), id(learner)]
 
-    def __getattr__(self, name: str) -> Any:        # pickle asks for the face by its name
-        if name in FACES and FACES[name].__self__ is self:
-            return FACES[name]
-        raise AttributeError(name)
+    def __getattribute__(self, name: str) -> Any:       # pickle asks for the face by its name, which may be __lt__
+        found = FACES.get(name)
+        return found if found is not None and found.__self__ is self else super().__getattribute__(name)
 
     def __reduce__(self) -> Any:
         return _state, (self.name,)

@@ -13,6 +13,9 @@ results.
 from __future__ import annotations
 
 import functools
+import os
+import threading
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +33,9 @@ from jitgrad.tensor import Tensor
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
 RARELY = 64             # of so many calls without a tape one is learnt, by an operator that has met very many: it takes 20 us
+_writing = threading.Lock()         # held while an entry is replaced
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_writing._at_fork_reinit)        # type: ignore[attr-defined]
 
 
 class Tape(np.ndarray):
@@ -109,6 +115,8 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
     distinct = list(dict.fromkeys(call.nodes))
     chain: tuple | None = None
     if state.kind >= W.VIEWS:
+        if not args:
+            return
         found = _view(args[0], call.nodes, result)
         if found is not None:
             if args[0]._chain and state.kind == W.VIEWS:
@@ -121,15 +129,20 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
     numbered = _numbers(found, call.numbers)
     if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
-    place = _place(state, call)
     tape = _tape(found, chain, numbered, [(call.nodes.index(node), test) for node, test in tests],
                  [call.nodes.index(n) for n in distinct], call.kept)
-    entry = state.table[place]
-    entry[W.COUNT] = 0
-    state.tapes[place] = tape
-    entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = id(call.default), call.pattern, id(tape)
-    entry[W.WORDS:W.WORDS + len(call.words)] = call.words
-    entry[W.COUNT] = call.count
+    entry = array("q", [0] * W.ENTRY)
+    entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = call.count, id(call.default), call.pattern, id(tape)
+    entry[W.WORDS:W.WORDS + len(call.words)] = array("q", call.words)
+    # Whoever finds another in here does not wait: it may be a finalizer of this very thread.
+    if _writing.acquire(blocking=False):
+        try:
+            place = _place(state, call)
+            state.tapes[place] = (state.tapes.get(place), tape)         # whatever comes in between, both are there
+            state.table[place * W.ENTRY:(place + 1) * W.ENTRY] = entry  # at once, as machine code in another thread sees it
+            state.tapes[place] = tape
+        finally:
+            _writing.release()
 
 
 def _view(input: Any, nodes: list[Node], result: Any) -> Recorded | None:
@@ -170,12 +183,12 @@ def _place(state: State, call: _Call) -> int:
     places = [((mixed >> 40) + k) % W.ENTRIES for k in range(W.TRIES)]
     own = [call.count, id(call.default), call.pattern]
     for place in places:
-        entry = state.table[place].tolist()
+        entry = state.table[place * W.ENTRY:(place + 1) * W.ENTRY].tolist()
         if [entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN]] == own and entry[
                 W.WORDS:W.WORDS + len(words)] == words:
             return place
     for place in places:
-        if not state.table[place, W.COUNT]:
+        if not state.table[place * W.ENTRY + W.COUNT]:
             return place
     return places[sum(divmod(state.left, RARELY)) % W.TRIES]
 
