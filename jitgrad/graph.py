@@ -141,6 +141,7 @@ class GradMode(threading.local):
     def __setattr__(self, name: str, value: bool) -> None:
         recording_thread[0] = 0
         threading.local.__setattr__(self, name, value)
+        recording_thread[0] = 0         # again: a finalizer may have recorded in between
 
 
 # For machine code, which reads a thread-local slowly: the thread state (CPython's) last seen in grad mode, until any thread

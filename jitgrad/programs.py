@@ -92,6 +92,7 @@ class _Interpreting(threading.local):
     def __setattr__(self, name: str, value: bool) -> None:
         compiling_thread[0] = 0
         threading.local.__setattr__(self, name, value)
+        compiling_thread[0] = 0         # see GradMode
 
 
 compiling_thread = array("q", [0])      # as graph.recording_thread: not inside interpret()

@@ -122,10 +122,11 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -
             tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
             if array is not None and tensor is not None and tensor._leaf is not None:   # the latter: it still wants one
                 g = Node(node.spec, (), False, 0, array)
+                result = new_tensor(Tensor)
+                result._node = g
+                result._storage = None
+                # Machine code does not take the lock: no call, in which another thread may run, between test and assignment.
                 if tensor._grad is None:
-                    result = new_tensor(Tensor)
-                    result._node = g
-                    result._storage = None
                     tensor._grad = result
                 else:
                     accumulate(tensor, g, False)
@@ -370,9 +371,10 @@ if hasattr(os, "register_at_fork"):
 def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
     """tensor.grad += g: in place, unless the gradient is itself recorded."""
     with _accumulating:
-        have = tensor._grad
+        first = wrap(g)
+        have = tensor._grad             # (no call between this and the assignment: see deliver_plain)
         if have is None:
-            tensor._grad = wrap(g)
+            tensor._grad = first
         elif create_graph:
             tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
         elif have.requires_grad:            # it has a history of its own, which goes on
