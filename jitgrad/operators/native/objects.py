@@ -32,6 +32,14 @@ def slot(cls: type, name: str, *args: Any) -> int | None:
     return _find(holder, value, cls.__basicsize__)
 
 
+def _length() -> int | None:
+    """Where tuples have their length.  (From CPython 3.14 on a hash lies between that and the elements.)"""
+    for offset in range(TYPE or WORD, tuple.__basicsize__, WORD):
+        if all([_read(id(t) + offset).value == len(t) for t in (_pair, (*_pair, None), (*_pair, None, None, None))]):
+            return offset
+    return None
+
+
 class _Empty:
     __slots__ = ()
 
@@ -41,13 +49,12 @@ _pair = (_first, _second)
 _plain = _Empty()
 TYPE = _find(_plain, _Empty, object.__basicsize__)                              # of any object, its type
 ITEMS = _find(_pair, _first, tuple.__basicsize__ + 2 * WORD)                    # of a tuple
-LENGTH = None if ITEMS is None else ITEMS - WORD                                # of a tuple
+LENGTH = _length()                                                              # of a tuple or list, how many there are
 _list = [_first, _second]
 LIST_ITEMS = LENGTH + WORD if LENGTH is not None and _read(_read(id(_list) + LENGTH + WORD).value).value == id(_first) else None
 _slice = slice(_first, _second, _pair)
 SLICE = [_find(_slice, part, slice.__basicsize__) for part in (_first, _second, _pair)]     # start, stop, step
 DATA = buffers.DATA_OFFSET                                                      # of an array
-
 
 
 def _flags() -> int | None:
@@ -76,7 +83,7 @@ STRIDES = _strides()
 
 SUPPORTED = (sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == WORD
              and getattr(sys, "_is_gil_enabled", lambda: True)() and TYPE is not None and ITEMS is not None
-             and DATA is not None and LIST_ITEMS is not None and None not in SLICE and _read(id(_pair) + ITEMS - WORD).value == 2
+             and DATA is not None and LIST_ITEMS is not None and None not in SLICE
              and _read(id(_pair) + ITEMS + WORD).value == id(_second))
 
 

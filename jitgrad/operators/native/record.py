@@ -123,14 +123,15 @@ class Record(Call):
         depth = self.select(self.same(more, -1), 0, self.add(self.depth.get(), more))
         self.put(self.api("PyLong_FromSsize_t", depth), node, "Node.depth")
         kind, what = self.take(), self.take()
-        value = self.variable(self.common("none"))
-        with self.when(self.same(kind, LITERAL)):
+        value, line = self.variable(self.common("none")), self.variable(self.line.get())
+        with self.when(self.same(kind, LITERAL)):       # a number is a leaf: it has no line
             value.set(what)
+            line.set(self.common("none"))
         self.go_if(self.same(kind, ARGUMENT), number := self.block("number"))
         self.put(self.held(value.get()), node, "Node.value")
-        self.put(self.held(self.line.get()), node, "Node.line")
+        self.put(self.held(line.get()), node, "Node.line")
         self.go(rest := self.block("rest"))
-        self.here(number)          # a number is a leaf: it has no line
+        self.here(number)
         self.put(self.held(self.common("none")), node, "Node.line")
         self.put(self.check(self.api("PyNumber_Float", self.load(self.at(self.args, what)))), node, "Node.value")
         self.go(rest)
