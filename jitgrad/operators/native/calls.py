@@ -96,10 +96,10 @@ class Call(ObjectAssembly):
                 parts.set(self.get(value, "list items"))
             with self.loop(count) as k:
                 part = self.at(parts.get(), k)
-                self.part(self.load(part), part, False)
+                self.part(self.load(part), part, None)
             self.go(done)
             self.here(single)
-            self.part(value, place, True)
+            self.part(value, place, self.less(i, self.nargs))
             self.go(done)
             self.here(done)
         with self.loop(named.get()) as i:
@@ -114,15 +114,17 @@ class Call(ObjectAssembly):
         self.store(word, self.at(self.words, count))
         self.count.set(self.add(count, 1))
 
-    def part(self, value: Any, place: Any, is_argument: bool) -> None:
-        """Add the words of an argument, or of an element of one, whose address is at `place`."""
+    def part(self, value: Any, place: Any, by_position: Any) -> None:
+        """Add the words of an argument, or of an element of one (`by_position` is None), whose address is at `place`."""
+        is_argument = by_position is not None
         kind = self.get(value, "type")
         tensor, section, other, done = [self.block(name) for name in ("tensor", "section", "other", "done")]
         self.go_if(self.either(self.same(kind, self.common("Tensor")), self.same(kind, self.common("Parameter"))), tensor)
         self.go_if(self.same(kind, self.common("slice")), section)
         if is_argument:
             is_number = self.either(self.same(kind, self.common("float")), self.same(kind, self.common("int")))
-            self.go_if(self.builder.not_(self.both(is_number, self.same(self.kind, NUMBERS))), other)
+            is_number = self.both(self.both(is_number, by_position), self.same(self.kind, NUMBERS))
+            self.go_if(self.builder.not_(is_number), other)
             self.push(self.add(self.common("float"), NUMBER))
             self.go(done)
         else:

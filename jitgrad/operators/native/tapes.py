@@ -72,16 +72,18 @@ class _Call:
         self.pattern = 0
         self.count = W.NAMES * len(kwargs) + len(args)
         self.default = get_default_dtype()
-        self.valid = all([self._argument(i, value) for i, value in enumerate((*args, *kwargs.values()))])
+        self.valid = all([*[self._argument(i, value) for i, value in enumerate(args)],
+                          *[self._argument(None, value) for value in kwargs.values()]])
         self.words += map(id, kwargs)
         self.valid = self.valid and len(self.words) <= W.MOST_WORDS and len(self.nodes) <= W.MOST_TENSORS
 
-    def _argument(self, i: int, value: Any) -> bool:
+    def _argument(self, i: int | None, value: Any) -> bool:
+        """i: its position; None of what is given by name."""
         kind = type(value)
         if kind is list or kind is tuple:
             self.words += [id(kind) + W.PARTS, len(value)]
             return all([self._part(part) for part in value])
-        if self.kind == W.NUMBERS and (kind is int or kind is float):
+        if i is not None and self.kind == W.NUMBERS and (kind is int or kind is float):
             self.numbers.append((i, float(value)))
             self.words.append(id(float) + W.NUMBER)
             return True

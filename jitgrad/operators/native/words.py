@@ -17,8 +17,8 @@ ENTRY = WORDS + MOST_WORDS
 NAMES = 16              # in COUNT: times the number of names, and that of arguments by position
 FUNCTION, TABLE, KIND, COMMON, LEARNER = 0, 1, 2, 3, 4       # words of a header
 HEADER = 5
-# Kinds of operators: NUMBERS among the arguments are run-time arguments; results are VIEWS, for tensors that are none themselves;
-# results are views, of CHAINS too.
+# Kinds of operators: NUMBERS among the arguments by position are run-time arguments (those by name, such as alpha, may change
+# the formula); results are VIEWS, for tensors that are none themselves; results are views, of CHAINS too.
 PLAIN, NUMBERS, VIEWS, CHAINS = 0, 1, 2, 3
 NEEDS, PENDING = 1, 2   # bits added to the address of a tensor's type: it requires a gradient; it is not a leaf
 NUMBER = 1              # added to the address of `float`: any number
@@ -47,7 +47,8 @@ SHARED = (
     "PyThreadState_Get", "PyObject_GetAttr", "PyObject_SetAttr", "PyObject_VectorcallMethod", "PyObject_Vectorcall",
     "PyObject_CallNoArgs", "PyObject_CallOneArg", "PyLong_AsSsize_t", "PyLong_FromSsize_t", "PyNumber_Float", "PyTuple_New",
     "PyTuple_SetItem", "PyType_GenericAlloc", "PyEval_GetFrame", "PyFrame_GetCode", "PyFrame_GetLasti", "PySet_Contains",
-    "PySet_Size", "PySequence_Concat", "PyMem_Malloc", "PyMem_Free", "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
+    "PySet_Size", "PySequence_Concat", "PyMem_Malloc", "PyMem_Free",
+    "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
 # Offsets: of the slots of classes, and of what CPython and NumPy have in their objects.
 SLOTS = (
     *[f"Node.{name}" for name in ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra")],
