@@ -156,7 +156,7 @@ def recorded(results: list[Tensor], operands: dict[Node, str], namespace: dict[s
                     owner = (fn.name, [name(n) for n in fn.inputs], fn.saves and [name(n) for n in fn.saves], fn.saves_result,
                              fn.number)
                 value = node.value
-                found.append(Where(node.line, node.depth))
+                found.append(Where(place(node.line), node.depth))
                 found.append((spec.op.name, spec.params, spec.sizes, spec.type, [name(n) for n in node.inputs], node.requires_grad,
                               (type(value), repr(value)), node.run, owner, extra is None or spec.op is INPUT or (
                                   extra.watch, extra.leaf, label(extra.cell), extra.version, extra.in_place, extra.held, extra.reach)))
@@ -175,6 +175,11 @@ class Where(NamedTuple):
 
     line: Any
     depth: int
+
+
+def place(line: Any) -> Any:
+    """Where in the text a line is.  (CPython 3.12 shows another instruction once it has specialised the reading of a property.)"""
+    return None if line is None else (line[0], [*line[0].co_positions()][line[1] // 2])
 
 
 def same(got: list[Any], expected: list[Any]) -> bool:
