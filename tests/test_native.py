@@ -64,9 +64,10 @@ seen: dict[str, set[str]] = {}          # by face, expressions that machine code
 
 @pytest.fixture(autouse=True)
 def native_code(request):
-    """Machine code, even in a run without; without it again after that."""
+    """Machine code that has learnt nothing yet, even in a run without; without it again after that."""
     engine.machine_code()
-    use_code(True)
+    assert code.functions is not None
+    faces.give_code(code.functions.record, code.Pattern.shared, tapes.learner)
     yield
     use_code(not request.config.getoption("--plain"))
 
