@@ -34,9 +34,10 @@ class State(functools.partial):
 
     header: an array of words.HEADER words; table: the entries, replaced as a whole; tapes: by number of entry, what it keeps
     alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
-    program which never repeats one does not spend its time on it; learner: what is called where there is no tape."""
+    program which never repeats one does not spend its time on it; learner: what is called where there is no tape; definition:
+    the face's, at which CPython looks once more when it frees the face: at the interpreter's end the module's reference goes first."""
 
-    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner")
+    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner", "definition")
 
     header: np.ndarray
     table: array
@@ -45,6 +46,7 @@ class State(functools.partial):
     name: str
     kind: int
     learner: Callable
+    definition: Definition
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
         """Make the table.  common: the words that all operators share."""
@@ -86,6 +88,7 @@ def face(function: Callable, name: str, kind: int = words.PLAIN) -> Any:
     definition = Definition(name.encode(), objects.api("PyObject_Vectorcall"), _FAST, (function.__doc__ or "").encode())
     prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     made = prototype(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(definition), state, "jitgrad")
+    state.definition = definition
     _states.append(state)
     _definitions.append(definition)
     FACES.setdefault(name, made)

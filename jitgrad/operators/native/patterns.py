@@ -19,9 +19,9 @@ _FAST = 0x80            # METH_FASTCALL
 class Pattern:
     """What again.py reads of one walk, and what that refers to.
 
-    shared: of the process, words.SHARED."""
+    shared: of the process, words.SHARED.  definition: as that of a face."""
 
-    __slots__ = ("header", "kept", "__weakref__")
+    __slots__ = ("header", "kept", "definition", "__weakref__")
 
     shared: np.ndarray
 
@@ -56,6 +56,7 @@ def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
     definition = _definitions.get(code)
     if definition is None:
         definition = _definitions[code] = Definition(name.encode(), code, _FAST, None)
+    pattern.definition = definition
     prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
     return make(ctypes.addressof(definition), pattern, None)
