@@ -33,7 +33,11 @@ _CLASSES: dict[str, tuple] = {      # by name, with arguments of their construct
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
     "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "Pattern": (Pattern,)}
 
-_kept: list[Any] = []               # what the shared words refer to
+
+class Shared(np.ndarray):
+    """words.SHARED; it keeps what they refer to."""
+
+    kept: list[Any]
 
 
 def _line() -> Any:
@@ -64,18 +68,22 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
-    result = []
+    result: list[int] = []
+    kept: list[Any] = []
     for name in W.SHARED:
         if name in words:
+            kept.append(words[name])
             result.append(words[name].buffer_info()[0])
         elif name.startswith("Py"):
             result.append(objects.api(name))
         else:
             value = known.get(name, name)
-            _kept.append(value)
+            kept.append(value)
             result.append(id(value))
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_line.__code__))    # the code lets go of it when it sees another
-    return np.array(result, np.int64)
+    shared = np.array(result, np.int64).view(Shared)
+    shared.kept = kept
+    return shared
 
 
 def _function(name: str, offsets: dict[str, int], deepest: int) -> int:

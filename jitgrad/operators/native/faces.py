@@ -34,10 +34,10 @@ class State(functools.partial):
 
     header: an array of words.HEADER words; table: the entries, replaced as a whole; tapes: by number of entry, what it keeps
     alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
-    program which never repeats one does not spend its time on it; learner: what is called where there is no tape; definition:
-    the face's, at which CPython looks once more when it frees the face: at the interpreter's end the module's reference goes first."""
+    program which never repeats one does not spend its time on it; learner: what is called where there is no tape; common: what
+    the header refers to; definition: the face's, at which CPython looks once more when it frees the face: at the interpreter's end the module's reference goes first."""
 
-    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner", "definition")
+    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner", "common", "definition")
 
     header: np.ndarray
     table: array
@@ -46,6 +46,7 @@ class State(functools.partial):
     name: str
     kind: int
     learner: Callable
+    common: np.ndarray
     definition: Definition
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
@@ -54,6 +55,7 @@ class State(functools.partial):
         self.tapes = {}
         self.left = 2 * words.ENTRIES
         self.learner = learner
+        self.common = common
         self.header[:] = [id(self.func), self.table.buffer_info()[0], self.kind, buffers.address(common), id(learner)]
 
     def __getattribute__(self, name: str) -> Any:       # pickle asks for the face by its name, which may be __lt__

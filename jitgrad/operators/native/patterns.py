@@ -29,6 +29,7 @@ class Pattern:
         """program: what runs, from a list of values to one of arrays."""
         self.header = np.zeros(W.PATTERN_HEADER, np.int64)
         self.header[W.PATTERN_COMMON] = address(self.shared)
+        self.kept: list[Any] = [self.shared]
         if walk is None:        # of deliver(), which has none
             return
         specs = [visit[3] for visit in walk.visits]
@@ -43,7 +44,7 @@ class Pattern:
         for numbers in (walk.leaves, walk.bound.positions, walk.interior):
             words += [len(numbers), *numbers]
         pattern = np.array(words, np.int64)
-        self.kept = [specs, pattern, program, walk.entry, walk.reference]
+        self.kept += [specs, pattern, program, walk.entry, walk.reference]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
             address(pattern), id(program), id(walk.entry), walk.era, id(walk.reference)]
 
