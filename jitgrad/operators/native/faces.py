@@ -35,7 +35,8 @@ class State(functools.partial):
     header: an array of words.HEADER words; table: the entries, replaced as a whole; tapes: by number of entry, what it keeps
     alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
     program which never repeats one does not spend its time on it; learner: what is called where there is no tape; common: what
-    the header refers to; definition: the face's, at which CPython looks once more when it frees the face: at the interpreter's end the module's reference goes first."""
+    the header refers to; definition: the face's, at which CPython looks once more when it frees the face (at the interpreter's
+    end the module's reference goes first)."""
 
     __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner", "common", "definition")
 
