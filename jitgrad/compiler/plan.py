@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler import blas, driver, slabs
+from jitgrad.compiler import blas, driver, slabs, tiles
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import CHECK
+from jitgrad.compiler.places import Spans, aligned
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
-from jitgrad.compiler.workspace import Parts, Runs, Stage
+from jitgrad.compiler.workspace import Parts, Runs, Stage, Waves
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
-ALIGN = 64
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 MAX_PLANS = 64
 SERIAL_NANOSECONDS = 200_000    # work below this is not cut
@@ -71,7 +71,7 @@ class Plan:
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
         self.limits: list[tuple[int, int, int, int, LibraryCall]] = []
         self.first = Stage([], 0)
-        self.rest: list[Stage | Chunked | Parts | LibraryCall] = []     # what comes after it, in order
+        self.rest: list[Stage | Chunked | Parts | Waves | LibraryCall] = []     # what comes after it, in order
         groups = slabs.groups(plans.steps, plans.buffers, value)
         for k, group in enumerate(groups):
             if group.together and self._group(k, group):
@@ -86,6 +86,7 @@ class Plan:
                 else:
                     self.rest.append(LibraryCall(step, plans.buffers, value))
         self._allocate(groups)
+        self._tile()
         del self._value                             # it refers to the graph
         self.keep = self.arena_bytes <= KEEP_BYTES
         self._finish()
@@ -126,7 +127,7 @@ class Plan:
             return
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
-            self._call(step.function.address, outer, self._block(step.kernel.slots, {}, 0), outer * nanoseconds)
+            self._call(step.function.address, outer, self._block(step.kernel.slots, {}, 0), outer * nanoseconds, step)
             return
         partial: dict[int, tuple[int, int]] = {}
         combined = []
@@ -141,10 +142,10 @@ class Plan:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
-        self.rest.append(Chunked(step.function.call, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
+        self.rest.append(Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
                                    combined))
 
-    def _call(self, function: int, count: int, word: int, nanoseconds: float) -> None:
+    def _call(self, function: int, count: int, word: int, nanoseconds: float, step: KernelStep | None = None) -> None:
         """Add a call to the present stretch of kernels; `word`: where its block starts."""
         stage = self.rest[-1] if self.rest else self.first
         if not isinstance(stage, Stage):
@@ -152,6 +153,7 @@ class Plan:
             self.rest.append(stage)
         stage.calls.append((function, 0, count, 8 * word))
         stage.nanoseconds += nanoseconds
+        stage.steps.append((step, nanoseconds))
 
     def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> tuple[int, int, int, float] | None:
         """A matrix product that BLAS can be called for directly, as arguments of `_call`; None for every other library call."""
@@ -184,7 +186,7 @@ class Plan:
         count = -(-group.n // group.together)
         lanes = min(count, LANES)
         local = {b: (len(self.buffers) + len(self._extra) + i, step) for i, (b, step) in enumerate(group.local.items())}
-        extra = [(lanes * _aligned(group.together * step), k) for _, step in local.values()]
+        extra = [(lanes * aligned(group.together * step), k) for _, step in local.values()]
         if any([isinstance(s, LibraryStep) and self._direct(s)[3] is None for s in group.steps]):
             return False
         self._extra += extra
@@ -195,7 +197,7 @@ class Plan:
             calls.append([])
             for part in range(lane * count // lanes, (lane + 1) * count // lanes):
                 lo, hi = part * group.together, min((part + 1) * group.together, group.n)
-                moved = {b: (number, lane * _aligned(group.together * step) - lo * step) for b, (number, step) in local.items()}
+                moved = {b: (number, lane * aligned(group.together * step) - lo * step) for b, (number, step) in local.items()}
                 for step, own in zip(group.steps, partial, strict=True):
                     if isinstance(step, KernelStep):
                         address, word = step.function.address, self._block(step.kernel.slots, own, lane, moved)
@@ -209,7 +211,7 @@ class Plan:
         """Temporaries of which each chunk has its own: buffer -> number and bytes."""
         partial: dict[int, tuple[int, int]] = {}
         for buffer, size in step.scratch:
-            nbytes = _aligned(self._value(size) * self.buffers[buffer].dtype.itemsize)
+            nbytes = aligned(self._value(size) * self.buffers[buffer].dtype.itemsize)
             partial[buffer] = (len(self.buffers) + len(self._extra), nbytes)
             self._extra.append((chunks * nbytes, k))
         return partial
@@ -262,42 +264,47 @@ class Plan:
     # -- temporaries -------------------------------------------------------------------------------------------------
 
     def _allocate(self, groups: Sequence[slabs.Group]) -> None:
-        """Places in the arena: a temporary takes that of one of its size which is not needed any more, or a new one."""
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        nbytes: dict[int, int] = {}
+        """Places in the arena for temporaries."""
+        spans = Spans()
         for k, step in [(k, step) for k, group in enumerate(groups) for step in group.steps]:
             for number in _buffers_of(step):
-                if self.buffers[number].kind == "temp" and number not in self._local:
-                    first.setdefault(number, k)
+                b = self.buffers[number]
+                if b.kind == "temp" and number not in self._local:
                     # What a check asks for is read after the last kernel.
-                    last[number] = len(groups) if isinstance(step, LibraryStep) and step.op is CHECK else max(last.get(number, 0), k)
-        for number in first:
-            b = self.buffers[number]
-            nbytes[number] = self._value(b.size) * b.dtype.itemsize
+                    late = isinstance(step, LibraryStep) and step.op is CHECK
+                    spans.use(number, self._value(b.size) * b.dtype.itemsize, k, len(groups) if late else k)
         for i, (size, k) in enumerate(self._extra):
-            number = len(self.buffers) + i
-            first[number] = last[number] = k
-            nbytes[number] = size
-        self.places: dict[int, int] = {}
-        expiring: dict[int, list[int]] = {}
-        for number, k in last.items():
-            expiring.setdefault(k, []).append(number)
-        free: dict[int, list[int]] = {}                     # places by size
-        self.arena_bytes = 0
-        step = 0
-        for number in sorted(first, key=lambda n: (first[n], n)):
-            for k in range(step, first[number]):
-                for old in expiring.get(k, ()):
-                    free.setdefault(_aligned(nbytes[old]), []).append(self.places[old])
-            step = max(step, first[number])
-            size = _aligned(nbytes[number])
-            places = free.get(size)
-            if places:
-                self.places[number] = places.pop()
+            spans.use(len(self.buffers) + i, size, k, k)
+        self.places, self.arena_bytes = spans.places()
+
+    def _tile(self) -> None:
+        """Long loops over the same vectors go tile by tile."""
+        todo: list[tuple[tiles.Call, KernelStep | None, float, Chunked | Parts | Waves | LibraryCall | None]] = []
+        for item in [self.first, *self.rest]:
+            if isinstance(item, Stage):
+                todo += [(call, *of, None) for call, of in zip(item.calls, item.steps, strict=True)]
+            elif isinstance(item, Chunked):
+                todo.append((item.whole, item.step, 0.0, item))
             else:
-                self.places[number] = self.arena_bytes
-                self.arena_bytes += size
+                todo.append(((0, 0, 0, 0), None, 0.0, item))
+        found = tiles.series([call for call, *_ in todo], [
+            None if step is None else tiles.uses(step, call[2], self.buffers, self._value, self._place) for call, step, *_ in todo])
+        if not found:
+            return
+        self.first, self.rest, done = Stage([], 0), [], 0
+        for first, end, waves in [*found, (len(todo), len(todo), [])]:
+            for call, step, nanoseconds, item in todo[done:first]:
+                if item is None:
+                    self._call(call[0], call[2], call[3] // 8, nanoseconds, step)
+                else:
+                    self.rest.append(item)
+            if waves:
+                self.rest.append(Waves(waves))
+            done = end
+
+    def _place(self, buffer: int) -> int:
+        """A number for the memory of a buffer: temporaries may share theirs."""
+        return self.places.get(buffer, ~buffer)
 
     def _finish(self) -> None:
         """What workspaces are made from."""
@@ -363,10 +370,6 @@ class Plans:
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGN) * ALIGN
-
 
 class Evaluator:
     """Numbers behind expressions, for one captured graph."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad import threads
 from jitgrad.compiler.expr import Expr, mul
-from jitgrad.compiler.program import Buffer, LibraryStep
+from jitgrad.compiler.program import Buffer, KernelStep, LibraryStep
 from jitgrad.compiler.values import Operand
 from jitgrad.graph import Op
 
@@ -38,9 +38,11 @@ class Chunked:
 
     combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
 
-    def __init__(self, call: Callable[[int, int, int], None], bounds: list[tuple[int, int, int]],
+    def __init__(self, step: KernelStep, bounds: list[tuple[int, int, int]],
                  combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
-        self._call = call
+        self.step = step
+        self.whole = (step.function.address, 0, bounds[-1][1], bounds[0][2])    # in one, where nothing is combined
+        self._call = step.function.call
         self._bounds = bounds
         self._combined = combined
 

@@ -7,7 +7,7 @@ driver; nothing of one run is left in the workspace but contents without meaning
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from jitgrad.generated import function
 
 if TYPE_CHECKING:
     from jitgrad.compiler.plan import Plan
+    from jitgrad.compiler.program import KernelStep
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
 MOST_GENERATED = 200            # arguments and results of a program that is called by generated code
@@ -30,10 +31,11 @@ _BYTES = np.dtype(np.uint8)
 @dataclass
 class Stage:
     """Kernels that are called one after the other: (address, lo, hi, offset of the block in bytes) of each, and an
-    estimate of their time."""
+    estimate of their time.  steps: what each is a call of, None for a product, and its estimate."""
 
     calls: list[tuple[int, int, int, int]]
     nanoseconds: float
+    steps: list[tuple[KernelStep | None, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -41,6 +43,13 @@ class Parts:
     """Calls as those of a stage, for each of several parts that do not depend on each other."""
 
     calls: list[list[tuple[int, int, int, int]]]
+
+
+@dataclass
+class Waves:
+    """Calls in parts: those of a wave do not depend on each other, but on the waves before."""
+
+    waves: list[list[np.ndarray]]
 
 
 class Workspace:
@@ -57,7 +66,8 @@ class Workspace:
             self.words[plan.arena_words] = plan.arena_offsets + address(self.arena)
         self.call = self._bound(plan.first, plan.patches)
         none = np.empty((0, 3), np.int64)
-        self.rest = [self._bound(s, none) if isinstance(s, Stage) else self._parts(s) if isinstance(s, Parts) else s for s in plan.rest]
+        self.rest = [self._bound(s, none) if isinstance(s, Stage) else self._parts(s) if isinstance(s, Parts) else
+                     self._waves(s) if isinstance(s, Waves) else s for s in plan.rest]
 
     def _bound(self, stage: Stage, patches: np.ndarray) -> Callable[..., None]:
         calls = np.array(stage.calls, np.int64).reshape(-1, 4)
@@ -68,6 +78,16 @@ class Workspace:
         runs = [driver.bind(self.words, none, np.array(calls, np.int64), True) for calls in parts.calls]
         bounds = [(c, c, 0) for c in range(len(runs))]
         return lambda: threads.parallel_for(lambda c, _, __: runs[c](), bounds)
+
+    def _waves(self, waves: Waves) -> Callable[[], None]:
+        none = np.empty((0, 3), np.int64)
+        runs = [[driver.bind(self.words, none, calls, True) for calls in wave] for wave in waves.waves]
+        bounds = [[(c, c, 0) for c in range(len(wave))] for wave in runs]
+
+        def run() -> None:
+            for wave, chunks in zip(runs, bounds, strict=True):
+                threads.parallel_for(lambda c, _, __, wave=wave: wave[c](), chunks)
+        return run
 
     def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
         """A temporary as a flat array."""
