@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler import blas, driver, slabs, tiles
+from jitgrad.compiler import blas, combine, cpu, driver, slabs, tiles
 from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.expr import Expr
@@ -46,6 +46,7 @@ class Plan:
 
     def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
         self.buffers = plans.buffers
+        self._combiners = plans.combiners
         self._value = Evaluator(plans.sources, order)
         value = self._value
         self.positions = plans.positions
@@ -130,20 +131,23 @@ class Plan:
             self._call(step.function.address, outer, self._block(step.kernel.slots, {}, 0), outer * nanoseconds, step)
             return
         partial: dict[int, tuple[int, int]] = {}
-        combined = []
+        combining = []
         for buffer, op, size in step.combines:
             count, itemsize = self._value(size), self.buffers[buffer].dtype.itemsize
             number = len(self.buffers) + len(self._extra)
             self._extra.append((len(bounds) * count * itemsize, k))
             partial[buffer] = (number, count * itemsize)
-            combined.append((number, buffer, op, count, self.buffers[buffer].dtype))
+            word = len(self._words)
+            self._words += [0, 0, count, len(bounds)]
+            self._in_arena.append((word + combine.PARTIALS, number, 0))
+            self._pointer(word + combine.RESULT, Pointer(buffer), {}, 0)
+            combining.append((self._combiners[op, self.buffers[buffer].dtype], 0, count, 8 * word))
         partial.update(self._scratch(k, step, len(bounds)))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
-        self.rest.append(Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)],
-                                   combined))
+        self.rest.append(Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)], combining))
 
     def _call(self, function: int, count: int, word: int, nanoseconds: float, step: KernelStep | None = None) -> None:
         """Add a call to the present stretch of kernels; `word`: where its block starts."""
@@ -315,7 +319,7 @@ class Plan:
         if not self.keep:
             self._patches += [(8 * arena, 8 * w, self.places[b] + offset) for w, b, offset in self._in_arena]
         self.patches = np.array(self._patches, np.int64).reshape(-1, 3)
-        del self._words, self._in_arena, self._patches, self._place_of
+        del self._words, self._in_arena, self._patches, self._place_of, self._combiners
 
 
 class Plans:
@@ -344,6 +348,9 @@ class Plans:
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Runs | None = None
         driver.prepare()
+        self.combiners = {(op, bufs[buffer].dtype): cpu.get_kernel(combine.source(r)).address
+                          for step in steps if isinstance(step, KernelStep) for r in step.kernel.reductions if r.reduced[0]
+                          for buffer, op, _ in step.combines if r.combine == op.combine}
 
     def plan(self, order: Sequence[Node]) -> Runs:
         """What runs the plan for the lengths, strides and sizes of a captured graph."""

@@ -5,20 +5,18 @@ Invariant: they hold no array; the views of temporaries are kept by the workspac
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jitgrad import threads
 from jitgrad.compiler.expr import Expr, mul
 from jitgrad.compiler.program import Buffer, KernelStep, LibraryStep
 from jitgrad.compiler.values import Operand
-from jitgrad.graph import Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitgrad.compiler.workspace import Workspace
 
 Arrays = dict[int, np.ndarray]
 
@@ -33,30 +31,25 @@ class Temporaries(Protocol):
         ...
 
 
+@dataclass
 class Chunked:
-    """A kernel in chunks.  bounds: (first and last iteration of loop 0, offset of the block) of each chunk.
+    """A kernel in chunks.  bounds: (first and last iteration of loop 0, offset of the block in bytes) of each chunk.
 
-    combined: (temporary with one row a chunk, buffer of the result, reduction, elements, dtype)."""
+    combining: calls, as those of a stage, that put the results of chunks together."""
 
-    def __init__(self, step: KernelStep, bounds: list[tuple[int, int, int]],
-                 combined: list[tuple[int, int, Op, int, np.dtype]]) -> None:
-        self.step = step
-        self.whole = (step.function.address, 0, bounds[-1][1], bounds[0][2])    # in one, where nothing is combined
-        self._call = step.function.call
-        self._bounds = bounds
-        self._combined = combined
+    step: KernelStep
+    bounds: list[tuple[int, int, int]]
+    combining: list[tuple[int, int, int, int]]
 
-    def run(self, workspace: Workspace, arrays: Arrays, buffers: list[Buffer]) -> None:
-        """Run all chunks, then combine their results in order."""
-        base = workspace.base
-        threads.parallel_for(self._call, [(lo, hi, base + block) for lo, hi, block in self._bounds])
-        for number, buffer, op, count, dtype in self._combined:
-            rows = workspace.array(number, dtype, count * len(self._bounds)).reshape(len(self._bounds), count)
-            if buffers[buffer].kind == "temp":
-                target = workspace.array(buffer, dtype, count)
-            else:
-                target = arrays[buffer].reshape(-1)
-            target[...] = op.numpy(rows, (0,))[0]
+    @property
+    def whole(self) -> tuple[int, int, int, int]:
+        """The call of the kernel in one, where nothing is to be combined."""
+        return self.step.function.address, 0, self.bounds[-1][1], self.bounds[0][2]
+
+    @property
+    def calls(self) -> list[tuple[int, int, int, int]]:
+        """One after the other."""
+        return [(self.step.function.address, *b) for b in self.bounds] + self.combining
 
 
 class View:

@@ -16,6 +16,7 @@ from jitgrad import buffers, threads
 from jitgrad.buffers import address
 from jitgrad.compiler import driver
 from jitgrad.compiler.steps import Chunked, LibraryCall
+from jitgrad.config import config
 from jitgrad.generated import function
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Waves:
     waves: list[list[np.ndarray]]
 
 
+Way = tuple["Callable[..., None]", "list[Callable[[], None] | LibraryCall]"]
+
+
 class Workspace:
     """An arena for temporaries, and the argument blocks with their static words."""
 
@@ -64,14 +68,36 @@ class Workspace:
         self.arena = buffers.empty((plan.arena_bytes if plan.keep else 0,), _BYTES)
         if plan.keep:
             self.words[plan.arena_words] = plan.arena_offsets + address(self.arena)
-        self.call = self._bound(plan.first, plan.patches)
-        none = np.empty((0, 3), np.int64)
-        self.rest = [self._bound(s, none) if isinstance(s, Stage) else self._parts(s) if isinstance(s, Parts) else
-                     self._waves(s) if isinstance(s, Waves) else s for s in plan.rest]
+        self.call = self._bound(plan.first, plan.patches)       # all of a plan without further calls
+        self._ways: dict[bool, Way] = {}
+
+    def way(self) -> Way:
+        """The calls of a run, for the number of threads at hand."""
+        alone = config.threads == 1
+        found = self._ways.get(alone)
+        if found is None:
+            plan = self._plan
+            first, *rest = _merged(plan) if alone else [plan.first, *plan.rest]
+            assert isinstance(first, Stage)
+            none = np.empty((0, 3), np.int64)
+            found = self._ways[alone] = self._bound(first, plan.patches), [
+                self._bound(s, none) if isinstance(s, Stage) else self._chunks(s) if isinstance(s, Chunked) else
+                self._parts(s) if isinstance(s, Parts) else self._waves(s) if isinstance(s, Waves) else s for s in rest]
+        return found
 
     def _bound(self, stage: Stage, patches: np.ndarray) -> Callable[..., None]:
         calls = np.array(stage.calls, np.int64).reshape(-1, 4)
         return driver.bind(self.words, patches, calls, stage.nanoseconds > HOLD_NANOSECONDS)
+
+    def _chunks(self, chunked: Chunked) -> Callable[[], None]:
+        call = chunked.step.function.call
+        bounds = [(lo, hi, self.base + block) for lo, hi, block in chunked.bounds]
+        combine = self._bound(Stage(chunked.combining, 0), np.empty((0, 3), np.int64))
+
+        def run() -> None:
+            threads.parallel_for(call, bounds)
+            combine()
+        return run
 
     def _parts(self, parts: Parts) -> Callable[[], None]:
         none = np.empty((0, 3), np.int64)
@@ -97,18 +123,17 @@ class Workspace:
     def run(self, values: list[Any], results: list[np.ndarray]) -> None:
         """Run the plan: `values` and `results` as in Runs.run."""
         plan = self._plan
+        call, rest = self.way()
         if plan.keep:
-            self.call(*values, *results)
+            call(*values, *results)
         else:
             self.arena = buffers.empty((plan.arena_bytes,), _BYTES)
-            self.call(*values, *results, self.arena)
-        if self.rest:
+            call(*values, *results, self.arena)
+        if rest:
             arrays = self._arrays(values, results)
             with np.errstate(all="ignore"):
-                for stage in self.rest:
-                    if isinstance(stage, Chunked):
-                        stage.run(self, arrays, plan.buffers)
-                    elif isinstance(stage, LibraryCall):
+                for stage in rest:
+                    if isinstance(stage, LibraryCall):
                         self._library(stage, values, arrays)
                     else:
                         stage()
@@ -138,6 +163,27 @@ class Workspace:
             start = address(array)
             for word, offset in self._plan.late.get(call.target, ()):
                 self.words[word] = start + offset
+
+
+def _merged(plan: Plan) -> list[Stage | LibraryCall]:
+    """What one thread runs: all between two NumPy calls at once, which takes 10 to 20 us less for each kernel in chunks."""
+    merged: list[Stage | LibraryCall] = []
+    for s in [plan.first, *plan.rest]:
+        if isinstance(s, LibraryCall):
+            merged.append(s)
+            continue
+        if not merged or isinstance(merged[-1], LibraryCall):
+            merged.append(Stage([], 0))
+        stage = merged[-1]
+        assert isinstance(stage, Stage)
+        if isinstance(s, Stage | Chunked):
+            stage.calls += s.calls
+        elif isinstance(s, Parts):
+            stage.calls += [call for calls in s.calls for call in calls]
+        else:
+            stage.calls += [call for wave in s.waves for part in wave for call in part.tolist()]
+        stage.nanoseconds += s.nanoseconds if isinstance(s, Stage) else HOLD_NANOSECONDS + 1
+    return merged
 
 
 class Runs:
