@@ -1,6 +1,7 @@
 """The kernels that put the partial results of chunks together.
 
-Input: a reduction, and the dtype of its result.  Output: a kernel.  Invariant: chunks are combined in order, whatever ran them.
+Input: a reduction, and the dtype of its result.  Output: the source of a kernel.
+Invariant: chunks are combined in order, whatever ran them.
 
 Sample, for sums:
 
@@ -18,15 +19,14 @@ Sample, for sums:
 """
 from __future__ import annotations
 
-from jitgrad.compiler.program import Reduce
+from jitgrad.graph import Op
 
 PARTIALS, RESULT, COUNT, CHUNKS = range(4)      # words of the block: two addresses, elements of the result, number of chunks
 
 
-def source(r: Reduce) -> str:
+def source(op: Op, code: str) -> str:
     """The text of the kernel, which runs over the elements of the result."""
-    code = r.code
-    total = r.combine.format(acc=f"load_{code}(p1, i0)", x=f"load_{code}(p0, o0 + i0)")
+    total = op.combine.format(acc=f"load_{code}(p1, i0)", x=f"load_{code}(p0, o0 + i0)")
     return f"""def kernel(lo, hi, args):
     p0 = arg_i8(args, 0)
     p1 = arg_i8(args, 1)

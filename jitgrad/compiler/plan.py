@@ -28,14 +28,17 @@ from jitgrad.compiler.places import Spans, aligned
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
 from jitgrad.compiler.workspace import Parts, Runs, Stage, Waves
+from jitgrad.dtype import BY_NUMPY
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 MAX_PLANS = 64
-SERIAL_NANOSECONDS = 200_000    # work below this is not cut
-CHUNK_NANOSECONDS = 100_000
+# Estimates (of AVX2): with 512-bit registers the loops take a quarter of it, and to hand work to a thread takes 40 us.
+SERIAL_NANOSECONDS = 600_000    # work below this is not cut
+CHUNK_NANOSECONDS = 300_000
 MAX_CHUNKS = 64
+LONGEST_SUM = 1 << 17           # iterations of a chunk that adds up: bounds the rounding error
 LANES = 16                      # that the iterations of a group of steps are shared out to
 NOTHING: Mapping[int, tuple[int, int]] = {}
 MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
@@ -46,7 +49,6 @@ class Plan:
 
     def __init__(self, plans: Plans, order: Sequence[Node]) -> None:
         self.buffers = plans.buffers
-        self._combiners = plans.combiners
         self._value = Evaluator(plans.sources, order)
         value = self._value
         self.positions = plans.positions
@@ -141,7 +143,8 @@ class Plan:
             self._words += [0, 0, count, len(bounds)]
             self._in_arena.append((word + combine.PARTIALS, number, 0))
             self._pointer(word + combine.RESULT, Pointer(buffer), {}, 0)
-            combining.append((self._combiners[op, self.buffers[buffer].dtype], 0, count, 8 * word))
+            function = cpu.get_kernel(combine.source(op, BY_NUMPY[self.buffers[buffer].dtype].code))
+            combining.append((function.address, 0, count, 8 * word))
         partial.update(self._scratch(k, step, len(bounds)))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
@@ -319,7 +322,7 @@ class Plan:
         if not self.keep:
             self._patches += [(8 * arena, 8 * w, self.places[b] + offset) for w, b, offset in self._in_arena]
         self.patches = np.array(self._patches, np.int64).reshape(-1, 3)
-        del self._words, self._in_arena, self._patches, self._place_of, self._combiners
+        del self._words, self._in_arena, self._patches, self._place_of
 
 
 class Plans:
@@ -348,9 +351,6 @@ class Plans:
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Runs | None = None
         driver.prepare()
-        self.combiners = {(op, bufs[buffer].dtype): cpu.get_kernel(combine.source(r)).address
-                          for step in steps if isinstance(step, KernelStep) for r in step.kernel.reductions if r.reduced[0]
-                          for buffer, op, _ in step.combines if r.combine == op.combine}
 
     def plan(self, order: Sequence[Node]) -> Runs:
         """What runs the plan for the lengths, strides and sizes of a captured graph."""
@@ -413,9 +413,10 @@ class Evaluator:
 def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
     """How loop 0 is cut, given the time that one iteration takes."""
     total = outer * nanoseconds
-    if total < SERIAL_NANOSECONDS or outer < 2 or step.kernel.serial:
+    sums = -(-outer // LONGEST_SUM) if step.combines else 1
+    if (total < SERIAL_NANOSECONDS and sums == 1) or outer < 2 or step.kernel.serial:
         return [(0, outer)]
-    count = min(MAX_CHUNKS, int(total // CHUNK_NANOSECONDS))
+    count = min(MAX_CHUNKS, max(int(total // CHUNK_NANOSECONDS), sums))
     if any([r.reduced[0] and not all(r.reduced) for r in step.kernel.reductions]):
         count = min(count, MAX_MEMORY_PARTIALS)
     size = -(-outer // count)

@@ -31,7 +31,7 @@ from jitgrad.compiler.program import Buffer, KernelStep, Load, Pointer
 
 TILE = 4096                     # iterations of one tile at least; from 1024 to 16384 the time is about the same
 FEWEST_TILES = 4
-MOST_TILES = 64
+MOST_TILES = 256                # more calls would take more memory than they save time
 LEAST_BYTES = 4 << 20           # of all that a series touches: less stays in cache anyway
 LEAST_CALLS = 4
 STAGES = 4                      # groups of kernels that threads share
