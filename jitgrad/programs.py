@@ -107,27 +107,9 @@ latest: list[Any] = [None]
 era = 0                         # counts clear(): walks of earlier ones are void
 era_word = array("q", [0])      # the same for machine code
 building = threading.RLock()       # held while a program is built, and the compiler imported
-_waited: list[threading.RLock] = []
-
-
-def _wait() -> None:
-    """Before a fork: wait for compilations in other threads, of programs and of single kernels (for new lengths, plan.py), which
-    the child would have no thread to finish."""
-    building.acquire()
-    _waited.append(building)
-    cpu = sys.modules.get("jitgrad.compiler.cpu")
-    if cpu is not None:
-        cpu.compiling.acquire()
-        _waited.append(cpu.compiling)
-
-
-def _go_on() -> None:
-    while _waited:
-        _waited.pop().release()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait, after_in_parent=_go_on, after_in_child=_go_on)
+    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
+    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
 
 
 def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:

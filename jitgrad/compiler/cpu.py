@@ -74,7 +74,7 @@ class Kernel:
 
 stats = Stats()
 _kernels: dict[str, Kernel] = {}
-compiling = threading.RLock()     # held while a kernel is made; a fork waits for it (programs.py)
+_lock = threading.RLock()
 
 
 def get_kernel(source: str) -> Kernel:
@@ -84,7 +84,7 @@ def get_kernel(source: str) -> Kernel:
     kernel = _kernels.get(source)
     if kernel is not None:
         return kernel
-    with compiling:
+    with _lock:
         kernel = _kernels.get(source)
         if kernel is None:
             kernel = _kernels[source] = _make(source)
@@ -93,7 +93,7 @@ def get_kernel(source: str) -> Kernel:
 
 def forget() -> None:
     """Drop all kernels of this process (those in use stay valid) and reset the counters; the disk is left alone."""
-    with compiling:
+    with _lock:
         _kernels.clear()
         for name, value in vars(Stats()).items():
             setattr(stats, name, value)

@@ -51,6 +51,7 @@ class Plan:
         self.buffers = plans.buffers
         self._value = Evaluator(plans.sources, order)
         value = self._value
+        self._combining = plans.combining
         self.positions = plans.positions
         self.argument = plans.argument
         self.input_arguments = plans.input_arguments
@@ -134,7 +135,7 @@ class Plan:
             return
         partial: dict[int, tuple[int, int]] = {}
         combining = []
-        for buffer, op, size in step.combines:
+        for buffer, _, size in step.combines:
             count, itemsize = self._value(size), self.buffers[buffer].dtype.itemsize
             number = len(self.buffers) + len(self._extra)
             self._extra.append((len(bounds) * count * itemsize, k))
@@ -143,8 +144,7 @@ class Plan:
             self._words += [0, 0, count, len(bounds)]
             self._in_arena.append((word + combine.PARTIALS, number, 0))
             self._pointer(word + combine.RESULT, Pointer(buffer), {}, 0)
-            function = cpu.get_kernel(combine.source(op, BY_NUMPY[self.buffers[buffer].dtype].code))
-            combining.append((function.address, 0, count, 8 * word))
+            combining.append((self._combining[buffer].address, 0, count, 8 * word))
         partial.update(self._scratch(k, step, len(bounds)))
         if partial:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
@@ -335,6 +335,9 @@ class Plans:
         self.outputs = outputs
         self.sources = sources
         self._plans: dict[Any, Runs] = {}
+        # By buffer, what puts the results of chunks together.  They are few, and there before lengths ask for them.
+        self.combining = {buffer: cpu.get_kernel(combine.source(op, BY_NUMPY[bufs[buffer].dtype].code))
+                          for step in steps if isinstance(step, KernelStep) for buffer, op, _ in step.combines}
         scalars = _scalars(steps)
         inputs = [k for k, b in enumerate(bufs) if b.kind == "input"]
         self.input_arguments = [(number, k) for k, number in enumerate(inputs)]
