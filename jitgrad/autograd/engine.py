@@ -89,16 +89,16 @@ def plain_backward(root: Node) -> None:
     if tracing.traces:
         tracing.refuse("it calls backward()")
     found = executor.plain_backward(root)
-    if root.spec.walks:             # the program repeats itself
-        code = machine_code()
-        for walk in root.spec.walks:
-            code.equip(walk)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
     if any_detached():
         _release_detached()
     deliver_plain(*found)
+    if root.spec.walks:             # the program repeats itself
+        code = machine_code()
+        for walk in root.spec.walks:
+            code.equip(walk)
 
 
 def machine_code() -> Any:
