@@ -105,6 +105,24 @@ def test_subnormal_numbers(left, right, where, dtype):
         np.testing.assert_allclose(out, expected, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=tiny / 1e6)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(5, 4, 6), (40, 40, 40)])
+def test_subnormal_results_do_not_depend_on_what_was_met_before(shape, dtype):
+    (m, k, n), rng, tiny = shape, np.random.default_rng(1), np.finfo(dtype).tiny
+    a, b = (rng.normal(size=(3, m, k)) * tiny / 256).astype(dtype), rng.normal(size=(3, k, n)).astype(dtype)
+    a[0] = 1        # the first matrices have none
+    found = []
+    for parts in ([(0, 3)], [(0, 1), (1, 2), (2, 3)], [(2, 3), (0, 2)]):
+        call = blas.product(a, b, (3, m, n), np.dtype(dtype))
+        words, out = np.array(call.words, np.int64), np.empty((3, m, n), dtype)
+        words[[blas.A, blas.B, blas.C]] = a.ctypes.data, b.ctypes.data, out.ctypes.data
+        for _ in range(3):
+            for lo, hi in parts:
+                cpu.PROTOTYPE(call.address)(lo, hi, words.ctypes.data)
+            found.append(out.tobytes())
+    assert len({*found}) == 1
+
+
 def network():
     x, w, v = (jitgrad.tensor(np.linspace(-1, 1, n).reshape(s), requires_grad=True) for n, s in
                ((12, (4, 3)), (15, (3, 5)), (5, (5, 1))))

@@ -2,13 +2,14 @@
 
 Input: the letter of a dtype ("d", "s"), matrices or a vector ("m", "v"), the bits of the library's integers.  Output: the
 LLVM IR of `void name(int64 lo, int64 hi, int64 block)`; blas.py describes the block.
-Invariant: the result is that of plain calls, to rounding.
+Invariant: the result is that of plain calls, to rounding; its bits depend on the operands alone, not on what was met before.
 
 Subnormal numbers: an x86 CPU takes some 150 cycles for an instruction that meets one, so a product of which 2 in 100
 numbers are subnormal takes five times as long (measured; the weights of a mixture are such numbers).  So the sticky flag
 that the CPU sets then is looked at after each call.  Once it was set (word MET of the block), operands are looked through
 before the call; one that holds subnormal numbers and no large ones is copied times a power of two that makes them normal,
-and the factor alpha of the product takes that back.  Both are exact.
+and the factor alpha of the product takes that back.  Both are exact.  Sums of subnormal products are not rounded alike in
+both ways, so the call that was the first to meet some is looked at too, and done again.
 """
 from __future__ import annotations
 
@@ -105,8 +106,10 @@ plain:
   %denormal = and i32 %raised, 2
   %seen = zext i32 %denormal to i64
   store i64 %seen, ptr %met.p
-  br label %after
+  %again = icmp ne i64 %seen, 0
+  br i1 %again, label %look, label %after
 look:
+  %computed = phi i1 [ false, %body ], [ true, %plain ]
   %kind.a = call i64 @{name}.look(ptr %a, i64 %rows.a, i64 %columns.a, i64 %w7)
   %kind.b = call i64 @{name}.look(ptr %b, i64 %rows.b, i64 %columns.b, i64 %w9)
   %kinds = or i64 %kind.a, %kind.b
@@ -116,6 +119,8 @@ look:
   %scaled = icmp eq i64 %kinds, 1
   br i1 %scaled, label %ask, label %unscaled
 unscaled:
+  br i1 %computed, label %after, label %compute
+compute:
   call void %function({plain_arguments})
   br label %after
 ask:
