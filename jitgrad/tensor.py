@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from jitgrad import executor
-from jitgrad.arraytype import array_type
+from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Node, bind, grad_mode, input_node
@@ -284,6 +284,8 @@ class Tensor:
         new = input_node(executor.value(node), node.type)
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
+        elif (old := self._current()).requires_grad and same_type(old.type, new.type):
+            new = recorded(bind, REGISTRY["attach"], (old, new))        # the history stays as it was
         cell = self._ensure_storage().cell
         self._node, self._storage, self._chain, self._seen = new, Storage(new), (), 0
         self._storage.cell = cell           # the version counts on

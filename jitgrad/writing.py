@@ -51,7 +51,8 @@ def write(tensor: Tensor, value: Node) -> Tensor:
     storage.node = new
     storage.writes += 1
     if tensor._chain:
-        if unseen or (new.extra is not None and new.extra.leaf is not None):
+        own = value.requires_grad and DETACH in tensor._chain       # a detached tensor of a leaf gets a history, the leaf none
+        if unseen or (new.extra is not None and new.extra.leaf is not None and not own):
             tensor._current()
             return tensor
         stamp(value, storage.cell)

@@ -131,3 +131,34 @@ def test_a_result_is_not_broadcast_over_what_is_written():
         n.add_(0.5)
     n.add_(jitgrad.tensor([1, 1]))
     assert n.tolist() == [2, 3] and x._version == 0
+
+
+def test_a_detached_tensor_of_a_leaf_has_a_history_of_its_own_once_it_is_written_with_one() -> None:
+    """A state that is detached, then updated in place by parameters: h.detach() and h *= w, as PyTorch has it."""
+    w, h = jitgrad.tensor([3.0, 4.0]).requires_grad_(), jitgrad.tensor([1.0, 1.0]).requires_grad_()
+    for want, gradient in (([4.0, 5.0], [8.0, 10.0]), ([13.0, 21.0], [112.0, 220.0])):
+        h = h.detach()
+        h.mul_(w)
+        h.add_(1)
+        assert h.requires_grad and not h.is_leaf and h.grad_fn is not None
+        (h * h).sum().backward()
+        assert h.tolist() == want and w.grad.tolist() == gradient
+    leaf = jitgrad.tensor([1.0, 2.0]).requires_grad_()
+    detached = leaf.detach()
+    detached += w * 2
+    assert leaf.tolist() == detached.tolist() == [7.0, 10.0] and leaf.is_leaf and leaf.requires_grad
+    w.grad = None
+    detached.sum().backward()
+    assert leaf.grad is None and w.grad.tolist() == [2.0, 2.0]
+
+
+def test_data_of_a_computed_tensor_is_set_and_its_history_stays() -> None:
+    x = jitgrad.tensor([1.0, 2.0]).requires_grad_()
+    y = x * 3
+    old = y * y
+    y.data = y.data * 2
+    assert y.tolist() == [6.0, 12.0] and y.requires_grad and not y.is_leaf and type(y.grad_fn).__name__ == "MulBackward0"
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [36.0, 72.0] and old.tolist() == [9.0, 36.0]
+    y.data = jitgrad.tensor([1.0])          # of another shape: there is no gradient that fits
+    assert y.tolist() == [1.0]
