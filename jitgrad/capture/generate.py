@@ -18,7 +18,8 @@ from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, Deferred, Single, Template, recorded
+from jitgrad.capture.replay import Call, Template
+from jitgrad.capture.standin import Deferred, Single, recorded
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config

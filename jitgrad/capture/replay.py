@@ -1,8 +1,8 @@
 """From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
 A `Template` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
-is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a `StandIn`: backward()
-and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
+is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (standin.py):
+backward() and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
 (`Call.record`), as the function would have done, and from there on the tensor is like any other.
 """
 from __future__ import annotations
@@ -24,8 +24,7 @@ from jitgrad.capture.guards import Refusal
 from jitgrad.config import config
 from jitgrad.graph import INPUT, SCALAR, Node, input_node, topological
 from jitgrad.operators.origin import Composite
-from jitgrad.storage import Version, is_stale
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.storage import is_stale
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
@@ -399,68 +398,3 @@ class _Spent(Sequence):
         if i in self._wrt:
             result.ensure_extra().leaf = self._leaves[self._wrt.index(i)]
         return result
-
-
-class StandIn:
-    """What stands in for the storage of a result until it is recorded: see storage.Deferred."""
-
-    __slots__ = ()
-    deferred = True
-    writes = -1         # never what the tensor has seen
-    node: Any = None
-
-    @property
-    def cell(self) -> Version:
-        """A version counter, at 0: nobody has written to the result yet."""
-        return Version()
-
-
-class Single(Call, StandIn):
-    """The call of a function with one result, which stands in for the storage of that itself."""
-
-    def materialise(self, tensor: Tensor) -> None:
-        """See storage.Deferred."""
-        template = self.template
-        tensor._node = self.record()[template.nodes[template.outputs[0]]]
-        tensor._storage = None
-
-    def value(self, tensor: Tensor) -> np.ndarray:
-        """See storage.Deferred."""
-        array = self.look(0)
-        return executor.value(tensor._current()) if array is None else array
-
-    def backward(self) -> bool:
-        """See storage.Deferred."""
-        plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
-        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
-
-
-class Deferred(StandIn):
-    """One of several results of a call."""
-
-    __slots__ = ("call", "output", "__weakref__")
-
-    def __init__(self, call: Call, output: int) -> None:
-        self.call = call
-        self.output = output
-
-    def materialise(self, tensor: Tensor) -> None:
-        """See storage.Deferred."""
-        template = self.call.template
-        tensor._node = self.call.record()[template.nodes[template.outputs[self.output]]]
-        tensor._storage = None
-
-    def value(self, tensor: Tensor) -> np.ndarray:
-        """See storage.Deferred."""
-        array = self.call.look(self.output)
-        return executor.value(tensor._current()) if array is None else array
-
-    def backward(self) -> bool:
-        """See storage.Deferred."""
-        return self.call.deliver(self.output)
-
-
-def recorded(call: Call, output: int) -> Tensor:
-    """The tensor of an output whose graph is recorded at once."""
-    template = call.template
-    return wrap(call.record()[template.nodes[template.outputs[output]]])

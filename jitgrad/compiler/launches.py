@@ -16,7 +16,7 @@ from jitgrad import buffers
 from jitgrad.compiler.cuda import GRID
 from jitgrad.compiler.cuda_math import cuda
 from jitgrad.compiler.dims import Sources
-from jitgrad.compiler.plan import Evaluator
+from jitgrad.compiler.evaluator import Evaluator
 from jitgrad.compiler.program import Buffer, Integer, Kernel, KernelStep, LibraryStep, Number, Output, Pointer
 from jitgrad.compiler.steps import LibraryCall
 from jitgrad.dtype import BY_CODE

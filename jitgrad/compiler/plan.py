@@ -20,8 +20,8 @@ import numpy as np
 
 from jitgrad import buffers
 from jitgrad.compiler import blas, combine, cpu, driver, slabs, tiles
-from jitgrad.compiler import expr as E
 from jitgrad.compiler.dims import Sources
+from jitgrad.compiler.evaluator import Evaluator, needed
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import CHECK
 from jitgrad.compiler.places import Spans, aligned
@@ -29,7 +29,6 @@ from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, N
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
 from jitgrad.compiler.workspace import Parts, Runs, Stage, Waves
 from jitgrad.dtype import BY_NUMPY
-from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
@@ -345,7 +344,7 @@ class Plans:
         self.numbers = [(len(self.positions) + k, convert) for k, convert in enumerate(scalars.values())]
         self.positions += scalars
         self.argument = {position: k for k, position in enumerate(self.positions)}
-        used = _atoms(_expressions(steps, bufs, outputs), sources)
+        used = needed(_expressions(steps, bufs, outputs), sources)
         self._types = sorted({sources[a[1]][0] for a in used if a[0] == "len"})
         self._sizes = sorted({a[1] for a in used if a[0] == "size"})
         self._strides = sorted({a[1] for a in used if a[0] == "stride"})
@@ -380,37 +379,6 @@ class Plans:
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
-
-class Evaluator:
-    """Numbers behind expressions, for one captured graph."""
-
-    def __init__(self, sources: Sources, order: Sequence[Node]) -> None:
-        self._sources = sources
-        self._order = order
-        self._known: dict[Expr, int] = {}
-
-    def __call__(self, expr: Expr) -> int:
-        if type(expr) is int:
-            return expr
-        found = self._known.get(expr)
-        if found is None:
-            found = self._known[expr] = E.evaluate(expr, self._atom)
-        return found
-
-    def _atom(self, atom: tuple) -> int:
-        if atom[0] == "len":
-            source = self._sources[atom[1]]
-            if isinstance(source[0], str):
-                return self(source)
-            position, axis = source
-            return self._order[position].type.shape[axis]
-        if atom[0] == "size":
-            return self._order[atom[1]].sizes[atom[2]]
-        array = self._order[atom[1]].value
-        elements, rest = divmod(array.strides[atom[2]], array.itemsize)
-        if rest:
-            raise InternalError(f"an input of strides {array.strides} and item size {array.itemsize} was not copied")
-        return elements
 
 
 def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
@@ -449,24 +417,6 @@ def _buffers_of(step: KernelStep | LibraryStep) -> list[int]:
     if isinstance(step, LibraryStep):
         return [s for s in step.sources if s >= 0] + [step.target]
     return [s.buffer for s in step.kernel.slots if isinstance(s, Pointer)]
-
-
-def _atoms(expressions: Sequence[Expr], sources: Sources) -> set[tuple]:
-    """The captured lengths, sizes and strides that expressions depend on."""
-    found: set[tuple] = set()
-    seen: set[Expr] = set()
-    pending = list(expressions)
-    while pending:
-        x = pending.pop()
-        if x in seen:
-            continue
-        seen.add(x)
-        for atom in E.atoms(x):
-            if atom[0] == "len" and isinstance(sources[atom[1]][0], str):
-                pending.append(sources[atom[1]])
-            else:
-                found.add(atom)
-    return found
 
 
 def _expressions(steps: list[KernelStep | LibraryStep], bufs: list[Buffer],

@@ -1,0 +1,79 @@
+"""What stands in for the storages of the results of a replayed call, until their graph is recorded.
+
+Input: a call.  Output: what a Tensor has as its storage, see storage.Deferred.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import executor
+from jitgrad.capture.replay import Call
+from jitgrad.storage import Version
+from jitgrad.tensor import Tensor, wrap
+
+
+class StandIn:
+    """What stands in for the storage of a result until it is recorded: see storage.Deferred."""
+
+    __slots__ = ()
+    deferred = True
+    writes = -1         # never what the tensor has seen
+    node: Any = None
+
+    @property
+    def cell(self) -> Version:
+        """A version counter, at 0: nobody has written to the result yet."""
+        return Version()
+
+
+class Single(Call, StandIn):
+    """The call of a function with one result, which stands in for the storage of that itself."""
+
+    def materialise(self, tensor: Tensor) -> None:
+        """See storage.Deferred."""
+        template = self.template
+        tensor._node = self.record()[template.nodes[template.outputs[0]]]
+        tensor._storage = None
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """See storage.Deferred."""
+        array = self.look(0)
+        return executor.value(tensor._current()) if array is None else array
+
+    def backward(self) -> bool:
+        """See storage.Deferred."""
+        plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
+        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
+
+
+class Deferred(StandIn):
+    """One of several results of a call."""
+
+    __slots__ = ("call", "output", "__weakref__")
+
+    def __init__(self, call: Call, output: int) -> None:
+        self.call = call
+        self.output = output
+
+    def materialise(self, tensor: Tensor) -> None:
+        """See storage.Deferred."""
+        template = self.call.template
+        tensor._node = self.call.record()[template.nodes[template.outputs[self.output]]]
+        tensor._storage = None
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """See storage.Deferred."""
+        array = self.call.look(self.output)
+        return executor.value(tensor._current()) if array is None else array
+
+    def backward(self) -> bool:
+        """See storage.Deferred."""
+        return self.call.deliver(self.output)
+
+
+def recorded(call: Call, output: int) -> Tensor:
+    """The tensor of an output whose graph is recorded at once."""
+    template = call.template
+    return wrap(call.record()[template.nodes[template.outputs[output]]])
