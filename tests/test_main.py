@@ -145,5 +145,6 @@ def test_cache(start, tmp_path):
     listed = start("cache", "list", JITGRAD_CACHE_DIR=directory).stdout.splitlines()
     assert len(listed) == 4 and re.fullmatch(r"[0-9a-f]{16,} +\d+  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", listed[0])
     cleared = start("cache", "clear", JITGRAD_CACHE_DIR=directory)
-    assert cleared.returncode == 0 and cleared.stdout.startswith("removed 3 entries")     # a kernel, what combines its chunks, the driver
+    # A kernel, what combines its chunks, the driver.
+    assert cleared.returncode == 0 and cleared.stdout.startswith("removed 3 entries")
     assert start("cache", "list", JITGRAD_CACHE_DIR=directory).stdout.startswith("0 entries")
