@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import ops
-from jitgrad.graph import Node
+from jitgrad.graph import Node, grad_mode
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
 from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import number_node
@@ -95,10 +95,10 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if a == 2 and b == 1:
         return mv(input, other)
     if a == 1:
-        product = matmul(_unsqueezed(input, 0), other)
+        product = matmul(_unsqueezed(input, 0, _records(input, other)), other)
         return _squeezed(product, product.ndim - 2)
     if b == 1:
-        return _squeezed(_batched(input, _unsqueezed(other, 1)), a - 1)
+        return _squeezed(_batched(input, _unsqueezed(other, 1, _records(input, other))), a - 1)
     return _batched(input, other)
 
 
@@ -107,9 +107,16 @@ def _within(node: Node, grad: str, source: Node) -> Tensor:
     return wrap(finish_composite(node, grad, (source,)))
 
 
-def _unsqueezed(x: Tensor, dim: int) -> Tensor:
+def _records(a: Tensor, b: Tensor) -> bool:
+    return grad_mode.enabled and (a.requires_grad or b.requires_grad)
+
+
+def _unsqueezed(x: Tensor, dim: int, pending: bool) -> Tensor:
+    """pending: not to be computed at once, even of what is known, so that what the operator records is a recipe."""
     node = x._current()
-    return _within(ops.unsqueeze(node, dims=(dim,)), "UnsqueezeBackward0", node)
+    result = ops.unsqueeze(node, dims=(dim,))
+    result.depth = max(result.depth, int(pending))
+    return _within(result, "UnsqueezeBackward0", node)
 
 
 def _transposed(x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA, PATTERN_SOURCE = range(6)
 PATTERN_HEADER = 6
 INTERIOR, ARRAY, LEAF, OTHER, STRIDED = 0, 1, 2, 3, 4       # ARRAY: a contiguous one; OTHER: with nothing to check
-MOST_NODES = 1000
+MOST_NODES = 10_000
 SHARED = (
     # addresses of words that Python writes
     "traces", "default", "recording_thread", "compiling_thread", "hits", "era",
