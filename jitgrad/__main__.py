@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jitgrad
 from jitgrad import programs
-from jitgrad.compiler import cache
+from jitgrad.compiler.numba_cpu import cache
 from jitgrad.config import config
 from jitgrad.explain import describe, explain
 from jitgrad.nist import NAMES, load

@@ -36,19 +36,19 @@ def cache_info() -> CacheInfo:
     """The counters as of now."""
     import sys
 
-    from jitgrad.compiler import cache
-    cpu = sys.modules.get("jitgrad.compiler.cpu")
+    from jitgrad.compiler.numba_cpu import cache
+    kernels = sys.modules.get("jitgrad.compiler.numba_cpu.kernels")
     s = programs.stats
     return CacheInfo(s.compilations, s.memory_hits, s.disk_hits, s.interpreted,
-                     0 if cpu is None else cpu.stats.kernels_compiled, cache.usage())
+                     0 if kernels is None else kernels.stats.kernels_compiled, cache.usage())
 
 
 def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
-    from jitgrad.compiler import cache, cpu
+    from jitgrad.compiler.numba_cpu import cache, kernels
     programs.clear()
     memo.forget()
-    cpu.forget()
+    kernels.forget()
     if disk:
         cache.clear()
 

@@ -140,15 +140,16 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
 
     then: what is computed of the gradients, too (see compiler.build.Request)."""
     with building:
-        from jitgrad.compiler import build, choose, cpu
+        from jitgrad.compiler import build, choose
+        from jitgrad.compiler.numba_cpu import kernels
         entry = known.get(key)
         if entry is not None and entry.extra == extra:
             return entry
-        before = cpu.stats.kernels_compiled
+        before = kernels.stats.kernels_compiled
         outputs = [*roots, *[captured.order[i] for i in extra]]
         request = build.Request(captured.order, outputs, list(roots), list(cotangents), list(wrt), then=then)
         program = choose.compile_request(request)
-        if cpu.stats.kernels_compiled > before:
+        if kernels.stats.kernels_compiled > before:
             stats.compilations += 1
         else:
             stats.disk_hits += 1

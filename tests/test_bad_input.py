@@ -14,7 +14,7 @@ import pytest
 from together import together
 
 import jitgrad
-from jitgrad.compiler import cache
+from jitgrad.compiler.numba_cpu import cache
 from jitgrad.config import config, parse
 from jitgrad.errors import CacheWarning, ConfigError
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.compiler import blas, cpu
+from jitgrad.compiler import blas
+from jitgrad.compiler.numba_cpu import kernels
 
 pytestmark = pytest.mark.skipif(blas._library() is None, reason="NumPy's BLAS is not found")
 
@@ -31,7 +32,7 @@ def product(a, b):
     words = np.array(call.words, np.int64)
     first, second = (b, a) if blas.vector_first(shape) else (a, b)
     words[[blas.A, blas.B, blas.C]] = first.ctypes.data, second.ctypes.data, out.ctypes.data
-    cpu.PROTOTYPE(call.address)(0, call.matrices, words.ctypes.data)
+    kernels.PROTOTYPE(call.address)(0, call.matrices, words.ctypes.data)
     return out
 
 
@@ -99,7 +100,7 @@ def test_subnormal_numbers(left, right, where, dtype):
     words, out = np.array(call.words, np.int64), np.empty((3, 5, 6), dtype)
     for x, y in ((a, b), (a, b), (plain_a, plain_b), (plain_a, plain_b), (a, b)):
         words[[blas.A, blas.B, blas.C]] = x.ctypes.data, y.ctypes.data, out.ctypes.data
-        cpu.PROTOTYPE(call.address)(0, 3, words.ctypes.data)
+        kernels.PROTOTYPE(call.address)(0, 3, words.ctypes.data)
         with np.errstate(over="ignore"):
             expected = np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(dtype)
         np.testing.assert_allclose(out, expected, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=tiny / 1e6)
@@ -118,7 +119,7 @@ def test_subnormal_results_do_not_depend_on_what_was_met_before(shape, dtype):
         words[[blas.A, blas.B, blas.C]] = a.ctypes.data, b.ctypes.data, out.ctypes.data
         for _ in range(3):
             for lo, hi in parts:
-                cpu.PROTOTYPE(call.address)(lo, hi, words.ctypes.data)
+                kernels.PROTOTYPE(call.address)(lo, hi, words.ctypes.data)
             found.append(out.tobytes())
     assert len({*found}) == 1
 

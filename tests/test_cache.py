@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from jitgrad.compiler import cache
+from jitgrad.compiler.numba_cpu import cache
 from jitgrad.config import config
 from jitgrad.errors import CacheWarning
 
@@ -200,7 +200,7 @@ def test_abandoned_temporary_files_go(directory, monkeypatch):
 
 PROCESS = """
 import sys
-from jitgrad.compiler import cache
+from jitgrad.compiler.numba_cpu import cache
 wrong = 0
 for i in range(100):
     name = cache.key("shared", str(i % 5))

@@ -10,7 +10,8 @@ import pytest
 
 from jitgrad import buffers
 from jitgrad.buffers import address
-from jitgrad.compiler import cpu, driver
+from jitgrad.compiler import driver
+from jitgrad.compiler.numba_cpu import kernels
 
 # out[i] = scale * x[i]; the block holds out, x, scale
 SCALE = """def kernel(lo, hi, args):
@@ -34,7 +35,7 @@ def bound(count, repeat=1, release=False):
     """A driver of `repeat` calls with arguments (out, x, scale), each on the block in words 1 to 3."""
     words = np.zeros(4, np.int64)
     patches = np.array([(0, 8, 0), (8, 16, 8), (16, 24, 0)], np.int64)      # x from its element 1
-    calls = np.array([(cpu.get_kernel(SCALE).address, 0, count, 8)] * repeat, np.int64)
+    calls = np.array([(kernels.get_kernel(SCALE).address, 0, count, 8)] * repeat, np.int64)
     return driver.bind(words, patches, calls, release)
 
 
@@ -63,7 +64,7 @@ def test_calls_go_in_order(way):
     words.view(np.float64)[2::3] = 3.0
     for k, out in enumerate(steps):
         words[3 * k], words[3 * k + 1] = address(out), address(chain[k])
-    function = cpu.get_kernel(SCALE).address
+    function = kernels.get_kernel(SCALE).address
     calls = np.array([(function, 0, 3, 24 * k) for k in range(4)], np.int64)
     driver.bind(words, np.empty((0, 3), np.int64), calls, False)()
     np.testing.assert_array_equal(steps[-1], np.full(3, 81.0))

@@ -1,5 +1,4 @@
 """Vector mathematics against mpmath: accuracy over the whole domain, special values, and that it is vectorised at all."""
-import ctypes
 import functools
 import re
 
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 
 from jitgrad import buffers
-from jitgrad.compiler import objectcode, translate, vecmath
+from jitgrad.compiler.numba_cpu import kernels, objectcode, vecmath
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -35,15 +34,8 @@ def source_of(name, kind):
 """
 
 
-@functools.cache
-def lowered(name, kind):
-    return translate.lower(source_of(name, kind), f"vecmath_{name}_{kind}")
-
-
-@functools.cache
 def kernel_of(name, kind):
-    address = objectcode.load(objectcode.emit(lowered(name, kind)), f"vecmath_{name}_{kind}")
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
+    return kernels.get_kernel(source_of(name, kind))
 
 
 def evaluate(name, x, y=None):
@@ -270,7 +262,8 @@ def test_overflow_and_underflow_thresholds(kind):
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 @pytest.mark.parametrize("name", EVERY)
 def test_vectorised(name, kind):
-    text, assembly = objectcode.inspect(lowered(name, kind))
+    kernel = kernel_of(name, kind)
+    text, assembly = kernel.inspect_llvm(), kernel.inspect_asm()
     scalar = "float" if kind == "f4" else "double"
     assert re.search(rf"\nvector\.body.*= .*<\d+ x {scalar}>", text, re.DOTALL)
     # Neither the C library nor, in the loop, a scalar function of ours but the one for rare lanes.

@@ -23,7 +23,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jitgrad.compiler import blascalls, cache, cpu, objectcode, smallproducts
+from jitgrad.compiler import blascalls, smallproducts
+from jitgrad.compiler.numba_cpu import glue, objectcode
+from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
 
 _ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not transposed, transposed
 # Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
@@ -160,11 +162,11 @@ def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
         a, b, c = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4), np.zeros((2, 4), dtype)
         words = np.array([routines[letter + "gemm"], _PLAIN, _PLAIN, 2, 4, 3, a.ctypes.data, 3, b.ctypes.data, 4, c.ctypes.data,
                           4, 0, 0, 0, 0], np.int64)
-        cpu.PROTOTYPE(stub[letter, "m"])(0, 1, words.ctypes.data)
+        PROTOTYPE(stub[letter, "m"])(0, 1, words.ctypes.data)
         y = np.zeros(2, dtype)
         vector = np.array([routines[letter + "gemv"], _PLAIN, 0, 2, 3, 0, a.ctypes.data, 3, b.ctypes.data, 4, y.ctypes.data,
                            1, 0, 0, 0], np.int64)
-        cpu.PROTOTYPE(stub[letter, "v"])(0, 1, vector.ctypes.data)
+        PROTOTYPE(stub[letter, "v"])(0, 1, vector.ctypes.data)
         if not (np.array_equal(c, a @ b) and np.array_equal(y, a @ b[:, 0])):
             return False
     return True
@@ -187,9 +189,4 @@ def _load(letter: str, kind: str, bits: int) -> int:
 
 
 def _address(name: str, source: str) -> int:
-    key = cache.key(source, cpu.fingerprint())
-    data = cache.load(key)
-    if data is None:
-        data = objectcode.emit(source)
-        cache.save(key, data, source)
-    return objectcode.load(data, name)
+    return glue.address(name, [source], lambda: source)

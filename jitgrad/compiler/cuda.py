@@ -25,7 +25,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from jitgrad.compiler import program
-from jitgrad.compiler.cpu import stats
+from jitgrad.compiler.numba_cpu.kernels import stats
 from jitgrad.compiler.cuda_math import SIMULATED, VOCABULARY, cuda
 from jitgrad.config import logger
 from jitgrad.dtype import BY_CODE

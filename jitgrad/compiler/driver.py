@@ -31,7 +31,8 @@ import numpy as np
 
 from jitgrad import buffers
 from jitgrad.buffers import address
-from jitgrad.compiler import cache, cpu, objectcode
+from jitgrad.compiler.numba_cpu import glue
+from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
 
 HEADER = 8                                  # words
 _FASTCALL = 0x80                            # METH_FASTCALL of CPython's methodobject.h
@@ -137,12 +138,7 @@ def _native() -> tuple[_Method, Callable[..., Any], int, int]:
     source = _SOURCE.format(name=name, offset=offset, owed=owed)
     if not owed:        # nothing to count: leave None alone
         source = source.replace("  store i64 %counted, ptr %none\n", "")
-    key = cache.key(source, cpu.fingerprint())
-    data = cache.load(key)
-    if data is None:
-        data = objectcode.emit(source)
-        cache.save(key, data, source)
-    method = _Method(b"run", objectcode.load(data, name), _FASTCALL, b"Runs kernels.")
+    method = _Method(b"run", glue.address(name, [source], lambda: source), _FASTCALL, b"Runs kernels.")
     prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
     api = [ctypes.cast(f, ctypes.c_void_p).value for f in
@@ -191,7 +187,7 @@ def _portable(words: np.ndarray, patches: np.ndarray, calls: np.ndarray) -> Call
     base = address(words)
     floats = words.view(np.float64)
     rows = [(argument // 8, word // 8, plus) for argument, word, plus in patches.tolist()]
-    runs = [(cpu.PROTOTYPE(function), lo, hi, base + block) for function, lo, hi, block in calls.tolist()]
+    runs = [(PROTOTYPE(function), lo, hi, base + block) for function, lo, hi, block in calls.tolist()]
 
     def run(*objects: Any) -> None:
         for argument, word, plus in rows:

@@ -38,7 +38,7 @@ from jitgrad.compiler.program import (
     Store,
     Var,
 )
-from jitgrad.compiler.target_cpu import CPU, CpuTarget
+from jitgrad.compiler.target_cpu import CPU, CpuTarget, interleaving
 from jitgrad.dtype import BY_CODE
 
 
@@ -193,10 +193,18 @@ class _Nest(Emitter[CpuTarget]):
         elif blocked := [j for j in self.reductions() if self.starts_blocks(j, depth)]:
             self.outer_blocks(depth, start, stop, blocked)
         else:
-            self.line(self.t.loop(f"i{depth}", start, stop))
-            self.indent += 1
-            self.level(depth + 1)
-            self.indent -= 1
+            self.iterations(depth, start, stop)
+
+    def iterations(self, depth: int, start: str, stop: str) -> None:
+        """`for` over a part of loop `depth`, with all that it contains."""
+        self.line(self.t.loop(f"i{depth}", start, stop))
+        self.indent += 1
+        first = len(self.lines)
+        self.level(depth + 1)
+        count = interleaving(depth, self.lines[first:]) if depth == self.k.depth - 1 else 0
+        if count:
+            self.lines.insert(first, "    " * self.indent + self.t.interleave(count))
+        self.indent -= 1
 
     def strides(self) -> list[int]:
         """Integer slots that are the step of an access in the innermost loop and known only at run time.
@@ -233,10 +241,7 @@ class _Nest(Emitter[CpuTarget]):
         blocked = [j for j in self.reductions() if self.blocked(j)]
         for j in blocked:
             self.line(f"b{j} = {k.reductions[j].identity}")
-        self.line(self.t.loop(f"i{depth}", "k", self.t.block_end("k", stop)))
-        self.indent += 1
-        self.level(depth + 1)
-        self.indent -= 1
+        self.iterations(depth, "k", self.t.block_end("k", stop))
         for j in blocked:
             name = f"c{j}" if j in self.outer else f"a{j}"
             self.line(f"{name} = {self.combined(k.reductions[j], name, f'b{j}')}")
@@ -360,10 +365,7 @@ class _Nest(Emitter[CpuTarget]):
         for j in scalars:
             self.line(f"c{j} = {self.k.reductions[j].identity}")
         self.outer |= {*scalars}
-        self.line(self.t.loop(f"i{depth}", f"k{depth}", self.t.block_end(f"k{depth}", stop)))
-        self.indent += 1
-        self.level(depth + 1)
-        self.indent -= 1
+        self.iterations(depth, f"k{depth}", self.t.block_end(f"k{depth}", stop))
         self.outer -= {*scalars}
         for r, block, count, whole in arrays:
             self.line(self.t.loop("z", "0", count))

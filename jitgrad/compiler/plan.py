@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler import blas, combine, cpu, driver, slabs, tiles
+from jitgrad.compiler import blas, combine, driver, slabs, tiles
 from jitgrad.compiler.dims import Sources
 from jitgrad.compiler.evaluator import Evaluator, needed
 from jitgrad.compiler.expr import Expr
 from jitgrad.compiler.gathers import CHECK
+from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.places import Spans, aligned
 from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.steps import Chunked, LibraryCall, View
@@ -335,7 +336,7 @@ class Plans:
         self.sources = sources
         self._plans: dict[Any, Runs] = {}
         # By buffer, what puts the results of chunks together.  They are few, and there before lengths ask for them.
-        self.combining = {buffer: cpu.get_kernel(combine.source(op, BY_NUMPY[bufs[buffer].dtype].code))
+        self.combining = {buffer: kernels.get_kernel(combine.source(op, BY_NUMPY[bufs[buffer].dtype].code))
                           for step in steps if isinstance(step, KernelStep) for buffer, op, _ in step.combines}
         scalars = _scalars(steps)
         inputs = [k for k, b in enumerate(bufs) if b.kind == "input"]

@@ -30,6 +30,7 @@ def chosen_target() -> Target:
         from jitgrad.compiler.launches import Launches
         cuda.check()
         return Target(target_cuda.emit, cuda.get_kernel, Launches, phased=False)
-    from jitgrad.compiler import cpu, emit
+    from jitgrad.compiler import emit
+    from jitgrad.compiler.numba_cpu import kernels
     from jitgrad.compiler.plan import Plans
-    return Target(emit.emit, cpu.get_kernel, Plans, phased=True)
+    return Target(emit.emit, kernels.get_kernel, Plans, phased=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import programs, tracing
-from jitgrad.compiler import cache, cpu, objectcode
+from jitgrad.compiler.numba_cpu import glue
 from jitgrad.config import config, logger
 from jitgrad.dtype import default_address
 from jitgrad.executor import MAX_HISTORY
@@ -89,9 +89,8 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
 def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
     """The address of one of the functions."""
     folder = Path(__file__).parent
-    key = cache.key(name, *[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest)), cpu.fingerprint())
-    data = cache.load(key)
-    if data is None:
+
+    def source() -> str:
         from llvmlite import ir
 
         from jitgrad.operators.native.again import Again, Deliver, Usual
@@ -101,9 +100,9 @@ def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
             Record(module, offsets, deepest)
         else:
             {W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
-        data = objectcode.emit(str(module))
-        cache.save(key, data, str(module))
-    return objectcode.load(data, name)
+        return str(module)
+
+    return glue.address(name, [*[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest))], source)
 
 
 class Functions(NamedTuple):

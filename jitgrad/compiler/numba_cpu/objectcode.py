@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import hashlib
+import platform
 import sys
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from jitgrad.errors import InternalError
+from jitgrad.version import __version__
 
 _DOUBLE = "fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt".split()
 # What generated code may call: where the machine has no instruction for it, C99 in both precisions (all else that is
@@ -40,6 +45,11 @@ def _machine() -> llvm.TargetMachine:
         codemodel="jitdefault", jit=True)
 
 
+def target_data() -> llvm.TargetData:
+    """Sizes and alignments of types on the host."""
+    return _machine().target_data
+
+
 @cache
 def host_features() -> str:
     """The CPU's instruction set extensions, as one string in a fixed order; empty where LLVM cannot tell."""
@@ -57,9 +67,12 @@ def wide_vectors() -> bool:
     return {"+avx512f", "+avx512dq", "+avx512vl", "+avx512vbmi2"} <= {*host_features().split(",")}
 
 
-def target_name() -> str:
-    """What object code is specific to, besides the versions of LLVM and of the generator."""
-    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {host_features()}"
+@cache
+def fingerprint() -> str:
+    """What object code of one LLVM IR depends on."""
+    return " ".join([llvm.get_process_triple(), llvm.get_host_cpu_name(), host_features(), __version__, llvmlite.__version__,
+                     platform.python_implementation(), platform.python_version(),
+                     hashlib.sha256(Path(__file__).read_bytes()).hexdigest()])
 
 
 @cache

@@ -12,6 +12,7 @@ types it takes.  Nothing here promotes: float32 in, float32 out.  The arguments 
 | f4 f8 i4 i8 b1                       | typed literals: f4(0.5)                                                       |
 | to_f4 to_f8 to_i4 to_i8 to_b1        | NumPy's astype                                                                |
 | radd rmul rmax rmin                  | an accumulation that LLVM may reorder into vector lanes                       |
+| interleave(n)                        | the innermost loop around it is to compute n vectors in one iteration         |
 
 T is one of f4 f8 i4 i8 b1 (a boolean is one byte in arrays, an int64 in the block).  Elementwise functions: see the
 tables at the end; accuracy: vecmath/__init__.py.
@@ -25,10 +26,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler import scalarmath as sm
-from jitgrad.compiler import vecmath as vm
-from jitgrad.compiler.irvalue import F4, F8, I1, I4, I8, Value, inlined, intrinsic, select
-from jitgrad.compiler.loops import mark_independent, mark_invariant
+from jitgrad.compiler.numba_cpu import scalarmath as sm
+from jitgrad.compiler.numba_cpu import vecmath as vm
+from jitgrad.compiler.numba_cpu.irvalue import F4, F8, I1, I4, I8, Value, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.loops import mark_independent, mark_interleaved, mark_invariant
 
 IR: dict[str, Any] = {"f4": F4, "f8": F8, "i4": I4, "i8": I8, "b1": I1}
 _MEMORY = {**IR, "b1": ir.IntType(8)}
@@ -80,7 +81,7 @@ def _load(kind: str, independent: bool) -> Operation:
     def build(builder, base, index):
         value = builder.load(_pointer(builder, kind, base, index), align=_SIZE[kind])
         if independent:
-            mark_independent(builder.module, value)
+            mark_independent(builder.function, value)
         return builder.icmp_signed("!=", value, value.type(0)) if kind == "b1" else value
     return Operation(2, _signature(f"load_{kind}", ("i8", "i8"), kind), build)
 
@@ -91,8 +92,22 @@ def _store(kind: str, independent: bool) -> Operation:
             value = builder.zext(value, _MEMORY[kind])
         store = builder.store(value, _pointer(builder, kind, base, index), align=_SIZE[kind])
         if independent:
-            mark_independent(builder.module, store)
+            mark_independent(builder.function, store)
     return Operation(3, _signature(f"store_{kind}", ("i8", "i8", kind), None), build)
+
+
+def _literal(kind: str) -> Operation:
+    def check(kinds: Kinds) -> str:
+        if kinds[0] not in ("f8", "i8", "b1"):      # what Python's numbers are
+            raise TypeError(f"{kind}({kinds[0]}): needs a literal")
+        return kind
+    return Operation(1, check, _lowering(lambda x: x.cast(IR[kind])))
+
+
+def _interleave() -> Operation:
+    def build(builder, count):
+        mark_interleaved(builder.block, count.constant)
+    return Operation(1, _signature("interleave", ("i8",), None), build)
 
 
 # -- operations ------------------------------------------------------------------------------------------------------
@@ -189,15 +204,15 @@ _NUMBER_BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "rmul": _reassociable("fmul", "mul"),
 }
 
-FORMULAS = frozenset([*vm.UNARY, "atan2", "pow"])        # those of vecmath
-
 OPERATIONS: dict[str, Operation] = {
     **{f"arg_{kind}": _arg(kind) for kind in IR},
     **{f"load_{kind}": _load(kind, True) for kind in IR},
     **{f"store_{kind}": _store(kind, True) for kind in IR},
     **{f"accload_{kind}": _load(kind, False) for kind in IR},
     **{f"accstore_{kind}": _store(kind, False) for kind in IR},
+    **{kind: _literal(kind) for kind in IR},
     **{f"to_{kind}": _to(kind) for kind in IR},
+    "interleave": _interleave(),
     **{name: _unary(name, _FLOATS, formula) for name, formula in _FLOAT_UNARY.items()},
     **{name: _unary(name, _FLOATS, formula, "b1") for name, formula in _FLOAT_TESTS.items()},
     **{name: _binary(name, _FLOATS, formula) for name, formula in _FLOAT_BINARY.items()},

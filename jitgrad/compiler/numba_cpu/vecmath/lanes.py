@@ -19,8 +19,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.irvalue import I4, Value, declare
-from jitgrad.compiler.objectcode import LANES, host_features
+from jitgrad.compiler.numba_cpu.irvalue import I4, Value, declare
+from jitgrad.compiler.numba_cpu.objectcode import LANES, host_features
 
 
 def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) -> Value:
@@ -44,7 +44,7 @@ def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) 
 
 def _function(module: ir.Module, name: str, type: Any, *attributes: str) -> ir.Function:
     function = ir.Function(module, ir.FunctionType(type, [type, type]), name)
-    function.linkage = "internal"
+    # External, until it is known which variants are called: nothing may remove one, or change its arguments, before.
     for attribute in ("nounwind", "readnone", *attributes):
         function.attributes.add(attribute)
     return function
@@ -101,10 +101,3 @@ def _variant(scalar: ir.Function, name: str, width: int, limit: float) -> ir.Fun
     result.add_incoming(changed, lane)
     b.ret(result)
     return function
-
-
-def expose(module: ir.Module) -> None:
-    """Before optimisation: nothing calls a variant yet, and nothing may be removed for that or change its arguments."""
-    for function in module.functions:
-        if function.name.startswith(LANES):
-            function.linkage = "external"

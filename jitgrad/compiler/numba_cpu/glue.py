@@ -1,0 +1,20 @@
+"""Machine code that records, calls and delivers: LLVM IR of the package's own, kept on disk like kernels.
+
+It computes nothing of a user's numbers; what does is a kernel, which Numba compiles (kernels.py).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jitgrad.compiler.numba_cpu import cache, objectcode
+
+
+def address(name: str, depends: Sequence[str | bytes], source: Callable[[], str]) -> int:
+    """The address of the function `name` of a module; `depends`: what its text depends on."""
+    key = cache.key(name, *depends, objectcode.fingerprint())
+    data = cache.load(key)
+    if data is None:
+        text = source()
+        data = objectcode.emit(text)
+        cache.save(key, data, text)
+    return objectcode.load(data, name)

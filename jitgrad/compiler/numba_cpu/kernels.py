@@ -1,0 +1,180 @@
+"""Kernels for the CPU: from source text to something to call, by Numba.
+
+Input: the source of one `kernel(lo, hi, args)` over the vocabulary (vocabulary.py).  Output: a `Kernel`.  Invariant:
+one source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and
+these versions: then Numba is not even imported.
+"""
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from functools import cache as memoize
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import NamedTuple
+
+from jitgrad.compiler.numba_cpu import cache, objectcode
+from jitgrad.config import logger
+
+PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+# The files that decide what code a source text becomes, besides objectcode.py.
+_GENERATORS = ("pipeline.py", "plain.py", "vocabulary.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py")
+
+
+class Stats:
+    """Counters of this process."""
+
+    def __init__(self) -> None:
+        self.kernels_compiled = 0
+        self.disk_hits = 0
+        self.object_bytes = 0
+        self.compile_seconds = 0.0
+
+
+class Compilation(NamedTuple):
+    """How a kernel was compiled; kept with its object code.
+
+    numba: the version.  pipeline: "jitgrad" (pipeline.py) or "cfunc" (plain.py).  seconds: what it took, LLVM included."""
+
+    numba: str
+    pipeline: str
+    seconds: float
+
+    def __str__(self) -> str:
+        how = "" if self.pipeline == "jitgrad" else f" ({self.pipeline})"
+        return f"by Numba {self.numba}{how} in {1000 * self.seconds:.0f} ms"
+
+
+class Kernel:
+    """Machine code.  `kernel(lo, hi, block)` runs it for lo <= i < hi, without the GIL; `block` is the address of its
+    arguments.
+
+    name: its symbol, unique by the hash of the source.  origin: "compiled" or "disk".  seconds: what it took to get it.
+    call: the same function without a Python frame around it.  Machine code stays until the process ends."""
+
+    __slots__ = ("name", "source", "address", "origin", "compilation", "seconds", "call", "bytes")
+
+    def __init__(self, name: str, source: str, data: bytes, origin: str, compilation: Compilation, start: float) -> None:
+        self.name = name
+        self.source = source
+        self.address = objectcode.load(data, name)
+        self.origin = origin
+        self.compilation = compilation
+        self.seconds = time.perf_counter() - start
+        self.call = PROTOTYPE(self.address)
+        self.bytes = len(data)      # of the object code
+
+    def __call__(self, lo: int, hi: int, block: int) -> None:
+        self.call(lo, hi, block)
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.name} ({self.origin}; compiled {self.compilation})>"
+
+    def inspect_llvm(self) -> str:
+        """The optimised LLVM IR (compiled again, for inspection)."""
+        return objectcode.inspect(_lower(self.source, self.name))[0]
+
+    def inspect_asm(self) -> str:
+        """The machine code as text (compiled again, for inspection)."""
+        return objectcode.inspect(_lower(self.source, self.name))[1]
+
+
+stats = Stats()
+_kernels: dict[str, Kernel] = {}
+_lock = threading.RLock()
+
+
+def get_kernel(source: str) -> Kernel:
+    """The kernel of a source text: from memory, else from disk, else compiled now.
+
+    Safe from several threads.  Raises InternalError when the source is not within the vocabulary."""
+    kernel = _kernels.get(source)
+    if kernel is not None:
+        return kernel
+    with _lock:
+        kernel = _kernels.get(source)
+        if kernel is None:
+            kernel = _kernels[source] = _make(source)
+        return kernel
+
+
+def forget() -> None:
+    """Drop all kernels of this process (those in use stay valid) and reset the counters; the disk is left alone."""
+    with _lock:
+        _kernels.clear()
+        stats.__init__()
+
+
+def compilations() -> list[Compilation]:
+    """Those of the kernels on disk."""
+    heads = [cache.head(entry.name, len(_MARK) + 200) for entry in cache.entries()]
+    return [_unpack(head)[0] for head in heads if head.startswith(_MARK)]
+
+
+@memoize
+def fingerprint() -> str:
+    """All that a kernel's object code depends on besides its source; computed without importing what makes it."""
+    here = Path(__file__).parent
+    files = [file for pattern in _GENERATORS for file in sorted(here.glob(pattern))]
+    numba = PathFinder.find_spec("numba")
+    if numba is not None and numba.origin is not None:
+        files.append(Path(numba.origin).with_name("_version.py"))
+    return cache.key(objectcode.fingerprint(), *[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+
+
+@memoize
+def _pipeline() -> tuple[str, Callable[[str, str], str], str]:
+    """How kernels are lowered: the name of the way, its function, Numba's version."""
+    from jitgrad.compiler.numba_cpu import pipeline
+    reason = pipeline.probe()
+    if reason is None:
+        return "jitgrad", pipeline.lower, pipeline.version()
+    logger.warning("kernels are compiled by numba.cfunc, which takes twice the time: Numba %s is not as jitgrad expects it (%s)",
+                   pipeline.version(), reason)
+    from jitgrad.compiler.numba_cpu import plain
+    return "cfunc", plain.lower, pipeline.version()
+
+
+def _lower(source: str, name: str) -> str:
+    return _pipeline()[1](source, name)
+
+
+def _make(source: str) -> Kernel:
+    start = time.perf_counter()
+    name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
+    key = cache.key(source, fingerprint())
+    kept = cache.load(key)
+    if kept is not None:
+        compilation, data = _unpack(kept)
+        kernel = Kernel(name, source, data, "disk", compilation, start)
+        stats.disk_hits += 1
+    else:
+        pipeline, lower, numba = _pipeline()
+        began = time.perf_counter()         # without Numba's import
+        data = objectcode.emit(lower(source, name))
+        compilation = Compilation(numba, pipeline, time.perf_counter() - began)
+        kernel = Kernel(name, source, data, "compiled", compilation, start)
+        cache.save(key, _pack(compilation, data), source)
+        stats.kernels_compiled += 1
+        stats.compile_seconds += kernel.seconds
+        logger.info("compiled %s %s", name, compilation)
+    stats.object_bytes += kernel.bytes
+    return kernel
+
+
+# -- what is kept on disk: a line about the compilation, then object code ------------------------------------------------
+
+_MARK = b"kernel "
+
+
+def _pack(compilation: Compilation, data: bytes) -> bytes:
+    return _MARK + json.dumps(compilation).encode() + b"\n" + data
+
+
+def _unpack(kept: bytes) -> tuple[Compilation, bytes]:
+    line, _, data = kept[len(_MARK):].partition(b"\n")
+    return Compilation(*json.loads(line)), data

@@ -1,0 +1,80 @@
+"""The same kernels by Numba's public interface alone: an `@intrinsic` for each operation, `numba.cfunc`, `inspect_llvm`.
+
+Input and output: as those of pipeline.py, for versions of Numba whose internals that does not know; it takes twice the time.
+The text that is returned has been optimised by Numba.
+Invariant: the same bits as by pipeline.py, as the same formulas build the code, and the text says how loops are interleaved.
+"""
+from __future__ import annotations
+
+import linecache
+import math
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from numba.core.errors import NumbaError, TypingError
+from numba.extending import intrinsic
+
+from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS, Operation
+from jitgrad.errors import InternalError
+
+KINDS: dict[str, Any] = {"f4": numba.float32, "f8": numba.float64, "i4": numba.int32, "i8": numba.int64, "b1": numba.boolean}
+_CODES = {type: code for code, type in KINDS.items()}
+
+_ARGUMENTS = "(i64, i64, i64)"
+_ENTRY = """
+declare {result} @"{wrapper}"(i64, i64, i64)
+define void @"{name}"(i64 %lo, i64 %hi, i64 %args) nounwind {{
+  call {result} @"{wrapper}"(i64 %lo, i64 %hi, i64 %args)
+  ret void
+}}
+"""
+
+
+def _intrinsic(name: str, operation: Operation) -> Any:
+    def codegen(context, builder, signature, values):
+        result = operation.build(builder, *values)
+        return context.get_dummy_value() if result is None else result
+
+    def typed(*arguments):
+        plain = [numba.types.unliteral(t) for t in arguments]
+        try:
+            result = operation.check(tuple([_CODES.get(t, str(t)) for t in plain]))
+        except TypeError as error:
+            raise TypingError(str(error)) from error
+        return (numba.types.void if result is None else KINDS[result])(*plain), codegen
+
+    names = ", ".join([f"a{k}" for k in range(operation.arity)])
+    namespace: dict[str, Any] = {"typed": typed}
+    exec(f"def {name}(typingctx, {names}):\n    return typed({names})\n", namespace)
+    return intrinsic(namespace[name])
+
+
+VOCABULARY: dict[str, Any] = {"inf": math.inf, "nan": math.nan,
+                              **{name: _intrinsic(name, operation) for name, operation in OPERATIONS.items()}}
+
+
+def lower(source: str, name: str) -> str:
+    """LLVM IR text.  Raises InternalError where the source is not within the language."""
+    filename = f"<jitgrad {name}>"
+    # Numba shows lines of the source in its errors; this text is in no file.
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = dict(VOCABULARY)
+    exec(compile(source, filename, "exec"), namespace)
+    try:
+        kernel = numba.cfunc("void(int64, int64, int64)", error_model="numpy")(namespace["kernel"])
+    except NumbaError as error:
+        raise InternalError(f"a generated kernel is not right: {error}\n--- source ---\n{source}") from error
+    return _renamed(kernel.inspect_llvm(), name)
+
+
+def _renamed(text: str, name: str) -> str:
+    """Numba's module, where the one function that C may call goes by `name` and all else is private."""
+    module = llvm.parse_assembly(text)
+    [(wrapper, type)] = [(f.name, str(f.global_value_type)) for f in module.functions
+                         if not f.is_declaration and str(f.global_value_type).endswith(_ARGUMENTS)]
+    module.link_in(llvm.parse_assembly(_ENTRY.format(wrapper=wrapper, name=name, result=type.removesuffix(_ARGUMENTS))))
+    for value in [*module.functions, *module.global_variables]:
+        if value.name != name and not value.is_declaration:
+            value.linkage = "internal"
+    return str(module)
