@@ -24,13 +24,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jitgrad.compiler import blascalls, smallproducts
-from jitgrad.compiler.numba_cpu import glue, objectcode
-from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
+from jitgrad.compiler.numba_cpu import objectcode
+from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE, get_kernel
 
-_ROWS, _PLAIN, _TURNED = 101, 111, 112          # of CBLAS: row-major order, not transposed, transposed
+_PLAIN, _TURNED = blascalls.PLAIN, 112          # of CBLAS: not transposed, transposed
 # Names of routines in the wheels of NumPy, in builds with 64-bit integers, on macOS, and elsewhere; bits of an integer.
 _NAMES = (("scipy_cblas_{}64_", 64), ("cblas_{}64_", 64), ("cblas_{}$NEWLAPACK$ILP64", 64), ("cblas_{}", 32))
-_ROUTINES = {np.dtype(np.float64): "d", np.dtype(np.float32): "s"}
+_LETTERS = {"f8": "d", "f4": "s"}
 MOST = 1 << 30                                  # elements in a dimension: a library may have 32-bit integers
 A, B, C = 6, 8, 10                              # words of the block that hold addresses
 
@@ -54,20 +54,19 @@ class Product(NamedTuple):
 
 def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Product | None:
     """The call for a @ b into a C-contiguous array of `shape`, or None where BLAS cannot do it so."""
-    if dtype not in _ROUTINES or a.dtype != dtype or b.dtype != dtype or 0 in shape or 0 in a.shape:
+    kind = dtype.kind + str(dtype.itemsize)
+    if kind not in _LETTERS or a.dtype != dtype or b.dtype != dtype or 0 in shape or 0 in a.shape:
         return None
-    found = _library()
-    if found is None or max(*a.shape, *b.shape) > MOST:
-        return None
-    routines, stub, bits = found
-    size = dtype.itemsize
     *batch, m, n = shape
+    routine = _routine(kind, n == 1 or m == 1)
+    if routine is None or max(*a.shape, *b.shape) > MOST:
+        return None
+    size = dtype.itemsize
     k = a.shape[-1]
     steps = [_steps(v, batch) for v in (a, b)]
     left, right = _matrix(a, size), _matrix(b, size)
     if None in steps or left is None or right is None:
         return None
-    letter = _ROUTINES[dtype]
     count = int(np.prod(batch, dtype=np.int64))
     if n == 1 or m == 1:
         matrix, turn = (left, False) if n == 1 else (right, True)
@@ -77,15 +76,16 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
         if turned:
             rows, columns = columns, rows
         step = [steps[0], steps[1]] if n == 1 else [steps[1], steps[0]]
-        words = [routines[letter + "gemv"], _TURNED if turned is not turn else _PLAIN, 0, rows, columns, 0, 0, lead, 0,
+        words = [routine.address, _TURNED if turned is not turn else _PLAIN, 0, rows, columns, 0, 0, lead, 0,
                  vector // size if k > 1 else 1, 0, 1, *step, m * n * size]
         if k > 1 and (vector <= 0 or vector % size):
             return None
     else:
-        own = _own(letter, bits) if smallproducts.quicker(m, n, k, left[0], right[0]) else 0
-        words = [own or routines[letter + "gemm"], _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
+        if smallproducts.quicker(m, n, k, left[0], right[0]):
+            routine = _own(kind) or routine
+        words = [routine.address, _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
                  left[1], 0, right[1], 0, n, *steps, m * n * size, 0]
-    return Product(stub[letter, "v" if n == 1 or m == 1 else "m"], count, words, 0.1 * count * m * n * k)
+    return Product(routine.kernel, count, words, 0.1 * count * m * n * k)
 
 
 def vector_first(shape: tuple[int, ...]) -> bool:
@@ -121,25 +121,27 @@ def _steps(view: View, batch: list[int]) -> int | None:
 
 # -- the library -----------------------------------------------------------------------------------------------------
 
+class _Routine(NamedTuple):
+    """One of the library's, and the kernel that calls it."""
+
+    address: int
+    kernel: int
+
+
 @memoize
-def _library() -> tuple[dict[str, int], dict[tuple[str, str], int], int] | None:
-    """Addresses of the routines, and of the functions that call them, and the bits of an integer; None where there are none
-    to be had."""
-    for routines, bits in _candidates():
-        stub = {(letter, kind): _load(letter, kind, bits) for letter in "ds" for kind in "mv"}
-        if _right(routines, stub):
-            return routines, stub, bits
-    return None
-
-
-def _candidates() -> Iterator[tuple[dict[str, int], int]]:
+def _routine(kind: str, vector: bool) -> _Routine | None:
+    """The product of two matrices of a kind of numbers, or of one and a vector; None where there is none to be had."""
     for library in _loaded():
         for pattern, bits in _NAMES:
+            name = pattern.format(_LETTERS[kind] + ("gemv" if vector else "gemm"))
             try:
-                yield {name: ctypes.cast(getattr(library, pattern.format(name)), ctypes.c_void_p).value or 0
-                       for name in ("dgemm", "sgemm", "dgemv", "sgemv")}, bits
+                address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
             except AttributeError:
                 continue
+            found = _Routine(address, get_kernel(blascalls.vector(kind, bits)).address if vector else _matrices(kind, bits))
+            if _is_right(found, kind, vector):
+                return found
+    return None
 
 
 def _loaded() -> Iterator[ctypes.CDLL]:
@@ -156,37 +158,27 @@ def _loaded() -> Iterator[ctypes.CDLL]:
                 continue
 
 
-def _right(routines: dict[str, int], stub: dict[tuple[str, str], int]) -> bool:
+def _is_right(routine: _Routine, kind: str, vector: bool) -> bool:
     """Whether a small product comes out right."""
-    for dtype, letter in _ROUTINES.items():
-        a, b, c = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4), np.zeros((2, 4), dtype)
-        words = np.array([routines[letter + "gemm"], _PLAIN, _PLAIN, 2, 4, 3, a.ctypes.data, 3, b.ctypes.data, 4, c.ctypes.data,
-                          4, 0, 0, 0, 0], np.int64)
-        PROTOTYPE(stub[letter, "m"])(0, 1, words.ctypes.data)
-        y = np.zeros(2, dtype)
-        vector = np.array([routines[letter + "gemv"], _PLAIN, 0, 2, 3, 0, a.ctypes.data, 3, b.ctypes.data, 4, y.ctypes.data,
-                           1, 0, 0, 0], np.int64)
-        PROTOTYPE(stub[letter, "v"])(0, 1, vector.ctypes.data)
-        if not (np.array_equal(c, a @ b) and np.array_equal(y, a @ b[:, 0])):
-            return False
-    return True
+    dtype = np.dtype(kind)
+    a, b = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(3, 4)
+    expected = a @ (b[:, 0] if vector else b)
+    c = np.zeros_like(expected)
+    first, second, result = [x.ctypes.data for x in (a, b, c)]
+    shape = [2, 3, 0, first, 3, second, 4, result, 1] if vector else [2, 4, 3, first, 3, second, 4, result, 4]
+    words = np.array([routine.address, _PLAIN, _PLAIN, *shape, 0, 0, 0, 0], np.int64)
+    PROTOTYPE(routine.kernel)(0, 1, words.ctypes.data)
+    return np.array_equal(c, expected)
 
 
 @memoize
-def _own(letter: str, bits: int) -> int:
-    """The address of the product of small matrices, 0 where it was not measured.  (On Windows a frame as large as its own needs
-    a function of the C runtime.)"""
+def _own(kind: str) -> _Routine | None:
+    """The product of small matrices, None where it was not measured.  (On Windows a frame as large as its own needs a function of
+    the C runtime.)"""
     if not objectcode.wide_vectors() or sys.platform == "win32":
-        return 0
-    name = f"jitgrad_small_{letter}{bits}"
-    return _address(name, smallproducts.source(name, letter, bits))
+        return None
+    return _Routine(get_kernel(smallproducts.source(kind)).address, _matrices(kind, 0))
 
 
-def _load(letter: str, kind: str, bits: int) -> int:
-    """The address of the function for one dtype ("d", "s"), for matrices or a vector ("m", "v")."""
-    name = f"jitgrad_blas_{letter}{kind}{bits}"
-    return _address(name, blascalls.source(name, letter, kind, bits, _ROWS, _PLAIN))
-
-
-def _address(name: str, source: str) -> int:
-    return glue.address(name, [source], lambda: source)
+def _matrices(kind: str, bits: int) -> int:
+    return get_kernel(blascalls.matrices(kind, bits, objectcode.is_x86())).address

@@ -22,7 +22,8 @@ from jitgrad.config import logger
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes, besides objectcode.py.
-_GENERATORS = ("pipeline.py", "plain.py", "vocabulary.py", "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py")
+_GENERATORS = ("pipeline.py", "plain.py", "numba_types.py", "operation.py", "vocabulary.py", "foreign.py", "vectors.py",
+               "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py")
 
 
 class Stats:

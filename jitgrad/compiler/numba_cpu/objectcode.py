@@ -39,10 +39,14 @@ def _machine() -> llvm.TargetMachine:
     """The host's code generator, with the options that MCJIT wants (as Numba sets them)."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    x86 = llvm.get_process_triple().startswith(("x86", "i386", "i686", "amd64"))
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, reloc="static" if x86 else "default",
+        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, reloc="static" if is_x86() else "default",
         codemodel="jitdefault", jit=True)
+
+
+def is_x86() -> bool:
+    """Whether the host is an x86 CPU."""
+    return llvm.get_process_triple().startswith(("x86", "i386", "i686", "amd64"))
 
 
 def target_data() -> llvm.TargetData:

@@ -10,7 +10,7 @@ Numba knows, makes wrappers for errors and reference counts, and runs LLVM in st
 vocabulary, arithmetic on numbers, `range`, `if` and names of one type each.  So here Numba translates the bytecode, infers the
 types and lowers by its own passes, but
 
-- typing and lowering know the vocabulary, and of Numba's registries only the entries for OPERATORS;
+- typing and lowering know the vocabulary, operators on numbers, and of Numba's registries only the entries for `range`;
 - the operations of the vocabulary are types of their own (an `@intrinsic` makes Numba look through all registries again);
 - names are stack slots, which LLVM turns into registers: no SSA form, no phis, no statements that end a lifetime;
 - `range` counts up by a positive step, in the form that LLVM's vectoriser reads;
@@ -38,15 +38,37 @@ from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from numba.cpython import builtins, numbers, rangeobj  # noqa: F401  (they fill the registries)
 
 from jitgrad.compiler.numba_cpu import objectcode
-from jitgrad.compiler.numba_cpu.irvalue import I8
-from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS, Operation
+from jitgrad.compiler.numba_cpu.irvalue import I8, Value
+from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
+from jitgrad.compiler.numba_cpu.operation import ANY, BOOL, FLOATS, INTS, NUMBERS, Kinds, Operation, formula_of
+from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
 from jitgrad.errors import InternalError
 
-KINDS: dict[str, Any] = {"f4": types.float32, "f8": types.float64, "i4": types.int32, "i8": types.int64, "b1": types.boolean}
-CODES: dict[Any, str] = {type: code for code, type in KINDS.items()}
 # What a kernel's source uses besides the vocabulary, as Numba's registries call it.
-OPERATORS = frozenset({operator.add, operator.sub, operator.mul, operator.truediv, operator.neg, operator.eq, operator.ne, operator.lt,
-                       operator.le, operator.gt, operator.ge, bool, range, "getiter", "iternext", "pair_first", "pair_second"})
+_LOOPS = frozenset([range, "getiter", "iternext"])
+
+
+def _of_numbers(name: str, accepted: frozenset, result: str | None = None) -> Any:
+    """The rule for an operator: numbers of one kind, or integers of both."""
+    def check(kinds: Kinds) -> str:
+        if not accepted.issuperset(kinds) or (len({*kinds}) > 1 and not INTS.issuperset(kinds)):
+            raise TypeError(f"{' and '.join(kinds)} as operands of {name}")
+        return result or kinds[0]
+    return check
+
+
+def _python_operators() -> dict[Any, Operation]:
+    """Python's operators on numbers.  Integers wrap around, as NumPy's; Numba's own may not, and its quotients look for a zero,
+    to raise.  Only "not equal" is true of nan."""
+    formulas = {operator.add: (NUMBERS, lambda a, b: a + b), operator.sub: (NUMBERS, lambda a, b: a - b),
+                operator.mul: (NUMBERS, lambda a, b: a * b), operator.truediv: (FLOATS, lambda a, b: a / b)}
+    comparisons = {operator.eq: (ANY, Value.eq), operator.ne: (ANY, Value.ne), operator.lt: (NUMBERS, Value.__lt__),
+                   operator.le: (NUMBERS, Value.__le__), operator.gt: (NUMBERS, Value.__gt__), operator.ge: (NUMBERS, Value.__ge__)}
+    return {
+        **{f: Operation(2, _of_numbers(f.__name__, kinds), formula_of(formula)) for f, (kinds, formula) in formulas.items()},
+        **{f: Operation(2, _of_numbers(f.__name__, kinds, "b1"), formula_of(formula)) for f, (kinds, formula) in comparisons.items()},
+        operator.neg: Operation(1, _of_numbers("neg", NUMBERS), formula_of(Value.__neg__)),
+        bool: Operation(1, _of_numbers("bool", BOOL), lambda builder, condition: condition)}
 
 
 class _OperationType(types.Callable):
@@ -58,14 +80,19 @@ class _OperationType(types.Callable):
         super().__init__(f"operation({name})")
 
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
-        given = [types.unliteral(t) for t in args]
-        if kws or len(given) != self.operation.arity:
-            raise errors.TypingError(f"{self.word} takes {self.operation.arity} arguments, not {len(given)}")
+        kinds = tuple([KINDS.get(types.unliteral(t), str(t)) for t in args])
+        if kws or len(kinds) != self.operation.arity:
+            raise errors.TypingError(f"{self.word} takes {self.operation.arity} arguments, not {len(kinds)}")
         try:
-            result = self.operation.check(tuple([CODES.get(t, str(t)) for t in given]))
+            kinds = self.converted(kinds)
+            result = self.operation.check(kinds)
         except TypeError as error:
             raise errors.TypingError(str(error)) from error
-        return signature(types.none if result is None else KINDS[result], *given)
+        return signature(types.none if result is None else TYPES[result], *[TYPES[kind] for kind in kinds])
+
+    def converted(self, kinds: Kinds) -> Kinds:
+        """The kinds that arguments are converted to; the vocabulary converts nothing."""
+        return kinds
 
     def get_call_signatures(self) -> Any:
         return (), True
@@ -73,12 +100,23 @@ class _OperationType(types.Callable):
     def get_impl_key(self, sig: Any) -> Any:
         return self
 
-    def build(self, context: Any, builder: Any, sig: Any, args: Any, loc: Any = None) -> Any:
-        """The implementation, as Numba calls it."""
+    def build(self, context: Any, builder: Any, args: Any) -> Any:
+        """Lower a call."""
         result = self.operation.build(builder, *args)
         return context.get_dummy_value() if result is None else result
 
 
+class _OperatorType(_OperationType):
+    """The type of one of Python's operators: arithmetic on integers is in int64, as everywhere in Numba."""
+
+    def converted(self, kinds: Kinds) -> Kinds:
+        narrow = "i4" in kinds and (self.word not in _COMPARED or len({*kinds}) > 1)
+        return tuple(["i8" if kind == "i4" else kind for kind in kinds]) if narrow else kinds
+
+
+_COMPARED = frozenset([f.__name__ for f in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)])
+_OPERATORS: dict[Any, _OperatorType] = {f: _OperatorType(f.__name__, operation) for f, operation in _python_operators().items()}
+datamodel.register_default(_OperatorType)(datamodel.models.OpaqueModel)
 datamodel.register_default(_OperationType)(datamodel.models.OpaqueModel)
 
 
@@ -96,21 +134,18 @@ VOCABULARY: dict[str, Any] = {"inf": math.inf, "nan": math.nan, **{name: _Name(n
 
 
 class _TypingContext(context.BaseContext):
-    """Numba's typing of OPERATORS, and the vocabulary's."""
+    """The vocabulary's typing and Numba's of loops."""
 
     def init(self) -> None:
         registry = templates.builtin_registry
         for template in registry.functions:
-            if template.key in OPERATORS:
+            if template.key in _LOOPS:
                 self.insert_function(template(self))
         for value, type in registry.globals:
-            if not any([value is operator for operator in OPERATORS]):
-                continue
-            known = self._lookup_global(value)
-            if known is not None:
-                self._remove_global(value)
-                type = known.augment(type)
-            self._insert_global(value, type)
+            if value is range:
+                self._insert_global(value, type)
+        for function, type in _OPERATORS.items():
+            self._insert_global(function, type)
         for name, operation in OPERATIONS.items():
             self._insert_global(VOCABULARY[name], _OperationType(name, operation))
 
@@ -118,9 +153,8 @@ class _TypingContext(context.BaseContext):
         """Nothing that is registered later is looked for."""
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        if isinstance(func, types.Callable):
-            return func.get_call_type(self, args, kws)
-        return super().resolve_function_type(func, args, kws)
+        known = func if isinstance(func, types.Callable) else _OPERATORS.get(func)
+        return super().resolve_function_type(func, args, kws) if known is None else known.get_call_type(self, args, kws)
 
 
 class _CallingConvention(callconv.MinimalCallConv):
@@ -143,30 +177,26 @@ class _CallingConvention(callconv.MinimalCallConv):
 
 
 class _TargetContext(base.BaseContext):
-    """Numba's lowering of OPERATORS, and the vocabulary's."""
+    """The vocabulary's lowering and Numba's of `range`, of literals and of conversions."""
 
     def init(self) -> None:
         registry = imputils.builtin_registry
         for implementation, function, sig in registry.functions:
-            if function in OPERATORS and function not in ("getiter", "iternext"):
+            if function is range:
                 self._defns[function].append(implementation, sig)
         self._insert_cast_defn(registry.casts)
         self._insert_get_constant_defn(registry.constants)
         self._defns["getiter"].append(_start_range, (types.range_state64_type,))
         self._defns["iternext"].append(_next_of_range, (types.range_iter64_type,))
-        # Numba's integers may not overflow, NumPy's and PyTorch's wrap around; its quotients look for a zero, to raise.
-        for function, instruction in ((operator.add, "add"), (operator.sub, "sub"), (operator.mul, "mul")):
-            self._defns[function].append(_instruction(instruction), (types.int64, types.int64))
-        for type in (types.float32, types.float64):
-            self._defns[operator.truediv].append(_instruction("fdiv"), (type, type))
 
     def refresh(self) -> None:
         """Nothing that is registered later is looked for."""
 
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
-        if isinstance(fn, _OperationType):
-            return lambda builder, args, loc=None: fn.build(self, builder, sig, args)
-        return super().get_function(fn, sig, _firstcall=False)
+        operation = fn if isinstance(fn, _OperationType) else _OPERATORS.get(fn)
+        if operation is None:
+            return super().get_function(fn, sig, _firstcall=False)
+        return lambda builder, args, loc=None: operation.build(self, builder, args)
 
     def get_constant_generic(self, builder: Any, ty: Any, val: Any) -> Any:
         return self.get_dummy_value() if isinstance(ty, _OperationType) else super().get_constant_generic(builder, ty, val)
@@ -201,11 +231,6 @@ class _TargetContext(base.BaseContext):
 
     def pair_second(self, builder: Any, val: Any, ty: Any) -> Any:
         return builder.extract_value(val, 1)
-
-
-def _instruction(name: str) -> Any:
-    """The implementation of an operator by one instruction."""
-    return lambda context, builder, sig, args: getattr(builder, name)(*args)
 
 
 def _start_range(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -15,11 +15,10 @@ import numba
 from numba.core.errors import NumbaError, TypingError
 from numba.extending import intrinsic
 
-from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS, Operation
+from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
+from jitgrad.compiler.numba_cpu.operation import Operation
+from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
 from jitgrad.errors import InternalError
-
-KINDS: dict[str, Any] = {"f4": numba.float32, "f8": numba.float64, "i4": numba.int32, "i8": numba.int64, "b1": numba.boolean}
-_CODES = {type: code for code, type in KINDS.items()}
 
 _ARGUMENTS = "(i64, i64, i64)"
 _ENTRY = """
@@ -39,14 +38,14 @@ def _intrinsic(name: str, operation: Operation) -> Any:
     def typed(*arguments):
         plain = [numba.types.unliteral(t) for t in arguments]
         try:
-            result = operation.check(tuple([_CODES.get(t, str(t)) for t in plain]))
+            result = operation.check(tuple([KINDS.get(t, str(t)) for t in plain]))
         except TypeError as error:
             raise TypingError(str(error)) from error
-        return (numba.types.void if result is None else KINDS[result])(*plain), codegen
+        return (numba.types.void if result is None else TYPES[result])(*plain), codegen
 
     names = ", ".join([f"a{k}" for k in range(operation.arity)])
     namespace: dict[str, Any] = {"typed": typed}
-    exec(f"def {name}(typingctx, {names}):\n    return typed({names})\n", namespace)
+    exec(f"def {name}(typingctx{', ' if names else ''}{names}):\n    return typed({names})\n", namespace)
     return intrinsic(namespace[name])
 
 
