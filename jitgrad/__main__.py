@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jitgrad
 from jitgrad import programs
-from jitgrad.compiler.numba_cpu import cache
+from jitgrad.compiler.numba_cpu import cache, kernels
 from jitgrad.config import config
 from jitgrad.explain import describe, explain
 from jitgrad.nist import NAMES, load
@@ -59,9 +59,18 @@ def info(options: argparse.Namespace) -> int:
             ("threads", f"{jitgrad.get_num_threads()} of {os.cpu_count()} cores"), ("cuda", _cuda()),
             ("cache", f"{cache.path()}: {len(entries)} entries, {cache.usage() / 2**20:.1f} of "
                       f"{config.cache_bytes / 2**20:.0f} MiB" + ("" if config.cache else ", off by JITGRAD_CACHE"))]
+    rows += [("kernels", text) for text in _kernels()]
     for name, value in rows:
         print(f"{name:11} {value}")
     return 0
+
+
+def _kernels() -> list[str]:
+    """How the kernels on disk were compiled, a line for each version and way."""
+    by_way: dict[str, list[float]] = {}
+    for c in kernels.compilations():
+        by_way.setdefault(f"Numba {c.numba}, {c.pipeline} pipeline", []).append(c.seconds)
+    return [f"{len(seconds)} on disk by {way}, {1000 * sum(seconds) / len(seconds):.0f} ms each" for way, seconds in by_way.items()]
 
 
 def _version(package: str) -> str:

@@ -110,7 +110,8 @@ def describe(program: AnyProgram) -> list[str]:
         lines = [f"  {step}" for step in program.steps]
     for kernel in program.kernels:
         lines.append("")
-        lines.append(f"kernel {kernel.name} over {kernel.domain} ({kernel.origin}): reads {kernel.reads}, writes "
+        origin = "from disk, compiled" if kernel.origin == "disk" else "compiled"
+        lines.append(f"kernel {kernel.name} over {kernel.domain} ({origin} {kernel.compilation}): reads {kernel.reads}, writes "
                      f"{kernel.writes}")
         by_line: dict[str, list[str]] = {}
         for op, line in kernel.ops:

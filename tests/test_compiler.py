@@ -15,8 +15,8 @@ from together import together
 
 from jitgrad import ops
 from jitgrad.compiler import build as build_module
-from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.dtype import float32, float64
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, bind, scalar_node, topological

@@ -68,6 +68,7 @@ def build(request: Request, target: Target | None = None) -> Program:
         if isinstance(step, KernelStep):
             step.function = target.get_kernel(step.info.source)
             step.info.origin = step.function.origin
+            step.info.compilation = str(step.function.compilation)
     return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
                    request.small)
 

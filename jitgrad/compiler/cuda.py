@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+import numba
 import numpy as np
 from numba import from_dtype, types
 
 from jitgrad.compiler import program
-from jitgrad.compiler.numba_cpu.kernels import stats
 from jitgrad.compiler.cuda_math import SIMULATED, VOCABULARY, cuda
+from jitgrad.compiler.numba_cpu.kernels import stats
 from jitgrad.config import logger
 from jitgrad.dtype import BY_CODE
 
@@ -50,6 +51,7 @@ class Kernel:
     keeps no CUDA kernels on disk).  seconds: what it took; a GPU's code is made at the first launch."""
 
     origin = "compiled"
+    compilation = f"by Numba {numba.__version__} for CUDA"
 
     def __init__(self, name: str, source: str, stages: tuple[Stage, ...], seconds: float) -> None:
         self.name = name

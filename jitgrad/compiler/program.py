@@ -230,6 +230,7 @@ class KernelInfo:
     writes: list[str]
     domain: str
     origin: str = ""
+    compilation: str = ""       # by what it was compiled, and how long that took
     times: int = 1
 
 

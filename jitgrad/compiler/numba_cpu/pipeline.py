@@ -28,12 +28,15 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba.core import base, callconv, cgutils, datamodel, errors, funcdesc, imputils, types
+from numba.core import base, callconv, cgutils, errors, funcdesc, imputils, types
 from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
+from numba.core.datamodel.models import OpaqueModel
+from numba.core.datamodel.registry import register_default
 from numba.core.lowering import Lower
 from numba.core.typed_passes import NopythonTypeInference
-from numba.core.typing import context, signature, templates
+from numba.core.typing.context import BaseContext
+from numba.core.typing.templates import builtin_registry, signature
 from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from numba.cpython import builtins, numbers, rangeobj  # noqa: F401  (they fill the registries)
 
@@ -116,8 +119,8 @@ class _OperatorType(_OperationType):
 
 _COMPARED = frozenset([f.__name__ for f in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)])
 _OPERATORS: dict[Any, _OperatorType] = {f: _OperatorType(f.__name__, operation) for f, operation in _python_operators().items()}
-datamodel.register_default(_OperatorType)(datamodel.models.OpaqueModel)
-datamodel.register_default(_OperationType)(datamodel.models.OpaqueModel)
+register_default(_OperatorType)(OpaqueModel)
+register_default(_OperationType)(OpaqueModel)
 
 
 class _Name:
@@ -133,15 +136,14 @@ class _Name:
 VOCABULARY: dict[str, Any] = {"inf": math.inf, "nan": math.nan, **{name: _Name(name) for name in OPERATIONS}}
 
 
-class _TypingContext(context.BaseContext):
+class _TypingContext(BaseContext):
     """The vocabulary's typing and Numba's of loops."""
 
     def init(self) -> None:
-        registry = templates.builtin_registry
-        for template in registry.functions:
+        for template in builtin_registry.functions:
             if template.key in _LOOPS:
                 self.insert_function(template(self))
-        for value, type in registry.globals:
+        for value, type in builtin_registry.globals:
             if value is range:
                 self._insert_global(value, type)
         for function, type in _OPERATORS.items():
@@ -153,7 +155,7 @@ class _TypingContext(context.BaseContext):
         """Nothing that is registered later is looked for."""
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        known = func if isinstance(func, types.Callable) else _OPERATORS.get(func)
+        known: Any = func if isinstance(func, types.Callable) else _OPERATORS.get(func)
         return super().resolve_function_type(func, args, kws) if known is None else known.get_call_type(self, args, kws)
 
 
@@ -284,7 +286,7 @@ class _Lowering(LoweringPass):
     def __init__(self) -> None:
         super().__init__()
 
-    def run_pass(self, state: Any) -> bool:
+    def run_pass(self, state: Any) -> Any:
         descriptor = funcdesc.PythonFunctionDescriptor.from_specialized_function(
             state.func_ir, state.typemap, state.return_type, state.calltypes, mangler=lambda *args, **named: state.library.name,
             inline=False, noalias=False, abi_tags=())
@@ -316,8 +318,9 @@ def lower(source: str, name: str) -> str:
     namespace = dict(VOCABULARY)
     exec(compile(source, f"<{name}>", "exec"), namespace)
     kernel: FunctionType = namespace["kernel"]
+    typing: Any
     typing, target = _contexts()
-    flags = Flags()
+    flags: Any = Flags()
     flags.error_model = "numpy"
     flags.nrt = False
     compiler = _Compiler(typing, target, _Module(name, target), (types.int64,) * 3, types.none, flags, {})
@@ -360,11 +363,11 @@ def probe() -> str | None:
         address = objectcode.load(objectcode.emit(lower(_PROBE, name)), name)
     except Exception as error:      # of any type: internals may be missing, or be called otherwise
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    numbers = (ctypes.c_double * 4)(1.0, 2.0, 5.0, 0.0)
-    block = (ctypes.c_int64 * 3)(ctypes.addressof(numbers), 0, 1)
+    values = (ctypes.c_double * 4)(1.0, 2.0, 5.0, 0.0)
+    block = (ctypes.c_int64 * 3)(ctypes.addressof(values), 0, 1)
     ctypes.c_double.from_buffer(block, 8).value = 1.5
     ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)(0, 3, ctypes.addressof(block))
-    return None if list(numbers) == [math.inf, -1.0, -2.5, 7.0] else f"a kernel computed {list(numbers)}"
+    return None if list(values) == [math.inf, -1.0, -2.5, 7.0] else f"a kernel computed {list(values)}"
 
 
 def version() -> str:
