@@ -77,13 +77,15 @@ def test_progress_is_for_terminals():
 
 
 def test_info(start):
+    assert start("explain", "sum(x)").returncode == 0         # so that there is a kernel on disk
     found = start("info")
     assert (found.returncode, found.stderr) == (0, "")
     rows = dict(line.split(None, 1) for line in found.stdout.splitlines())
     assert set(rows) == {"jitgrad", "python", "numpy", "numba", "llvmlite", "numba-cuda", "cpu", "features", "threads",
-                         "cuda", "cache"}
+                         "cuda", "cache", "kernels"}
     assert rows["jitgrad"] == jitgrad.__version__
     assert re.search(r"entries, [\d.]+ of 512 MiB", rows["cache"])
+    assert re.search(r"on disk by Numba [\d.]+, jitgrad pipeline, \d+ ms each", rows["kernels"])
 
 
 def test_info_without_cuda(monkeypatch):
