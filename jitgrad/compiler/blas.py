@@ -88,6 +88,15 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
     return Product(routine.kernel, count, words, 0.1 * count * m * n * k)
 
 
+def prepare(dtype: np.dtype) -> None:
+    """Compile or load what calls BLAS for one dtype now, while a program is built, so that no lengths compile it (see
+    driver.prepare)."""
+    kind = dtype.kind + str(dtype.itemsize)
+    if kind in _LETTERS:
+        _routine(kind, False)
+        _routine(kind, True)
+
+
 def vector_first(shape: tuple[int, ...]) -> bool:
     """Whether the first operand is the vector of the block, and the second the matrix."""
     return shape[-2] == 1 and shape[-1] != 1

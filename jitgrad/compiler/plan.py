@@ -354,6 +354,8 @@ class Plans:
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Runs | None = None
         driver.prepare()
+        for dtype in {bufs[step.target].dtype for step in steps if isinstance(step, LibraryStep) and step.op.name == "matmul"}:
+            blas.prepare(dtype)
 
     def plan(self, order: Sequence[Node]) -> Runs:
         """What runs the plan for the lengths, strides and sizes of a captured graph."""
