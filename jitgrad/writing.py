@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad import executor
 from jitgrad.arraytype import same_type
-from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, input_node
+from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import Part, Storage, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
@@ -78,11 +78,7 @@ def replace(tensor: Tensor, array: np.ndarray) -> None:
     if tensor._chain or (leaf is None and old.requires_grad):
         if _replace_detached(tensor, array):
             return
-        enabled, grad_mode.enabled = grad_mode.enabled, False
-        try:
-            write(tensor, input_node(array, old.type))
-        finally:
-            grad_mode.enabled = enabled
+        in_grad_mode(False, write, tensor, input_node(array, old.type))
         return
     storage = _overwritten(tensor)
     storage.cell.value += 1

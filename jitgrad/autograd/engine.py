@@ -16,9 +16,9 @@ import numpy as np
 from jitgrad import executor, interpreter, programs, tracing
 from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
-from jitgrad.autograd.hooks import run_hooks
+from jitgrad.autograd.hooks import run_hooks, run_post_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
-from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
+from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, in_grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
@@ -305,11 +305,7 @@ class _Stations:
 
 def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, symbolic: bool,
                  create_graph: bool, wanted: set[Node] | None) -> Gradients:
-    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-    try:
-        return _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents))
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(create_graph, lambda: _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents)))
 
 
 def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Node], stops: set[Node], watched: bool,
@@ -338,21 +334,12 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
             continue
         accumulate(tensor, g, create_graph)
         if leaf.post_hooks:
-            enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-            try:
-                for hook in list(leaf.post_hooks.values()):
-                    hook(tensor)
-            finally:
-                grad_mode.enabled = enabled
+            in_grad_mode(create_graph, run_post_hooks, leaf.post_hooks, tensor)
 
 
 def leaf_hooks(leaf: Accumulator, g: Node, create_graph: bool) -> Tensor:
     """A leaf's gradient after its hooks, which run without recording unless create_graph."""
-    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-    try:
-        return run_hooks(leaf.hooks, wrap(g))
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(create_graph, run_hooks, leaf.hooks, wrap(g))
 
 
 _accumulating = threading.RLock()       # backward in several threads may end in one leaf
@@ -378,11 +365,7 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
         elif create_graph:
             tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
         elif have.requires_grad:            # it has a history of its own, which goes on
-            enabled, grad_mode.enabled = grad_mode.enabled, True
-            try:
-                have._write(bind(REGISTRY["add"], (have._current(), g)))
-            finally:
-                grad_mode.enabled = enabled
+            in_grad_mode(True, lambda: have._write(bind(REGISTRY["add"], (have._current(), g))))
         else:
             have._replace(np.asarray(interpreter.quiet.run(np.add, have._array(), executor.value(g))))
 

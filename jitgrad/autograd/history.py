@@ -4,6 +4,7 @@ What an operator saves follows from its derivative: the inputs, and the result, 
 """
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Container, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Node, Op, grad_mode, input_node, topological
+from jitgrad.graph import CONST, SCALAR, Node, Op, in_grad_mode, input_node, topological
 from jitgrad.operators.declare import Composite
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor
@@ -38,11 +39,9 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
     dummy = np.zeros(())
     operands = [input_node(dummy, n.type) for n in node.inputs]
     result, g = input_node(dummy, node.type), input_node(dummy, node.type)
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        rules = op.vjp(g, result, *operands, **node.kwargs) if op.vjp is not None else ()
-    finally:
-        grad_mode.enabled = enabled
+    rules: Sequence[Node | None] = ()
+    if op.vjp is not None:
+        rules = in_grad_mode(False, functools.partial(op.vjp, g, result, *operands, **node.kwargs))
 
     def children(n: Node) -> Sequence[Node]:
         return [m for i, m in enumerate(n.inputs) if i not in n.op.shape_only] if n.op.shape_only else n.inputs
