@@ -41,7 +41,7 @@ class Version:
 
     def __init__(self) -> None:
         self.value = 0
-        self.writer: weakref.ref[Node] | None = None        # the node last written, for error messages
+        self.writer: weakref.ref[Node] | None = None        # the base as last written, for error messages
 
 
 class Owner(Protocol):

@@ -44,7 +44,7 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         new = value = recorded(bind, ATTACH, (base, new))
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    extra, writer = new.ensure_extra(), weakref.ref(value)
+    extra, writer = new.ensure_extra(), weakref.ref(new)
     cell = extra.cell = storage.cell
     if tensor._tracks_version:      # from here on stores alone: see graph.in_grad_mode
         cell.value += 1

@@ -358,7 +358,7 @@ def optimizer(make: Callable[[list[Any]], Any], kept: tuple[str, ...]) -> Way:
         for i in range(24 if interrupted else 0):
             iterate(params, the)
             iterate(twins, twin)
-            assert i < 23 or all([same(a, b) for a, b in zip(tensors(params, the).values(), tensors(twins, twin).values())])
+            assert i < 23 or same(list(tensors(params, the).values()), list(tensors(twins, twin).values()))
 
     return Way(lambda: iterate(params, the), after)
 
@@ -404,7 +404,7 @@ class Sweep:
             return self
         self.left -= 1
         if self.left == 0:
-            -self.trip
+            _ = -self.trip
         return self
 
     def run(self, function: Callable[[], Any]) -> Any:
