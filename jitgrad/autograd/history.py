@@ -126,7 +126,7 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
         if node.run is not None and node.run.freed and saved_nodes(node):
             raise RuntimeError(FREED)
         for n in checked_nodes(node):
-            if is_stale(n):
+            if is_stale(viewed(n)):
                 raise RuntimeError(stale_message(n, n is node))
 
 
@@ -135,19 +135,33 @@ _NUMBERED = re.compile("Backward(?:0|([0-9]+))$")
 
 def stale_message(node: Node, result: bool = False) -> str:
     """PyTorch's words for a saved value that was overwritten; `result`: saved by the operator that produced it."""
-    extra = node.ensure_extra()
+    held = viewed(node)
+    extra = held.ensure_extra()
     what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
     # PyTorch names the grad_fn that the tensor has by now: that of a view is made anew.
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
-    if node.requires_grad and extra.leaf is None and writer is not None and writer.requires_grad:
+    name = None
+    if node.requires_grad and not result and (held is not node or _is_view(node)):
+        name = "AsStridedBackward0"
+    elif node.requires_grad and extra.leaf is None and writer is not None and writer.requires_grad:
         by_view = not result and writer.op.kind == "movement" and not writer.op.history and composite(writer) is None
-        name = "AsStridedBackward0" if not result and _is_view(node) else "CopySlices" if by_view else fn_name(writer)
+        name = "CopySlices" if by_view else fn_name(writer)
+    if name is not None:
         name = _NUMBERED.sub(r"\1", qualified(name))
         what += f", which is output 0 of {name},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"{what} is at version {extra.cell.value}; expected version {extra.version} instead. Hint: enable anomaly "
             "detection to find the operation that failed to compute its gradient, with "
             "torch.autograd.set_detect_anomaly(True, check_nan=False).")
+
+
+def viewed(node: Node) -> Node:
+    """The node of the tensor that shares memory with a node: its own, or, for a view within an operator (the weight of a linear
+    layer, transposed), which is no tensor, that of what it is a view of."""
+    held = node
+    while held.op.put is not None and (held.extra is None or held.extra.cell is None) and held.inputs:
+        held = held.inputs[0]
+    return node if held.extra is None or held.extra.cell is None else held
 
 
 def _is_view(node: Node) -> bool:
