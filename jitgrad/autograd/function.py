@@ -247,9 +247,8 @@ def call_backward(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: 
 
 def _returned(ctx: FunctionCtx, arguments: list[Tensor | None], create_graph: bool) -> list[Node | None]:
     """What the user's backward returns, checked, as nodes."""
-    results = ctx._function.backward(ctx, *arguments)
-    if not isinstance(results, tuple):
-        results = tuple(results) if isinstance(results, list) else (results,)
+    found: Any = ctx._function.backward(ctx, *arguments)
+    results: tuple = found if isinstance(found, tuple) else tuple(found) if isinstance(found, list) else (found,)
     name, edges = ctx.name(), ctx._edges
     while len(results) > len(edges) and results[-1] is None:
         results = results[:-1]

@@ -141,9 +141,11 @@ def stale_message(node: Node, result: bool = False) -> str:
     # PyTorch names the grad_fn that the tensor has by now: that of a view is made anew.
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
     name = None
-    if node.requires_grad and not result and (held is not node or _is_view(node)):
+    if writer is not None and not writer.requires_grad:
+        writer = None
+    if (writer is not None or node.requires_grad) and not result and (held is not node or _is_view(node)):
         name = "AsStridedBackward0"
-    elif node.requires_grad and extra.leaf is None and writer is not None and writer.requires_grad:
+    elif writer is not None and extra.leaf is None:
         by_view = not result and writer.op.kind == "movement" and not writer.op.history and composite(writer) is None
         name = "CopySlices" if by_view else fn_name(writer)
     if name is not None:
