@@ -3,7 +3,7 @@
 Two ways to choose the moment.  A timer goes off after a random time: it can come in the middle of what is not Python, and in
 machine code.  `Sweep` has the signal come before a given one of the points at which CPython looks at signals: calls, starts
 of functions, backward jumps; so that all can be gone through.  `INTERRUPTS=2000 pytest tests/test_interrupts.py` interrupts each
-way so often (by default a few dozen times), SEED=n repeats a run.
+way so often, by default two dozen times.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there
               # One that comes in a finalizer is lost, as CPython has it.
               pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 INTERRUPTS = int(os.environ.get("INTERRUPTS", "24"))
-SEED = int(os.environ.get("SEED", str(time.time_ns() % 2**32)))
+SEED = int(os.environ.get("TEST_SEED", "0"))
 
 
 class Interrupt(BaseException):
@@ -102,7 +102,7 @@ def check(made: Way, before: list[Any], interrupted: bool, moment: str) -> None:
         assert state() == before
         made.after(interrupted)
     except Exception as error:
-        raise AssertionError(f"not right after an interrupt: SEED={SEED}, {moment}") from error
+        raise AssertionError(f"not right after an interrupt: TEST_SEED={SEED}, {moment}") from error
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -14,7 +14,7 @@ from typing import Any
 from jitgrad import tracing
 from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
 from jitgrad.capture.guards import changed
-from jitgrad.capture.release import release
+from jitgrad.capture.release import let_go, release
 from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
@@ -153,7 +153,7 @@ class Compiled:
         prepared = trace.prepare(args, kwargs)
         result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)
         by_value = replay_of(trace, lambda: generate(trace, result, args, kwargs))
-        trace.stand_ins()           # lets go of arrays
+        let_go(trace)
         if by_value.template is not None and dynamic is not None and (trace.given_arrays or dynamic):
             replay = self._with_inputs(args, kwargs, dynamic, result, trace, by_value)
             if replay is not None:
@@ -184,8 +184,17 @@ class Compiled:
         except Exception as error:      # of whatever the function called with a stand-in: it has worked with the arguments
             logger.debug("%s fails with stand-ins: %s", self.name, error)
         finally:
-            prepared = again = None
-            kept = release(trace.stand_ins(), failed)
+            prepared = again = kept = None
+            interrupt: BaseException | None = None
+            while True:                 # to its end, whatever a signal handler raises: nobody is to keep a stand-in
+                try:
+                    kept = release(trace, failed) or kept
+                    break
+                except BaseException as error:
+                    interrupt = error
+                    failed = True
+            if interrupt is not None:
+                raise interrupt
         if same and kept is None:
             return found
         self._by_value = True
