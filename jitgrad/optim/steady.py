@@ -7,7 +7,6 @@ one program, and writes the parameters.
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from operator import is_, itemgetter
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.config import config
-from jitgrad.graph import Extra, Node, input_node, input_spec
+from jitgrad.generated import function
+from jitgrad.graph import Extra, Node, Spec, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.programs import interpreting
@@ -121,6 +121,32 @@ class Newer:
         self.settling, self.arrays = [], []
 
 
+Kept = tuple[Tensor, Storage, Spec, Any]        # a parameter, its storage, the type of its nodes, its accumulator
+
+
+def replacement(rows: Sequence[Kept], array: Callable[[int], str]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Code that gives parameters new values, Tensor._replace for leaves that are the bases of their storages: names, lines
+    that make nodes of the arrays, and lines that are stores alone, so that no signal handler can come in between (see
+    graph.in_grad_mode): all parameters of a step change at once, or none."""
+    given: dict[str, Any] = {"Node": Node, "Extra": Extra}
+    makes: list[str] = []
+    stores: list[str] = []
+    for i, (p, storage, spec, leaf) in enumerate(rows):
+        given |= {f"p{i}": p, f"s{i}": storage, f"t{i}": spec, f"l{i}": leaf}
+        makes += [f"n{i} = Node(t{i}, (), True, 0, {array(i)})", f"x{i} = n{i}.extra = Extra()", f"x{i}.leaf = l{i}",
+                  f"x{i}.cell = c{i} = s{i}.cell", f"v{i} = x{i}.version = c{i}.value + 1"]
+        stores += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
+                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
+    return given, makes, stores
+
+
+def _commit(rows: Sequence[Kept]) -> Callable[..., None]:
+    """What puts the results of a step in place: commit(newer, kept, new)."""
+    given, makes, stores = replacement(rows, lambda i: f"new[{i}]")
+    return function("commit", "newer, kept, new", [*makes, "newer.arrays = kept", "newer.t += 1", "newer.steps += 1", *stores],
+                    given, __file__)
+
+
 class Steady:
     """The steps of one group of parameters: see `steady`.
 
@@ -136,12 +162,11 @@ class Steady:
         self._run = run
         self.rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
                       [row.tensors[0] for row in rows]]
-        self._changed = [x for p, s, _, _ in self.rows for x in (s.cell, s.cell, s, p, s, p)]       # by a step, and what of each
-        self._names = ["arrays", "t", "steps", *["value", "writer", "node", "_node", "writes", "_seen"] * len(self.rows)]
         self.entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
         self.kept = [t for row in rows for t in row.tensors[1:]]
         self.widths = [len(row.tensors) - 1 for row in rows]
         self._count = rows[0].counter
+        self._commit: Callable[..., None] | None = None
         self.newer: Newer | None = None
         self.first = rows[0].tensors[0]
         self.counts = self._count is not None
@@ -223,17 +248,9 @@ class Steady:
             new, kept = found
         if newer.storages is None:
             newer.own(self.kept if self._count is None else [*self.kept, self._count])
-        changes: list[Any] = [kept, newer.t + 1, newer.steps + 1]
-        for (_, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
-            # Tensor._replace, for a leaf that is the base of its storage
-            node = Node(spec, (), True, 0, array)
-            extra = node.extra = Extra()
-            extra.leaf = leaf
-            cell = extra.cell = storage.cell
-            extra.version = cell.value + 1
-            changes += (cell.value + 1, None, node, node, storage.writes + 1, storage.writes + 1)
-        # All of the step in one call that runs no Python: an exception out of a signal handler comes before or after it.
-        deque(map(setattr, [newer, newer, newer, *self._changed], self._names, changes), 0)
+        if self._commit is None:
+            self._commit = _commit(rows)
+        self._commit(newer, kept, new)
         return True
 
     def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray], arrays: list[np.ndarray],
