@@ -32,8 +32,9 @@ class Generator:
         seed = int(seed)
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError("Overflow when unpacking long long: a seed has at most 64 bits")
-        self._seed = seed % 2**64
-        self._stream = np.random.Generator(np.random.PCG64(self._seed))
+        seed %= 2**64
+        stream = np.random.Generator(np.random.PCG64(seed))
+        self._seed, self._stream = seed, stream
         return self
 
     def seed(self) -> int:

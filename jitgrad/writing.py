@@ -11,9 +11,9 @@ import numpy as np
 
 from jitgrad import executor
 from jitgrad.arraytype import same_type
-from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, input_node
+from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Part, Storage, note_write, put, stamp
+from jitgrad.storage import Part, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
 
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
@@ -44,10 +44,12 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         new = value = recorded(bind, ATTACH, (base, new))
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    if tensor._tracks_version:
-        storage.cell.value += 1
-        storage.cell.writer = weakref.ref(value)
-    stamp(new, storage.cell)
+    extra, writer = new.ensure_extra(), weakref.ref(new)
+    cell = extra.cell = storage.cell
+    if tensor._tracks_version:      # from here on stores alone: see graph.in_grad_mode
+        cell.value += 1
+        cell.writer = writer
+    extra.version = cell.value
     storage.node = new
     storage.writes += 1
     if tensor._chain:
@@ -78,33 +80,20 @@ def replace(tensor: Tensor, array: np.ndarray) -> None:
     if tensor._chain or (leaf is None and old.requires_grad):
         if _replace_detached(tensor, array):
             return
-        enabled, grad_mode.enabled = grad_mode.enabled, False
-        try:
-            write(tensor, input_node(array, old.type))
-        finally:
-            grad_mode.enabled = enabled
+        in_grad_mode(False, write, tensor, input_node(array, old.type))
         return
-    storage = _overwritten(tensor)
-    storage.cell.value += 1
-    storage.cell.writer = None
-    storage.node = tensor._node = _of_storage(input_node(array, old.spec.type, leaf is not None), leaf, storage)
-    storage.writes += 1
-    tensor._seen = storage.writes
-
-
-def _overwritten(tensor: Tensor) -> Storage:
-    """The storage of a tensor of which nothing is to be kept."""
     storage = tensor._storage or tensor._ensure_storage()
     note_write(storage)
-    storage.private = None              # what was written by index before
-    return storage
-
-
-def _of_storage(node: Node, leaf: Any, storage: Storage) -> Node:
-    """A new node as what the storage holds now: stamp() in one."""
+    node = input_node(array, old.spec.type, leaf is not None)
     extra = node.extra = Extra()
-    extra.leaf, extra.cell, extra.version = leaf, storage.cell, storage.cell.value
-    return node
+    cell = storage.cell
+    storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
+    cell.value += 1
+    cell.writer = None
+    extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
+    storage.node = tensor._node = node
+    storage.writes += 1
+    tensor._seen = storage.writes
 
 
 def _replace_detached(tensor: Tensor, array: np.ndarray) -> bool:
@@ -115,13 +104,20 @@ def _replace_detached(tensor: Tensor, array: np.ndarray) -> bool:
     base = storage.node
     if base.spec.op is not INPUT or not tensor._chain:
         return False
-    storage = _overwritten(tensor)
-    if tensor._tracks_version:
-        storage.cell.value += 1
-        storage.cell.writer = None
+    note_write(storage)
     leaf = None if base.extra is None else base.extra.leaf
-    storage.node = _of_storage(input_node(array, base.spec.type, leaf is not None), leaf, storage)
-    tensor._node = _of_storage(input_node(array, base.spec.type), None, storage)
+    node, own = input_node(array, base.spec.type, leaf is not None), input_node(array, base.spec.type)
+    extra = node.extra = Extra()
+    own_extra = own.extra = Extra()
+    extra.leaf = leaf
+    cell = extra.cell = own_extra.cell = storage.cell
+    storage.private = None              # from here on stores alone: see graph.in_grad_mode
+    if tensor._tracks_version:
+        cell.value += 1
+        cell.writer = None
+    extra.version = own_extra.version = cell.value
+    storage.node = node
+    tensor._node = own
     storage.writes += 1
     tensor._seen = storage.writes
     return True

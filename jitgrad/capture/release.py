@@ -8,6 +8,7 @@ from types import CellType, FrameType
 from typing import Any
 
 from jitgrad.capture.guards import slots
+from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import is_named_tuple
 
 MAX_TUPLES = 5          # within each other
@@ -18,22 +19,41 @@ def _references(pair: tuple) -> int:
     return sys.getrefcount(pair[0])
 
 
-ALONE = _references((object(), None))       # where only the pair holds it
+ALONE = _references((object(), None))     # where only the pair holds it
 
 
-def release(pairs: list[tuple[Any, Any, str]], failed: bool) -> str | None:
+def let_go(trace: Trace) -> None:
+    """Collect in `stood_in` what the function was called with, what it stood for and where that was given, from the outside in;
+    the trace lets go of it."""
+    pairs = trace.stood_in
+    if not pairs:
+        pairs = [(ours, theirs, place) for theirs, ours, _, place in trace.arguments.rebuilt[::-1]]
+        for given in trace.arrays.values():
+            pairs += [(part, part._real, given.place) for part in given.stand_in._parts]
+            pairs.append((given.stand_in, given.array, given.place))
+        trace.stood_in = pairs
+    for given in trace.arrays.values():
+        given.stand_in._parts.clear()
+    for everything in (trace.arguments.rebuilt, trace.arrays, trace.by_array, trace.compared):
+        everything.clear()
+
+
+def release(trace: Trace, failed: bool) -> str | None:
     """Put what stands behind a stand-in wherever something still holds the stand-in after the capture; the first such place.
 
-    pairs: (stand-in, what it stands for, where that was given), emptied; nobody else but what is looked for holds a stand-in,
-    and a container only those that come after it.  failed: the frames of a traceback hold some as well."""
+    Nobody else but what is looked for holds a stand-in, and a container only those that come after it.  failed: the frames of a
+    traceback hold some as well.  After an exception out of a signal handler a further call goes on."""
+    let_go(trace)
     place = None
+    pairs = trace.stood_in
     while pairs:
-        held = pairs.pop(0)
+        held = pairs[0]
         if _references(held) > ALONE and not failed:
             gc.collect()
         if _references(held) > ALONE:
             place = place or held[2]
-            _replace(held[0], held[1], [held], 0)
+            _replace(held[0], held[1], [held, pairs], 0)
+        del held, pairs[0]
     return place
 
 

@@ -114,8 +114,9 @@ class Trace(tracing.Trace):
         self.large: str | None = None                   # the place of one that is too large to be compared
         self.argument_tests = 0                         # how many of the tests are on the arguments
         self.grad_enabled = grad_mode.enabled
+        self.stood_in: list[tuple[Any, Any, str]] = []  # after the call, see release.py
         self._by_tensor: dict[int, Input] = {}
-        self._by_array: dict[int, ArrayArgument] = {}
+        self.by_array: dict[int, ArrayArgument] = {}
         self._by_value = dynamic is None
         self._kinds: dict[CodeType, str] = {}
 
@@ -139,7 +140,7 @@ class Trace(tracing.Trace):
         """What stands for an array in the call; the array itself if that is guarded by its contents."""
         constant = self.guards.constant
         structure = f"type({expression}) is not {constant(np.ndarray)}"
-        known = self._by_array.get(id(array))
+        known = self.by_array.get(id(array))
         if known is not None:
             self.guards.test(f"{expression} is not {known.name}", place, structure)
             return known.stand_in
@@ -159,7 +160,7 @@ class Trace(tracing.Trace):
         self.guards.test(f"type({name} := {expression}) is not {constant(np.ndarray)} or {name}.dtype is not {kind} and "
                          f"{name}.dtype != {kind} or {name}.shape != {array.shape}", place, structure)
         node = from_array(np.array(array, order="C"))._node
-        known = self.arrays[node] = self._by_array[id(array)] = ArrayArgument(name, place, array, node)
+        known = self.arrays[node] = self.by_array[id(array)] = ArrayArgument(name, place, array, node)
         self.add(Input(name, None, node, "ndarray"))
         return known.stand_in
 
@@ -209,20 +210,6 @@ class Trace(tracing.Trace):
         for given in self.inputs:
             given.tensor = given.node = None
 
-    def stand_ins(self) -> list[tuple[Any, Any, str]]:
-        """What the function was called with and what it stood for, from the outside in, and where that was given.  The
-        trace lets go of it."""
-        pairs: list[tuple[Any, Any, str]] = [(ours, theirs, place) for theirs, ours, _, place in self.arguments.rebuilt[::-1]]
-        for given in self.arrays.values():
-            pairs += [(part, part._real, given.place) for part in given.stand_in._parts]
-            pairs.append((given.stand_in, given.array, given.place))
-            given.stand_in._parts.clear()
-        self.arguments.rebuilt.clear()
-        self.arrays.clear()
-        self._by_array.clear()
-        self.compared.clear()
-        return pairs
-
     def input_of(self, tensor: Tensor) -> Input | None:
         """The input that a tensor is."""
         return self._by_tensor.get(id(tensor))
@@ -258,17 +245,34 @@ class Trace(tracing.Trace):
 
     def run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the function on prepared arguments; its result, as it is.  What it raises is raised."""
-        profile = sys.getprofile()
+        return tracing.traced(self, self._watched, args, kwargs)
+
+    def _watched(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The call with the profile function set, and without the collector: its callbacks, and the finalizers of what it
+        finds, are not the function's.
+
+        Both come back whatever happens.  An exception out of a signal handler comes out of a call of a built-in function after
+        this has returned.  But a call that is told to a profile function in Python may raise it before: then CPython takes that
+        function away, and the call never happens.  So calls follow each other in nested `finally`, the first of which takes the
+        profile function away or has it taken away; the following ones are told to nobody."""
+        profile, event = sys.getprofile(), self._event
         collecting = gc.isenabled()
-        gc.disable()            # its callbacks, and the finalizers of what it finds, are not the function's
-        with tracing.tracing(self):
-            sys.setprofile(self._event)
+        try:
+            gc.disable()
+            sys.setprofile(event)
+            result = self.function(*args, **kwargs)
+            if sys.getprofile() != event:       # somebody has caught what a signal handler raised in it, or set another one
+                self.refuse("was not watched to its end")
+            return result
+        finally:
             try:
-                return self.function(*args, **kwargs)
+                sys.setprofile(None)
             finally:
-                sys.setprofile(profile)
-                if collecting:
-                    gc.enable()
+                try:
+                    if collecting:
+                        gc.enable()
+                finally:
+                    sys.setprofile(profile)
 
     def refuse(self, reason: str) -> None:
         """There will be no replay.  The first reason counts; the user's line is put to it."""

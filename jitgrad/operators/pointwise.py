@@ -147,7 +147,8 @@ register("where", where, where, None, ("torch",), kind=PLAIN)
 
 @operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True,
           edges=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ("input", "end"),
-          saves=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ())
+          saves=lambda a: () if type(a.get("weight")) is not Node else ("input", "end", "weight") if a["weight"].requires_grad else
+          ("weight",))
 def lerp(input: Node, end: Node, weight: Any) -> Node:
     """input + weight * (end - input), exact at weight 0 and 1."""
     a, b = _alike("lerp", input, end)
@@ -172,7 +173,8 @@ def addcmul(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Nod
     return x + (a * b if value == 1 else number_node(value, x.type.dtype) * a * b)
 
 
-@operator("AddcdivBackward0", inplace=True)
+@operator("AddcdivBackward0", inplace=True,
+          saves=lambda a: ("tensor1", "tensor2") if type(a["tensor2"]) is Node and a["tensor2"].requires_grad else ("tensor2",))
 def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Node:
     """input + value * tensor1 / tensor2, in floating point."""
     x, a, b = promoted("addcdiv", input, tensor1, tensor2)

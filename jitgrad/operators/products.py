@@ -119,9 +119,12 @@ def _unsqueezed(x: Tensor, dim: int, pending: bool) -> Tensor:
     return _within(result, "UnsqueezeBackward0", node)
 
 
-def _transposed(x: Tensor) -> Tensor:
+def _transposed(x: Tensor, pending: bool) -> Tensor:
+    """pending: as for `_unsqueezed`."""
     node = x._current()
-    return _within(ops.permute(node, dims=tuple(reversed(range(x.ndim)))), "TBackward0", node)
+    result = ops.permute(node, dims=tuple(reversed(range(x.ndim))))
+    result.depth = max(result.depth, int(pending))
+    return _within(result, "TBackward0", node)
 
 
 def _squeezed(x: Tensor, dim: int) -> Tensor:
@@ -165,11 +168,12 @@ def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1)
 @by_recipe
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias, over the last dimension of input."""
+    pending = _records(input, weight)
     if weight.ndim == 2 and input.ndim == 2 and bias is not None:
-        return addmm(bias, input, _transposed(weight))
+        return addmm(bias, input, _transposed(weight, pending or _records(bias, bias)))
     if weight.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D")
-    product = matmul(input, _transposed(weight))
+    product = matmul(input, _transposed(weight, pending))
     return product if bias is None else OPERATORS["add"].call(product, bias)
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.generated import function
-from jitgrad.graph import Extra, Node, input_node, scalar_node
+from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.look_ahead import Run, joint_program
-from jitgrad.optim.steady import OFF, Steady
+from jitgrad.optim.steady import OFF, Steady, replacement
 from jitgrad.programs import interpreting
 
 if TYPE_CHECKING:
@@ -209,20 +209,26 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
             node = p0._node if s0.writes == p0._seen else p0._current()
             if node.value is not values[1]: return False
             if state.get(w0) is not e0 or len(e0) != 1 or e0.get('momentum_buffer') is not m0_0: return False
-            newer.arrays = results[3:4]
+            n0 = Node(t0, (), True, 0, results[2])
+            x0 = n0.extra = Extra()
+            x0.leaf = l0
+            x0.cell = c0 = s0.cell
+            v0 = x0.version = c0.value + 1
+            moments = results[3:4]
+            newer.arrays = moments                      # from here on stores alone: see graph.in_grad_mode
             ...                                         # the counts, and what Tensor._replace does for the parameter
             return True
     """
     s = asked.steady
-    given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing, "Node": Node,
-                             "Extra": Extra}
+    given: dict[str, Any] = {"options": s.read, "interpreting": interpreting, "config": config, "tracing": tracing}
     count = len(s.rows)
     lines = ["kept, chosen, values, results = held", "newer = steady.newer", "params = group['params']",
              f"if newer.arrays is not kept or newer.storages is None or len(params) != {count} or options(group) != chosen or "
              "interpreting.active or config.interpret or tracing.traces: return False",
              f"{''.join([f'q{i}, ' for i in range(count)])}= params"]
-    for i, (p, storage, spec, leaf) in enumerate(s.rows):
-        given |= {f"p{i}": p, f"s{i}": storage, f"t{i}": spec, f"l{i}": leaf}
+    names, makes, stores = replacement(s.rows, lambda i: f"results[{at + i}]")
+    given |= names
+    for i in range(count):
         lines += [f"g = p{i}._grad",
                   f"if g is None or q{i} is not p{i} or p{i}._storage is not s{i} or p{i}._leaf is not l{i}: return False",
                   f"if (g._node if g._storage is None else g._current()).value is not results[{1 + asked.places[i]}]: return False",
@@ -232,13 +238,9 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
         given |= {f"w{i}": p, f"e{i}": entry} | {f"m{i}_{k}": t for k, t in enumerate(tensors)}
         other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
         lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
-    moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
-    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
-    for i in range(count):
-        # Tensor._replace, for a leaf that is the base of its storage
-        lines += [f"cell = s{i}.cell", "version = cell.value = cell.value + 1", "cell.writer = None",
-                  f"node = Node(t{i}, (), True, 0, results[{at + i}])", "extra = node.extra = Extra()", f"extra.leaf = l{i}",
-                  "extra.cell = cell", "extra.version = version", f"s{i}.node = p{i}._node = node",
-                  f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
+    lines += makes
+    lines.append(f"moments = results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "moments = []")
+    lines += ["newer.arrays = moments", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
+    lines += stores
     lines.append("return True")
     return function("take", "steady, held, group, state", lines, given, __file__)

@@ -15,11 +15,12 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.config import config
-from jitgrad.graph import Extra, Node, input_node, input_spec
+from jitgrad.generated import function
+from jitgrad.graph import Extra, Node, Spec, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.programs import interpreting
-from jitgrad.storage import Storage, stamp
+from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
@@ -79,13 +80,14 @@ class Newer:
 
     It refers to them weakly, and they are all that refers to it but the optimizer: no cycle keeps memory."""
 
-    __slots__ = ("arrays", "t", "steps", "storages")
+    __slots__ = ("arrays", "t", "steps", "storages", "settling")
 
     def __init__(self, arrays: list[np.ndarray], t: float) -> None:
         self.arrays = arrays
         self.t = t
         self.steps = 0                  # since the tensors were given their values
         self.storages: list[weakref.ref[Storage]] | None = None
+        self.settling: list[weakref.ref[Storage]] = []      # those that are given their values, as long as not all are
 
     def own(self, tensors: Sequence[Tensor]) -> None:
         """From now on the arrays here are newer than those of the tensors, that of the count the last."""
@@ -100,18 +102,49 @@ class Newer:
 
     def settle(self) -> None:
         """Give the tensors their values."""
-        storages, self.storages = self.storages, None
+        if self.storages is not None:
+            self.settling, self.storages = self.storages, None
         arrays: list[Any] = [*self.arrays, self.t]
-        for reference, array in zip(storages or (), arrays, strict=False):      # there may be no count
+        more = max(self.steps - 1, 0)
+        for reference, array in zip(self.settling, arrays, strict=False):       # there may be no count
             storage = reference()
-            if storage is not None:
+            if storage is not None and storage.owner is self:       # others may be settled already, by a call that was interrupted
                 type_ = storage.node.spec.type
-                storage.owner = None
-                storage.node = input_node(np.asarray(array, type_.dtype.np), type_)
+                node = input_node(np.asarray(array, type_.dtype.np), type_)
+                extra = node.extra = Extra()
+                cell = extra.cell = storage.cell
+                storage.owner = None        # from here on stores alone: see graph.in_grad_mode
+                cell.value += more
+                extra.version = cell.value
+                storage.node = node
                 storage.writes += 1
-                storage.cell.value += max(self.steps - 1, 0)
-                stamp(storage.node, storage.cell)
-        self.arrays = []
+        self.settling, self.arrays = [], []
+
+
+Kept = tuple[Tensor, Storage, Spec, Any]        # a parameter, its storage, the type of its nodes, its accumulator
+
+
+def replacement(rows: Sequence[Kept], array: Callable[[int], str]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Code that gives parameters new values, Tensor._replace for leaves that are the bases of their storages: names, lines
+    that make nodes of the arrays, and lines that are stores alone, so that no signal handler can come in between (see
+    graph.in_grad_mode): all parameters of a step change at once, or none."""
+    given: dict[str, Any] = {"Node": Node, "Extra": Extra}
+    makes: list[str] = []
+    stores: list[str] = []
+    for i, (p, storage, spec, leaf) in enumerate(rows):
+        given |= {f"p{i}": p, f"s{i}": storage, f"t{i}": spec, f"l{i}": leaf}
+        makes += [f"n{i} = Node(t{i}, (), True, 0, {array(i)})", f"x{i} = n{i}.extra = Extra()", f"x{i}.leaf = l{i}",
+                  f"x{i}.cell = c{i} = s{i}.cell", f"v{i} = x{i}.version = c{i}.value + 1"]
+        stores += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
+                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
+    return given, makes, stores
+
+
+def _commit(rows: Sequence[Kept]) -> Callable[..., None]:
+    """What puts the results of a step in place: commit(newer, kept, new)."""
+    given, makes, stores = replacement(rows, lambda i: f"new[{i}]")
+    return function("commit", "newer, kept, new", [*makes, "newer.arrays = kept", "newer.t += 1", "newer.steps += 1", *stores],
+                    given, __file__)
 
 
 class Steady:
@@ -133,6 +166,7 @@ class Steady:
         self.kept = [t for row in rows for t in row.tensors[1:]]
         self.widths = [len(row.tensors) - 1 for row in rows]
         self._count = rows[0].counter
+        self._commit: Callable[..., None] | None = None
         self.newer: Newer | None = None
         self.first = rows[0].tensors[0]
         self.counts = self._count is not None
@@ -214,22 +248,9 @@ class Steady:
             new, kept = found
         if newer.storages is None:
             newer.own(self.kept if self._count is None else [*self.kept, self._count])
-        newer.arrays = kept
-        newer.t += 1
-        newer.steps += 1
-        for (p, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
-            # Tensor._replace, for a leaf that is the base of its storage
-            cell = storage.cell
-            cell.value += 1
-            cell.writer = None
-            node = Node(spec, (), True, 0, array)
-            extra = node.extra = Extra()
-            extra.leaf = leaf
-            extra.cell = cell
-            extra.version = cell.value
-            storage.node = p._node = node
-            storage.writes += 1
-            p._seen = storage.writes
+        if self._commit is None:
+            self._commit = _commit(rows)
+        self._commit(newer, kept, new)
         return True
 
     def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray], arrays: list[np.ndarray],

@@ -226,7 +226,7 @@ def _write(directory: Path, name: str, content: bytes) -> None:
             if os.name != "nt" or not (directory / name).exists():
                 raise
             _remove(Path(temporary))
-    except OSError:
+    except BaseException:       # an interrupt, too
         _remove(Path(temporary))
         raise
 
