@@ -33,7 +33,7 @@ class Pattern:
         if walk is None:        # of deliver(), which has none
             return
         specs = [visit[3] for visit in walk.visits]
-        words = [len(walk.visits), walk.root]
+        words = [len(walk.visits), len(walk.leaves), len(walk.bound.positions), walk.root]
         for place, user, k, spec, requires_grad, strides in walk.visits:
             words += [user, k, place, id(spec), id(requires_grad), _kind(spec, strides, place in walk.leaves)]
             if type(strides) is tuple:
@@ -41,10 +41,12 @@ class Pattern:
         words.append(len(walk.repeats))
         for repeat in walk.repeats:
             words += repeat
-        for numbers in (walk.leaves, walk.bound.positions, walk.interior):
+        interior = [word for number in walk.interior for word in (number, id(number))]
+        for numbers in (walk.leaves, walk.bound.positions):
             words += [len(numbers), *numbers]
+        words += [len(walk.interior), *interior]
         pattern = np.array(words, np.int64)
-        self.kept += [specs, pattern, program, walk.entry, walk.reference]
+        self.kept += [specs, pattern, program, walk.entry, walk.reference, walk.interior]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
             address(pattern), id(program), id(walk.entry), walk.era, id(walk.reference)]
 
