@@ -6,6 +6,7 @@ that compiled code reads anew at each call.  Nothing here knows tensors, NumPy f
 """
 from __future__ import annotations
 
+import itertools
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -156,11 +157,11 @@ SCALAR = Op(name="scalar", kind="leaf", arg_names=(), param_names=(), doc="a Pyt
 CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"), doc="a literal of the formula")
 
 _signatures: dict[tuple, int] = {}
+_numbers = itertools.count()
 _specs: dict[tuple, Spec] = {}
 _input_specs: dict[ArrayType, Spec] = {}
 _scalar_specs: dict[tuple[dtype, str], Spec] = {}
 _const_specs: dict[tuple[tuple, str], Spec] = {}        # literals are written in rules: there are few
-_lock = threading.Lock()
 MAX_SPECS = 50_000      # then the table starts anew
 
 
@@ -169,8 +170,7 @@ def signature(op: Op, params: tuple, type: ArrayType) -> int:
     key = (op, params, type.key)
     found = _signatures.get(key)
     if found is None:
-        with _lock:
-            found = _signatures.setdefault(key, len(_signatures))
+        found = _signatures.setdefault(key, next(_numbers))     # (no lock: the collector may run code that comes here again)
     return found
 
 

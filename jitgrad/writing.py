@@ -13,14 +13,17 @@ from jitgrad import executor
 from jitgrad.arraytype import same_type
 from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Part, Storage, note_write, put, stamp
+from jitgrad.storage import Part, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
 
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
 
 
-def write(tensor: Tensor, value: Node) -> Tensor:
-    """Replace the current value (an in-place operation).  `value` has this tensor's type."""
+def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | None:
+    """Replace the current value (an in-place operation).  `value` has this tensor's type.
+
+    seen: what `value` was made from; None, and nothing has happened, where the tensor has another node by now.
+    All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
     current = tensor._current()
     if not same_type(value.type, current.type):
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
@@ -44,10 +47,14 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         new = value = recorded(bind, ATTACH, (base, new))
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
+    writer, cell = weakref.ref(value), storage.cell
+    extra, own_extra = new.ensure_extra(), value.ensure_extra()
+    if seen is not None and tensor._current() is not seen:
+        return None
     if tensor._tracks_version:
-        storage.cell.value += 1
-        storage.cell.writer = weakref.ref(value)
-    stamp(new, storage.cell)
+        cell.value += 1
+        cell.writer = writer
+    extra.cell, extra.version = cell, cell.value
     storage.node = new
     storage.writes += 1
     if tensor._chain:
@@ -55,7 +62,7 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         if unseen or (new.extra is not None and new.extra.leaf is not None and not own):
             tensor._current()
             return tensor
-        stamp(value, storage.cell)
+        own_extra.cell, own_extra.version = cell, cell.value
     tensor._node = value
     tensor._seen = storage.writes
     return tensor
@@ -70,67 +77,55 @@ def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | 
     return tensor._ensure_storage().write_private(index, value)
 
 
-def replace(tensor: Tensor, array: np.ndarray) -> None:
-    """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
+def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool:
+    """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type.
+
+    seen: what it was computed from; False, and nothing has happened, where the tensor has another node by now."""
     if tensor._storage is not None and (tensor._storage.deferred or tensor._storage.owner is not None):
         tensor._current()
     old, leaf = tensor._node, tensor._leaf
-    if tensor._chain or (leaf is None and old.requires_grad):
-        if _replace_detached(tensor, array):
-            return
+    detached = _is_detached(tensor)
+    if not detached and (tensor._chain or (leaf is None and old.requires_grad)):
         enabled, grad_mode.enabled = grad_mode.enabled, False
         try:
-            write(tensor, input_node(array, old.type))
+            return write(tensor, input_node(array, old.type), seen) is not None
         finally:
             grad_mode.enabled = enabled
-        return
-    storage = _overwritten(tensor)
-    storage.cell.value += 1
-    storage.cell.writer = None
-    storage.node = tensor._node = _of_storage(input_node(array, old.spec.type, leaf is not None), leaf, storage)
-    storage.writes += 1
-    tensor._seen = storage.writes
-
-
-def _overwritten(tensor: Tensor) -> Storage:
-    """The storage of a tensor of which nothing is to be kept."""
     storage = tensor._storage or tensor._ensure_storage()
     note_write(storage)
+    base = storage.node.extra
+    owner = base.leaf if detached and base is not None else leaf
+    node, extra = input_node(array, old.spec.type, owner is not None), Extra()
+    own, own_extra = (input_node(array, old.spec.type), Extra()) if detached else (node, extra)
+    # All that is new is there.  In what follows nothing is allocated that the collector knows.
+    if seen is not None and tensor._current() is not seen:
+        return False
     storage.private = None              # what was written by index before
-    return storage
-
-
-def _of_storage(node: Node, leaf: Any, storage: Storage) -> Node:
-    """A new node as what the storage holds now: stamp() in one."""
-    extra = node.extra = Extra()
-    extra.leaf, extra.cell, extra.version = leaf, storage.cell, storage.cell.value
-    return node
-
-
-def _replace_detached(tensor: Tensor, array: np.ndarray) -> bool:
-    """`replace` of a tensor that is another one detached, its `.data` for instance, where that is an array; False for others."""
-    storage = tensor._storage
-    if storage is None or tensor._leaf is not None or any([step is not DETACH for step in tensor._chain]):
-        return False
-    base = storage.node
-    if base.spec.op is not INPUT or not tensor._chain:
-        return False
-    storage = _overwritten(tensor)
-    if tensor._tracks_version:
-        storage.cell.value += 1
-        storage.cell.writer = None
-    leaf = None if base.extra is None else base.extra.leaf
-    storage.node = _of_storage(input_node(array, base.spec.type, leaf is not None), leaf, storage)
-    tensor._node = _of_storage(input_node(array, base.spec.type), None, storage)
+    cell = storage.cell
+    if not detached or tensor._tracks_version:
+        cell.value += 1
+        cell.writer = None
+    node.extra, extra.leaf, extra.cell, extra.version = extra, owner, cell, cell.value
+    if detached:
+        own.extra, own_extra.cell, own_extra.version = own_extra, cell, cell.value
+    storage.node, tensor._node = node, own
     storage.writes += 1
     tensor._seen = storage.writes
     return True
 
 
+def _is_detached(tensor: Tensor) -> bool:
+    """Whether a tensor is another one detached, its `.data` for instance, where that is an array."""
+    storage = tensor._storage
+    return bool(tensor._chain) and storage is not None and tensor._leaf is None and storage.node.spec.op is INPUT and all(
+        [step is DETACH for step in tensor._chain])
+
+
 def rebase(tensor: Tensor, node: Node) -> Tensor:
     """Take a node of the same value but another history (an input that a Function has modified in place)."""
     if tensor._chain:
-        return write(tensor, node)
+        write(tensor, node)
+        return tensor
     storage = tensor._ensure_storage()
     stamp(node, storage.cell)
     storage.node = tensor._node = node

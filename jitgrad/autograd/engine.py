@@ -22,6 +22,7 @@ from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
+from jitgrad.writing import write
 
 new_tensor = Tensor.__new__
 
@@ -369,22 +370,32 @@ if hasattr(os, "register_at_fork"):
 
 
 def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
-    """tensor.grad += g: in place, unless the gradient is itself recorded."""
+    """tensor.grad += g: in place, unless the gradient is itself recorded.
+
+    The sum replaces what it was made from, or is made anew: an allocation may run the collector, which runs anybody's code, and
+    that may add to the very gradient."""
     with _accumulating:
         first = wrap(g)
-        have = tensor._grad             # (no call between this and the assignment: see deliver_plain)
-        if have is None:
-            tensor._grad = first
-        elif create_graph:
-            tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
-        elif have.requires_grad:            # it has a history of its own, which goes on
-            enabled, grad_mode.enabled = grad_mode.enabled, True
-            try:
-                have._write(bind(REGISTRY["add"], (have._current(), g)))
-            finally:
-                grad_mode.enabled = enabled
-        else:
-            have._replace(np.asarray(interpreter.quiet.run(np.add, have._array(), executor.value(g))))
+        while True:
+            have = tensor._grad             # (no call between this and the assignment: see deliver_plain)
+            if have is None:
+                tensor._grad = first
+                return
+            node = have._current()
+            if create_graph:
+                total = wrap(bind(REGISTRY["add"], (node, g)))
+                if have._current() is node and tensor._grad is have:
+                    tensor._grad = total
+                    return
+            elif node.requires_grad:        # it has a history of its own, which goes on
+                enabled, grad_mode.enabled = grad_mode.enabled, True
+                try:
+                    if write(have, bind(REGISTRY["add"], (node, g)), node):
+                        return
+                finally:
+                    grad_mode.enabled = enabled
+            elif have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node):
+                return
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

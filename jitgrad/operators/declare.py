@@ -382,10 +382,13 @@ def inplace_method(op: Operator) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not kwargs and not tracing.traces and (not self._chain or all([step is DETACH for step in self._chain])) and \
                 _is_known(self) and all(map(_is_known, args)):
-            node = op.call(self, *args)._node
-            if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
-                self._replace(node.value)
-                return self
+            while True:
+                seen = self._current()
+                node = op.call(self, *args)._node
+                if type(node.value) is not np.ndarray or node.spec.type is not seen.spec.type:
+                    break
+                if self._replace(node.value, seen):
+                    return self
         args = (self._current(), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
