@@ -56,20 +56,16 @@ class _Pool:
         self.stats = Stats()
 
     def take(self, size: int) -> np.ndarray:
-        # Not waiting for the lock, as in give_back: while this very thread holds it, the collector may run anybody's code.
-        if self.lock.acquire(blocking=False):
-            try:
-                chunks = self.free.get(size)
-                if chunks:
-                    self.stats.hits += 1
-                    self.stats.held -= size
-                    chunk = chunks.pop()
-                    if not chunks:
-                        del self.free[size]
-                    return chunk
-                self.stats.misses += 1
-            finally:
-                self.lock.release()
+        with self.lock:
+            chunks = self.free.get(size)
+            if chunks:
+                self.stats.hits += 1
+                self.stats.held -= size
+                chunk = chunks.pop()
+                if not chunks:
+                    del self.free[size]
+                return chunk
+            self.stats.misses += 1
         return np.empty(size, np.uint8)
 
     def give_back(self, chunk: np.ndarray) -> None:

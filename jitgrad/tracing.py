@@ -44,7 +44,7 @@ class _State(threading.local):
 
 
 _state = _State()
-_lock = threading.RLock()
+_lock = threading.Lock()
 traces = 0              # of all threads; read first, since reading a thread-local takes longer
 count = array("q", [0])     # the same for machine code
 BORN = object()         # `line` of arrays made while any thread traces

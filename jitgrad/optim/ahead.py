@@ -209,9 +209,7 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
             node = p0._node if s0.writes == p0._seen else p0._current()
             if node.value is not values[1]: return False
             if state.get(w0) is not e0 or len(e0) != 1 or e0.get('momentum_buffer') is not m0_0: return False
-            moments = results[3:4]
-            b0, c0 = Node(t0, (), True, 0, results[2]), Extra()     # all that is new, before anything is changed
-            newer.arrays = moments
+            newer.arrays = results[3:4]
             ...                                         # the counts, and what Tensor._replace does for the parameter
             return True
     """
@@ -235,13 +233,12 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
         other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
         lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
     moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
-    lines.append(f"moments = {moments}")
-    lines += [f"b{i}, c{i} = Node(t{i}, (), True, 0, results[{at + i}]), Extra()" for i in range(count)]
-    lines += ["newer.arrays = moments", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
+    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
     for i in range(count):
         # Tensor._replace, for a leaf that is the base of its storage
         lines += [f"cell = s{i}.cell", "version = cell.value = cell.value + 1", "cell.writer = None",
-                  f"b{i}.extra = c{i}", f"c{i}.leaf = l{i}", f"c{i}.cell = cell", f"c{i}.version = version",
-                  f"s{i}.node = p{i}._node = b{i}", f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
+                  f"node = Node(t{i}, (), True, 0, results[{at + i}])", "extra = node.extra = Extra()", f"extra.leaf = l{i}",
+                  "extra.cell = cell", "extra.version = version", f"s{i}.node = p{i}._node = node",
+                  f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
     lines.append("return True")
     return function("take", "steady, held, group, state", lines, given, __file__)

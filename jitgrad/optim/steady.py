@@ -19,7 +19,7 @@ from jitgrad.graph import Extra, Node, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.programs import interpreting
-from jitgrad.storage import Storage
+from jitgrad.storage import Storage, stamp
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
@@ -90,35 +90,28 @@ class Newer:
     def own(self, tensors: Sequence[Tensor]) -> None:
         """From now on the arrays here are newer than those of the tensors, that of the count the last."""
         storages = [t._ensure_storage() for t in tensors]
-        references = [weakref.ref(s) for s in storages]
         for storage in storages:
             storage.owner = self
             storage.writes += 1         # every tensor on it looks again
             storage.cell.value += 1
             storage.cell.writer = None
-        self.storages = references
+        self.storages = [weakref.ref(s) for s in storages]
         self.steps = 0
 
     def settle(self) -> None:
         """Give the tensors their values."""
+        storages, self.storages = self.storages, None
         arrays: list[Any] = [*self.arrays, self.t]
-        made: list[tuple[Storage, Node, Extra]] = []
-        for reference, array in zip(self.storages or (), arrays, strict=False):      # there may be no count
+        for reference, array in zip(storages or (), arrays, strict=False):      # there may be no count
             storage = reference()
             if storage is not None:
                 type_ = storage.node.spec.type
-                made.append((storage, input_node(np.asarray(array, type_.dtype.np), type_), Extra()))
-        further = max(self.steps - 1, 0)
-        # All that is new is there.  A look in between, by whom the collector runs, has done the same.
-        for storage, node, extra in made:
-            if storage.owner is self:
-                cell = storage.cell
-                cell.value += further
-                node.extra, extra.cell, extra.version = extra, cell, cell.value
                 storage.owner = None
-                storage.node = node
+                storage.node = input_node(np.asarray(array, type_.dtype.np), type_)
                 storage.writes += 1
-        self.storages, self.arrays = None, []
+                storage.cell.value += max(self.steps - 1, 0)
+                stamp(storage.node, storage.cell)
+        self.arrays = []
 
 
 class Steady:
@@ -219,19 +212,18 @@ class Steady:
             if found is None:
                 return False
             new, kept = found
-        made = [(Node(spec, (), True, 0, array), Extra()) for (_, _, spec, _), array in zip(rows, new, strict=True)]
         if newer.storages is None:
             newer.own(self.kept if self._count is None else [*self.kept, self._count])
-        # All that is new is there, before anything is changed.
         newer.arrays = kept
         newer.t += 1
         newer.steps += 1
-        for (p, storage, _, leaf), (node, extra) in zip(rows, made):         # noqa: B905 (of one length)
+        for (p, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
             # Tensor._replace, for a leaf that is the base of its storage
             cell = storage.cell
             cell.value += 1
             cell.writer = None
-            node.extra = extra
+            node = Node(spec, (), True, 0, array)
+            extra = node.extra = Extra()
             extra.leaf = leaf
             extra.cell = cell
             extra.version = cell.value
