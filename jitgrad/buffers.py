@@ -11,7 +11,6 @@ import ctypes
 import math
 import os
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,56 +47,66 @@ class _Owner:
 
 
 class _Pool:
-    """Pieces of memory by size, the size used least recently first."""
+    """Pieces of memory by size, the size used least recently first.
+
+    busy: some thread is in the middle of it; whoever finds that goes without the pool.  It is a store rather than a lock, as in
+    threads.parallel_for: a collection may start while this very thread is at it, and an exception that a signal handler
+    raises in `__del__` is lost, which would leave a lock locked."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.busy = False
         self.free: dict[int, list[np.ndarray]] = {}
-        self.stats = Stats()
+        self.hits = self.misses = 0
+
+    def held(self) -> int:
+        """Bytes that wait for reuse."""
+        return sum([size * len(chunks) for size, chunks in list(self.free.items())])
 
     def take(self, size: int) -> np.ndarray:
-        with self.lock:
-            chunks = self.free.get(size)
-            if chunks:
-                self.stats.hits += 1
-                self.stats.held -= size
-                chunk = chunks.pop()
-                if not chunks:
-                    del self.free[size]
-                return chunk
-            self.stats.misses += 1
+        if not self.busy:
+            self.busy = True
+            try:
+                chunks = self.free.get(size)
+                if chunks:
+                    self.hits += 1
+                    if len(chunks) == 1:
+                        del self.free[size]
+                    return chunks.pop()
+            finally:
+                self.busy = False
+        self.misses += 1
         return np.empty(size, np.uint8)
 
     def give_back(self, chunk: np.ndarray) -> None:
-        # Called from __del__, so possibly by a garbage collection that started while this very thread holds the lock:
-        # never wait for it.  Losing a chunk to the system now and then costs nothing.  (At the interpreter's end the
+        # Called from __del__.  Losing a chunk to the system now and then costs nothing.  (At the interpreter's end the
         # module's names are None.)
         size, limit = chunk.size, MAX_HELD
-        if limit is None or size > limit or not self.lock.acquire(blocking=False):
+        if limit is None or size > limit or self.busy:
             return
-        dropped = []    # freed after the lock is released
+        dropped = []    # freed at the end: what goes with it may come here again
+        self.busy = True
         try:
             chunks = self.free.pop(size, [])
             chunks.append(chunk)
             self.free[size] = chunks
-            self.stats.held += size
-            while self.stats.held > limit:
+            excess = self.held() - limit
+            while excess > 0:
                 oldest = next(iter(self.free))
-                dropped.append(self.free[oldest].pop())
-                self.stats.held -= oldest
-                if not self.free[oldest]:
+                chunks = self.free[oldest]
+                if len(chunks) == 1:
                     del self.free[oldest]
+                dropped.append(chunks.pop())
+                excess -= oldest
         finally:
-            self.lock.release()
+            self.busy = False
 
     def clear(self) -> None:
-        with self.lock:
-            dropped, self.free = self.free, {}
-            self.stats.held = 0
+        dropped, self.free = self.free, {}
         del dropped
 
-    def reset_lock(self) -> None:
-        self.lock = threading.Lock()
+    def renew(self) -> None:
+        """In a forked child: a thread that is not there may have been in the middle of it."""
+        self.busy = False
 
 
 def _data_offset() -> int | None:
@@ -139,7 +148,7 @@ def address(array: np.ndarray) -> int:
 
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.reset_lock)
+    os.register_at_fork(after_in_child=_pool.renew)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
@@ -161,5 +170,4 @@ def empty_cache() -> None:
 
 def stats() -> Stats:
     """The pool's counters, as they are now."""
-    now = _pool.stats
-    return Stats(now.held, now.hits, now.misses)
+    return Stats(_pool.held(), _pool.hits, _pool.misses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, const, grad_mode
+from jitgrad.graph import Node, const, in_grad_mode
 from jitgrad.ops.declare import REGISTRY
 
 
@@ -73,8 +73,4 @@ def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> d
 def backward_graph(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node],
                    stop: Collection[Node] = ()) -> dict[Node, Node]:
     """The derivative of a request as nodes, not recorded for a further derivative."""
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        return differentiate(order, cotangent_map(roots, cotangents), set(wrt), stop)
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(False, lambda: differentiate(order, cotangent_map(roots, cotangents), set(wrt), stop))

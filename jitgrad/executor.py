@@ -16,7 +16,7 @@ from jitgrad.config import config, logger
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import INPUT, Node, become_input, topological
 from jitgrad.programs import Capture, Entry, Run, compile_entry, interpret_reason, interpreting, make_key, stats
-from jitgrad.walk import Walk
+from jitgrad.walk import Walk, passed
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
@@ -163,7 +163,7 @@ def plain_backward(root: Node) -> tuple[list[Node], list[np.ndarray | None]] | N
         if captured.special:
             return None
         order, leaves = captured.order, captured.leaves
-        interior = [i for i, n in enumerate(order) if n.inputs]
+        interior = passed(order, (root,))
         if held is None:
             arrays, run = gradients(captured, (root,), (None,), leaves)
             if run.entry is not None:
@@ -307,6 +307,6 @@ def values_program(outputs: Sequence[Node]) -> tuple[AnyProgram, list[Node], lis
 def mark_freed(root: Node, entry: Entry) -> None:
     """Note that a backward went through the graph below a root that was made afterwards."""
     run = Run(entry, True, None)
-    for i, node in enumerate(topological([root])):
-        if node.inputs:
-            node.run, node.position = run, i
+    order = topological([root])
+    for i in passed(order, (root,)):
+        order[i].run, order[i].position = run, i

@@ -11,7 +11,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType, array_type
@@ -134,21 +134,35 @@ class Node:
 
 
 class GradMode(threading.local):
-    """Per-thread recording state.  `enabled`: torch.is_grad_enabled(); `inference`: inside inference_mode."""
+    """Per-thread recording state.  `enabled`: torch.is_grad_enabled(); `inference`: inside inference_mode.
+
+    Whoever sets it (`in_grad_mode`, and autograd/modes.py for users) sets `recording_thread` to 0 after it."""
 
     enabled = True
     inference = False
-
-    def __setattr__(self, name: str, value: bool) -> None:
-        recording_thread[0] = 0
-        threading.local.__setattr__(self, name, value)
-        recording_thread[0] = 0         # again: a finalizer may have recorded in between
 
 
 # For machine code, which reads a thread-local slowly: the thread state (CPython's) last seen in grad mode, until any thread
 # sets its mode.
 recording_thread = array("q", [0])
 grad_mode = GradMode()
+_T = TypeVar("_T")
+
+
+def in_grad_mode(enabled: bool, function: Callable[..., _T], *args: Any) -> _T:
+    """function(*args) with gradient mode on or off, which comes back whatever happens.
+
+    An exception out of a signal handler (Ctrl-C, a timer) can come out of any call, any start of a function in Python and any
+    backward jump.  So the mode is set and set back by stores, of attributes that are no functions, with none of these between
+    them and `try` or `finally`.  (A `with` would call an __exit__, which can be interrupted before it has done anything.)"""
+    before = grad_mode.enabled
+    grad_mode.enabled = enabled
+    recording_thread[0] = 0
+    try:
+        return function(*args)
+    finally:
+        grad_mode.enabled = before
+        recording_thread[0] = 0
 
 # Leaves of every graph.  INPUT holds an array in `value`; SCALAR a Python number, a run-time argument of type ();
 # CONST a literal that is part of the structure (params: the dtype and the number's repr, since 1 == 1.0 == True).

@@ -1,41 +1,14 @@
 """The reference: evaluates a graph node by node with NumPy.  Pure: stores nothing on nodes, runs no hook."""
 from __future__ import annotations
 
-import contextvars
-import threading
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jitgrad.arraytype import ArrayType
 from jitgrad.graph import Node, topological
-
-T = TypeVar("T")
-
-
-class _Quiet(threading.local):
-    """A context in which NumPy makes inf and nan without warning: `run(function, *arguments)`.
-
-    NumPy keeps its error state in a context variable; entering a context that has it set costs a fifth of errstate."""
-
-    def __init__(self) -> None:
-        self._context = contextvars.copy_context()
-        self._context.run(np.seterr, all="ignore")
-        self._inside = False
-
-    def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """function(*arguments), quietly.  May be entered again, by a signal handler or a finalizer that computes."""
-        if self._inside:
-            return function(*arguments)
-        self._inside = True
-        try:
-            return self._context.run(function, *arguments)
-        finally:
-            self._inside = False
-
-
-quiet = _Quiet()
+from jitgrad.ops.quiet import quiet
 
 
 def leaf_value(node: Node) -> np.ndarray:

@@ -87,12 +87,7 @@ class Capture:
 
 
 class _Interpreting(threading.local):
-    active = False
-
-    def __setattr__(self, name: str, value: bool) -> None:
-        compiling_thread[0] = 0
-        threading.local.__setattr__(self, name, value)
-        compiling_thread[0] = 0         # see GradMode
+    active = False              # whoever sets it sets compiling_thread to 0 after it
 
 
 compiling_thread = array("q", [0])      # as graph.recording_thread: not inside interpret()

@@ -41,7 +41,7 @@ class Version:
 
     def __init__(self) -> None:
         self.value = 0
-        self.writer: weakref.ref[Node] | None = None        # the node last written, for error messages
+        self.writer: weakref.ref[Node] | None = None        # the base as last written, for error messages
 
 
 class Owner(Protocol):
@@ -94,9 +94,9 @@ class Storage:
         if self.owner is not None:
             self.owner.settle()
         if self.private is not None:
-            self.node = input_node(self.private, self.node.type)
-            self.private = None
-            stamp(self.node, self.cell)
+            node = input_node(self.private, self.node.type)
+            stamp(node, self.cell)
+            self.node, self.private = node, None
 
     def release(self) -> None:
         """Let go of the base's history if backward has finished with it: detached tensors must not keep it alive.
@@ -104,8 +104,9 @@ class Storage:
         The tensor that has the history keeps it itself."""
         node = self.node
         if node.inputs and node.value is not None and node.run is not None and node.run.freed:
-            self.node = input_node(node.value, node.type)
-            stamp(self.node, self.cell)
+            node = input_node(node.value, node.type)
+            stamp(node, self.cell)
+            self.node = node
 
 
 # Storages with detached tensors on them; backward releases those whose value it has computed.

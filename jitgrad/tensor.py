@@ -11,7 +11,7 @@ from jitgrad import executor
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Node, bind, grad_mode, input_node
+from jitgrad.graph import Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import Step, Storage, derive, detached_storages, note_write, stamp
 
@@ -347,13 +347,7 @@ class Size(tuple):
 
 def recorded(record: Callable[..., Node], *args: Any) -> Node:
     """What `record` records as in grad mode: values that change hands inside no_grad keep the history they have."""
-    if grad_mode.enabled:
-        return record(*args)
-    grad_mode.enabled = True
-    try:
-        return record(*args)
-    finally:
-        grad_mode.enabled = False
+    return record(*args) if grad_mode.enabled else in_grad_mode(True, record, *args)
 
 
 _T = TypeVar("_T", bound=Tensor)

@@ -59,26 +59,31 @@ class _Job:
 
     def abandon(self) -> None:
         """Begin no further chunk, and wait for those that workers are in: they write to the caller's memory."""
+        count = len(self.bounds)
         with self.lock:
-            self.taken = len(self.bounds)
+            self.taken = count
         while self.helping:
-            time.sleep(1e-4)
+            try:
+                while self.helping:
+                    time.sleep(1e-4)
+            except BaseException as error:      # another one: it waits, too
+                self.error = error
 
 
 class _Pool:
     """Worker threads, started when first needed, that wait for jobs."""
 
     def __init__(self) -> None:
-        self.busy = threading.Lock()
+        self.busy = False
         self.workers: list[SimpleQueue[_Job]] = []
 
     def run(self, kernel: Kernel, bounds: Sequence[Chunk], helpers: int) -> None:
-        """Run all chunks on `helpers` workers and the calling thread; the caller holds `busy`."""
+        """Run all chunks on `helpers` workers and the calling thread; the caller has set `busy`."""
         self._grow(helpers)
         job = _Job(kernel, bounds)
-        for queue in self.workers[:helpers]:
-            queue.put(job)
         try:
+            for queue in self.workers[:helpers]:
+                queue.put(job)
             job.work(0)
             job.finished.acquire()
         except BaseException:       # a signal handler raised, KeyboardInterrupt for one
@@ -124,14 +129,15 @@ def parallel_for(kernel: Kernel, bounds: Sequence[Chunk]) -> None:
     of a chunk is raised when the others have ended; chunks not begun by then are left out."""
     helpers = min(config.threads, len(bounds)) - 1
     pool = _pool
-    if helpers < 1 or not pool.busy.acquire(blocking=False):
+    if helpers < 1 or pool.busy:
         for lo, hi, block in bounds:
             kernel(lo, hi, block)
         return
+    pool.busy = True        # a store rather than a lock: see graph.in_grad_mode.  No other thread runs between test and store.
     try:
         pool.run(kernel, bounds, helpers)
     finally:
-        pool.busy.release()
+        pool.busy = False
 
 
 def get_num_threads() -> int:

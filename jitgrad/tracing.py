@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from array import array
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 
 class Trace:
@@ -44,7 +45,7 @@ class _State(threading.local):
 
 
 _state = _State()
-_lock = threading.Lock()
+_T = TypeVar("_T")
 traces = 0              # of all threads; read first, since reading a thread-local takes longer
 count = array("q", [0])     # the same for machine code
 BORN = object()         # `line` of arrays made while any thread traces
@@ -61,23 +62,19 @@ def refuse(reason: str) -> None:
         _state.trace.refuse(reason)
 
 
-class tracing:
-    """`with tracing(trace):` trace this thread."""
+def traced(trace: Trace, function: Callable[..., _T], *args: Any) -> _T:
+    """function(*args), this thread being traced.
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-
-    def __enter__(self) -> Trace:
-        global traces
-        with _lock:
-            traces += 1
-            count[0] = traces
-        self._outer, _state.trace = _state.trace, self._trace
-        return self._trace
-
-    def __exit__(self, *exception: object) -> None:
-        global traces
-        _state.trace = self._outer
-        with _lock:
-            traces -= 1
-            count[0] = traces
+    Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since
+    threads take turns where signals are looked at, too."""
+    global traces
+    outer = _state.trace
+    _state.trace = trace
+    traces += 1
+    count[0] = traces
+    try:
+        return function(*args)
+    finally:
+        _state.trace = outer
+        traces -= 1
+        count[0] = traces

@@ -9,10 +9,32 @@ computed twice then is right all the same.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jitgrad.graph import INPUT, Node, Spec
+
+
+def edges(node: Node) -> Sequence[Node]:
+    """The inputs that a gradient may flow on to."""
+    op = node.spec.op
+    if op.shape_only and not op.history:
+        return [n for i, n in enumerate(node.inputs) if n.requires_grad and i not in op.shape_only]
+    return [n for n in node.inputs if n.requires_grad]
+
+
+def passed(order: Sequence[Node], roots: Iterable[Node]) -> list[int]:
+    """The places in an order of the nodes that a backward from some roots goes through, without leaves: not of what only values
+    flow from, a detached tensor's history for instance, which stays for a backward of its own."""
+    reached = set(roots)
+    places: list[int] = []
+    for place in range(len(order) - 1, -1, -1):
+        node = order[place]
+        if node.inputs and node in reached and node.requires_grad:
+            places.append(place)
+            reached.update(edges(node))
+    places.reverse()
+    return places
 
 
 class Walk:
@@ -31,7 +53,7 @@ class Walk:
         self.root = index[root]
         self.size = len(order)
         self.leaves = [index[n] for n in leaves]
-        self.interior = [i for i, n in enumerate(order) if n.inputs]
+        self.interior = passed(order, (root,))
         self.entry = entry
         self.bound = bound
         self.era = era

@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad import executor
 from jitgrad.arraytype import same_type
-from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, input_node
+from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import Part, note_write, put, stamp
 from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
@@ -47,10 +47,11 @@ def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | Non
         new = value = recorded(bind, ATTACH, (base, new))
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    writer, cell = weakref.ref(value), storage.cell
+    writer, cell = weakref.ref(new), storage.cell
     extra, own_extra = new.ensure_extra(), value.ensure_extra()
     if seen is not None and tensor._current() is not seen:
         return None
+    # From here on stores alone: see graph.in_grad_mode.
     if tensor._tracks_version:
         cell.value += 1
         cell.writer = writer
@@ -86,21 +87,17 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     old, leaf = tensor._node, tensor._leaf
     detached = _is_detached(tensor)
     if not detached and (tensor._chain or (leaf is None and old.requires_grad)):
-        enabled, grad_mode.enabled = grad_mode.enabled, False
-        try:
-            return write(tensor, input_node(array, old.type), seen) is not None
-        finally:
-            grad_mode.enabled = enabled
+        return in_grad_mode(False, write, tensor, input_node(array, old.type), seen) is not None
     storage = tensor._storage or tensor._ensure_storage()
     note_write(storage)
     base = storage.node.extra
     owner = base.leaf if detached and base is not None else leaf
     node, extra = input_node(array, old.spec.type, owner is not None), Extra()
     own, own_extra = (input_node(array, old.spec.type), Extra()) if detached else (node, extra)
-    # All that is new is there.  In what follows nothing is allocated that the collector knows.
+    # All that is new is there.
     if seen is not None and tensor._current() is not seen:
         return False
-    storage.private = None              # what was written by index before
+    storage.private = None              # what was written by index before; from here on stores alone: see graph.in_grad_mode
     cell = storage.cell
     if not detached or tensor._tracks_version:
         cell.value += 1

@@ -11,7 +11,7 @@ from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import Program
 from jitgrad.differentiate import differentiate
 from jitgrad.dtype import from_numpy_dtype
-from jitgrad.graph import Node, const, grad_mode, input_node, topological
+from jitgrad.graph import Node, const, in_grad_mode, input_node, topological
 from jitgrad.interpreter import evaluate
 
 
@@ -40,15 +40,14 @@ def request(outputs: Sequence[Node], wrt: Sequence[Node] = (), root: Node | None
 
 def reference(r: Request) -> list[np.ndarray | None]:
     """What the interpreter gives for a request with implicit cotangents."""
-    before, grad_mode.enabled = grad_mode.enabled, False
-    try:
+    def sweep() -> dict[Node, Node]:
         incoming = {}
         for root in r.roots:
             one = const(1, root.type.dtype)
             incoming[root] = ops.expand_like(one, root) if root.type.ndim else one
-        grads = differentiate(r.order, incoming, set(r.wrt))
-    finally:
-        grad_mode.enabled = before
+        return differentiate(r.order, incoming, set(r.wrt))
+
+    grads = in_grad_mode(False, sweep)
     values = evaluate([*r.outputs, *[grads[n] for n in r.wrt if n in grads]])
     rest = iter(values[len(r.outputs):])
     return [*values[:len(r.outputs)], *[next(rest) if n in grads else None for n in r.wrt]]

@@ -16,12 +16,13 @@ import numpy as np
 from jitgrad import executor, interpreter, programs, tracing
 from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
-from jitgrad.autograd.hooks import run_hooks
+from jitgrad.autograd.hooks import run_hooks, run_post_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
-from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
+from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, in_grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
+from jitgrad.walk import edges, passed
 from jitgrad.writing import write
 
 new_tensor = Tensor.__new__
@@ -60,26 +61,29 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
     Raises RuntimeError for saved values that were freed or overwritten."""
     captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
     wanted = None if inputs is None else _wanted(captured.order, inputs)
-    # The order is a superset of what is gone through when all leaves are wanted.
-    needed = captured.index if wanted is None else _leading_to(captured.order, wanted, lambda n: n.inputs)
+    if captured.special:        # what gradients flow through, below Functions too
+        order = topological([n for n in roots if n.requires_grad], _children)
+        wanted = None if inputs is None else _wanted(order, inputs)
+    else:
+        order = [captured.order[i] for i in passed(captured.order, roots)]
+    cut = captured.special and any([_is_station(n) for n in order])
+    if wanted is not None:
+        needed = _leading_to(order, wanted, _children)
+        order = [n for n in order if n in needed]
     if captured.special or wanted is not None:
-        if wanted is not None and captured.special:
-            order = topological(roots, _children)
-            wanted = _wanted(order, inputs or ())
-            needed = _leading_to(order, wanted, _children)
-        check_saved(roots, needed)
+        check_saved(roots, set(order))
     symbolic = create_graph or tracing.current() is not None        # a trace wants the derivative as a graph
-    if symbolic or (captured.special and any([_is_station(n) for n in captured.order])):
+    if symbolic or cut:
         run = programs.Run(None, not retain_graph,
                            "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
         try:
             result = _by_stations(roots, cotangents, retain_graph, symbolic, create_graph, wanted)
         finally:                # also when a hook raises: what was gone through is freed
-            _mark(captured, run, None if wanted is None else needed)
+            _mark(order, captured, run)
     else:
         result, run = _straight(captured, roots, cotangents, wanted)
         run.freed = not retain_graph
-        _mark(captured, run, None if wanted is None else needed)
+        _mark(order, captured, run)
     if any_detached():
         _release_detached()
     return result
@@ -141,12 +145,12 @@ def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gra
     return result
 
 
-def _mark(captured: programs.Capture, run: programs.Run, needed: Container[Node] | None) -> None:
-    """Note on the nodes that a backward went through them (on all, or on the needed ones)."""
-    for i, node in enumerate(captured.order):
-        if node.inputs and (needed is None or node in needed):
+def _mark(order: Sequence[Node], captured: programs.Capture, run: programs.Run) -> None:
+    """Note on the nodes that a backward went through them.  order: of these, and perhaps of leaves."""
+    for node in order:
+        if node.inputs:
             node.run = run
-            node.position = i
+            node.position = captured.index.get(node, -1)        # -1: below a Function, where no one program goes
 
 
 def _straight(captured: programs.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
@@ -167,7 +171,7 @@ def _straight(captured: programs.Capture, roots: Sequence[Node], cotangents: Seq
 def _children(node: Node) -> Sequence[Node]:
     """The operands through which gradient may flow, those of Functions included."""
     fn = _python(node)
-    return node.inputs if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
+    return edges(node) if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
 
 
 def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
@@ -306,11 +310,7 @@ class _Stations:
 
 def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, symbolic: bool,
                  create_graph: bool, wanted: set[Node] | None) -> Gradients:
-    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-    try:
-        return _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents))
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(create_graph, lambda: _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents)))
 
 
 def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Node], stops: set[Node], watched: bool,
@@ -339,21 +339,12 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
             continue
         accumulate(tensor, g, create_graph)
         if leaf.post_hooks:
-            enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-            try:
-                for hook in list(leaf.post_hooks.values()):
-                    hook(tensor)
-            finally:
-                grad_mode.enabled = enabled
+            in_grad_mode(create_graph, run_post_hooks, leaf.post_hooks, tensor)
 
 
 def leaf_hooks(leaf: Accumulator, g: Node, create_graph: bool) -> Tensor:
     """A leaf's gradient after its hooks, which run without recording unless create_graph."""
-    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-    try:
-        return run_hooks(leaf.hooks, wrap(g))
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(create_graph, run_hooks, leaf.hooks, wrap(g))
 
 
 _accumulating = threading.RLock()       # backward in several threads may end in one leaf
@@ -388,14 +379,14 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
                     tensor._grad = total
                     return
             elif node.requires_grad:        # it has a history of its own, which goes on
-                enabled, grad_mode.enabled = grad_mode.enabled, True
-                try:
-                    if write(have, bind(REGISTRY["add"], (node, g)), node):
-                        return
-                finally:
-                    grad_mode.enabled = enabled
+                if in_grad_mode(True, _write_sum, have, node, g):
+                    return
             elif have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node):
                 return
+
+
+def _write_sum(have: Tensor, node: Node, g: Node) -> bool:
+    return write(have, bind(REGISTRY["add"], (node, g)), node) is not None
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

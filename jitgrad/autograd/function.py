@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
-from jitgrad.autograd.modes import no_grad
 from jitgrad.differentiate import sum_to
 from jitgrad.executor import value
-from jitgrad.graph import Node, become_input, grad_mode, input_node
+from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor, wrap
 
@@ -148,18 +147,22 @@ class Function:
                            f"{type(self).__name__}.apply(...)")
 
     @classmethod
+    def _forward(cls, ctx: FunctionCtx, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Call the user's forward, and setup_context where there is one."""
+        if cls.setup_context is Function.setup_context:
+            return cls.forward(ctx, *args, **kwargs)
+        output = cls.forward(*args, **kwargs)
+        cls.setup_context(ctx, args, output)
+        return output
+
+    @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward without recording, and record that backward is the derivative."""
         ctx = _ctx_class(cls)(cls)
         ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
         record = grad_mode.enabled and any(ctx.needs_input_grad)
         ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
-        with no_grad():
-            if cls.setup_context is not Function.setup_context:
-                output = cls.forward(*args, **kwargs)
-                cls.setup_context(ctx, args, output)
-            else:
-                output = cls.forward(ctx, *args, **kwargs)
+        output = in_grad_mode(False, cls._forward, ctx, args, kwargs)
         single = not isinstance(output, tuple)
         outputs = (output,) if single else output
         for o in outputs:
@@ -204,8 +207,7 @@ def once_differentiable(backward: Callable) -> Callable:
 
     @functools.wraps(backward)
     def wrapper(ctx: FunctionCtx, *grads: Any) -> Any:
-        with no_grad():
-            results = backward(ctx, *grads)
+        results = in_grad_mode(False, backward, ctx, *grads)
         if not grad_mode.enabled or not any([isinstance(g, Tensor) and g.requires_grad for g in grads]):
             return results
         many = results if isinstance(results, tuple) else (results,)
@@ -240,17 +242,14 @@ def call_backward(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: 
             arguments.append(zeros(type.shape, dtype=type.dtype))
         else:
             arguments.append(None)
-    enabled, grad_mode.enabled = grad_mode.enabled, create_graph
-    try:
-        results = ctx._function.backward(ctx, *arguments)
-        if not isinstance(results, tuple):
-            results = tuple(results) if isinstance(results, list) else (results,)
-        return _checked(ctx, results, create_graph)
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(create_graph, _returned, ctx, arguments, create_graph)
 
 
-def _checked(ctx: FunctionCtx, results: tuple, create_graph: bool) -> list[Node | None]:
+def _returned(ctx: FunctionCtx, arguments: list[Tensor | None], create_graph: bool) -> list[Node | None]:
+    """What the user's backward returns, checked, as nodes."""
+    results = ctx._function.backward(ctx, *arguments)
+    if not isinstance(results, tuple):
+        results = tuple(results) if isinstance(results, list) else (results,)
     name, edges = ctx.name(), ctx._edges
     while len(results) > len(edges) and results[-1] is None:
         results = results[:-1]

@@ -4,14 +4,16 @@ What an operator saves follows from its derivative: the inputs, and the result, 
 """
 from __future__ import annotations
 
+import functools
+import re
 import weakref
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Node, Op, grad_mode, input_node, topological
+from jitgrad.graph import CONST, SCALAR, Node, Op, in_grad_mode, input_node, topological
 from jitgrad.operators.declare import Composite
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor
@@ -38,11 +40,9 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
     dummy = np.zeros(())
     operands = [input_node(dummy, n.type) for n in node.inputs]
     result, g = input_node(dummy, node.type), input_node(dummy, node.type)
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        rules = op.vjp(g, result, *operands, **node.kwargs) if op.vjp is not None else ()
-    finally:
-        grad_mode.enabled = enabled
+    rules: Sequence[Node | None] = ()
+    if op.vjp is not None:
+        rules = in_grad_mode(False, functools.partial(op.vjp, g, result, *operands, **node.kwargs))
 
     def children(n: Node) -> Sequence[Node]:
         return [m for i, m in enumerate(n.inputs) if i not in n.op.shape_only] if n.op.shape_only else n.inputs
@@ -118,32 +118,46 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
     """Raise RuntimeError if a saved value was freed by an earlier backward, or overwritten in place since.
 
     needed: the nodes that this backward goes through."""
-    seen: set[Node] = set()
-    stack = [n for n in roots if n.requires_grad]
-    while stack:
-        node = stack.pop()
-        if node in seen or not node.inputs or node not in needed:
-            continue
-        seen.add(node)
+    def passed(nodes: Iterable[Node | None]) -> list[Node]:
+        return [n for n in nodes if n is not None and n.requires_grad and n.inputs and n in needed]
+
+    # In the order of the backward, so that of several errors PyTorch's is raised.
+    for node in reversed(topological(passed(roots), lambda n: passed(edges(n)))):
         if node.run is not None and node.run.freed and saved_nodes(node):
             raise RuntimeError(FREED)
         for n in checked_nodes(node):
             if is_stale(n):
                 raise RuntimeError(stale_message(n, n is node))
-        stack.extend([n for n in edges(node) if n is not None and n.requires_grad])
+
+
+_NUMBERED = re.compile("Backward(?:0|([0-9]+))$")
 
 
 def stale_message(node: Node, result: bool = False) -> str:
     """PyTorch's words for a saved value that was overwritten; `result`: saved by the operator that produced it."""
     extra = node.ensure_extra()
     what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
+    # PyTorch names the grad_fn that the tensor has by now: that of a view is made anew.
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
-    if node.requires_grad and extra.leaf is None and writer is not None:
-        what += f", which is output 0 of {fn_name(writer).split('Backward')[0]},"
+    if node.requires_grad and extra.leaf is None and writer is not None and writer.requires_grad:
+        by_view = not result and writer.op.kind == "movement" and not writer.op.history and composite(writer) is None
+        name = "AsStridedBackward0" if not result and _is_view(node) else "CopySlices" if by_view else fn_name(writer)
+        name = _NUMBERED.sub(r"\1", qualified(name))
+        what += f", which is output 0 of {name},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"{what} is at version {extra.cell.value}; expected version {extra.version} instead. Hint: enable anomaly "
             "detection to find the operation that failed to compute its gradient, with "
             "torch.autograd.set_detect_anomaly(True, check_nan=False).")
+
+
+def _is_view(node: Node) -> bool:
+    """Whether the tensor of a value that a storage has held is a view of another one."""
+    cell = node.ensure_extra().cell
+    while node.op.put is not None:
+        node = node.inputs[0]
+        if node.extra is not None and node.extra.cell is cell:
+            return True
+    return False
 
 
 # -- grad_fn ---------------------------------------------------------------------------------------------------------
@@ -158,7 +172,7 @@ class GradFn:
 
     def name(self) -> str:
         """PyTorch's name of the backward function."""
-        return type(self).__name__
+        return qualified(type(self).__name__)
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -198,6 +212,11 @@ def fn_name(node: Node) -> str:
     if name is None:
         raise InternalError(f"the primitive {node.op.name} was recorded by an operator that names no grad_fn")
     return name
+
+
+def qualified(name: str) -> str:
+    """What PyTorch's `name()` says of a grad_fn of this name: those that it writes by hand tell their namespace."""
+    return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
 
 
 def output_number(node: Node) -> int:

@@ -96,6 +96,12 @@ def run_hooks(hooks: Hooks, grad: Tensor) -> Tensor:
     return grad
 
 
+def run_post_hooks(hooks: Hooks, tensor: Tensor) -> None:
+    """Call all hooks on a leaf whose gradient has been accumulated, in order of registration."""
+    for hook in list(hooks.values()):
+        hook(tensor)
+
+
 def retain_grad(tensor: Tensor) -> None:
     """Keep this non-leaf tensor's gradient in `.grad` at backward.  A leaf's is kept anyway."""
     if not tensor.requires_grad:

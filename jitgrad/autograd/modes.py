@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.graph import grad_mode
+from jitgrad.graph import grad_mode, recording_thread
 
 
 class _Mode:
-    """A state of `grad_mode` as a context manager, re-entrant, and as a decorator of functions and generators."""
+    """A state of `grad_mode` as a context manager, re-entrant, and as a decorator of functions and generators.
+
+    For users: an exception out of a signal handler can come at the start of __exit__, as in PyTorch, which leaves the mode as it
+    is.  The library itself uses graph.in_grad_mode."""
 
     def __init__(self) -> None:
         self._saved: list[tuple[bool, bool]] = []
@@ -23,7 +26,9 @@ class _Mode:
         self._set()
 
     def __exit__(self, *exception: object) -> None:
-        grad_mode.enabled, grad_mode.inference = self._saved.pop()
+        grad_mode.enabled, grad_mode.inference = self._saved[-1]
+        recording_thread[0] = 0
+        self._saved.pop()
 
     def _clone(self) -> _Mode:
         return type(self)()
@@ -62,6 +67,7 @@ class no_grad(_Mode):
 
     def _set(self) -> None:
         grad_mode.enabled = False
+        recording_thread[0] = 0
 
 
 class enable_grad(no_grad):
@@ -69,6 +75,7 @@ class enable_grad(no_grad):
 
     def _set(self) -> None:
         grad_mode.enabled = True
+        recording_thread[0] = 0
 
 
 class set_grad_enabled(_Mode):
@@ -82,6 +89,7 @@ class set_grad_enabled(_Mode):
 
     def _set(self) -> None:
         grad_mode.enabled = self.mode
+        recording_thread[0] = 0
 
     def __enter__(self) -> None:
         self._saved.append(self._before)
@@ -92,6 +100,7 @@ class set_grad_enabled(_Mode):
 
     def __call__(self, function: Callable) -> Callable:
         grad_mode.enabled, grad_mode.inference = self._before      # as a decorator it changes nothing now
+        recording_thread[0] = 0
         return super().__call__(function)
 
 
@@ -113,6 +122,7 @@ class inference_mode(_Mode):
         grad_mode.inference = self.mode
         if self.mode:
             grad_mode.enabled = False
+            recording_thread[0] = 0
 
     def _clone(self) -> _Mode:
         return inference_mode(self.mode)

@@ -20,7 +20,7 @@ from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import is_named_tuple
 from jitgrad.dtype import from_numpy_dtype
-from jitgrad.graph import grad_mode, input_node
+from jitgrad.graph import grad_mode, in_grad_mode, input_node
 from jitgrad.tensor import Tensor, wrap
 
 
@@ -112,21 +112,19 @@ class Derivative(Compiled):
         outer = grad_mode.enabled
         new = tuple([_converted(a, i in self.argnums, f"argument {i}", leaves) for i, a in enumerate(args)])
         named = {k: _converted(v, False, k, leaves) for k, v in kwargs.items()}
-        with autograd.enable_grad():
-            result = self.function(*new, **named)
+        result = in_grad_mode(True, functools.partial(self.function, *new, **named))
         return self._differentiated(result, leaves, args, outer)
 
     def _differentiated(self, result: Any, leaves: list[Leaf], args: tuple, outer: bool) -> Any:
         """What a call returns, by autograd, from what the function has returned.  outer: whether grad mode was enabled."""
-        with autograd.enable_grad():
-            value, aux = self._split(result)
-            wrt = [leaf for leaf in leaves if leaf.differentiated]
-            own = {id(leaf.tensor._current()) for leaf in wrt}
-            linked = outer and any([id(n) not in own for n in executor.capture([value._current()]).leaves])
-            if value.requires_grad:
-                found = autograd.grad(value, [leaf.tensor for leaf in wrt], create_graph=linked, allow_unused=True)
-            else:
-                found = tuple([None] * len(wrt))
+        value, aux = self._split(result)
+        wrt = [leaf for leaf in leaves if leaf.differentiated]
+        own = {id(leaf.tensor._current()) for leaf in wrt}
+        linked = outer and any([id(n) not in own for n in executor.capture([value._current()]).leaves])
+        found: tuple[Tensor | None, ...] = tuple([None] * len(wrt))
+        if value.requires_grad:
+            found = in_grad_mode(True, lambda: autograd.grad(value, [leaf.tensor for leaf in wrt], create_graph=linked,
+                                                             allow_unused=True))
         if not linked:
             value, aux = value.detach(), _detached(aux)
         grads = iter([_returned(leaf, g) for leaf, g in zip(wrt, found, strict=True)])
@@ -193,13 +191,13 @@ class Derivative(Compiled):
             return found.tensor
 
         trace.arguments.on_array = on_array
-        before, grad_mode.enabled = grad_mode.enabled, True
-        try:
+
+        def call() -> tuple[Any, Any]:
             prepared = trace.prepare(args, kwargs)
-            result = None if prepared is None else attempt(trace, prepared, args, kwargs)
-        finally:
-            grad_mode.enabled = before
-        trace.grad_enabled = before
+            return prepared, None if prepared is None else attempt(trace, prepared, args, kwargs)
+
+        before = trace.grad_enabled = grad_mode.enabled
+        prepared, result = in_grad_mode(True, call)
         if trace.reason is None and before and any([i.requires_grad and i.kind == "tensor" for i in trace.inputs]):
             trace.reason = "reads a tensor that requires grad"
         if prepared is None:

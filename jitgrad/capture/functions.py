@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,23 +19,26 @@ from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
-from jitgrad.programs import interpreting
+from jitgrad.programs import compiling_thread, interpreting
 
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they
 MAX_KEPT = 4                # captures that are still tried once there have been so many
 MAX_RETRIES = 8             # captures of a function after ones that found it changing what it reads
-_capturing = threading.RLock()
+_capturing = False          # whether some thread captures a function
 
 
 @contextmanager
 def interpret() -> Iterator[None]:
     """Evaluate with NumPy, node by node, all gradients that this thread asks for inside the `with`."""
-    before, interpreting.active = interpreting.active, True
+    before = interpreting.active
+    interpreting.active = True          # by stores: see graph.in_grad_mode
+    compiling_thread[0] = 0
     try:
         yield
     finally:
         interpreting.active = before
+        compiling_thread[0] = 0
 
 
 class Compiled:
@@ -73,6 +75,7 @@ class Compiled:
 
     def call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Replay or capture."""
+        global _capturing
         replays = self.replays
         for replay in replays:
             found = replay.enter(args, kwargs)
@@ -91,12 +94,15 @@ class Compiled:
                 return replay.result(*found)
         if tracing.current() is not None or interpreting.active or config.interpret:
             return self.record(args, kwargs)
-        if self._gives_up() or not _capturing.acquire(blocking=False):
-            return self.record(args, kwargs)        # the latter: never wait for a function that another thread captures
+        if self._gives_up():
+            return self.record(args, kwargs)
+        if _capturing:
+            return self.record(args, kwargs)        # never wait for a function that another thread captures
+        _capturing = True               # by stores: see graph.in_grad_mode.  No other thread runs between test and store.
         try:
             return self._capture(args, kwargs)
         finally:
-            _capturing.release()
+            _capturing = False
 
     def _gives_up(self) -> bool:
         """Whether replays do not pay for captures: of the last ones, hardly any has been used again.  Then few are kept,

@@ -297,7 +297,7 @@ class Call:
         if self.real is None:
             template = self.template
             inputs = self.given()
-            real = self.real = template.instantiate(inputs)
+            real = template.instantiate(inputs)
             for i, value in (self.values or {}).items():
                 node = real[template.nodes[template.outputs[i]]]
                 if node.value is None:
@@ -306,9 +306,9 @@ class Call:
                 i, plan, grads = self.held
                 leaves = [inputs[k] for k in plan.wrt]
                 real[template.nodes[template.outputs[i]]].ensure_extra().held = (plan.entry, leaves, grads)
-                self.held = None
             for i, plan in (self.done or {}).items():
                 executor.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
+            self.real, self.held = real, None       # at once, and once all is there
         return self.real
 
     def keep_arrays(self) -> None:

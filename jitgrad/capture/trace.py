@@ -258,17 +258,34 @@ class Trace(tracing.Trace):
 
     def run(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the function on prepared arguments; its result, as it is.  What it raises is raised."""
-        profile = sys.getprofile()
+        return tracing.traced(self, self._watched, args, kwargs)
+
+    def _watched(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The call with the profile function set, and without the collector: its callbacks, and the finalizers of what it
+        finds, are not the function's.
+
+        Both come back whatever happens.  An exception out of a signal handler comes out of a call of a built-in function after
+        this has returned.  But a call that is told to a profile function in Python may raise it before: then CPython takes that
+        function away, and the call never happens.  So calls follow each other in nested `finally`, the first of which takes the
+        profile function away or has it taken away; the following ones are told to nobody."""
+        profile, event = sys.getprofile(), self._event
         collecting = gc.isenabled()
-        gc.disable()            # its callbacks, and the finalizers of what it finds, are not the function's
-        with tracing.tracing(self):
-            sys.setprofile(self._event)
+        try:
+            gc.disable()
+            sys.setprofile(event)
+            result = self.function(*args, **kwargs)
+            if sys.getprofile() != event:       # somebody has caught what a signal handler raised in it, or set another one
+                self.refuse("was not watched to its end")
+            return result
+        finally:
             try:
-                return self.function(*args, **kwargs)
+                sys.setprofile(None)
             finally:
-                sys.setprofile(profile)
-                if collecting:
-                    gc.enable()
+                try:
+                    if collecting:
+                        gc.enable()
+                finally:
+                    sys.setprofile(profile)
 
     def refuse(self, reason: str) -> None:
         """There will be no replay.  The first reason counts; the user's line is put to it."""

@@ -17,7 +17,7 @@ from jitgrad.compiler.small import apart
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import Node, grad_mode, own_sizes, topological
+from jitgrad.graph import Node, in_grad_mode, own_sizes, topological
 
 
 @dataclass
@@ -74,11 +74,7 @@ def build(request: Request, target: Target | None = None) -> Program:
 
 def _further(then: Callable[[list[Node | None]], list[Node]], gradients: list[Node | None]) -> list[Node]:
     """What is computed from gradients, not recorded for a derivative."""
-    enabled, grad_mode.enabled = grad_mode.enabled, False
-    try:
-        return then(gradients)
-    finally:
-        grad_mode.enabled = enabled
+    return in_grad_mode(False, then, gradients)
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

@@ -21,6 +21,7 @@ from jitgrad.compiler.program import Buffer, Integer, Kernel, KernelStep, Librar
 from jitgrad.compiler.steps import LibraryCall
 from jitgrad.dtype import BY_CODE
 from jitgrad.graph import INPUT, SCALAR, Node
+from jitgrad.ops.quiet import quiet
 
 
 class Launches:
@@ -46,12 +47,8 @@ class Launches:
             if output is not None:
                 memory.host[output.buffer] = buffers.empty(tuple([value(n) for n in output.shape]), output.dtype)
             results.append(None if output is None else memory.host[output.buffer])
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                if isinstance(step, KernelStep):
-                    _launch(step, memory, order, value)
-                else:
-                    _call(step, memory, order, value)
+        for step in self.steps:
+            quiet.run(_launch if isinstance(step, KernelStep) else _call, step, memory, order, value)
         for output in self.outputs:
             if output is not None:
                 memory.on_host(output.buffer)

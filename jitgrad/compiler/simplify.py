@@ -7,6 +7,7 @@ but not x * 0; x + (-0.0), but not x + 0.0.
 """
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import numpy as np
 from jitgrad.compiler.values import Dims, Ref
 from jitgrad.dtype import dtype
 from jitgrad.graph import Op
+from jitgrad.ops.quiet import quiet
 
 
 class Builder(Protocol):
@@ -141,6 +143,5 @@ def fold(op: Op, params: tuple, refs: list[Ref], dtype: dtype) -> Any:
     if any([r.value.kind != "const" for r in refs]):
         return None
     arrays = [np.asarray(r.value.payload, r.value.dtype.np) for r in refs]
-    with np.errstate(all="ignore"):
-        result = op.numpy(*arrays, **dict(zip(op.param_names, params, strict=True)))
+    result = quiet.run(functools.partial(op.numpy, *arrays, **dict(zip(op.param_names, params, strict=True))))
     return np.asarray(result, dtype.np).item()

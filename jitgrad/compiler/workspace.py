@@ -18,6 +18,7 @@ from jitgrad.compiler import driver
 from jitgrad.compiler.steps import Chunked, LibraryCall
 from jitgrad.config import config
 from jitgrad.generated import function
+from jitgrad.ops.quiet import quiet
 
 if TYPE_CHECKING:
     from jitgrad.compiler.plan import Plan
@@ -131,12 +132,11 @@ class Workspace:
             call(*values, *results, self.arena)
         if rest:
             arrays = self._arrays(values, results)
-            with np.errstate(all="ignore"):
-                for stage in rest:
-                    if isinstance(stage, LibraryCall):
-                        self._library(stage, values, arrays)
-                    else:
-                        stage()
+            for stage in rest:
+                if isinstance(stage, LibraryCall):
+                    quiet.run(self._library, stage, values, arrays)
+                else:
+                    stage()
         if plan.limits:
             self.check(values, results)
         if not plan.keep:

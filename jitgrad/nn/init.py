@@ -1,13 +1,14 @@
 """Initialisers: fill a tensor in place, unseen by autograd, and return it."""
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.autograd import no_grad
 from jitgrad.creation import eye
+from jitgrad.graph import in_grad_mode
 from jitgrad.random import Generator
 from jitgrad.tensor import Tensor
 
@@ -27,8 +28,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fill(tensor: Tensor, method: str, *args: Any, **kwargs: Any) -> Tensor:
-    with no_grad():
-        return getattr(tensor, method)(*args, **kwargs)
+    return in_grad_mode(False, functools.partial(getattr(tensor, method), *args, **kwargs))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:

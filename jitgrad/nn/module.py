@@ -5,11 +5,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from jitgrad.autograd import no_grad
 from jitgrad.autograd.hooks import RemovableHandle
 from jitgrad.device import check_device
 from jitgrad.dtype import dtype as Dtype
 from jitgrad.dtype import float32, float64
+from jitgrad.graph import in_grad_mode
 from jitgrad.nn.parameter import Parameter, clear_grad
 from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
 from jitgrad.tensor import Hooks, Tensor
@@ -25,6 +25,13 @@ def _typename(value: Any) -> str:
         return value.type()             # type: ignore[attr-defined]
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _apply_to(parameter: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
+    """Replace the value and the gradient of a parameter by fn of it."""
+    parameter.data = fn(parameter.data)
+    if parameter._grad is not None:
+        parameter._grad.data = fn(parameter._grad.data)
 
 
 class Module:
@@ -350,10 +357,7 @@ class Module:
         for module in self.modules():
             for parameter in module._parameters.values():
                 if parameter is not None:
-                    with no_grad():
-                        parameter.data = fn(parameter.data)
-                        if parameter._grad is not None:
-                            parameter._grad.data = fn(parameter._grad.data)
+                    in_grad_mode(False, _apply_to, parameter, fn)
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     module._buffers[name] = fn(buffer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from jitgrad.autograd import no_grad
+from jitgrad.graph import in_grad_mode
 from jitgrad.nn.parameter import Parameter
 from jitgrad.tensor import Tensor
 
@@ -75,8 +75,7 @@ def _load_entry(module: Stateful, key: str, name: str, value: Tensor, new: Any, 
         return (f"size mismatch for {key}: copying a param with shape {new.shape!r} from checkpoint, the shape in "
                 f"current model is {value.shape!r}.")
     if not assign:
-        with no_grad():
-            value.copy_(new)        # type: ignore[attr-defined]
+        in_grad_mode(False, value.copy_, new)       # type: ignore[attr-defined]
     elif name in module._parameters:
         module._parameters[name] = new if isinstance(new, Parameter) else Parameter(new, value.requires_grad)
     else:

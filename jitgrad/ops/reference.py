@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.polynomial import Polynomial
 
+from jitgrad.ops.quiet import quiet
+
 # Bernoulli numbers B2, B4, ..., B20.
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)
 
@@ -42,25 +44,28 @@ def polygamma(n: int, x: np.ndarray) -> np.ndarray:
     Reflection for x <= 0 (DLMF 5.15.6), recurrence up to x >= 15 + n, then the asymptotic series (DLMF 5.15.9).  At 0
     digamma is -inf with the sign of x turned; at other poles nan for n = 0, and infinite for n >= 1 as in PyTorch.
     """
-    with np.errstate(all="ignore"):
-        z = np.asarray(x, np.float64)
-        low = z <= 0
-        at = np.where(low, 1 - z, z)
-        sign = -1.0 if n % 2 == 0 else 1.0              # of (-1) ** (n + 1)
-        result = np.zeros_like(at)
-        for _ in range(15 + n):
-            step = at < 15 + n
-            result = np.where(step, result + sign * math.factorial(n) / at ** (n + 1), result)
-            at = np.where(step, at + 1, at)
-        series = np.log(at) - 0.5 / at if n == 0 else \
-            sign * (math.factorial(n - 1) / at ** n + math.factorial(n) / (2 * at ** (n + 1)))
-        for k, b in enumerate(_BERNOULLI, 1):
-            series = series + sign * b * (math.factorial(2 * k + n - 1) / math.factorial(2 * k)) / at ** (2 * k + n)
-        result = result + series
-        result = np.where(low, (-1) ** n * result - math.pi * _cotangent_derivative(n, z), result)
-        pole = low & (z == np.floor(z)) & np.isfinite(z)
-        if n == 0:
-            result = np.where(pole, np.where(z == 0, np.copysign(np.inf, -z), np.nan), result)
-        else:
-            result = np.where(pole, sign * np.inf, result)
-        return result.astype(x.dtype)
+    return quiet.run(_polygamma, n, x)
+
+
+def _polygamma(n: int, x: np.ndarray) -> np.ndarray:
+    z = np.asarray(x, np.float64)
+    low = z <= 0
+    at = np.where(low, 1 - z, z)
+    sign = -1.0 if n % 2 == 0 else 1.0              # of (-1) ** (n + 1)
+    result = np.zeros_like(at)
+    for _ in range(15 + n):
+        step = at < 15 + n
+        result = np.where(step, result + sign * math.factorial(n) / at ** (n + 1), result)
+        at = np.where(step, at + 1, at)
+    series = np.log(at) - 0.5 / at if n == 0 else \
+        sign * (math.factorial(n - 1) / at ** n + math.factorial(n) / (2 * at ** (n + 1)))
+    for k, b in enumerate(_BERNOULLI, 1):
+        series = series + sign * b * (math.factorial(2 * k + n - 1) / math.factorial(2 * k)) / at ** (2 * k + n)
+    result = result + series
+    result = np.where(low, (-1) ** n * result - math.pi * _cotangent_derivative(n, z), result)
+    pole = low & (z == np.floor(z)) & np.isfinite(z)
+    if n == 0:
+        result = np.where(pole, np.where(z == 0, np.copysign(np.inf, -z), np.nan), result)
+    else:
+        result = np.where(pole, sign * np.inf, result)
+    return result.astype(x.dtype)

@@ -93,8 +93,8 @@ class Adam(Optimizer):
             if not state:
                 if count is None:
                     count = from_array(np.zeros((), (float64 if get_default_dtype() is float64 else float32).np))
-                state["step"] = count       # parameters that start together share it, see _part
-                state.update({name: from_array(np.zeros(p.shape, p.dtype.np)) for name in names})
+                # All at once.  Parameters that start together share the count: see _part.
+                state.update({"step": count, **{name: from_array(np.zeros(p.shape, p.dtype.np)) for name in names}})
             step = state["step"]
             numbers = counted.get(id(step))
             if numbers is None:

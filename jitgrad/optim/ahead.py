@@ -209,7 +209,13 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
             node = p0._node if s0.writes == p0._seen else p0._current()
             if node.value is not values[1]: return False
             if state.get(w0) is not e0 or len(e0) != 1 or e0.get('momentum_buffer') is not m0_0: return False
-            newer.arrays = results[3:4]
+            n0 = Node(t0, (), True, 0, results[2])
+            x0 = n0.extra = Extra()
+            x0.leaf = l0
+            x0.cell = c0 = s0.cell
+            v0 = x0.version = c0.value + 1
+            moments = results[3:4]
+            newer.arrays = moments                      # from here on stores alone: see graph.in_grad_mode
             ...                                         # the counts, and what Tensor._replace does for the parameter
             return True
     """
@@ -232,13 +238,14 @@ def _take(asked: _Asked, at: int) -> Callable[[Any, Any, dict[str, Any], Any], b
         given |= {f"w{i}": p, f"e{i}": entry} | {f"m{i}_{k}": t for k, t in enumerate(tensors)}
         other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(entry)]
         lines.append(f"if state.get(w{i}) is not e{i} or len(e{i}) != {len(tensors)}{''.join(other)}: return False")
-    moments = f"results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "[]"
-    lines += [f"newer.arrays = {moments}", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
     for i in range(count):
         # Tensor._replace, for a leaf that is the base of its storage
-        lines += [f"cell = s{i}.cell", "version = cell.value = cell.value + 1", "cell.writer = None",
-                  f"node = Node(t{i}, (), True, 0, results[{at + i}])", "extra = node.extra = Extra()", f"extra.leaf = l{i}",
-                  "extra.cell = cell", "extra.version = version", f"s{i}.node = p{i}._node = node",
+        lines += [f"n{i} = Node(t{i}, (), True, 0, results[{at + i}])", f"x{i} = n{i}.extra = Extra()", f"x{i}.leaf = l{i}",
+                  f"x{i}.cell = c{i} = s{i}.cell", f"v{i} = x{i}.version = c{i}.value + 1"]
+    lines.append(f"moments = results[{at + count}:{at + count + len(s.kept)}]" if s.kept else "moments = []")
+    lines += ["newer.arrays = moments", "newer.t += 1", "newer.steps += 1", "steady.held = None", "steady.misses = 0"]
+    for i in range(count):
+        lines += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
     lines.append("return True")
     return function("take", "steady, held, group, state", lines, given, __file__)

@@ -164,6 +164,7 @@ class _Program:
                 arrays.append(t._array())
         layouts = [a.flags.c_contiguous for a in arrays]
         if layouts != self._layouts:
+            self._layouts = None        # until all of it is recorded
             self._record(rule, rows, arrays)
             self._layouts = layouts
         for node, array in zip(self._leaves, arrays, strict=True):

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from jitgrad.autograd import enable_grad
+from jitgrad.graph import in_grad_mode
 from jitgrad.nn.parameter import clear_grad
 from jitgrad.optim.fused import FusedSteps
 from jitgrad.optim.rows import Row, Rule
@@ -106,8 +106,7 @@ class Optimizer:
         returned."""
         loss = None
         if closure is not None:
-            with enable_grad():
-                loss = closure()
+            loss = in_grad_mode(True, closure)
         fused = self._fused
         ahead = True
         for group in self.param_groups:

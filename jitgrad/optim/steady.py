@@ -7,6 +7,7 @@ one program, and writes the parameters.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from operator import is_, itemgetter
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from jitgrad.graph import Extra, Node, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.programs import interpreting
-from jitgrad.storage import Storage, stamp
+from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 
 Group = dict[str, Any]
@@ -79,13 +80,14 @@ class Newer:
 
     It refers to them weakly, and they are all that refers to it but the optimizer: no cycle keeps memory."""
 
-    __slots__ = ("arrays", "t", "steps", "storages")
+    __slots__ = ("arrays", "t", "steps", "storages", "settling")
 
     def __init__(self, arrays: list[np.ndarray], t: float) -> None:
         self.arrays = arrays
         self.t = t
         self.steps = 0                  # since the tensors were given their values
         self.storages: list[weakref.ref[Storage]] | None = None
+        self.settling: list[weakref.ref[Storage]] = []      # those that are given their values, as long as not all are
 
     def own(self, tensors: Sequence[Tensor]) -> None:
         """From now on the arrays here are newer than those of the tensors, that of the count the last."""
@@ -100,18 +102,23 @@ class Newer:
 
     def settle(self) -> None:
         """Give the tensors their values."""
-        storages, self.storages = self.storages, None
+        if self.storages is not None:
+            self.settling, self.storages = self.storages, None
         arrays: list[Any] = [*self.arrays, self.t]
-        for reference, array in zip(storages or (), arrays, strict=False):      # there may be no count
+        more = max(self.steps - 1, 0)
+        for reference, array in zip(self.settling, arrays, strict=False):       # there may be no count
             storage = reference()
-            if storage is not None:
+            if storage is not None and storage.owner is self:       # others may be settled already, by a call that was interrupted
                 type_ = storage.node.spec.type
-                storage.owner = None
-                storage.node = input_node(np.asarray(array, type_.dtype.np), type_)
+                node = input_node(np.asarray(array, type_.dtype.np), type_)
+                extra = node.extra = Extra()
+                cell = extra.cell = storage.cell
+                storage.owner = None        # from here on stores alone: see graph.in_grad_mode
+                cell.value += more
+                extra.version = cell.value
+                storage.node = node
                 storage.writes += 1
-                storage.cell.value += max(self.steps - 1, 0)
-                stamp(storage.node, storage.cell)
-        self.arrays = []
+        self.settling, self.arrays = [], []
 
 
 class Steady:
@@ -129,6 +136,8 @@ class Steady:
         self._run = run
         self.rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
                       [row.tensors[0] for row in rows]]
+        self._changed = [x for p, s, _, _ in self.rows for x in (s.cell, s.cell, s, p, s, p)]       # by a step, and what of each
+        self._names = ["arrays", "t", "steps", *["value", "writer", "node", "_node", "writes", "_seen"] * len(self.rows)]
         self.entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
         self.kept = [t for row in rows for t in row.tensors[1:]]
         self.widths = [len(row.tensors) - 1 for row in rows]
@@ -214,22 +223,17 @@ class Steady:
             new, kept = found
         if newer.storages is None:
             newer.own(self.kept if self._count is None else [*self.kept, self._count])
-        newer.arrays = kept
-        newer.t += 1
-        newer.steps += 1
-        for (p, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
+        changes: list[Any] = [kept, newer.t + 1, newer.steps + 1]
+        for (_, storage, spec, leaf), array in zip(rows, new):         # noqa: B905 (of one length)
             # Tensor._replace, for a leaf that is the base of its storage
-            cell = storage.cell
-            cell.value += 1
-            cell.writer = None
             node = Node(spec, (), True, 0, array)
             extra = node.extra = Extra()
             extra.leaf = leaf
-            extra.cell = cell
-            extra.version = cell.value
-            storage.node = p._node = node
-            storage.writes += 1
-            p._seen = storage.writes
+            cell = extra.cell = storage.cell
+            extra.version = cell.value + 1
+            changes += (cell.value + 1, None, node, node, storage.writes + 1, storage.writes + 1)
+        # All of the step in one call that runs no Python: an exception out of a signal handler comes before or after it.
+        deque(map(setattr, [newer, newer, newer, *self._changed], self._names, changes), 0)
         return True
 
     def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray], arrays: list[np.ndarray],

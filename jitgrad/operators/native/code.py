@@ -130,9 +130,10 @@ def install(accumulate: Callable, release: Callable) -> None:
         if offsets is None:
             return
         Pattern.shared = _shared(accumulate, release)
-        functions = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
-        faces.usual[0] = function(functions.usual, "usual", Pattern(None))
-        faces.give_code(functions.record, Pattern.shared, learner)
+        found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
+        faces.usual[0] = function(found.usual, "usual", Pattern(None))
+        faces.give_code(found.record, Pattern.shared, learner)
+        functions = found           # last: until then it is tried again
         logger.debug("operators are recorded by machine code")
 
 

@@ -108,6 +108,7 @@ def method(function: Any) -> Any:
 
 def give_code(address: int, common: np.ndarray, learner: Callable[[State], Callable]) -> None:
     """Let every face run machine code from now on.  learner: makes what is called where there is no tape."""
+    take_code()         # some may have it, if an exception out of a signal handler came in between last time
     for state in _states:
         state.prepare(common, learner(state))
     for definition in _definitions:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,9 +32,9 @@ from jitgrad.tensor import Tensor
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
 RARELY = 64             # of so many calls without a tape one is learnt, by an operator that has met very many: it takes 20 us
-_writing = threading.Lock()         # held while an entry is replaced
+_writing = [False]      # whether some thread replaces an entry
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_writing._at_fork_reinit)        # type: ignore[attr-defined]
+    os.register_at_fork(after_in_child=lambda: _writing.__setitem__(0, False))
 
 
 class Tape(np.ndarray):
@@ -136,15 +135,17 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
     entry = array("q", [0] * W.ENTRY)
     entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = call.count, id(call.default), call.pattern, id(tape)
     entry[W.WORDS:W.WORDS + len(call.words)] = array("q", call.words)
-    # Whoever finds another in here does not wait: it may be a finalizer of this very thread.
-    if _writing.acquire(blocking=False):
+    # Whoever finds another in here does not wait: it may be a finalizer of this very thread.  (A store rather than a lock: see
+    # graph.in_grad_mode.  No other thread runs between test and store.)
+    if not _writing[0]:
+        _writing[0] = True
         try:
             place = _place(state, call)
             state.tapes[place] = (state.tapes.get(place), tape)         # whatever comes in between, both are there
             state.table[place * W.ENTRY:(place + 1) * W.ENTRY] = entry  # at once, as machine code in another thread sees it
             state.tapes[place] = tape
         finally:
-            _writing.release()
+            _writing[0] = False
 
 
 def _view(input: Any, nodes: list[Node], result: Any) -> Recorded | None:
