@@ -302,9 +302,10 @@ def as_nodes(operands: Iterable[Any]) -> tuple[Node, ...]:
     operands = tuple(operands)
     if all([type(v) is Node for v in operands]):
         return operands
-    like = next((v.type for v in operands if type(v) is Node), None)
-    if like is None:
+    nodes = [v for v in operands if type(v) is Node]
+    if not nodes:
         raise InternalError(f"a rule applied an op to numbers only: {operands}")
+    like = nodes[0].type
     return tuple([v if type(v) is Node else const(v, like.dtype, like.device) for v in operands])
 
 

@@ -135,6 +135,8 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
 
     then: what is computed of the gradients, too (see compiler.build.Request)."""
     with building:
+        from jitgrad.compiler import headroom
+        headroom.require_library()
         from jitgrad.compiler import build, choose, cpu
         entry = known.get(key)
         if entry is not None and entry.extra == extra:

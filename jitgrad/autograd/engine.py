@@ -93,6 +93,10 @@ def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
     if tracing.traces:
         tracing.refuse("it calls backward()")
+    if root.spec.walks:             # the program repeats itself
+        code = machine_code()
+        for walk in root.spec.walks:
+            code.equip(walk)
     found = executor.plain_backward(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
@@ -100,10 +104,6 @@ def plain_backward(root: Node) -> None:
     if any_detached():
         _release_detached()
     deliver_plain(*found)
-    if root.spec.walks:             # the program repeats itself
-        code = machine_code()
-        for walk in root.spec.walks:
-            code.equip(walk)
 
 
 def machine_code() -> Any:

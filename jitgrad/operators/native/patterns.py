@@ -1,19 +1,17 @@
 """The pattern of a graph that machine code recognises (again.py), from a Walk."""
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad import builtin
 from jitgrad.buffers import address
+from jitgrad.builtin import FASTCALL, Definition
 from jitgrad.graph import CONST, SCALAR
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import Definition
 from jitgrad.walk import Walk
-
-_FAST = 0x80            # METH_FASTCALL
 
 
 class Pattern:
@@ -58,11 +56,9 @@ def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
     """The function of machine code at an address, with a pattern as its `self`."""
     definition = _definitions.get(code)
     if definition is None:
-        definition = _definitions[code] = Definition(name.encode(), code, _FAST, None)
+        definition = _definitions[code] = Definition(name.encode(), code, FASTCALL, None)
     pattern.definition = definition
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-    return make(ctypes.addressof(definition), pattern, None)
+    return builtin.function(definition, pattern)
 
 
 def _kind(spec: Any, strides: Any, is_leaf: bool) -> int:
