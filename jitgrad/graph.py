@@ -129,7 +129,9 @@ class Node:
     def ensure_extra(self) -> Extra:
         """The rarely used fields, created at the first call."""
         if self.extra is None:
-            self.extra = Extra()
+            made = Extra()
+            if self.extra is None:      # still, whoever the collector has run meanwhile
+                self.extra = made
         return self.extra
 
 

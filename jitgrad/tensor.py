@@ -120,7 +120,12 @@ class Tensor:
     def _ensure_storage(self) -> Storage:
         storage = self._storage
         if storage is None:
-            storage = self._storage = Storage(self._node)
+            node = self._node
+            storage = Storage(node)
+            if self._storage is not None:       # whoever the collector has run meanwhile was first
+                stamp(node, self._storage.cell, 0)
+                return self._ensure_storage()
+            self._storage = storage
         elif storage.deferred:
             self._current()
             return self._ensure_storage()

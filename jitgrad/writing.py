@@ -4,7 +4,9 @@ methods.py attaches these functions to Tensor as `_write`, `_write_private`, `_r
 """
 from __future__ import annotations
 
+import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -109,6 +111,24 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     storage.writes += 1
     tensor._seen = storage.writes
     return True
+
+
+def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
+    """Try what changes a tensor by what it is until nobody has come in between, which is False; what it gives then.
+
+    A second attempt goes without the collector, which could run again in each: what it runs could change the tensor each time."""
+    done = attempt(*args)
+    if done is not False:
+        return done
+    collecting = gc.isenabled()
+    try:                        # (in this order: see capture.trace.Trace)
+        gc.disable()
+        while done is False:
+            done = attempt(*args)
+        return done
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _is_detached(tensor: Tensor) -> bool:

@@ -1,266 +1,35 @@
-"""A failing allocator, at the n-th allocation for each n: MemoryError, nothing half made, and all goes on."""
+"""Memory that runs out: MemoryError, nothing is half made, and all goes on right after it."""
 from __future__ import annotations
 
 import gc
 import itertools
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+import textwrap
+import traceback
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import ways
+from ways import WARM, WAYS, Run, numbers
 
 import jitgrad as torch
 from jitgrad import tracing
 
-testcapi = pytest.importorskip("_testcapi", reason="a failing allocator is CPython's own test module's")
-if not hasattr(testcapi, "set_nomemory"):
-    pytest.skip("this CPython has no failing allocator", allow_module_level=True)
-
-Run = Callable[[], Any]
-WARM = 12               # runs until programs, tapes and steady steps are there
-
-
-def leaf(*values: float) -> torch.Tensor:
-    return torch.tensor([*values], requires_grad=True)
-
-
-# -- ways to record --------------------------------------------------------------------------------------------------
-
-
-def binary() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-    return lambda: (x * y).detach()
-
-
-def number() -> Run:
-    x = leaf(1., 2., 3.)
-    return lambda: (x * 2.5).detach()
-
-
-def view() -> Run:
-    x = leaf(1., 2., 3.) * 1.
-    return lambda: x[1:].detach()
-
-
-def view_of_view() -> Run:
-    x = (leaf(1., 2., 3.) * 1.)[1:]
-    return lambda: x[:1].detach()
-
-
-def several() -> Run:
-    x = leaf(1., 3., 2.).reshape(1, 3) * 1.
-    return lambda: [t.detach() for t in x.max(1)]
-
-
-def joined() -> Run:
-    x, y = leaf(1., 2.), leaf(3.)
-    return lambda: torch.cat([x, y]).detach()
-
-
-def composite() -> Run:
-    x, y = leaf(1., 2.), leaf(3., 5.)
-    return lambda: torch.nn.functional.mse_loss(x, y).detach()
-
-
-def without_gradient() -> Run:
-    x = torch.tensor([1., 2.])
-    return lambda: x * 2. + x
-
-
-def written() -> Run:
-    def run() -> Any:
-        x = torch.tensor([1., 2., 3.])
-        x.mul_(2.)
-        x[1:] += 1.
-        return x
-    return run
-
-
-def written_with_history() -> Run:
-    a = leaf(1., 2., 3.)
-
-    def run() -> Any:
-        x = a * 1.
-        x[1:].mul_(2.)
-        x.add_(a)
-        return x.detach()
-    return run
-
-
-# -- ways to run a backward ------------------------------------------------------------------------------------------
-
-
-def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return (x * y + x.tanh()).sum()
-
-
-def backward(times: int = 1, **options: Any) -> Callable[[], Run]:
-    def make() -> Run:
-        x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-        def run() -> Any:
-            for _ in range(times):
-                loss = loss_of(x, y)
-                loss.backward(**options)
-            return loss.detach(), x.grad.detach(), y.grad.detach()
-        return run
-    return make
-
-
-def looked_at() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-    def run() -> Any:
-        loss = loss_of(x, y)
-        value = loss.item()
-        loss.backward()
-        return value, x.grad, y.grad
-    return run
-
-
-def with_hook() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-    def run() -> Any:
-        h = x * y
-        h.retain_grad()
-        h.register_hook(lambda g: g * 2)
-        (h * h).sum().backward()
-        return h.grad, x.grad
-    return run
-
-
-def with_leaf_hook() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-    x.register_hook(lambda g: g * 2)
-
-    def run() -> Any:
-        x.grad = y.grad = None
-        loss_of(x, y).backward()
-        return x.grad, y.grad
-    return run
-
-
-def grad() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-    return lambda: torch.autograd.grad(loss_of(x, y), [x, y])
-
-
-def second_order() -> Run:
-    x = leaf(1., 2., 3.)
-
-    def run() -> Any:
-        [g] = torch.autograd.grad((x.tanh() * x).sum(), x, create_graph=True)
-        return torch.autograd.grad((g * g).sum(), x)
-    return run
-
-
-class Doubled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x * 2
-
-    @staticmethod
-    def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
-        return g * 2
-
-
-def function() -> Run:
-    x = leaf(1., 2., 3.)
-
-    def run() -> Any:
-        x.grad = None
-        (Doubled.apply(x) * x).sum().backward()
-        return x.grad
-    return run
-
-
-# -- ways to replay --------------------------------------------------------------------------------------------------
-
-
-compiled_loss = torch.compile(loss_of)
-derivative = torch.value_and_grad(lambda w, a: (w * a + w.tanh()).sum()) if hasattr(torch, "value_and_grad") else None
-
-
-def replay() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-    def run() -> Any:
-        x.grad = y.grad = None
-        loss = compiled_loss(x, y)
-        loss.backward()
-        return loss.detach(), x.grad, y.grad
-    return run
-
-
-def replay_looked_at() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-    def run() -> Any:
-        x.grad = y.grad = None
-        loss = compiled_loss(x, y)
-        value = loss.item()
-        loss.backward()
-        return value, x.grad, y.grad
-    return run
-
-
-def replay_recorded() -> Run:
-    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-
-    def run() -> Any:
-        x.grad = y.grad = None
-        (compiled_loss(x, y) * 2).backward()
-        return x.grad, y.grad
-    return run
-
-
-def replay_gradient() -> Run:
-    w, a = np.array([1., 2., 3.]), np.array([4., 5., 6.])
-    return lambda: derivative(w, a)
-
-
-# -- ways to step ----------------------------------------------------------------------------------------------------
-
-
-def step(optimizer: Any, warm: int, **options: Any) -> Callable[[], Run]:
-    def make() -> Run:
-        x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
-        opt = optimizer([x, y], **options)
-
-        def once() -> None:
-            opt.zero_grad()
-            loss_of(x, y).backward()
-            opt.step()
-        for _ in range(warm):
-            once()
-
-        def run() -> Any:
-            once()
-            return x.detach(), y.detach()
-        return run
-    return make
-
-
-RECORD = [binary, number, view, view_of_view, several, joined, composite, without_gradient, written, written_with_history]
-BACKWARD = {"backward": backward(), "accumulate": backward(2), "retain": backward(retain_graph=True),
-            "create_graph": backward(create_graph=True), "grad": grad, "second_order": second_order, "looked_at": looked_at,
-            "with_hook": with_hook, "with_leaf_hook": with_leaf_hook, "function": function}
-REPLAY = [replay, replay_looked_at, replay_recorded, replay_gradient]
-STEP = {f"{name}_{warm}": step(opt, warm, **options) for warm in (0, 6, 40) for name, opt, options in (
-    ("sgd", torch.optim.SGD, {"lr": .1}), ("momentum", torch.optim.SGD, {"lr": .1, "momentum": .9}),
-    ("adam", torch.optim.Adam, {"lr": .1}))}
-WAYS = {**{f.__name__: f for f in RECORD + REPLAY}, **BACKWARD, **STEP}
-
-
-def numbers(result: Any) -> list[Any]:
-    """A result as nested lists."""
-    if isinstance(result, torch.Tensor):
-        return result.detach().tolist()
-    if isinstance(result, np.ndarray):
-        return result.tolist()
-    return [numbers(r) for r in result] if isinstance(result, (tuple, list)) else result
+try:
+    from _testcapi import remove_mem_hooks, set_nomemory
+except ImportError:         # CPython's own test module, which is not everywhere
+    set_nomemory = None
+
+try:
+    import resource
+except ImportError:
+    resource = None
+
+PATIENCE = 40           # allocations in a row without a failure, after which a run is over
+BURST = 8               # allocations that fail in a row, from every BURST-th on
 
 
 def state() -> list[Any]:
@@ -268,34 +37,207 @@ def state() -> list[Any]:
             tracing.count[0]]
 
 
-def fail(run: Run, first: int, last: int) -> Any:
-    """What `run` gives while allocations from the number `first` to `last` (0: all) fail; MemoryError if it raised that."""
-    testcapi.set_nomemory(first, last)
+def by_numpy(error: BaseException) -> bool:
+    """Whether NumPy has made another error of a MemoryError, or forgotten to set it."""
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return (isinstance(error, TypeError) and "expected a sequence of integers" in str(error)) or (
+        isinstance(error, SystemError) and "numpy" in last and "without setting an exception" in str(error))
+
+
+def failed(run: Run, first: int, last: int) -> Any:
+    """What `run` gives while the allocations from one number to another fail; MemoryError if it raises that."""
+    set_nomemory(first, last)
     try:
         return run()
     except MemoryError:
         return MemoryError
+    except (TypeError, SystemError) as error:
+        if by_numpy(error):
+            return MemoryError
+        raise
     finally:
-        testcapi.remove_mem_hooks()
+        remove_mem_hooks()
 
 
+@pytest.mark.skipif(set_nomemory is None, reason="this CPython has no failing allocator")
+@pytest.mark.parametrize("burst", [1, BURST])
 @pytest.mark.parametrize("name", WAYS)
-def test_an_allocation_fails(name):
+def test_an_allocation_fails(name, burst):
     make = WAYS[name]
     for _ in range(WARM):
         expected = numbers(make()())
-    before = state()
-    for once in (False, True):
-        for n in itertools.count(0 if not once else 0):
-            if once and n >= total:
-                break
-            run = make()
-            result = fail(run, n, n + 1 if once else 0)
-            assert state() == before, (n, once)
-            if result is not MemoryError:
-                assert numbers(result) == expected, (n, once)
-            assert numbers(make()()) == expected, (n, once)
-            if not once and result is not MemoryError:
-                total = n
-                break
-    print(name, total)
+    before, quiet = state(), 0
+    for n in itertools.count(0, burst):
+        run = make()
+        result = failed(run, n, n + burst)
+        assert state() == before, n
+        if result is MemoryError:
+            quiet = 0
+        else:
+            assert numbers(result) == expected, n
+            quiet += burst
+        assert numbers(make()()) == expected, n
+        if quiet > PATIENCE:
+            break
+    assert n > PATIENCE + 1
+
+
+@pytest.mark.skipif(set_nomemory is None, reason="this CPython has no failing allocator")
+def test_a_backward_that_runs_out_of_memory_can_be_run_again():
+    """Until the first gradient is delivered nothing has happened."""
+    x, y = ways.leaf(1., 2., 3.), ways.leaf(4., 5., 6.)
+    for _ in range(WARM):
+        x.grad = y.grad = None
+        ways.loss_of(x, y).backward()
+    expected = numbers([x.grad, y.grad])
+    repeated = 0
+    for n in range(60):
+        x.grad = y.grad = None
+        loss = ways.loss_of(x, y)
+        if failed(loss.backward, n, n + 1) is MemoryError and x.grad is None and y.grad is None:
+            try:
+                loss.backward()
+            except RuntimeError:        # it was out of memory after the graph had been gone through
+                continue
+            repeated += 1
+        elif x.grad is None or y.grad is None:
+            continue
+        assert numbers([x.grad, y.grad]) == expected, n
+    assert repeated
+
+
+# -- a limit of the address space ------------------------------------------------------------------------------------
+
+LIMITED = """
+    import resource, sys
+    import jitgrad as torch
+    from jitgrad.autograd import engine
+
+    def limit(mib):
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + mib * 2**20, resource.RLIM_INFINITY))
+
+    def unlimited():
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    x = torch.tensor([1., 2., 3.], requires_grad=True)
+
+    def right():
+        x.grad = None
+        (x * x + x * 3.).sum().backward()
+        assert x.grad.tolist() == [5., 7., 9.], x.grad
+        assert torch.is_grad_enabled()
+
+    if not int(sys.argv[1]):
+        engine.machine_code()
+"""
+LOOPS = """
+    for _ in range(5):
+        right()
+    base = x * 1.
+    replay = torch.compile(lambda x: (x * x + x * 3.).sum())
+    for _ in range(5):
+        replay(x).backward()
+
+    def recorded(kept):
+        kept.append(x * 3.)
+
+    def chain(kept):
+        kept[:] = [kept[0] * x if kept else x * x]
+
+    def view(kept):
+        kept.append(base[1:])
+
+    def constant(kept):
+        kept.append(x.detach() * 3.)
+
+    def several(kept):
+        kept.append(x.reshape(1, 3).max(1))
+
+    def backward(kept):
+        x.grad = None
+        loss = (x * x + x * 3.).sum()
+        loss.backward()
+        kept.append((loss, x.grad))
+
+    def replayed(kept):
+        x.grad = None
+        loss = replay(x)
+        loss.backward()
+        kept.append((loss, x.grad))
+
+    def large(kept):
+        y = torch.ones(2**20, requires_grad=True)
+        (y * 3.).sum().backward()
+        kept.append(y.grad)
+
+    large([])
+    for loop in (recorded, chain, view, constant, several, backward, replayed, large):
+        kept = []
+        limit(60)
+        try:
+            while True:
+                loop(kept)
+        except MemoryError:
+            kept.clear()
+        right()
+        unlimited()
+        right()
+        print(loop.__name__, "went on")
+"""
+COMPILED = """
+    right()
+    limit(4)
+    try:
+        (x.tanh() * x).sum().backward()
+    except MemoryError as error:
+        print(error)
+    right()
+    unlimited()
+    x.grad = None
+    (x.tanh() * x).sum().backward()
+    print(x.grad is not None)
+"""
+NOT_LOADED = """
+    limit(40)
+    try:
+        x.sum().backward()
+    except MemoryError as error:
+        print(error)
+    unlimited()
+    right()
+    print("right")
+"""
+
+
+def output(text: str, cache: Path, request: pytest.FixtureRequest) -> str:
+    """What a process of its own prints."""
+    plain = "1" if request.config.getoption("--plain") or text is NOT_LOADED else "0"
+    command = [sys.executable, "-c", textwrap.dedent(LIMITED) + textwrap.dedent(text), plain]
+    path = os.pathsep.join([str(Path(torch.__file__).parent.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
+                          env=os.environ | {"JITGRAD_CACHE_DIR": str(cache), "PYTHONPATH": path, "JITGRAD_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+limited = pytest.mark.skipif(resource is None or not Path("/proc/self/statm").exists(), reason="no limit of the address space")
+
+
+@limited
+def test_loops_that_keep_tensors_go_on_after_a_memory_error(tmp_path, request):
+    assert output(LOOPS, tmp_path, request).count("went on") == 8
+
+
+@limited
+def test_compiling_without_room_for_llvm_is_a_memory_error(tmp_path, request):
+    first, last = output(COMPILED, tmp_path, request).splitlines()
+    assert first.startswith("not enough memory to compile: the address space of this process is limited to")
+    assert last == "True"
+
+
+@limited
+def test_loading_the_compiler_without_room_is_a_memory_error(tmp_path, request):
+    first, last = output(NOT_LOADED, tmp_path, request).splitlines()
+    assert first.startswith("not enough memory to load the compiler: ")
+    assert last == "right"

@@ -23,7 +23,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 from jitgrad.walk import edges, passed
-from jitgrad.writing import write
+from jitgrad.writing import insist, write
 
 new_tensor = Tensor.__new__
 
@@ -366,23 +366,25 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
     The sum replaces what it was made from, or is made anew: an allocation may run the collector, which runs anybody's code, and
     that may add to the very gradient."""
     with _accumulating:
-        first = wrap(g)
-        while True:
-            have = tensor._grad             # (no call between this and the assignment: see deliver_plain)
-            if have is None:
-                tensor._grad = first
-                return
-            node = have._current()
-            if create_graph:
-                total = wrap(bind(REGISTRY["add"], (node, g)))
-                if have._current() is node and tensor._grad is have:
-                    tensor._grad = total
-                    return
-            elif node.requires_grad:        # it has a history of its own, which goes on
-                if in_grad_mode(True, _write_sum, have, node, g):
-                    return
-            elif have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node):
-                return
+        insist(_add_to, tensor, g, wrap(g), create_graph)
+
+
+def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
+    """See accumulate; False, and nothing has happened, where somebody has come in between.  first: what .grad is if there is none."""
+    have = tensor._grad                 # (no call between this and the assignment: see deliver_plain)
+    if have is None:
+        tensor._grad = first
+        return True
+    node = have._current()
+    if create_graph:
+        total = wrap(bind(REGISTRY["add"], (node, g)))
+        if have._current() is not node or tensor._grad is not have:
+            return False
+        tensor._grad = total
+        return True
+    if node.requires_grad:              # it has a history of its own, which goes on
+        return in_grad_mode(True, _write_sum, have, node, g)
+    return have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node)
 
 
 def _write_sum(have: Tensor, node: Node, g: Node) -> bool:
