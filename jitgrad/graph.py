@@ -6,6 +6,7 @@ that compiled code reads anew at each call.  Nothing here knows tensors, NumPy f
 """
 from __future__ import annotations
 
+import itertools
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -128,7 +129,9 @@ class Node:
     def ensure_extra(self) -> Extra:
         """The rarely used fields, created at the first call."""
         if self.extra is None:
-            self.extra = Extra()
+            made = Extra()
+            if self.extra is None:      # still, whoever the collector has run meanwhile
+                self.extra = made
         return self.extra
 
 
@@ -170,11 +173,11 @@ SCALAR = Op(name="scalar", kind="leaf", arg_names=(), param_names=(), doc="a Pyt
 CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"), doc="a literal of the formula")
 
 _signatures: dict[tuple, int] = {}
+_numbers = itertools.count()
 _specs: dict[tuple, Spec] = {}
 _input_specs: dict[ArrayType, Spec] = {}
 _scalar_specs: dict[tuple[dtype, str], Spec] = {}
 _const_specs: dict[tuple[tuple, str], Spec] = {}        # literals are written in rules: there are few
-_lock = threading.Lock()
 MAX_SPECS = 50_000      # then the table starts anew
 
 
@@ -183,8 +186,7 @@ def signature(op: Op, params: tuple, type: ArrayType) -> int:
     key = (op, params, type.key)
     found = _signatures.get(key)
     if found is None:
-        with _lock:
-            found = _signatures.setdefault(key, len(_signatures))
+        found = _signatures.setdefault(key, next(_numbers))     # (no lock: the collector may run code that comes here again)
     return found
 
 
@@ -302,9 +304,10 @@ def as_nodes(operands: Iterable[Any]) -> tuple[Node, ...]:
     operands = tuple(operands)
     if all([type(v) is Node for v in operands]):
         return operands
-    like = next((v.type for v in operands if type(v) is Node), None)
-    if like is None:
+    nodes = [v for v in operands if type(v) is Node]
+    if not nodes:
         raise InternalError(f"a rule applied an op to numbers only: {operands}")
+    like = nodes[0].type
     return tuple([v if type(v) is Node else const(v, like.dtype, like.device) for v in operands])
 
 

@@ -135,6 +135,8 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
 
     then: what is computed of the gradients, too (see compiler.build.Request)."""
     with building:
+        from jitgrad.compiler.numba_cpu import headroom
+        headroom.require_library()
         from jitgrad.compiler import build, choose
         from jitgrad.compiler.numba_cpu import kernels
         entry = known.get(key)

@@ -24,7 +24,7 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         check_device(device, "Generator")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.manual_seed(0)
 
     def manual_seed(self, seed: int) -> Generator:

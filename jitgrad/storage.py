@@ -146,11 +146,11 @@ def any_detached() -> bool:
     return bool(detached_storages.data or pending_detached.data)       # type: ignore[attr-defined]
 
 
-def stamp(node: Node, cell: Version) -> None:
-    """Note on a node that it is the value of a storage, as of now."""
+def stamp(node: Node, cell: Version, version: int | None = None) -> None:
+    """Note on a node that it is the value of a storage, as of a version or of now."""
     extra = node.ensure_extra()
     extra.cell = cell
-    extra.version = cell.value
+    extra.version = cell.value if version is None else version
 
 
 def is_stale(node: Node) -> bool:

@@ -93,7 +93,7 @@ class Tensor:
         def __ge__(self, other: Any) -> Tensor: ...
         def _write(self, value: Node) -> Tensor: ...
         def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool: ...
-        def _replace(self, array: np.ndarray) -> None: ...
+        def _replace(self, array: np.ndarray, seen: Node | None = None) -> bool: ...
         def _rebase(self, node: Node) -> Tensor: ...
 
     # -- the current node --------------------------------------------------------------------------------------------
@@ -107,19 +107,25 @@ class Tensor:
             storage.materialise(self)
             return self._node
         storage.flush()
-        node = storage.node if not self._chain else recorded(derive, storage.node, self._chain)
+        base, writes, version = storage.node, storage.writes, storage.cell.value    # of one moment, whoever writes meanwhile
+        node = base if not self._chain else recorded(derive, base, self._chain)
         if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
             node = leaf_node(executor.value(node), node, self._leaf)
-        if node is not storage.node:
-            stamp(node, storage.cell)
+        if node is not base:
+            stamp(node, storage.cell, version)
         self._node = node
-        self._seen = storage.writes
+        self._seen = writes
         return node
 
     def _ensure_storage(self) -> Storage:
         storage = self._storage
         if storage is None:
-            storage = self._storage = Storage(self._node)
+            node = self._node
+            storage = Storage(node)
+            if self._storage is not None:       # whoever the collector has run meanwhile was first
+                stamp(node, self._storage.cell, 0)
+                return self._ensure_storage()
+            self._storage = storage
         elif storage.deferred:
             self._current()
             return self._ensure_storage()
@@ -131,6 +137,7 @@ class Tensor:
         """A tensor that shares this one's storage.  Made without grad mode, it is detached."""
         storage = self._ensure_storage()
         node = self._current()
+        writes, version = self._seen, storage.cell.value
         if node.requires_grad and not grad_mode.enabled and steps[0] is not DETACH:
             steps = (NO_GRAD, *steps)
         result = wrap(derive(node, steps))
@@ -138,9 +145,9 @@ class Tensor:
             result._node = bind(COPY, (node,))
         result._storage = storage
         result._chain = self._chain + steps
-        result._seen = storage.writes
+        result._seen = writes
         result._tracks_version = self._tracks_version
-        stamp(result._node, storage.cell)
+        stamp(result._node, storage.cell, version)
         if steps[0] is DETACH and storage.node.inputs:
             storage.release()
             if storage.node.inputs:

@@ -4,7 +4,9 @@ methods.py attaches these functions to Tensor as `_write`, `_write_private`, `_r
 """
 from __future__ import annotations
 
+import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,11 @@ from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
 COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
 
 
-def write(tensor: Tensor, value: Node) -> Tensor:
-    """Replace the current value (an in-place operation).  `value` has this tensor's type."""
+def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | None:
+    """Replace the current value (an in-place operation).  `value` has this tensor's type.
+
+    seen: what `value` was made from; None, and nothing has happened, where the tensor has another node by now.
+    All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
     current = tensor._current()
     if not same_type(value.type, current.type):
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
@@ -44,12 +49,15 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         new = value = recorded(bind, ATTACH, (base, new))
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    extra, writer = new.ensure_extra(), weakref.ref(new)
-    cell = extra.cell = storage.cell
-    if tensor._tracks_version:      # from here on stores alone: see graph.in_grad_mode
+    writer, cell = weakref.ref(new), storage.cell
+    extra, own_extra = new.ensure_extra(), value.ensure_extra()
+    if seen is not None and tensor._current() is not seen:
+        return None
+    # From here on stores alone: see graph.in_grad_mode.
+    if tensor._tracks_version:
         cell.value += 1
         cell.writer = writer
-    extra.version = cell.value
+    extra.cell, extra.version = cell, cell.value
     storage.node = new
     storage.writes += 1
     if tensor._chain:
@@ -57,7 +65,7 @@ def write(tensor: Tensor, value: Node) -> Tensor:
         if unseen or (new.extra is not None and new.extra.leaf is not None and not own):
             tensor._current()
             return tensor
-        stamp(value, storage.cell)
+        own_extra.cell, own_extra.version = cell, cell.value
     tensor._node = value
     tensor._seen = storage.writes
     return tensor
@@ -72,61 +80,69 @@ def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | 
     return tensor._ensure_storage().write_private(index, value)
 
 
-def replace(tensor: Tensor, array: np.ndarray) -> None:
-    """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type."""
+def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool:
+    """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type.
+
+    seen: what it was computed from; False, and nothing has happened, where the tensor has another node by now."""
     if tensor._storage is not None and (tensor._storage.deferred or tensor._storage.owner is not None):
         tensor._current()
     old, leaf = tensor._node, tensor._leaf
-    if tensor._chain or (leaf is None and old.requires_grad):
-        if _replace_detached(tensor, array):
-            return
-        in_grad_mode(False, write, tensor, input_node(array, old.type))
-        return
+    detached = _is_detached(tensor)
+    if not detached and (tensor._chain or (leaf is None and old.requires_grad)):
+        return in_grad_mode(False, write, tensor, input_node(array, old.type), seen) is not None
     storage = tensor._storage or tensor._ensure_storage()
     note_write(storage)
-    node = input_node(array, old.spec.type, leaf is not None)
-    extra = node.extra = Extra()
+    base = storage.node.extra
+    owner = base.leaf if detached and base is not None else leaf
+    node, extra = input_node(array, old.spec.type, owner is not None), Extra()
+    own, own_extra = (input_node(array, old.spec.type), Extra()) if detached else (node, extra)
+    # All that is new is there.
+    if seen is not None and tensor._current() is not seen:
+        return False
+    storage.private = None              # what was written by index before; from here on stores alone: see graph.in_grad_mode
     cell = storage.cell
-    storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
-    cell.value += 1
-    cell.writer = None
-    extra.leaf, extra.cell, extra.version = leaf, cell, cell.value
-    storage.node = tensor._node = node
-    storage.writes += 1
-    tensor._seen = storage.writes
-
-
-def _replace_detached(tensor: Tensor, array: np.ndarray) -> bool:
-    """`replace` of a tensor that is another one detached, its `.data` for instance, where that is an array; False for others."""
-    storage = tensor._storage
-    if storage is None or tensor._leaf is not None or any([step is not DETACH for step in tensor._chain]):
-        return False
-    base = storage.node
-    if base.spec.op is not INPUT or not tensor._chain:
-        return False
-    note_write(storage)
-    leaf = None if base.extra is None else base.extra.leaf
-    node, own = input_node(array, base.spec.type, leaf is not None), input_node(array, base.spec.type)
-    extra = node.extra = Extra()
-    own_extra = own.extra = Extra()
-    extra.leaf = leaf
-    cell = extra.cell = own_extra.cell = storage.cell
-    storage.private = None              # from here on stores alone: see graph.in_grad_mode
-    if tensor._tracks_version:
+    if not detached or tensor._tracks_version:
         cell.value += 1
         cell.writer = None
-    extra.version = own_extra.version = cell.value
-    storage.node = node
-    tensor._node = own
+    node.extra, extra.leaf, extra.cell, extra.version = extra, owner, cell, cell.value
+    if detached:
+        own.extra, own_extra.cell, own_extra.version = own_extra, cell, cell.value
+    storage.node, tensor._node = node, own
     storage.writes += 1
     tensor._seen = storage.writes
     return True
 
 
+def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
+    """Try what changes a tensor by what it is until nobody has come in between, which is False; what it gives then.
+
+    A second attempt goes without the collector, which could run again in each: what it runs could change the tensor each time."""
+    done = attempt(*args)
+    if done is not False:
+        return done
+    collecting = gc.isenabled()
+    try:                        # (in this order: see capture.trace.Trace)
+        gc.disable()
+        while done is False:
+            done = attempt(*args)
+        return done
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _is_detached(tensor: Tensor) -> bool:
+    """Whether a tensor is another one detached, its `.data` for instance, where that is an array."""
+    storage = tensor._storage
+    return bool(tensor._chain) and storage is not None and tensor._leaf is None and storage.node.spec.op is INPUT and all(
+        [step is DETACH for step in tensor._chain])
+
+
 def rebase(tensor: Tensor, node: Node) -> Tensor:
     """Take a node of the same value but another history (an input that a Function has modified in place)."""
     if tensor._chain:
-        return write(tensor, node)
+        write(tensor, node)
+        return tensor
     storage = tensor._ensure_storage()
     stamp(node, storage.cell)
     storage.node = tensor._node = node

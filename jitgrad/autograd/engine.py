@@ -23,6 +23,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.storage import any_detached, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 from jitgrad.walk import edges, passed
+from jitgrad.writing import insist, write
 
 new_tensor = Tensor.__new__
 
@@ -92,6 +93,10 @@ def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
     if tracing.traces:
         tracing.refuse("it calls backward()")
+    if root.spec.walks:             # the program repeats itself
+        code = machine_code()
+        for walk in root.spec.walks:
+            code.equip(walk)
     found = executor.plain_backward(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
@@ -99,10 +104,6 @@ def plain_backward(root: Node) -> None:
     if any_detached():
         _release_detached()
     deliver_plain(*found)
-    if root.spec.walks:             # the program repeats itself
-        code = machine_code()
-        for walk in root.spec.walks:
-            code.equip(walk)
 
 
 def machine_code() -> Any:
@@ -360,18 +361,34 @@ if hasattr(os, "register_at_fork"):
 
 
 def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
-    """tensor.grad += g: in place, unless the gradient is itself recorded."""
+    """tensor.grad += g: in place, unless the gradient is itself recorded.
+
+    The sum replaces what it was made from, or is made anew: an allocation may run the collector, which runs anybody's code, and
+    that may add to the very gradient."""
     with _accumulating:
-        first = wrap(g)
-        have = tensor._grad             # (no call between this and the assignment: see deliver_plain)
-        if have is None:
-            tensor._grad = first
-        elif create_graph:
-            tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
-        elif have.requires_grad:            # it has a history of its own, which goes on
-            in_grad_mode(True, lambda: have._write(bind(REGISTRY["add"], (have._current(), g))))
-        else:
-            have._replace(np.asarray(interpreter.quiet.run(np.add, have._array(), executor.value(g))))
+        insist(_add_to, tensor, g, wrap(g), create_graph)
+
+
+def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
+    """See accumulate; False, and nothing has happened, where somebody has come in between.  first: what .grad is if there is none."""
+    have = tensor._grad                 # (no call between this and the assignment: see deliver_plain)
+    if have is None:
+        tensor._grad = first
+        return True
+    node = have._current()
+    if create_graph:
+        total = wrap(bind(REGISTRY["add"], (node, g)))
+        if have._current() is not node or tensor._grad is not have:
+            return False
+        tensor._grad = total
+        return True
+    if node.requires_grad:              # it has a history of its own, which goes on
+        return in_grad_mode(True, _write_sum, have, node, g)
+    return have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node)
+
+
+def _write_sum(have: Tensor, node: Node, g: Node) -> bool:
+    return write(have, bind(REGISTRY["add"], (node, g)), node) is not None
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

@@ -8,7 +8,7 @@ backward() and a look at the value run a program of the whole graph; anything el
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -388,6 +388,9 @@ class _Spent(Sequence):
 
     def __len__(self) -> int:
         return len(self._template.leaves)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[i] for i in range(len(self))])
 
     def __getitem__(self, i: Any) -> Any:
         leaf = self._template.leaves[i]

@@ -31,11 +31,11 @@ import numpy as np
 
 from jitgrad import buffers
 from jitgrad.buffers import address
+from jitgrad.builtin import FASTCALL, Definition, function
 from jitgrad.compiler.numba_cpu import glue
 from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
 
 HEADER = 8                                  # words
-_FASTCALL = 0x80                            # METH_FASTCALL of CPython's methodobject.h
 _OWED = 1 if sys.version_info < (3, 12) else 0      # None is immortal since 3.12
 
 _SOURCE = """
@@ -123,28 +123,19 @@ leave:
 """
 
 
-class _Method(ctypes.Structure):
-    """PyMethodDef."""
-
-    _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
-                ("doc", ctypes.c_char_p)]
-
-
 @memoize
-def _native() -> tuple[_Method, Callable[..., Any], int, int]:
-    """The method, what makes a built-in function of it, and the addresses that give the GIL away and take it back."""
+def _native() -> tuple[Definition, int, int]:
+    """The definition, and the addresses that give the GIL away and take it back."""
     name = "jitgrad_drive"
     offset, owed = buffers.DATA_OFFSET, _OWED
     source = _SOURCE.format(name=name, offset=offset, owed=owed)
     if not owed:        # nothing to count: leave None alone
         source = source.replace("  store i64 %counted, ptr %none\n", "")
-    method = _Method(b"run", glue.address(name, [source], lambda: source), _FASTCALL, b"Runs kernels.")
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
+    definition = Definition(b"run", glue.address(name, [source], lambda: source), FASTCALL, b"Runs kernels.")
     api = [ctypes.cast(f, ctypes.c_void_p).value for f in
            (ctypes.pythonapi.PyEval_SaveThread, ctypes.pythonapi.PyEval_RestoreThread)]
     assert api[0] and api[1]
-    return method, make, api[0], api[1]
+    return definition, api[0], api[1]
 
 
 def prepare() -> None:
@@ -161,16 +152,15 @@ def bind(words: np.ndarray, patches: np.ndarray, calls: np.ndarray, release: boo
     May be called by one thread at a time."""
     if buffers.DATA_OFFSET is None:
         return _portable(words, patches, calls)
-    method, make, save, restore = _native()
+    definition, save, restore = _native()
     header = np.empty(HEADER, np.int64)
     header[:] = (address(words), address(patches), len(patches), address(calls), len(calls),
                  save if release else 0, restore if release else 0, id(None))
-    return make(ctypes.addressof(method), _Header.keeping(header, method, words, patches, calls), None)
+    return function(definition, _Header.keeping(header, definition, words, patches, calls))
 
 
 class _Header(np.ndarray):
-    """The header, as the array that a callable keeps; it keeps the arrays it points to, and the method, at which CPython
-    looks once more when it frees the callable: at the interpreter's end the module's reference goes first."""
+    """The header, as the array that a callable keeps; it keeps the arrays it points to, and the definition."""
 
     parts: tuple[Any, ...]
 
@@ -198,7 +188,7 @@ def _portable(words: np.ndarray, patches: np.ndarray, calls: np.ndarray) -> Call
                 floats[word] = what
             else:
                 words[word] = what
-        for function, lo, hi, block in runs:
-            function(lo, hi, block)
+        for kernel, lo, hi, block in runs:
+            kernel(lo, hi, block)
 
     return run

@@ -33,6 +33,7 @@ from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import DETACH, Tensor, wrap
+from jitgrad.writing import insist
 
 new_tensor = Tensor.__new__
 
@@ -373,6 +374,15 @@ def finish_binary(node: Node, operands: tuple, kwargs: Any = None) -> Node:
     return finish(node)
 
 
+def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
+    """An operation in place on what is known; None where its result does not fit, False where somebody has come in between."""
+    seen = tensor._current()
+    node = op.call(tensor, *args)._node
+    if type(node.value) is not np.ndarray or node.spec.type is not seen.spec.type:
+        return None
+    return tensor._replace(node.value, seen)
+
+
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
     fn, settle, called = op.fn, op.finish, op.name + "_"
@@ -382,9 +392,7 @@ def inplace_method(op: Operator) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not kwargs and not tracing.traces and (not self._chain or all([step is DETACH for step in self._chain])) and \
                 _is_known(self) and all(map(_is_known, args)):
-            node = op.call(self, *args)._node
-            if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
-                self._replace(node.value)
+            if insist(_overwrite, self, op, args):
                 return self
         args = (self._current(), *[to_node(v) for v in args])
         if kwargs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from sys import _getframe
-from types import CodeType, FrameType
+from types import CodeType
 
 from jitgrad.graph import Node
 
@@ -32,8 +32,11 @@ OUTSIDE: set[str] = set()      # files seen that are not the package's
 
 def user_line(level: int = 2) -> tuple[CodeType, int] | None:
     """Where the user's program is: the innermost frame outside the package, at least `level` callers up."""
-    frame: FrameType | None = _getframe(level)
-    while frame is not None:
+    while True:
+        try:
+            frame = _getframe(level)        # not f_back, which is None, with an exception set, where memory runs out
+        except ValueError:
+            return None
         code = frame.f_code
         if code.co_filename in OUTSIDE:
             return code, frame.f_lasti
@@ -42,8 +45,7 @@ def user_line(level: int = 2) -> tuple[CodeType, int] | None:
                 OUTSIDE.clear()
             OUTSIDE.add(code.co_filename)
             return code, frame.f_lasti
-        frame = frame.f_back
-    return None
+        level += 1
 
 
 def warn_user(message: str) -> None:

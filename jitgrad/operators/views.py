@@ -76,7 +76,7 @@ def remember(plans: dict, key: Any, plan: Plan) -> Plan:
 
 def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     """The view that a plan describes."""
-    source = input._node if input._storage is None else input._current()
+    source, seen, version = _read(input)
     depth = source.depth
     if source.requires_grad:
         if not grad_mode.enabled or depth > MAX_HISTORY - 64:
@@ -100,20 +100,30 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
             value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
-    return _on_storage(input, storage, plan, node)
+    return _on_storage(input, storage, plan, node, seen, version)
 
 
-def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node) -> Tensor:
+def _read(input: Tensor) -> tuple[Node, int, int]:
+    """The node of a tensor, the number of writes that it has seen, and the version: of one moment, whoever writes after it."""
+    storage = input._storage
+    if storage is None:
+        return input._node, 0, 0
+    source = input._current()
+    return source, input._seen, storage.cell.value
+
+
+def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node, seen: int, version: int) -> Tensor:
+    """The view on a storage, as that was when it was read."""
     extra = node.extra
     if extra is None:
         extra = node.extra = Extra()
-    extra.cell = cell = storage.cell
-    extra.version = cell.value
+    extra.cell = storage.cell
+    extra.version = version
     result = new_tensor(Tensor)
     result._node = node
     result._storage = storage
     result._chain = input._chain + plan.steps
-    result._seen = storage.writes
+    result._seen = seen
     if not input._tracks_version:
         result._tracks_version = False
     return result
@@ -121,7 +131,7 @@ def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node) -> Tens
 
 def views_by_plans(input: Tensor, plans: Sequence[Plan]) -> tuple[Tensor, ...]:
     """The views that several plans of one operator describe, its outputs in order."""
-    source = input._node if input._storage is None else input._current()
+    source, seen, version = _read(input)
     depth = source.depth
     if not source.requires_grad or not grad_mode.enabled or depth > MAX_HISTORY - 64:
         return tuple([view_by_plan(input, plan, number) for number, plan in enumerate(plans)])
@@ -136,7 +146,7 @@ def views_by_plans(input: Tensor, plans: Sequence[Plan]) -> tuple[Tensor, ...]:
             node = Node(spec, (node,), True, more, None, line)
         extra = node.extra = Extra()
         extra.fn = Composite(plan.nodes[-1][2] or node.spec.op.grad_name, (source,), (), False, number)
-        result.append(_on_storage(input, storage, plan, node))
+        result.append(_on_storage(input, storage, plan, node, seen, version))
     return tuple(result)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from jitgrad.compiler.numba_cpu import headroom
 from jitgrad.errors import InternalError
 from jitgrad.version import __version__
 
@@ -121,13 +122,16 @@ def _inline_variants(module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
 def emit(ir_text: str) -> bytes:
     """Optimise a module for the host and return its object code.
 
-    Raises InternalError when it calls a function that another process could not resolve."""
+    Raises InternalError when it calls a function that another process could not resolve, MemoryError where LLVM would end the
+    process for want of memory."""
+    headroom.require(headroom.GENERATE + headroom.EACH_CHARACTER * len(ir_text), "compile")
     with _lock:
         return _machine().emit_object(_optimised(ir_text))
 
 
 def inspect(ir_text: str) -> tuple[str, str]:
     """The optimised IR and the assembly of a module, for people and tests."""
+    headroom.require(headroom.GENERATE + headroom.EACH_CHARACTER * len(ir_text), "compile")
     with _lock:
         module = _optimised(ir_text)
         return str(module), _machine().emit_assembly(module)
@@ -161,7 +165,8 @@ def load(data: bytes, name: str) -> int:
     """Map object code into the process and return the address of its function `name`.
 
     The bytes are trusted: they must come from `emit`, in this process or through the checksummed cache.
-    Raises InternalError when there is no such function in them."""
+    Raises InternalError when there is no such function in them, MemoryError as `emit` does."""
+    headroom.require(headroom.MAP + len(data), "load compiled code")
     with _lock:
         _provide_runtime()
         engine = _engine()

@@ -18,10 +18,10 @@ In Python, for x * x:
         for number of leaves: add a gradient to the tensor of order[number].extra.leaf
         return True
 
-The words of a pattern: the number of visits and that of the root; of each visit the number of the node that has it as input
-(its user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many strides it has and which;
-the number of further uses, and of each the user, which input and the number; of leaves, of values, of interior nodes how many
-there are, and which.
+The words of a pattern: the numbers of visits, of leaves and of values, and that of the root; of each visit the number of the node
+that has it as input (its user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many
+strides it has and which; the number of further uses, and of each the user, which input and the number; of leaves, of values, of
+interior nodes how many there are, and which (of an interior node, its number as an object too).
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import WORD, ObjectAssembly
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly, Variable
 from jitgrad.operators.native.words import (
     AGAIN,
     ARRAY,
@@ -48,61 +48,75 @@ from jitgrad.operators.native.words import (
 
 
 class Delivery(ObjectAssembly):
-    """What gives gradients to the tensors of leaves.  failed: the block for exceptions."""
+    """What gives gradients to the tensors of leaves.
 
-    failed: Any
+    waiting: the address of as many words as there are leaves, 0 while there are none; of those, `made` hold a tensor that is to
+    become a gradient, or 0.  `dismiss` lets go of them."""
 
-    def deliver(self, node: Any, array: Any) -> None:
-        """Add a gradient to the tensor of a leaf, if that still is there and wants one."""
+    waiting: Variable
+    made: Variable
+
+    def make(self, node: Any, array: Any) -> None:
+        """Make the next tensor, of the gradient for a leaf."""
         none = self.common("none")
+        with self.when(self.differ(array, none)):
+            tensor = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
+            self.store(tensor, self.at(self.waiting.get(), self.made.get()))
+            self.made.set(self.add(self.made.get(), 1))
+            self.put(self.held(none), tensor, "Tensor._storage")
+            g = self.blank_node()
+            self.put(g, tensor, "Tensor._node")
+            self.put(self.held(self.get(node, "Node.spec")), g, "Node.spec")
+            self.put(self.api("PyTuple_New", 0), g, "Node.inputs")
+            self.put(self.held(self.common("false")), g, "Node.requires_grad")
+            self.put(self.api("PyLong_FromSsize_t", 0), g, "Node.depth")
+            self.put(self.held(array), g, "Node.value")
+            self.put(self.held(none), g, "Node.line")
+        with self.when(self.same(array, none)):
+            self.store(0, self.at(self.waiting.get(), self.made.get()))
+            self.made.set(self.add(self.made.get(), 1))
+
+    def deliver(self, node: Any, made: Any) -> None:
+        """Add what was made for a leaf to its tensor, if that still is there and wants a gradient.
+
+        From the look at the gradient that is there to its replacement nothing is allocated, so nobody comes in between."""
+        none = self.common("none")
+        done = self.block("done")
+        self.go_if(self.same(made, 0), done)
         leaf = self.get(self.get(node, "Node.extra"), "Extra.leaf")
-        tensor = self.api("PyObject_CallNoArgs", self.get(leaf, "Accumulator.tensor"))
-        done, release, broken, spoilt = [self.block(name) for name in ("done", "release", "broken", "spoilt")]
-        self.go_if(self.same(tensor, 0), self.failed)
-        self.go_if(self.same(tensor, none), release)
-        self.go_if(self.same(array, none), release)
-        still = self.api("PyObject_GetAttr", tensor, self.common("_leaf"))
-        self.go_if(self.same(still, 0), broken)
+        tensor = self.tensor
+        tensor.set(self.api("PyObject_CallNoArgs", self.get(leaf, "Accumulator.tensor")))
+        release, further = self.block("release"), self.block("further")
+        self.go_if(self.same(tensor.get(), none), release)
+        still = self.api("PyObject_GetAttr", tensor.get(), self.common("_leaf"))
         self.api("Py_DecRef", still)
         self.go_if(self.same(still, none), release)
-        g = self.blank_node()
-        self.put(self.held(self.get(node, "Node.spec")), g, "Node.spec")
-        self.put(self.api("PyTuple_New", 0), g, "Node.inputs")
-        self.put(self.held(self.common("false")), g, "Node.requires_grad")
-        self.put(self.api("PyLong_FromSsize_t", 0), g, "Node.depth")
-        self.put(self.held(array), g, "Node.value")
-        self.put(self.held(none), g, "Node.line")
-        have = self.api("PyObject_GetAttr", tensor, self.common("_grad"))
-        self.go_if(self.same(have, 0), spoilt)
+        have = self.api("PyObject_GetAttr", tensor.get(), self.common("_grad"))
         self.api("Py_DecRef", have)
-        first, further = self.block("first"), self.block("further")
-        self.builder.cbranch(self.same(have, none), first, further)
-        self.here(first)
-        made = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
-        self.put(self.held(g), made, "Tensor._node")
-        self.put(self.held(none), made, "Tensor._storage")
-        self.api("PyObject_SetAttr", tensor, self.common("_grad"), made)
-        self.api("Py_DecRef", made)
-        self.go(done)
+        self.go_if(self.differ(have, none), further)
+        self.api("PyObject_SetAttr", tensor.get(), self.common("_grad"), made)
+        self.go(release)
         self.here(further)
-        added = self.array(3)
-        for i, value in enumerate((tensor, g, self.common("false"))):
-            self.store(value, added, i * WORD)
-        result = self.api("PyObject_Vectorcall", self.common("accumulate"), added, 3, 0)
-        self.go_if(self.same(result, 0), spoilt)
+        for i, value in enumerate((tensor.get(), self.get(made, "Tensor._node"), self.common("false"))):
+            self.store(value, self.arguments_of_accumulate, i * WORD)
+        result = self.api("PyObject_Vectorcall", self.common("accumulate"), self.arguments_of_accumulate, 3, 0)
         self.api("Py_DecRef", result)
-        self.go(done)
-        self.here(spoilt)           # with an exception: let go of what is held
-        self.api("Py_DecRef", g)
-        self.go(broken)
-        self.here(broken)
-        self.api("Py_DecRef", tensor)
-        self.go(self.failed)
-        self.here(done)
-        self.api("Py_DecRef", g)
         self.go(release)
         self.here(release)
-        self.api("Py_DecRef", tensor)
+        self.api("Py_DecRef", tensor.get())
+        tensor.set(0)
+        self.go(done)
+        self.here(done)
+
+    def prepare(self) -> None:
+        """Have the variables."""
+        self.waiting, self.made, self.tensor = self.variable(0), self.variable(0), self.owned()
+        self.arguments_of_accumulate = self.array(3)
+
+    def dismiss(self) -> None:
+        """Let go of what was made."""
+        with self.loop(self.made.get()) as i:
+            self.api("Py_DecRef", self.load(self.at(self.waiting.get(), i)))
 
     def refuse_hooks(self, node: Any, refuse: Any) -> None:
         """Go to `refuse` if there is no tensor to deliver to, or one with hooks."""
@@ -121,15 +135,28 @@ class Deliver(Delivery):
 
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, DELIVER, 3, offsets)
-        self.failed = self.block("failed")
+        self.prepare()
         self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
         leaves, arrays = self.load(self.arguments[1]), self.load(self.arguments[1], WORD)
-        with self.loop(self.get(leaves, "length")) as i:
-            node = self.load(self.at(self.add(leaves, self.offset["items"]), i))
-            self.deliver(node, self.api("PyList_GetItem", arrays, self.add(i, 1)))
-        self.back(self.held(self.common("none")))
+        count, outcome, end = self.get(leaves, "length"), self.variable(0), self.block("end")
+        self.waiting.set(self.memory(count))
+
+        def leaf(i: Any) -> Any:
+            return self.load(self.at(self.add(leaves, self.offset["items"]), i))
+
+        with self.loop(count) as i:
+            self.make(leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
+        with self.loop(count) as i:
+            self.deliver(leaf(i), self.load(self.at(self.waiting.get(), i)))
+        outcome.set(self.held(self.common("none")))
+        self.go(end)
         self.here(self.failed)
-        self.back(0)
+        self.let_go()
+        self.go(end)
+        self.here(end)
+        self.dismiss()
+        self.api("PyMem_Free", self.waiting.get())
+        self.back(outcome.get())
         self.finish()
 
 
@@ -140,28 +167,31 @@ class Usual(ObjectAssembly):
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, USUAL, 3, offsets)
         self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
-        otherwise, failed = self.block("otherwise"), self.block("failed")
+        otherwise = self.block("otherwise")
         self.go_if(self.differ(self.load(self.common("default")), self.load(self.arguments[1])), otherwise)
-        self.in_mode("recording_thread", "grad_mode", "enabled", "true", otherwise, failed)
-        self.in_usual_mode(otherwise, failed)
+        self.in_mode("recording_thread", "grad_mode", "enabled", "true", otherwise)
+        self.in_usual_mode(otherwise)
         self.back(self.held(self.common("true")))
         self.here(otherwise)
         self.back(self.held(self.common("none")))
-        self.here(failed)
+        self.here(self.failed)
         self.back(0)
         self.finish()
 
 
 class Again(Delivery):
-    """The function `again(self, args, nargs)` of Python's fast convention."""
+    """The function `again(self, args, nargs)` of Python's fast convention.
+
+    The list of values is made before the graph is looked at; from then on to the call of the program nothing is allocated, so
+    that what runs is the graph that was recognised."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, AGAIN, 3, offsets)
-        # failed: with the nodes held; at_once: before that
-        self.refuse, self.failed, self.at_once = [self.block(name) for name in ("refuse", "failed", "at_once")]
-        # On the heap: Windows has a function called for frames of more than a page, to which object code could not refer.
-        self.order = self.variable(0)
-        self.results = self.variable(0)             # the list of arrays, a reference held
+        self.prepare()
+        self.refuse, end = self.block("refuse"), self.block("end")
+        self.order, self.holds = self.variable(0), self.variable(0)         # the nodes, and of how many a reference is held
+        self.values, self.results, self.mark = self.owned(), self.owned(), self.owned()
+        outcome = self.variable(0)
         header = self.get(self.get(self.arguments[0], "Pattern.header"), "data")
         self.header = header
         self.shared = self.load(header, PATTERN_COMMON * WORD)
@@ -170,30 +200,28 @@ class Again(Delivery):
         self.is_usual()
         self.match()
         self.check_leaves()
-        self.hold("Py_IncRef")
+        self.hold("Py_IncRef", self.size)
+        self.holds.set(self.size)
         self.run()
-        self.let_go()
-        self.back(self.held(self.common("true")))
+        outcome.set(self.held(self.common("true")))
+        self.go(end)
         self.here(self.refuse)
-        self.api("PyMem_Free", self.order.get())
-        self.back(self.held(self.common("none")))
+        outcome.set(self.held(self.common("none")))
+        self.go(end)
         self.here(self.failed)
+        self.go(end)
+        self.here(end)
+        self.dismiss()
         self.let_go()
-        self.go(self.at_once)
-        self.here(self.at_once)
-        self.back(0)
+        self.hold("Py_DecRef", self.holds.get())
+        self.api("PyMem_Free", self.order.get())
+        self.back(outcome.get())
         self.finish()
 
-    def hold(self, how: str) -> None:
-        """Take, or let go of, a reference to each node: while the program runs other threads may change the graph."""
-        with self.loop(self.size) as i:
+    def hold(self, how: str, count: Any) -> None:
+        """Take, or let go of, references to nodes: while the program runs other threads may change the graph."""
+        with self.loop(count) as i:
             self.api(how, self.node(i))
-
-    def let_go(self) -> None:
-        """Of all that is held."""
-        self.api("Py_DecRef", self.results.get())
-        self.hold("Py_DecRef")
-        self.api("PyMem_Free", self.order.get())
 
     def word(self) -> Any:
         """The next word of the pattern."""
@@ -208,16 +236,18 @@ class Again(Delivery):
 
     def is_usual(self) -> None:
         """Refuse where anything is not as it mostly is."""
-        none = self.common("none")
         self.go_if(self.differ(self.arguments[2], 1), self.refuse)
-        self.in_usual_mode(self.refuse, self.at_once)
+        self.in_usual_mode(self.refuse)
         self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
         entry = self.load(self.header, PATTERN_ENTRY * WORD)
         for name in ("wanted", "extra"):
             found = self.api("PyObject_GetAttr", entry, self.common(name))
-            self.go_if(self.same(found, 0), self.at_once)
             self.api("Py_DecRef", found)
             self.go_if(self.differ(self.get(found, "length"), 0), self.refuse)
+
+    def check_root(self) -> None:
+        """Refuse a root that needs autograd's attention."""
+        none = self.common("none")
         # Without grad mode an operator records a node of the same spec, through which no gradient flows.
         self.go_if(self.differ(self.get(self.root, "Node.requires_grad"), self.common("true")), self.refuse)
         self.go_if(self.differ(self.get(self.root, "Node.run"), none), self.refuse)
@@ -238,10 +268,11 @@ class Again(Delivery):
     def match(self) -> None:
         """Put the nodes in order, or refuse."""
         none = self.common("none")
-        visits = self.word()
+        visits, leaves, values = self.word(), self.word(), self.word()
         self.size = self.add(visits, 1)
-        self.order.set(self.api("PyMem_Malloc", self.builder.shl(self.size, self.number(3))))
-        self.go_if(self.same(self.order.get(), 0), self.refuse)
+        self.order.set(self.memory(self.add(self.size, leaves)))
+        self.values.set(self.api("PyList_New", values))
+        self.check_root()
         self.store(self.root, self.at(self.order.get(), self.word()))
         with self.loop(visits):
             user, k, number = self.node(self.word()), self.word(), self.word()
@@ -278,41 +309,40 @@ class Again(Delivery):
     def run(self) -> None:
         """Run the program; from there on nothing is refused."""
         none = self.common("none")
-        count = self.word()
-        values = self.api("PyList_New", count)
-        with self.loop(count) as i:
+        values = self.values.get()
+        with self.loop(self.word()) as i:
             self.api("PyList_SetItem", values, i, self.held(self.get(self.node(self.word()), "Node.value")))
         arrays = self.api("PyObject_CallOneArg", self.load(self.header, PATTERN_PROGRAM * WORD), values)
-        self.api("Py_DecRef", values)
-        self.go_if(self.same(arrays, 0), self.failed)
         self.results.set(arrays)
+        # All that is new, before anything is changed
+        made = self.api("PyType_GenericAlloc", self.common("Run"), 0)
+        self.mark.set(made)
+        self.put(self.held(self.load(self.header, PATTERN_ENTRY * WORD)), made, "Run.entry")
+        self.put(self.held(self.common("true")), made, "Run.freed")
+        self.put(self.held(none), made, "Run.reason")
+        self.waiting.set(self.at(self.order.get(), self.size))
+        with self.loop(self.leaf_count) as i:
+            self.make(self.leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
         self.api("PyList_SetItem", self.common("latest"), 0, self.held(self.load(self.header, PATTERN_SOURCE * WORD)))
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)
-        made = self.api("PyType_GenericAlloc", self.common("Run"), 0)
-        self.put(self.held(self.load(self.header, PATTERN_ENTRY * WORD)), made, "Run.entry")
-        self.put(self.held(self.common("true")), made, "Run.freed")
-        self.put(self.held(none), made, "Run.reason")
         with self.loop(self.word()):
-            number = self.word()
-            node = self.node(number)
-            run_before = self.get(node, "Node.run")
-            self.put(self.held(made), node, "Node.run")
-            self.api("Py_DecRef", run_before)
-            before = self.get(node, "Node.position")
-            self.put(self.api("PyLong_FromSsize_t", number), node, "Node.position")
-            self.api("Py_DecRef", before)
-        self.api("Py_DecRef", made)
+            node = self.node(self.word())
+            for new, slot in ((made, "Node.run"), (self.word(), "Node.position")):
+                before = self.get(node, slot)
+                self.put(self.held(new), node, slot)
+                self.api("Py_DecRef", before)
         with self.loop(self.leaf_count) as i:
-            self.deliver(self.node(self.load(self.at(self.leaf_words, i))), self.api("PyList_GetItem", arrays, self.add(i, 1)))
+            self.deliver(self.leaf(i), self.load(self.at(self.waiting.get(), i)))
         waiting = self.builder.or_(self.api("PySet_Size", self.common("detached")), self.api("PySet_Size", self.common("pending")))
         with self.when(self.differ(waiting, 0)):
-            done = self.api("PyObject_CallNoArgs", self.common("release"))
-            self.go_if(self.same(done, 0), self.failed)
-            self.api("Py_DecRef", done)
+            self.api("Py_DecRef", self.api("PyObject_CallNoArgs", self.common("release")))
+
+    def leaf(self, i: Any) -> Any:
+        return self.node(self.load(self.at(self.leaf_words, i)))
 
     def check_leaves(self) -> None:
         """Refuse leaves with hooks."""
@@ -320,4 +350,4 @@ class Again(Delivery):
         self.leaf_words = self.head.get()
         self.head.set(self.at(self.leaf_words, self.leaf_count))
         with self.loop(self.leaf_count) as i:
-            self.refuse_hooks(self.node(self.load(self.at(self.leaf_words, i))), self.refuse)
+            self.refuse_hooks(self.leaf(i), self.refuse)

@@ -14,7 +14,13 @@ from llvmlite import ir
 from jitgrad.operators.native.words import SHARED
 
 I64 = ir.IntType(64)
+I32 = ir.IntType(32)
 WORD = 8
+# How functions of Python's C interface say that they have failed, and set an exception: by NULL, or by a negative C int.  The
+# others that are called cannot fail for what they are given.
+NULL = frozenset("""PyObject_GetAttr PyObject_VectorcallMethod PyObject_Vectorcall PyObject_CallNoArgs PyObject_CallOneArg
+    PyLong_FromSsize_t PyNumber_Float PyTuple_New PyType_GenericAlloc PySequence_Concat PyList_New PyList_GetItem""".split())
+NEGATIVE = frozenset("PyObject_SetAttr PyTuple_SetItem PyList_SetItem PySet_Contains".split())
 
 
 class Assembly:
@@ -147,35 +153,70 @@ class Variable:
 
     def __init__(self, assembly: Assembly, place: Any) -> None:
         self._assembly = assembly
-        self._place = place
+        self.place = place
 
     def get(self) -> Any:
         """Its value as of now."""
-        return self._assembly.builder.load(self._place)
+        return self._assembly.builder.load(self.place)
 
     def set(self, value: Any) -> None:
         """Assign."""
-        self._assembly.builder.store(self._assembly.value(value), self._place)
+        self._assembly.builder.store(self._assembly.value(value), self.place)
 
 
 class ObjectAssembly(Assembly):
     """A function that works on the package's objects.
 
-    offsets: of words.SLOTS, in bytes.  shared: the address of words.SHARED."""
+    offsets: of words.SLOTS, in bytes.  shared: the address of words.SHARED.  failed: where the function goes on when a call into
+    Python has failed, with an exception set; it lets go of what is held.
+
+    A call into Python may run the garbage collector, a call of Python code anything.  So what is going to be replaced is read
+    after all that is needed for it has been made."""
 
     shared: Any
 
     def __init__(self, module: ir.Module, name: str, arguments: int, offsets: dict[str, int]) -> None:
         super().__init__(module, name, arguments)
         self.offset = offsets
+        self.failed = self.block("failed")
+        self._owned: list[Variable] = []
 
     def common(self, name: str) -> Any:
         """A word of words.SHARED."""
         return self.load(self.shared, SHARED.index(name) * WORD)
 
     def api(self, name: str, *arguments: Any) -> Any:
-        """Call a function of Python's C interface."""
-        return self.call(self.common(name), *arguments)
+        """Call a function of Python's C interface; where it fails, go to `failed`."""
+        result = self.call(self.common(name), *arguments)
+        if name in NULL:
+            self.go_if(self.same(result, 0), self.failed)
+        elif name in NEGATIVE:
+            result = self.builder.sext(self.builder.trunc(result, I32), I64)
+            self.go_if(self.less(result, 0), self.failed)
+        return result
+
+    def memory(self, count: Any) -> Any:
+        """So many words, for PyMem_Free.  (Not on the stack: Windows has a function called for frames of more than a page, to
+        which object code could not refer.)"""
+        result = self.api("PyMem_Malloc", self.builder.shl(count, self.number(3)))
+        with self.when(self.same(result, 0)):
+            self.api("PyErr_NoMemory")
+            self.go(self.failed)
+        return result
+
+    def owned(self, value: Any = None) -> Variable:
+        """A variable for a reference, 0 while there is none, of which `let_go` lets go."""
+        found = Variable(self, self._allocations.alloca(I64))
+        self._allocations.store(self.number(0), found.place)
+        self._owned.append(found)
+        if value is not None:
+            found.set(value)
+        return found
+
+    def let_go(self) -> None:
+        """Of the references of all variables that `owned` has made so far."""
+        for variable in self._owned:
+            self.api("Py_DecRef", variable.get())
 
     def get(self, what: Any, slot: str) -> Any:
         """What a slot refers to; no reference is added."""
@@ -190,26 +231,24 @@ class ObjectAssembly(Assembly):
         self.api("Py_IncRef", value)
         return value
 
-    def in_mode(self, word: str, owner: str, name: str, wanted: str, otherwise: Any, failed: Any) -> None:
-        """Go to `otherwise` unless an attribute of a thread-local object is what is wanted; to `failed` with an exception.
+    def in_mode(self, word: str, owner: str, name: str, wanted: str, otherwise: Any) -> None:
+        """Go to `otherwise` unless an attribute of a thread-local object is what is wanted.
 
         word: where the thread is noted that was last seen in that mode, since a thread-local is read slowly."""
         thread, known = self.api("PyThreadState_Get"), self.block("known")
         self.go_if(self.same(self.load(self.common(word)), thread), known)
         found = self.api("PyObject_GetAttr", self.common(owner), self.common(name))
-        self.go_if(self.same(found, 0), failed)
         self.api("Py_DecRef", found)
         self.go_if(self.differ(found, self.common(wanted)), otherwise)
         self.store(thread, self.common(word))
         self.go(known)
         self.here(known)
 
-    def in_usual_mode(self, otherwise: Any, failed: Any) -> None:
+    def in_usual_mode(self, otherwise: Any) -> None:
         """Go to `otherwise` where graphs are traced, or interpreted, instead of compiled."""
         self.go_if(self.differ(self.load(self.common("traces")), 0), otherwise)
-        self.in_mode("compiling_thread", "interpreting", "active", "false", otherwise, failed)
+        self.in_mode("compiling_thread", "interpreting", "active", "false", otherwise)
         always = self.api("PyObject_GetAttr", self.common("config"), self.common("interpret"))
-        self.go_if(self.same(always, 0), failed)
         self.api("Py_DecRef", always)
         self.go_if(self.differ(always, self.common("false")), otherwise)
 

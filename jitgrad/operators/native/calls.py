@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import WORD, ObjectAssembly
+from jitgrad.operators.native.assembly import I32, I64, WORD, ObjectAssembly
 from jitgrad.operators.native.words import (
     COMMON,
     COUNT,
@@ -69,11 +69,6 @@ class Call(ObjectAssembly):
         self.find()
         self.passes()
         self.where()
-
-    def check(self, value: Any) -> Any:
-        """Leave, with the exception that is set, if a call has given nothing."""
-        self.go_if(self.same(value, 0), self.leave)
-        return value
 
     def describe(self) -> None:
         """Describe the arguments in `words`, and hold the nodes of tensors."""
@@ -147,11 +142,11 @@ class Call(ObjectAssembly):
         place = self.operands.get()
         self.go_if(self.same(place, MOST_TENSORS), self.forward)
         with self.when(self.same(self.kind, VIEWS)):
-            chain = self.check(self.api("PyObject_GetAttr", tensor, self.common("_chain")))
+            chain = self.api("PyObject_GetAttr", tensor, self.common("_chain"))
             self.api("Py_DecRef", chain)
             self.go_if(self.differ(self.get(chain, "length"), 0), self.forward)
         with self.when(self.less(self.number(NUMBERS), self.kind)):         # of a tensor that is not another's data
-            tracks = self.check(self.api("PyObject_GetAttr", tensor, self.common("_tracks_version")))
+            tracks = self.api("PyObject_GetAttr", tensor, self.common("_tracks_version"))
             self.api("Py_DecRef", tracks)
             self.go_if(self.differ(tracks, self.common("true")), self.forward)
         storage = self.get(tensor, "Tensor._storage")
@@ -161,7 +156,7 @@ class Call(ObjectAssembly):
         stale = self.block("stale") if is_argument else self.forward
         self.go_if(self.same(storage, self.common("none")), plain)
         self.go_if(self.differ(self.load(storage, self.offset["type"]), self.common("Storage")), stale)
-        seen = self.check(self.api("PyObject_GetAttr", tensor, self.common("_seen")))
+        seen = self.api("PyObject_GetAttr", tensor, self.common("_seen"))
         writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
         same = self.same(self.api("PyLong_AsSsize_t", seen), writes)
         self.api("Py_DecRef", seen)
@@ -172,7 +167,7 @@ class Call(ObjectAssembly):
         self.go(ready)
         if is_argument:
             self.here(stale)
-            found.set(self.check(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0)))
+            found.set(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0))
             self.go(ready)
         self.here(ready)
         node = found.get()
@@ -220,14 +215,14 @@ class Call(ObjectAssembly):
     def may_record(self, deepest: int) -> None:
         """Forward the call if it is not to be recorded: without grad mode, or too deep."""
         self.go_if(self.less(self.number(deepest), self.depth.get()), self.forward)
-        self.in_mode("recording_thread", "grad_mode", "enabled", "true", self.forward, self.leave)
+        self.in_mode("recording_thread", "grad_mode", "enabled", "true", self.forward)
 
     def passes(self) -> None:
         """Forward the call if the operands do not pass the tests of the tape."""
         self.head = self.variable(self.get(self.tape.get(), "data"))
         with self.loop(self.take()):
             node = self.node_at(self.take())
-            passed = self.check(self.api("PyObject_CallOneArg", self.take(), node))
+            passed = self.api("PyObject_CallOneArg", self.take(), node)
             self.api("Py_DecRef", passed)
             self.go_if(self.differ(passed, self.common("true")), self.forward)
 
@@ -235,27 +230,28 @@ class Call(ObjectAssembly):
         """The user's line, (code object, last instruction)."""
         frame = self.api("PyEval_GetFrame")
         self.go_if(self.same(frame, 0), self.forward)
-        code = self.api("PyFrame_GetCode", frame)
+        code = self.owned(self.api("PyFrame_GetCode", frame))
+        last = self.builder.sext(self.builder.trunc(self.api("PyFrame_GetLasti", frame), I32), I64)
         outside, asked, done = self.block("outside"), self.block("asked"), self.block("done")
-        with self.when(self.differ(code, self.common("last_code"))):
-            name = self.variable(self.api("PyObject_GetAttr", code, self.common("co_filename")))
-            known = self.api("PySet_Contains", self.common("outside"), name.get())
-            self.api("Py_DecRef", name.get())
-            self.go_if(self.differ(self.builder.trunc(known, ir.IntType(32)), ir.Constant(ir.IntType(32), 1)), asked)
+        with self.when(self.differ(code.get(), self.common("last_code"))):
+            name = self.api("PyObject_GetAttr", code.get(), self.common("co_filename"))
+            self.api("Py_DecRef", name)         # the code has it
+            self.go_if(self.same(self.api("PySet_Contains", self.common("outside"), name), 0), asked)
             before = self.common("last_code")
-            self.store(self.held(code), self.shared, SHARED.index("last_code") * WORD)
+            self.store(self.held(code.get()), self.shared, SHARED.index("last_code") * WORD)
             self.api("Py_DecRef", before)
         self.go(outside)
         self.here(outside)
-        last = self.builder.sext(self.builder.trunc(self.api("PyFrame_GetLasti", frame), ir.IntType(32)), ir.IntType(64))
         line = self.api("PyTuple_New", 2)
-        self.api("PyTuple_SetItem", line, 0, code)          # takes over the reference
-        self.api("PyTuple_SetItem", line, 1, self.api("PyLong_FromSsize_t", last))
         self.line.set(line)
+        self.store(code.get(), line, self.offset["items"])          # takes over the reference
+        code.set(0)
+        self.store(self.api("PyLong_FromSsize_t", last), line, self.offset["items"] + WORD)
         self.go(done)
         self.here(asked)
-        self.api("Py_DecRef", code)
-        self.line.set(self.check(self.api("PyObject_CallNoArgs", self.common("user_line"))))
+        self.api("Py_DecRef", code.get())
+        code.set(0)
+        self.line.set(self.api("PyObject_CallNoArgs", self.common("user_line")))
         self.go(done)
         self.here(done)
 

@@ -115,21 +115,27 @@ class Functions(NamedTuple):
 
 
 functions: Functions | None = None      # once they are there
+refused = False                         # there was no memory for them
 
 
 def install(accumulate: Callable, release: Callable) -> None:
     """Give all faces their code, once.
 
     accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors."""
-    global functions
+    global functions, refused
     with programs.building:         # which a fork waits for
-        if functions is not None or not objects.SUPPORTED:
+        if functions is not None or refused or not objects.SUPPORTED:
             return
         offsets = _offsets()
         if offsets is None:
             return
         Pattern.shared = _shared(accumulate, release)
-        found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
+        try:
+            found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
+        except MemoryError as error:        # all goes on without them, only slower
+            refused = True
+            logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
+            return
         faces.usual[0] = function(found.usual, "usual", Pattern(None))
         faces.give_code(found.record, Pattern.shared, learner)
         functions = found           # last: until then it is tried again

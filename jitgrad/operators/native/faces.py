@@ -17,16 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
+from jitgrad import buffers, builtin
+from jitgrad.builtin import FASTCALL, KEYWORDS, Definition
 from jitgrad.operators.native import objects, words
-
-_FAST = 0x80 | 0x2          # METH_FASTCALL | METH_KEYWORDS of CPython's methodobject.h
-
-
-class Definition(ctypes.Structure):
-    """PyMethodDef."""
-
-    _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
 
 
 class State(functools.partial):
@@ -88,9 +81,9 @@ def face(function: Callable, name: str, kind: int = words.PLAIN) -> Any:
     state.header = np.zeros(words.HEADER, np.int64)
     state.name = name
     state.kind = kind
-    definition = Definition(name.encode(), objects.api("PyObject_Vectorcall"), _FAST, (function.__doc__ or "").encode())
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    made = prototype(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(definition), state, "jitgrad")
+    code, doc = objects.api("PyObject_Vectorcall"), (function.__doc__ or "").encode()
+    definition = Definition(name.encode(), code, FASTCALL | KEYWORDS, doc)
+    made = builtin.function(definition, state, "jitgrad")
     state.definition = definition
     _states.append(state)
     _definitions.append(definition)

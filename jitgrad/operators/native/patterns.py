@@ -1,19 +1,17 @@
 """The pattern of a graph that machine code recognises (again.py), from a Walk."""
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad import builtin
 from jitgrad.buffers import address
+from jitgrad.builtin import FASTCALL, Definition
 from jitgrad.graph import CONST, SCALAR
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import Definition
 from jitgrad.walk import Walk
-
-_FAST = 0x80            # METH_FASTCALL
 
 
 class Pattern:
@@ -33,7 +31,7 @@ class Pattern:
         if walk is None:        # of deliver(), which has none
             return
         specs = [visit[3] for visit in walk.visits]
-        words = [len(walk.visits), walk.root]
+        words = [len(walk.visits), len(walk.leaves), len(walk.bound.positions), walk.root]
         for place, user, k, spec, requires_grad, strides in walk.visits:
             words += [user, k, place, id(spec), id(requires_grad), _kind(spec, strides, place in walk.leaves)]
             if type(strides) is tuple:
@@ -41,10 +39,12 @@ class Pattern:
         words.append(len(walk.repeats))
         for repeat in walk.repeats:
             words += repeat
-        for numbers in (walk.leaves, walk.bound.positions, walk.interior):
+        interior = [word for number in walk.interior for word in (number, id(number))]
+        for numbers in (walk.leaves, walk.bound.positions):
             words += [len(numbers), *numbers]
+        words += [len(walk.interior), *interior]
         pattern = np.array(words, np.int64)
-        self.kept += [specs, pattern, program, walk.entry, walk.reference]
+        self.kept += [specs, pattern, program, walk.entry, walk.reference, walk.interior]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
             address(pattern), id(program), id(walk.entry), walk.era, id(walk.reference)]
 
@@ -56,11 +56,9 @@ def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
     """The function of machine code at an address, with a pattern as its `self`."""
     definition = _definitions.get(code)
     if definition is None:
-        definition = _definitions[code] = Definition(name.encode(), code, _FAST, None)
+        definition = _definitions[code] = Definition(name.encode(), code, FASTCALL, None)
     pattern.definition = definition
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    make = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-    return make(ctypes.addressof(definition), pattern, None)
+    return builtin.function(definition, pattern)
 
 
 def _kind(spec: Any, strides: Any, is_leaf: bool) -> int:

@@ -3,7 +3,8 @@
 Input: a call in Python's fast convention (METH_FASTCALL | METH_KEYWORDS) of a face whose `self` has a header.  Output: the
 tensor, or tensors, of a recorded call; of any other, what the operator's Python function gives.
 Invariant: the code is the same for all operators and processes; what it refers to is in the words `SHARED`, in headers and in
-tapes.  It holds a reference to every object that it uses across a call into Python.
+tapes.  It holds a reference to every object that it uses across a call into Python.  Where memory runs out the call raises
+MemoryError, and nothing has happened.
 
 In Python, for a call of one tensor:
 
@@ -25,6 +26,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from jitgrad.operators.native.assembly import Variable
 from jitgrad.operators.native.calls import Call
 from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, RECORD
 
@@ -39,7 +41,6 @@ class Record(Call):
         self.outcome = self.variable(0)
         self.find_tape(deepest)
         self.follow()
-        self.go(self.leave)
         self.endings()
         self.finish()
 
@@ -72,11 +73,11 @@ class Record(Call):
         self.outcome.set(self.tensor())
         self.go(self.leave)
         self.here(several)
-        made = self.api("PyTuple_New", results)
+        made = self.owned(self.api("PyTuple_New", results))
         with self.loop(results) as i:
-            self.store(self.tensor(), self.at(self.add(made, self.offset["items"]), i))
-        self.outcome.set(self.api("PyObject_CallOneArg", make, made))
-        self.api("Py_DecRef", made)
+            self.store(self.tensor(), self.at(self.add(made.get(), self.offset["items"]), i))
+        self.outcome.set(self.api("PyObject_CallOneArg", make, made.get()))
+        self.api("Py_DecRef", made.get())
         self.go(self.leave)
         self.here(view)
         self.view(chain)
@@ -89,28 +90,40 @@ class Record(Call):
         return made
 
     def view(self, chain: Any) -> None:
-        """The result on the storage of the first argument."""
+        """The result on the storage of the first argument; what is shared is read when all is made."""
         source = self.load(self.args)
         with self.when(self.same(self.get(source, "Tensor._storage"), self.common("none"))):
-            made = self.check(self.api("PyObject_VectorcallMethod", self.common("_ensure_storage"), self.args, 1, 0))
+            made = self.api("PyObject_VectorcallMethod", self.common("_ensure_storage"), self.args, 1, 0)
             self.api("Py_DecRef", made)
-        storage = self.get(source, "Tensor._storage")
+        result = self.owned(self.tensor())
+        extra = self.get(self.get(result.get(), "Tensor._node"), "Node.extra")
+        before = self.owned(self.api("PyObject_GetAttr", source, self.common("_chain")))
+        both = self.owned(self.api("PySequence_Concat", before.get(), chain))
+        self.api("PyObject_SetAttr", result.get(), self.common("_chain"), both.get())       # makes its dict
+        for owned in (before, both):
+            self.api("Py_DecRef", owned.get())
+            owned.set(0)
+        # Whoever came in between may have written to the storage: then the operator's Python function makes the view.
+        storage, changed = self.get(source, "Tensor._storage"), self.block("changed")
+        self.go_if(self.differ(self.get(source, "Tensor._node"), self.node_at(0)), changed)
+        self.go_if(self.differ(self.get(storage, "type"), self.common("Storage")), changed)
+        seen = self.api("PyObject_GetAttr", source, self.common("_seen"))
+        writes = self.get(storage, "Storage.writes")
+        same = self.same(self.api("PyLong_AsSsize_t", seen), self.api("PyLong_AsSsize_t", writes))
+        self.api("Py_DecRef", seen)
+        self.go_if(self.builder.not_(same), changed)
+        self.api("PyObject_SetAttr", result.get(), self.common("_seen"), writes)
         cell = self.get(storage, "Storage.cell")
-        result = self.tensor()
-        self.api("Py_DecRef", self.common("none"))
-        self.put(self.held(storage), result, "Tensor._storage")
-        extra = self.get(self.get(result, "Tensor._node"), "Node.extra")
-        self.api("Py_DecRef", self.common("none"))
-        self.put(self.held(cell), extra, "Extra.cell")
-        self.api("Py_DecRef", self.get(extra, "Extra.version"))
-        self.put(self.held(self.get(cell, "Version.value")), extra, "Extra.version")
-        before = self.api("PyObject_GetAttr", source, self.common("_chain"))
-        both = self.api("PySequence_Concat", before, chain)
-        self.api("Py_DecRef", before)
-        self.api("PyObject_SetAttr", result, self.common("_chain"), both)
-        self.api("Py_DecRef", both)
-        self.api("PyObject_SetAttr", result, self.common("_seen"), self.get(storage, "Storage.writes"))
-        self.outcome.set(result)
+        for value, what, slot in ((storage, result.get(), "Tensor._storage"), (cell, extra, "Extra.cell"),
+                                  (self.get(cell, "Version.value"), extra, "Extra.version")):
+            old = self.get(what, slot)
+            self.put(self.held(value), what, slot)
+            self.api("Py_DecRef", old)
+        self.outcome.set(result.get())
+        self.go(self.leave)
+        self.here(changed)
+        self.api("Py_DecRef", result.get())
+        self.go(self.forward)
 
     def step(self, k: Any) -> None:
         """Make one node: spec, requires_grad, how much deeper (-1: of no depth), where its value comes from, inputs."""
@@ -133,7 +146,7 @@ class Record(Call):
         self.go(rest := self.block("rest"))
         self.here(number)
         self.put(self.held(self.common("none")), node, "Node.line")
-        self.put(self.check(self.api("PyNumber_Float", self.load(self.at(self.args, what)))), node, "Node.value")
+        self.put(self.api("PyNumber_Float", self.load(self.at(self.args, what))), node, "Node.value")
         self.go(rest)
         self.here(rest)
         self.put(self.tuple_of_nodes(self.take()), node, "Node.inputs")
@@ -141,35 +154,37 @@ class Record(Call):
     def extra(self) -> None:
         """Give a node what it has beyond a step: its number, and whether there is an owner."""
         node = self.node_at(self.take())
-        owner = self.variable(0)
+        owner = self.owned()
         with self.when(self.differ(self.take(), 0)):
-            owner.set(self.owner())
+            self.owner(owner)
         with self.when(self.same(owner.get(), 0)):
             owner.set(self.held(self.common("none")))
         extra = self.api("PyType_GenericAlloc", self.common("Extra"), 0)
         self.put(owner.get(), extra, "Extra.fn")
-        self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")
+        owner.set(0)
+        self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")         # a small number: it is there
         self.put(self.held(self.common("false")), extra, "Extra.in_place")
         for field in ("watch", "leaf", "cell", "held", "reach", "grad_fn"):
             self.put(self.held(self.common("none")), extra, f"Extra.{field}")
-        self.api("Py_DecRef", self.get(node, "Node.extra"))
+        before = self.get(node, "Node.extra")
         self.put(extra, node, "Node.extra")
+        self.api("Py_DecRef", before)
 
-    def owner(self) -> Any:
-        """A Composite."""
-        owner = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
-        self.put(self.held(self.take()), owner, "Composite.name")
-        self.put(self.held(self.take()), owner, "Composite.saves_result")
-        self.put(self.held(self.take()), owner, "Composite.number")
-        self.put(self.tuple_of_nodes(self.take()), owner, "Composite.inputs")
+    def owner(self, owner: Variable) -> None:
+        """Make it a Composite."""
+        made = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
+        owner.set(made)
+        self.put(self.held(self.take()), made, "Composite.name")
+        self.put(self.held(self.take()), made, "Composite.saves_result")
+        self.put(self.held(self.take()), made, "Composite.number")
+        self.put(self.tuple_of_nodes(self.take()), made, "Composite.inputs")
         count = self.take()
         saves = self.variable(0)
         with self.when(self.differ(count, -1)):
             saves.set(self.tuple_of_nodes(count))
         with self.when(self.same(saves.get(), 0)):
             saves.set(self.held(self.common("none")))
-        self.put(saves.get(), owner, "Composite.saves")
-        return owner
+        self.put(saves.get(), made, "Composite.saves")
 
     # -- the ends ----------------------------------------------------------------------------------------------------
 
@@ -177,6 +192,9 @@ class Record(Call):
         """Forward the call, and let go of what is held."""
         self.here(self.forward)
         self.outcome.set(self.api("PyObject_Vectorcall", self.target.get(), self.args, self.nargs, self.keywords))
+        self.go(self.leave)
+        self.here(self.failed)
+        self.let_go()
         self.go(self.leave)
         self.here(self.leave)
         with self.loop(self.operands.get()) as i:

@@ -47,7 +47,7 @@ SHARED = (
     "PyThreadState_Get", "PyObject_GetAttr", "PyObject_SetAttr", "PyObject_VectorcallMethod", "PyObject_Vectorcall",
     "PyObject_CallNoArgs", "PyObject_CallOneArg", "PyLong_AsSsize_t", "PyLong_FromSsize_t", "PyNumber_Float", "PyTuple_New",
     "PyTuple_SetItem", "PyType_GenericAlloc", "PyEval_GetFrame", "PyFrame_GetCode", "PyFrame_GetLasti", "PySet_Contains",
-    "PySet_Size", "PySequence_Concat", "PyMem_Malloc", "PyMem_Free",
+    "PySet_Size", "PySequence_Concat", "PyMem_Malloc", "PyMem_Free", "PyErr_NoMemory",
     "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyDict_Size", "Py_IncRef", "Py_DecRef")
 # Offsets: of the slots of classes, and of what CPython and NumPy have in their objects.
 SLOTS = (
