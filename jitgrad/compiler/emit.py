@@ -202,7 +202,7 @@ class _Nest(Emitter[CpuTarget]):
         """Integer slots that are the step of an access in the innermost loop and known only at run time.
 
         Where all are 1, as they nearly always are, a copy of the loop that says so can be vectorised."""
-        last = [a.coefs[-1] for a in self.accesses()]
+        last = [a.step for a in self.accesses()]
         return list(dict.fromkeys([c.slot for c in last if isinstance(c, Var) and self.may_be_one(c.slot)]))
 
     def may_be_one(self, slot: int) -> bool:
@@ -284,7 +284,7 @@ class _Nest(Emitter[CpuTarget]):
     def apart(self, access: Access) -> bool:
         """Whether the iterations of the innermost loop are at different elements for certain."""
         moved = any([type(x) is int and self.k.body[x].depth == self.k.depth for x, _ in access.computed])
-        return not moved and access.coefs[-1] != 0
+        return not moved and access.step != 0
 
     def innermost(self) -> None:
         for s in self.stores():

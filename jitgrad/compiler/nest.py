@@ -175,7 +175,13 @@ class NestBuilder:
             accumulate = put.accumulate
         place = self.place(value, index, taken=taken)
         self.writes[place.buffer] = None
-        self._stores.append((place, operand, accumulate, bool(self.inner) and self.is_row(what)))
+        once = bool(self.inner) and self.is_row(what) and not self._moves(place, self.inner)
+        self._stores.append((place, operand, accumulate, once))
+
+    def _moves(self, place: Place, dims: Sequence[int]) -> bool:
+        """Whether a place is another one at other positions along some dimensions of the domain."""
+        varies = frozenset().union(*[self._body[x][2] for x, _ in place.computed if type(x) is int])
+        return any([place.coefs[d] != 0 or d in varies for d in dims])
 
     def reduce(self, value: Value) -> None:
         """Compute and store a reduction whose space is the domain."""

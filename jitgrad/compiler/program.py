@@ -96,6 +96,12 @@ class Access:
     coefs: tuple[Amount, ...]
     computed: tuple[tuple[Operand_, Amount], ...] = ()
 
+    @property
+    def step(self) -> Amount:
+        """The coefficient of the innermost loop; 0 in a kernel that has no loop, all of whose iterations, the one, are at one
+        element."""
+        return self.coefs[-1] if self.coefs else 0
+
 
 @dataclass(frozen=True)
 class Load:
