@@ -34,6 +34,7 @@ from jitgrad.compiler.program import (
     Result,
     Slot,
     Store,
+    Totals,
     Var,
 )
 from jitgrad.compiler.values import GATHER, Dims, Ref, Step, Value, along
@@ -175,7 +176,7 @@ class NestBuilder:
             accumulate = put.accumulate
         place = self.place(value, index, taken=taken)
         self.writes[place.buffer] = None
-        once = bool(self.inner) and self.is_row(what) and not self._moves(place, self.inner)
+        once = bool(self.inner) and self.is_row(what) and not accumulate and not self._moves(place, self.inner)
         self._stores.append((place, operand, accumulate, once))
 
     def _moves(self, place: Place, dims: Sequence[int]) -> bool:
@@ -282,9 +283,11 @@ class NestBuilder:
             where = None if place is None else access(place)
             made = Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent))
             if where is not None and made.in_memory and op.name == "sum" and value.dtype.category == 2:
-                slot = numbering.of(Pointer(self._scratch(extent, value.dtype.np), 0, True))
+                slot = numbering.of(Pointer(self._scratch(extent, np.dtype(np.float64)), 0, True))
                 coefs = (*[0] * (first + 1), *where.coefs[first + 1:])
-                made = dataclasses.replace(made, block=Access(slot, value.dtype.code, coefs))
+                loop = max([k for k in range(len(groups) - 1) if reduced[k] and not all(reduced[k:])])
+                inside = E.mul(*[n for k, n in enumerate(lengths) if k > loop and not reduced[k]])
+                made = dataclasses.replace(made, totals=Totals(Access(slot, "f8", coefs), loop, amount(inside)))
             kernel.reductions.append(made)
         kernel.lengths = tuple([0 if k == 0 else amount(n) for k, n in enumerate(lengths)])
         if kernel.rows:

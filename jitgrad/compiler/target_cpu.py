@@ -4,7 +4,10 @@ Used by emit.py, which writes everything that targets have in common.  The vocab
 """
 from __future__ import annotations
 
-BLOCK = 1024        # elements that are summed on their own before they join the total: bounds the rounding error
+# Elements that are summed on their own before they join the total: bounds the rounding error.  In registers there are some
+# tens of sums side by side; in memory one, so that in float32 fewer elements are as many as a sum should have.
+BLOCK = 1024
+ROWS = {"f4": 64, "f8": 1024}
 
 
 class CpuTarget:
@@ -36,11 +39,11 @@ class CpuTarget:
     def loop(self, variable: str, start: str, stop: str) -> str:
         return f"for {variable} in range({start}, {stop}):" if start != "0" else f"for {variable} in range({stop}):"
 
-    def blocks(self, variable: str, start: str, stop: str) -> str:
-        return f"for {variable} in range({start}, {stop}, {BLOCK}):"
+    def blocks(self, variable: str, start: str, stop: str, size: int = BLOCK) -> str:
+        return f"for {variable} in range({start}, {stop}, {size}):"
 
-    def block_end(self, variable: str, stop: str) -> str:
-        return f"minimum({variable} + {BLOCK}, {stop})"
+    def block_end(self, variable: str, stop: str, size: int = BLOCK) -> str:
+        return f"minimum({variable} + {size}, {stop})"
 
 
 CPU = CpuTarget()
