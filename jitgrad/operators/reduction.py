@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import as_dtype, bool_, dtype, get_default_dtype, int64
+from jitgrad.dtype import as_dtype, bool_, dtype, get_default_dtype, int64, refuse_complex
 from jitgrad.graph import Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
     MAX_DEPTH,
@@ -243,6 +243,7 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
+    refuse_complex(correction)
     dims = normal_dims(dim, x.type.ndim)
     n = length(x.type, dims)
     if n <= correction:
