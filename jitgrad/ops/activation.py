@@ -25,7 +25,7 @@ def _numbered(*numbers: float) -> Sample:
     """Numbers, and an operand on either side of 0."""
     scalars = tuple([np.array(n) for n in numbers])
     return custom(lambda rng, dtype: [Case((*scalars, draw(rng, shape, dtype, low, high))) for shape in ((), (3,), (0, 2))
-                                      for low, high in ((-3, -0.1), (0.1, 3))], FLOATS)
+                                      for low, high in ((-3, -0.1), (0.1, 3))], FLOATS, order=1)
 
 
 # -- elu: positive * x above 0, negative * (exp(inner * x) - 1) elsewhere --------------------------------------------
