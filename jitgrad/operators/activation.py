@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from jitgrad import ops
-from jitgrad.dtype import as_dtype, dtype, float64
+from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
 from jitgrad.operators.native.words import PLAIN
@@ -82,8 +82,9 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 # -- with a parameter or none ----------------------------------------------------------------------------------------
 
-def _elu(x: Node, negative: Node | float, inner: Node | float = 1.0, positive: float = 1.0) -> Node:
-    return ops.elu(*[v if type(v) is Node else number_node(v, float64) for v in (negative, inner, positive)], x)
+def _elu(x: Node, *numbers: float) -> Node:
+    """numbers: scale, factor, rate and slope."""
+    return ops.elu(x, *[_number(v, x) for v in numbers])
 
 
 @operator("LeakyReluBackward0", places=F, inplace=True)
@@ -95,21 +96,20 @@ def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
 @operator("EluBackward0", places=F, inplace=True, saves=("input",))
 def elu(input: Node, alpha: float = 1.0) -> Node:
     """input where it is positive, alpha * (exp(input) - 1) elsewhere."""
-    return _elu(_floating("elu", input), alpha)
+    return _elu(_floating("elu", input), 1.0, alpha, 1.0, alpha)
 
 
 @operator("EluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def selu(input: Node) -> Node:
     """elu with the fixed scale and alpha of self-normalizing networks (Klambauer et al. 2017)."""
     scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-    return _elu(_floating("selu", input), scale * alpha, positive=scale)
+    return _elu(_floating("selu", input), scale, scale * alpha, 1.0, scale * alpha)
 
 
 @operator("CeluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def celu(input: Node, alpha: float = 1.0) -> Node:
     """input where it is positive, alpha * (exp(input / alpha) - 1) elsewhere."""
-    a = number_node(alpha, float64)
-    return _elu(_floating("celu", input), a, ops.reciprocal(a))
+    return _elu(_floating("celu", input), 1.0, alpha, 1 / alpha, 1.0)
 
 
 @operator("GeluBackward0", places=F, saves=("input",))
