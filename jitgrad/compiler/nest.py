@@ -41,7 +41,7 @@ from jitgrad.compiler.values import GATHER, Dims, Ref, Step, Value, along
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
-CHEAP = frozenset("add sub mul neg abs sign square maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
+CHEAP = frozenset("add sub mul neg abs sign square squared_deviation maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
                   "leaky_relu cast copy eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
                   "logical_not bitwise_and bitwise_or bitwise_xor bitwise_not heaviside floor ceil trunc round frac "
                   "copysign".split())

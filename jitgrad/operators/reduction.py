@@ -253,7 +253,7 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
                   "(input numel divided by output numel).")
     x = cast(x, float64)
     center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), float64)))
-    squares = bind(_SUM, (ops.square(x - center),), (dims,))
+    squares = bind(_SUM, (ops.squared_deviation(x, center),), (dims,))
     variance = bind(_DIV, (squares, number_node(max(n - correction, 0), float64)))
     return dropped(variance, dims, keepdim), dropped(center, dims, keepdim)
 
