@@ -3,6 +3,7 @@
 Input: a `program.Kernel`.  Output: the text of one function over the kernel vocabulary.
 Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
 assigned once in a phase, except the accumulators a0, a1 ... (b0, b1 ... of a block, c0, c1 ... of one of an outer loop).
+Of a float32 sum, a0 is float64: what blocks give is added without further error.
 
 Sample, the sum of x * c over all elements and its gradient:
 
