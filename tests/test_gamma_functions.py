@@ -20,7 +20,8 @@ def near(dtype: type) -> dict[str, np.ndarray]:
     distance = 2.0 ** rng.uniform(np.log2(eps), -1, 40) * rng.choice([-1, 1], 40)
     tiny = 2.0 ** rng.uniform(-1074 if wide else -149, -1, 60)
     last = np.arange(-8, 9) * eps
-    places = {"above 0": tiny, "below 0": -tiny, "decades below 0": -10.0 ** -np.arange(1, 38), "wide": rng.uniform(-30, 30, 60)}
+    places = {"above 0": tiny, "below 0": -tiny, "decades below 0": -10.0 ** -np.arange(1, 38), "wide": rng.uniform(-30, 30, 60),
+              "up to 3": rng.uniform(0, 3, 100)}
     places |= {f"{n}": np.concatenate([n + distance * max(1, abs(n)), n + last * abs(n)]) for n in (1, 2, -1, -2, -3, -7, -20)}
     return {name: np.unique(x.astype(dtype)) for name, x in places.items()}
 
