@@ -9,6 +9,7 @@ import numpy as np
 
 from jitgrad.device import check_device
 from jitgrad.dtype import (
+    REAL,
     as_dtype,
     bool_,
     check_fits,
@@ -20,6 +21,7 @@ from jitgrad.dtype import (
     int32,
     int64,
     of_scalar,
+    refuse_complex,
 )
 from jitgrad.operators.conversion import item, to_dtype
 from jitgrad.operators.traced_array import TracedArray, array_tensor
@@ -65,7 +67,7 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
         flat.extend(data.ravel().tolist())
         return data.shape
     if not isinstance(data, (list, tuple, range)):
-        if not isinstance(data, (int, float, np.number, np.bool_)):
+        if not isinstance(data, REAL):
             raise _not_a_number(data)
         flat.append(data)
         return ()
@@ -87,10 +89,9 @@ def _first(data: Any) -> Any:
 
 
 def _not_a_number(value: Any) -> Exception:
+    refuse_complex(value)
     if isinstance(value, str):
         return TypeError(f"new(): invalid data type '{type(value).__name__}'")
-    if isinstance(value, complex):
-        return TypeError("jitgrad has no complex tensors; give the real and the imaginary part as tensors of their own")
     return RuntimeError(f"Could not infer dtype of {type(value).__name__}")
 
 
@@ -197,6 +198,7 @@ def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _plain(value: Any) -> Any:
     """A 0-d tensor as its number; anything else as it is."""
+    refuse_complex(value)
     return item(value) if isinstance(value, Tensor) else value
 
 

@@ -107,13 +107,22 @@ def _higher(a: dtype | None, b: dtype) -> dtype:
     return a if order else b
 
 
+REAL = (int, float, np.integer, np.floating, np.bool_)      # real; bool is an int
 _SCALARS: dict[type, int] = {bool: 0, int: 1, float: 2}
+
+
+def refuse_complex(value: object) -> None:
+    """Raise TypeError for a complex number, whose imaginary part no dtype can hold."""
+    if isinstance(value, (complex, np.complexfloating)) or (isinstance(value, np.ndarray) and value.dtype.kind == "c"):
+        raise TypeError(f"{value!r} is complex, but jitgrad has no complex tensors; give the real and the imaginary part as tensors "
+                        "of their own")
 
 
 def of_scalar(value: object) -> dtype:
     """The dtype a Python number has on its own (floats take the default dtype)."""
     category = _SCALARS.get(type(value))
     if category is None:
+        refuse_complex(value)
         category = 0 if isinstance(value, (bool, np.bool_)) else 1 if isinstance(value, (int, np.integer)) else 2
     return (bool_, int64, get_default_dtype())[category]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad import writing
 from jitgrad.autograd.history import tensor_grad_fn
+from jitgrad.dtype import refuse_complex
 from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
 from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
@@ -24,6 +25,7 @@ def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind
     def operator(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Tensor, *Number)):
             if not isinstance(other, np.ndarray):
+                refuse_complex(other)
                 return NotImplemented
             other = array_tensor(other)
         return call(other, self) if swap else call(self, other)

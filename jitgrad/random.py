@@ -11,7 +11,7 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.creation import finished, sizes
 from jitgrad.device import check_device
-from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64
+from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 from jitgrad.operators.conversion import write_array
 from jitgrad.tensor import Tensor, from_array
 
@@ -193,6 +193,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     low = named.pop("from", from_)
     if named:
         raise TypeError(f"uniform_() got an unexpected keyword argument '{next(iter(named))}'")
+    refuse_complex(low)
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
     kind = _floating("uniform_", self.dtype)

@@ -65,6 +65,20 @@ def library_steps() -> None:
     check([total(part) * total(a * ops.flip(a, dims=(0,))), ops.cat(a, 2 * a, dim=0)], [a])
 
 
+def sums_are_compensated() -> None:
+    cuda.GRID, cuda.BLOCK = 1, 2
+    from jitgrad.compiler import launches
+    launches.GRID = 1
+    for shape, axes in (((9000, 2), (0,)), ((2, 9000), (1,)), ((9000,), (0,)), ((2, 4500, 2), (0, 1))):
+        for value, want in ((0.1, 9000 * float(np.float32(0.1))), (np.inf, np.inf), (np.nan, np.nan)):
+            array = np.full(shape, 0.1, np.float32)
+            if not np.isfinite(value):
+                array[tuple([7 if n > 7 else slice(None) for n in shape])] = value
+            r = request([ops.sum(leaf(array, False) * 1.0, axes=axes)])
+            [got] = build(r).run(r.order)
+            np.testing.assert_allclose(got, np.full_like(got, want), rtol=3e-7)
+
+
 def inputs_of_any_layout() -> None:
     base = np.arange(60, dtype=np.float32).reshape(3, 4, 5) / 10
     for view in (base[::-1], base[:, ::-2, 1:], base.transpose(2, 0, 1), base[1, :, 3], base[0:0], base[2:, :, ::-1],
@@ -197,7 +211,7 @@ def kernels_run_in_the_simulator() -> None:
 
 CASES: dict[str, Callable[[], None]] = {f.__name__: f for f in (
     chains_and_reductions, library_steps, inputs_of_any_layout, numbers_and_integers, every_op, random_graphs,
-    runs_give_the_same_bits, blocks_of_32_threads, same_vocabulary_as_the_cpu, document_cells,
+    runs_give_the_same_bits, blocks_of_32_threads, sums_are_compensated, same_vocabulary_as_the_cpu, document_cells,
     kernels_run_in_the_simulator)}
 
 if __name__ == "__main__":

@@ -118,6 +118,31 @@ def test_arrays_of_other_dtypes(dtype, make):
         getattr(jitgrad, make)(np.ones(2, dtype))
 
 
+COMPLEX = [
+    *[f"{left} {symbol} {right}" for symbol in "+ - * / // % ** == != < >=".split() for left, right in (("x", "z"), ("z", "x"))],
+    *[f"y {symbol}= z" for symbol in "+ - * / // % **".split()],
+    *[f"T.{name}(x, z)" for name in "add sub mul div pow fmod remainder maximum eq gt atan2 copysign hypot heaviside".split()],
+    "T.pow(z, x)", "T.mul(z, x)", "T.where(x > 0, x, z)", "T.where(x > 0, z, x)", "T.where(x > 0, z, z)", "x.where(x > 0, z)",
+    "T.clamp(x, z)", "x.clamp(max=z)", "x.clip(0, z)", "y.fill_(z)", "y.copy_(z)", "x.masked_fill(x > 0, z)",
+    "y.masked_fill_(x > 0, z)", "y[0] = z", "y[:] = z", "y[T.tensor([0])] = z", "y[x > 0] = z", "T.add(x, x, alpha=z)",
+    "y.add_(x, alpha=z)", "T.addcmul(x, x, x, value=z)", "T.lerp(x, x, z)", "T.full((2,), z)", "T.full_like(x, z)",
+    "x.new_full((2,), z)", "T.tensor(z)", "T.tensor([z])", "F.elu(x, z)", "F.leaky_relu(x, z)", "F.hardtanh(x, z, z)",
+    "F.huber_loss(x, x, delta=z)", "x.norm(z)", "x.std(correction=z)", "T.linspace(z, 1, 3)", "T.arange(z)", "y.uniform_(z)",
+    "y.normal_(z)"]
+
+
+@pytest.mark.parametrize("z", [np.complex64(2j), np.complex128(1 + 2j), 2j], ids=lambda z: type(z).__name__)
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("code", COMPLEX)
+def test_complex_numbers_are_refused(code, requires_grad, z):
+    """NumPy's would lose their imaginary part."""
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=requires_grad)
+    names = {"T": jitgrad, "F": jitgrad.nn.functional, "x": x, "y": x * 1, "z": z}
+    with pytest.raises(TypeError, match="complex"):
+        exec(code, names)
+    np.testing.assert_array_equal(x.detach().numpy(), [1, 2])
+
+
 @pytest.mark.parametrize("code", ["T.ones(2, device='cuda')", "T.tensor(1.0).to('cuda:0')", "T.zeros(1, device='meta')",
                                   "T.tensor(1.0, device='nonsense')", "T.tensor(1.0).to('mps')", "T.tensor(1.0).cuda()"])
 def test_devices_that_are_not_there(code):

@@ -45,6 +45,7 @@ def python(*arguments: str, simulate: bool = True) -> subprocess.CompletedProces
     "every_op",
     "random_graphs",
     "runs_give_the_same_bits blocks_of_32_threads",
+    "sums_are_compensated",
     "document_cells",
 ])
 def test_simulated_equals_interpreted(cases: str) -> None:

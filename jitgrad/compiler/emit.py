@@ -3,6 +3,7 @@
 Input: a `program.Kernel`.  Output: the text of one function over the kernel vocabulary.
 Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
 assigned once in a phase, except the accumulators a0, a1 ... (b0, b1 ... of a block, c0, c1 ... of one of an outer loop).
+Of a float32 sum, a0 is float64: what blocks give is added without further error.
 
 Sample, the sum of x * c over all elements and its gradient:
 
@@ -24,7 +25,6 @@ Sample, the sum of x * c over all elements and its gradient:
 """
 from __future__ import annotations
 
-from jitgrad.compiler.emitter import Emitter
 from jitgrad.compiler.expr import atoms
 from jitgrad.compiler.phases import Phases
 from jitgrad.compiler.program import (
@@ -38,8 +38,8 @@ from jitgrad.compiler.program import (
     Store,
     Var,
 )
-from jitgrad.compiler.target_cpu import CPU, CpuTarget, interleaving
-from jitgrad.dtype import BY_CODE
+from jitgrad.compiler.sumsinmemory import SumsInMemory
+from jitgrad.compiler.target_cpu import BLOCK, CPU, ROWS, CpuTarget, interleaving
 
 
 def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
@@ -47,7 +47,7 @@ def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
     return _Nest(kernel, target).run()
 
 
-class _Nest(Emitter[CpuTarget]):
+class _Nest(SumsInMemory):
     """The kernel as one nest of loops, in the order given: what a CPU runs."""
 
     def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
@@ -132,7 +132,7 @@ class _Nest(Emitter[CpuTarget]):
         k = self.k
         here = [j for j in self.reductions() if self.registers[j] == depth]
         for j in here:
-            self.line(f"a{j} = {k.reductions[j].identity}")
+            self.line(f"a{j} = {'f8(0.0)' if k.reductions[j].wide else k.reductions[j].identity}")
         strides = self.strides() if depth == k.depth - 1 else []
         if strides:
             self.line("if " + " and ".join([f"n{slot} == 1" for slot in strides]) + ":")
@@ -146,7 +146,7 @@ class _Nest(Emitter[CpuTarget]):
         self.loop(depth)
         self.indent -= 1 if strides else 0
         for j in here:
-            self.finish(k.reductions[j], f"a{j}")
+            self.finish(k.reductions[j], self.result(j))
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
@@ -188,12 +188,19 @@ class _Nest(Emitter[CpuTarget]):
         k = self.k
         stop = "hi" if depth == 0 else self.amount(k.lengths[depth])
         start = "lo" if depth == 0 else "0"
+        summed = [j for j in self.reductions() if k.reductions[j].totals is not None]
+        begun = [j for j in summed if k.reductions[j].reduced.index(True) == depth]
+        for j in begun:
+            self.begin_totals(j, depth, start, stop)
+        arrays = [j for j in summed if self.totals(j).loop == depth]
         if depth == k.depth - 1 and any([self.blocked(j) for j in self.reductions()]):
             self.blocks(depth, start, stop)
-        elif blocked := [j for j in self.reductions() if self.starts_blocks(j, depth)]:
-            self.outer_blocks(depth, start, stop, blocked)
+        elif (scalars := [j for j in self.reductions() if self.starts_blocks(j, depth)]) or arrays:
+            self.outer_blocks(depth, start, stop, scalars, arrays)
         else:
             self.iterations(depth, start, stop)
+        for j in begun:
+            self.end_totals(j, depth)
 
     def iterations(self, depth: int, start: str, stop: str) -> None:
         """`for` over a part of loop `depth`, with all that it contains."""
@@ -210,7 +217,7 @@ class _Nest(Emitter[CpuTarget]):
         """Integer slots that are the step of an access in the innermost loop and known only at run time.
 
         Where all are 1, as they nearly always are, a copy of the loop that says so can be vectorised."""
-        last = [a.coefs[-1] for a in self.accesses()]
+        last = [a.step for a in self.accesses()]
         return list(dict.fromkeys([c.slot for c in last if isinstance(c, Var) and self.may_be_one(c.slot)]))
 
     def may_be_one(self, slot: int) -> bool:
@@ -221,13 +228,21 @@ class _Nest(Emitter[CpuTarget]):
     def accesses(self) -> list[Access]:
         k = self.k
         if self.phase < 0:
-            return [e.access for e in k.body if isinstance(e, Load)] + k.written() + [*k.saves.values()] + \
-                [r.block for r in k.reductions if r.block is not None]
-        found = [e.access for n, e in enumerate(k.body) if isinstance(e, Load) and n in self.compute]
-        found += [s.access for s in self.stores()]
+            return self.loads() + k.written() + [*k.saves.values()] + \
+                [r.totals.access for r in k.reductions if r.totals is not None]
+        found = self.loads() + [s.access for s in self.stores()]
         found += [r.access for j in self.reductions() if (r := k.reductions[j]).access is not None]
-        found += [r.block for j in self.reductions() if (r := k.reductions[j]).block is not None]
+        found += [r.totals.access for j in self.reductions() if (r := k.reductions[j]).totals is not None]
         return found + [access for n, access in k.saves.items() if n in self.compute or n in self.reuse]
+
+    def loads(self) -> list[Access]:
+        """The elements that the loops being written load."""
+        return [e.access for n, e in enumerate(self.k.body) if isinstance(e, Load) and (self.phase < 0 or n in self.compute)]
+
+    def in_vectors(self, access: Access) -> bool:
+        """Whether the elements of a load in the innermost loop are neighbours, so that LLVM takes many at a time."""
+        step = 1 if isinstance(access.step, Var) and access.step.slot in self.units else access.step
+        return step in (0, 1) and not self.taken(access)
 
     def term(self, coef: Amount, loop: int) -> str:
         unit = isinstance(coef, Var) and coef.slot in self.units and loop == self.k.depth - 1
@@ -236,15 +251,16 @@ class _Nest(Emitter[CpuTarget]):
     def blocks(self, depth: int, start: str, stop: str) -> None:
         """The innermost loop, cut in blocks, each with accumulators of its own for floating sums."""
         k = self.k
-        self.line(self.t.blocks("k", start, stop))
+        size = BLOCK if all([self.in_vectors(e) for e in self.loads()]) else ROWS["f4"]
+        self.line(self.t.blocks("k", start, stop, size))
         self.indent += 1
         blocked = [j for j in self.reductions() if self.blocked(j)]
         for j in blocked:
             self.line(f"b{j} = {k.reductions[j].identity}")
-        self.iterations(depth, "k", self.t.block_end("k", stop))
+        self.iterations(depth, "k", self.t.block_end("k", stop, size))
         for j in blocked:
-            name = f"c{j}" if j in self.outer else f"a{j}"
-            self.line(f"{name} = {self.combined(k.reductions[j], name, f'b{j}')}")
+            r, name = k.reductions[j], f"c{j}" if j in self.outer else f"a{j}"
+            self.line(f"{name} = " + (f"{name} + to_f8(b{j})" if r.wide else self.combined(r, name, f"b{j}")))
         self.indent -= 1
 
     def blocked(self, j: int) -> bool:
@@ -288,8 +304,11 @@ class _Nest(Emitter[CpuTarget]):
 
     def apart(self, access: Access) -> bool:
         """Whether the iterations of the innermost loop are at different elements for certain."""
-        moved = any([type(x) is int and self.k.body[x].depth == self.k.depth for x, _ in access.computed])
-        return not moved and access.coefs[-1] != 0
+        return not self.taken(access) and access.step != 0
+
+    def taken(self, access: Access) -> bool:
+        """Whether a position is computed in the innermost loop."""
+        return any([type(x) is int and self.k.body[x].depth == self.k.depth for x, _ in access.computed])
 
     def innermost(self) -> None:
         for s in self.stores():
@@ -309,10 +328,6 @@ class _Nest(Emitter[CpuTarget]):
         a = r.access
         if a is None:
             return
-        if r.block is not None:
-            pointer, position = f"q{self.k.reductions.index(r)}", self.position(r.block)
-            self.line(self.t.store(a.code, pointer, position, self.combined(r, self.t.load(a.code, pointer, position), total)))
-            return
         position = self.position(a)
         if r.in_memory:
             # Where the innermost loop is kept, each of its iterations has an element of its own.
@@ -329,48 +344,30 @@ class _Nest(Emitter[CpuTarget]):
         if a is None or not r.in_memory:
             return
         self.line(self.t.loop("z", "0", self.amount(r.extent)))
-        self.line("    " + self.t.store_accumulator(a.code, f"p{a.slot}", self.kept_element(r, a), r.identity))
-
-    def kept_element(self, r: Reduce, access: Access) -> str:
-        """The position of kept element z inside the outermost reduced loop."""
-        before = self.offset(access.coefs[:r.reduced.index(True)])
-        return "z" if before == "0" else f"{before} + z"
+        self.line("    " + self.t.store_accumulator(a.code, f"p{a.slot}", self.kept_element(a, r.reduced.index(True)), r.identity))
 
     def starts_blocks(self, j: int, depth: int) -> bool:
-        """Whether loop `depth`, not the innermost, is the outermost one of a floating sum."""
+        """Whether loop `depth`, not the innermost, is the outermost one of a sum in a register that is not wide anyway."""
         r = self.k.reductions[j]
-        return r.reduced.index(True) == depth and (r.block is not None or (not r.in_memory and self.blocked(j)))
+        return r.reduced.index(True) == depth and not r.in_memory and not r.wide and self.blocked(j)
 
-    def outer_blocks(self, depth: int, start: str, stop: str, blocked: list[int]) -> None:
-        """Loop `depth`, cut in blocks, each with sums of its own: c0, c1 ..., or arrays, of which there are none for a
-        single block."""
-        arrays: list[tuple[Reduce, str, str, str]] = []
-        for j in blocked:
-            r = self.k.reductions[j]
-            if r.block is None or r.access is None:
-                continue
-            if not arrays:
-                self.line(f"d{depth} = {self.t.block_end(start, stop)} < {stop}")
-            before = self.offset(r.access.coefs[:depth])
-            whole = f"p{r.access.slot}" + ("" if before == "0" else f" + {before} * {BY_CODE[r.code].itemsize}")
-            self.line(f"q{j} = p{r.block.slot} if d{depth} else {whole}")
-            self.line(f"e{j} = {self.amount(r.extent)} if d{depth} else 0")
-            arrays.append((r, f"q{j}", f"e{j}", whole))
-        scalars = [j for j in blocked if self.k.reductions[j].block is None]
-        self.line(self.t.blocks(f"k{depth}", start, stop))
+    def result(self, reduction: int) -> str:
+        wide = self.k.reductions[reduction].wide
+        return f"to_f4(a{reduction})" if wide else f"a{reduction}"
+
+    def outer_blocks(self, depth: int, start: str, stop: str, scalars: list[int], arrays: list[int]) -> None:
+        """Loop `depth`, cut in blocks, each with sums of its own: c0, c1 ..., or those in memory."""
+        size = min([ROWS[self.k.reductions[j].code] for j in arrays], default=BLOCK)
+        self.line(self.t.blocks(f"k{depth}", start, stop, size))
         self.indent += 1
-        for r, block, count, _ in arrays:
-            self.line(self.t.loop("z", "0", count))
-            self.line("    " + self.t.store(r.code, block, "z", r.identity))
         for j in scalars:
             self.line(f"c{j} = {self.k.reductions[j].identity}")
         self.outer |= {*scalars}
-        self.iterations(depth, f"k{depth}", self.t.block_end(f"k{depth}", stop))
+        end = self.t.block_end(f"k{depth}", stop, size)
+        self.iterations(depth, f"k{depth}", end)
         self.outer -= {*scalars}
-        for r, block, count, whole in arrays:
-            self.line(self.t.loop("z", "0", count))
-            total = self.combined(r, self.t.load(r.code, whole, "z"), self.t.load(r.code, block, "z"))
-            self.line("    " + self.t.store(r.code, whole, "z", total))
+        for j in arrays:
+            self.add_block(j, f"{end} - k{depth}")
         for j in scalars:
             self.line(f"a{j} = {self.combined(self.k.reductions[j], f'a{j}', f'c{j}')}")
         self.indent -= 1

@@ -65,6 +65,10 @@ class Emitter(Generic[T]):
         terms = [f"{self.operand(x)} * {self.amount(stride)}" for x, stride in access.computed]
         return " + ".join([*([] if position == "0" and terms else [position]), *terms])
 
+    def result(self, reduction: int) -> str:
+        """What is in an accumulator that is complete, in the reduction's dtype."""
+        return f"a{reduction}"
+
     def entry(self, number: int) -> None:
         """The assignment of one variable."""
         e = self.k.body[number]
@@ -79,7 +83,7 @@ class Emitter(Generic[T]):
             terms += [self.amount(e.start)] if e.start != 0 or not terms else []
             self.line(f"v{number} = to_i8({' + '.join(terms)})")
         elif isinstance(e, Result):
-            self.line(f"v{number} = a{e.reduction}")
+            self.line(f"v{number} = {self.result(e.reduction)}")
         else:
             self.line(f"v{number} = {self.computed(e)}")
 

@@ -34,13 +34,14 @@ from jitgrad.compiler.program import (
     Result,
     Slot,
     Store,
+    Totals,
     Var,
 )
 from jitgrad.compiler.values import GATHER, Dims, Ref, Step, Value, along
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
-CHEAP = frozenset("add sub mul neg abs sign square maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
+CHEAP = frozenset("add sub mul neg abs sign square squared_deviation maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
                   "leaky_relu cast copy eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
                   "logical_not bitwise_and bitwise_or bitwise_xor bitwise_not heaviside floor ceil trunc round frac "
                   "copysign".split())
@@ -175,7 +176,13 @@ class NestBuilder:
             accumulate = put.accumulate
         place = self.place(value, index, taken=taken)
         self.writes[place.buffer] = None
-        self._stores.append((place, operand, accumulate, bool(self.inner) and self.is_row(what)))
+        once = bool(self.inner) and self.is_row(what) and not accumulate and not self._moves(place, self.inner)
+        self._stores.append((place, operand, accumulate, once))
+
+    def _moves(self, place: Place, dims: Sequence[int]) -> bool:
+        """Whether a place is another one at other positions along some dimensions of the domain."""
+        varies = frozenset().union(*[self._body[x][2] for x, _ in place.computed if type(x) is int])
+        return any([place.coefs[d] != 0 or d in varies for d in dims])
 
     def reduce(self, value: Value) -> None:
         """Compute and store a reduction whose space is the domain."""
@@ -276,9 +283,11 @@ class NestBuilder:
             where = None if place is None else access(place)
             made = Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent))
             if where is not None and made.in_memory and op.name == "sum" and value.dtype.category == 2:
-                slot = numbering.of(Pointer(self._scratch(extent, value.dtype.np), 0, True))
+                slot = numbering.of(Pointer(self._scratch(extent, np.dtype(np.float64)), 0, True))
                 coefs = (*[0] * (first + 1), *where.coefs[first + 1:])
-                made = dataclasses.replace(made, block=Access(slot, value.dtype.code, coefs))
+                loop = max([k for k in range(len(groups) - 1) if reduced[k] and not all(reduced[k:])])
+                inside = E.mul(*[n for k, n in enumerate(lengths) if k > loop and not reduced[k]])
+                made = dataclasses.replace(made, totals=Totals(Access(slot, "f8", coefs), loop, amount(inside)))
             kernel.reductions.append(made)
         kernel.lengths = tuple([0 if k == 0 else amount(n) for k, n in enumerate(lengths)])
         if kernel.rows:

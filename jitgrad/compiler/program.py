@@ -96,6 +96,12 @@ class Access:
     coefs: tuple[Amount, ...]
     computed: tuple[tuple[Operand_, Amount], ...] = ()
 
+    @property
+    def step(self) -> Amount:
+        """The coefficient of the innermost loop; 0 in a kernel that has no loop, all of whose iterations, the one, are at one
+        element."""
+        return self.coefs[-1] if self.coefs else 0
+
 
 @dataclass(frozen=True)
 class Load:
@@ -165,12 +171,21 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """Float64 elements, one for each of a sum that is accumulated in memory.  After a block of iterations of loop number
+    `loop`, the innermost reduced one around a kept one, the `extent` sums inside it are added here and begin again at 0."""
+
+    access: Access
+    loop: int
+    extent: Amount
+
+
+@dataclass(frozen=True)
 class Reduce:
     """The element (none where only a Result asks) = combination of operand over the loops where `reduced`.
 
     combine: over {acc} and {x}, of dtype `code`.  extent: the number of kept elements inside the outermost reduced loop.
-    block: where there are such elements and rounding, an array of them, in which the sums over some iterations of that
-    loop are formed on their own."""
+    totals: how it is blocked, where there are such elements and rounding."""
 
     access: Access | None
     operand: Operand_
@@ -179,7 +194,12 @@ class Reduce:
     identity: str
     reduced: tuple[bool, ...]
     extent: Amount
-    block: Access | None = None
+    totals: Totals | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether blocks of its elements are added in float64: a float32 sum."""
+        return self.code == "f4" and "radd" in self.combine
 
     @property
     def in_memory(self) -> bool:

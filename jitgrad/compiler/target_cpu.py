@@ -7,8 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-BLOCK = 1024        # elements that are summed on their own before they join the total: bounds the rounding error
-
+# Elements that are summed on their own before they join the total: bounds the rounding error.  In registers there are some
+# tens of sums side by side; in memory one, so that in float32 fewer elements are as many as a sum should have.
+BLOCK = 1024
+ROWS = {"f4": 64, "f8": 1024}
 
 # How many vectors LLVM is to take in one iteration of an innermost loop.
 #
@@ -61,11 +63,11 @@ class CpuTarget:
     def interleave(self, count: int) -> str:
         return f"interleave({count})"
 
-    def blocks(self, variable: str, start: str, stop: str) -> str:
-        return f"for {variable} in range({start}, {stop}, {BLOCK}):"
+    def blocks(self, variable: str, start: str, stop: str, size: int = BLOCK) -> str:
+        return f"for {variable} in range({start}, {stop}, {size}):"
 
-    def block_end(self, variable: str, stop: str) -> str:
-        return f"minimum({variable} + {BLOCK}, {stop})"
+    def block_end(self, variable: str, stop: str, size: int = BLOCK) -> str:
+        return f"minimum({variable} + {size}, {stop})"
 
 
 CPU = CpuTarget()

@@ -150,16 +150,28 @@ class _Stage(Emitter[CudaTarget]):
                 self.entry(number)
 
     def accumulate(self) -> None:
-        """Innermost: the stores, then one more element into each accumulator."""
+        """Innermost: the stores, then one more element into each accumulator.
+
+        A thread may add a million elements one after the other; float32 sums are compensated (W. Kahan, CACM 8, 1965), as
+        float64 is slow on many devices.  r0, r1 ...: what the last additions have added too much."""
         for s in self.stores:
             a = s.access
             self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
         for j, r in self.reductions:
-            self.line(f"a{j} = {self.combined(r, f'a{j}', self.operand(r.operand))}")
+            x = self.operand(r.operand)
+            if not r.wide:
+                self.line(f"a{j} = {self.combined(r, f'a{j}', x)}")
+                continue
+            self.line(f"y{j} = {x} - r{j}")
+            self.line(f"z{j} = a{j} + y{j}")
+            self.line(f"r{j} = where(isfinite(z{j}), (z{j} - a{j}) - y{j}, f4(0.0))")
+            self.line(f"a{j} = z{j}")
 
     def initialise(self) -> None:
         for j, r in self.reductions:
             self.line(f"a{j} = {r.identity}")
+            if r.wide:
+                self.line(f"r{j} = f4(0.0)")
 
     def finish(self, value: str) -> None:
         """Store the results; `value` is the name of where a result is, without its number."""

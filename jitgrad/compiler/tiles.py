@@ -84,11 +84,10 @@ def uses(step: KernelStep, n: int, buffers: Sequence[Buffer], value: Callable[[E
         accesses += [(s.access, writes)] + ([(s.access, reads)] if s.accumulate else [])
     for a, found in accesses:
         slot = kernel.slots[a.slot]
-        step_ = a.coefs[0] if a.coefs else 0
-        if not isinstance(slot, Pointer) or slot.partial or a.computed or step_ not in (0, 1):
+        if not isinstance(slot, Pointer) or slot.partial or a.computed or a.step not in (0, 1):
             return None
         size = buffers[slot.buffer].dtype.itemsize
-        found.add(Use(place(slot.buffer), value(slot.offset) * size, size if step_ else 0, size, n if kernel.depth else 1))
+        found.add(Use(place(slot.buffer), value(slot.offset) * size, size if a.step else 0, size, n if kernel.depth else 1))
     return Uses(frozenset(reads), frozenset(writes))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import executor, ops
-from jitgrad.dtype import bool_
+from jitgrad.dtype import bool_, refuse_complex
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.declare import (
     SYMBOLS,
@@ -238,10 +238,12 @@ def _pow(input: Any, exponent: Any) -> Node:
         if type(input) is Node or isinstance(input, Number):
             a, b = promoted("pow", input, exponent)
             return bind(_POW, (a, b))
+        refuse_complex(input)
         raise TypeError(f"pow(): argument 'input' (position 1) must be Tensor or Number, not {type(input).__name__}")
     if type(input) is not Node:
         raise TypeError(f"pow(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if not isinstance(exponent, Number):
+        refuse_complex(exponent)
         raise TypeError(f"pow(): argument 'exponent' (position 2) must be Tensor or Number, not "
                         f"{type(exponent).__name__}")
     return _constant_power(input, exponent)

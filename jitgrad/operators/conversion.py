@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad import executor, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
-from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64
+from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
 from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register, write_result
 from jitgrad.operators.indexing import broadcast_value, value_node
@@ -193,7 +193,7 @@ def __iter__(self: Tensor) -> Iterator[Tensor]:
 
 
 def __contains__(self: Tensor, element: Any) -> bool:
-    if not isinstance(element, (Tensor, int, float, np.number, np.bool_)):
+    if not isinstance(element, (Tensor, *Number)):
         raise RuntimeError("Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
                            f"{type(element).__name__}.")
     other = element._array() if isinstance(element, Tensor) else element
@@ -276,6 +276,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if isinstance(src, Number):
         return fill_(self, src)
     if not isinstance(src, Tensor):
+        refuse_complex(src)
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     node, source = self._current(), src._current()
     shape = node.type.shape
@@ -324,6 +325,7 @@ def detach_(self: Tensor) -> Tensor:
 
 def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
     """Write an array of this tensor's shape, in this tensor's dtype."""
+    refuse_complex(array)
     type = self._node.type
     return write_result(self, called, input_node(array.astype(type.dtype.np, copy=False),
                                                  array_type(type.shape, type.dtype)))

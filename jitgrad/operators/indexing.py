@@ -7,7 +7,7 @@ import numpy as np
 
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import bool_, check_fits, int64
+from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
 from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
@@ -124,6 +124,7 @@ def value_node(value: Any, like: Node) -> Node:
     if isinstance(value, Number):
         check_fits(value, like.type.dtype)
         return number_node(value, like.type.dtype)
+    refuse_complex(value)
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     raise TypeError(f"can't assign a {name} to a {like.type.dtype.legacy}")

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import bool_, dtype, get_default_dtype, of_scalar, promote
+from jitgrad.dtype import REAL, bool_, dtype, get_default_dtype, of_scalar, promote, refuse_complex
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor
 
-Number = (int, float, np.number, np.bool_)      # bool is an int
+Number = REAL
 
 
 def to_node(value: Any) -> Any:
@@ -27,13 +27,16 @@ def to_node(value: Any) -> Any:
 
 
 def operand(value: Any) -> Any:
-    """What stands beside a tensor in a Python operator, as a node or a number; NotImplemented for anything else."""
+    """What stands beside a tensor in a Python operator, as a node or a number; NotImplemented for anything else.
+
+    Raises TypeError for a complex number."""
     if isinstance(value, Number):
         return value
     if isinstance(value, Tensor):
         return value._current()
     if isinstance(value, np.ndarray):
         return array_tensor(value)._node
+    refuse_complex(value)
     return NotImplemented
 
 
@@ -85,6 +88,7 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
     for v in operands:
         if type(v) is not Node and not isinstance(v, Number):
+            refuse_complex(v)
             raise TypeError(f"{name}(): operands must be tensors or numbers, got "
                             f"({', '.join(describe(u) for u in operands)})")
     if to is None:
@@ -100,6 +104,8 @@ def number_node(value: Any, to: dtype) -> Node:
         if to.category == 2:
             return cast(value.node, to)
         value = float(value)
+    if type(value) is not float and type(value) is not int:
+        refuse_complex(value)
     if to.category == 2:
         return scalar_node(float(value), to)
     if to.category == 1:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
+from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote, refuse_complex
 from jitgrad.graph import Node, bind
 from jitgrad.operators.declare import OPERATORS, operator, register, unary
 from jitgrad.operators.native.words import PLAIN
@@ -199,5 +199,6 @@ def masked_fill(input: Node, mask: Node, value: Any) -> Node:
         check_fits(value, input.type.dtype)
         value = number_node(value, input.type.dtype)
     else:
+        refuse_complex(value)
         raise TypeError(f"masked_fill(): argument 'value' must be a Tensor or a number, got {type(value).__name__}")
     return ops.where(mask, value, input)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import as_dtype, bool_, dtype, get_default_dtype, int64
+from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64, refuse_complex
 from jitgrad.graph import Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
     MAX_DEPTH,
@@ -234,7 +234,8 @@ _selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["min_all"], ops.REGISTRY["a
 # -- moments ---------------------------------------------------------------------------------------------------------
 
 def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> tuple[Node, Node]:
-    """Variance and mean over `dim`, kept; `x.var(False)` means unbiased=False."""
+    """Variance and mean over `dim`, in float64, as PyTorch computes them: of numbers near 1e5 the differences from the mean have
+    few digits in float32, and the squares of 1e30 or 1e-30 are not in its range.  `x.var(False)` means unbiased=False."""
     if type(x) is not Node:
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
@@ -243,16 +244,17 @@ def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, corre
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
+    refuse_complex(correction)
     dims = normal_dims(dim, x.type.ndim)
     n = length(x.type, dims)
     if n <= correction:
         no_recipe()
         warn_user(f"{called}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
                   "(input numel divided by output numel).")
-    to = x.type.dtype
-    center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), to)))
-    squares = bind(_SUM, (ops.square(x - center),), (dims,))
-    variance = bind(_DIV, (squares, number_node(max(n - correction, 0), to)))
+    x = cast(x, float64)
+    center = bind(_DIV, (bind(_SUM, (x,), (dims,)), scalar_node(float(n), float64)))
+    squares = bind(_SUM, (ops.squared_deviation(x, center),), (dims,))
+    variance = bind(_DIV, (squares, number_node(max(n - correction, 0), float64)))
     return dropped(variance, dims, keepdim), dropped(center, dims, keepdim)
 
 
@@ -266,21 +268,22 @@ def _root(variance: Node) -> Node:
 def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Any = None) -> Node:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
-    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
+    return cast(_moments("var", input, dim, unbiased, keepdim, correction)[0], input.type.dtype)
 
 
 @operator("StdBackward0", saves=("input", "result"))
 def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Any = None) -> Node:
     """The square root of the variance; the derivative is 0 where it is 0."""
-    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
+    return cast(_root(_moments("std", input, dim, unbiased, keepdim, correction)[0]), input.type.dtype)
 
 
 @operator("VarMeanBackward0", places=("torch",), saves=("input",))
 def var_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: Any = None) -> tuple[Node, Node]:
     """(variance, mean)."""
-    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
+    variance, center = _moments("var_mean", input, dim, unbiased, keepdim, correction)
+    return cast(variance, input.type.dtype), cast(center, input.type.dtype)
 
 
 @operator("StdMeanBackward0", places=("torch",), saves=("input", "result"))
@@ -288,7 +291,7 @@ def std_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim
              correction: Any = None) -> tuple[Node, Node]:
     """(standard deviation, mean)."""
     variance, center = _moments("std_mean", input, dim, unbiased, keepdim, correction)
-    return _root(variance), center
+    return cast(_root(variance), input.type.dtype), cast(center, input.type.dtype)
 
 
 # -- logsumexp, norms ------------------------------------------------------------------------------------------------

@@ -69,6 +69,10 @@ sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=
 square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
+squared_deviation = elementwise("squared_deviation(x, mean)", scalar="({x} - {mean}) * ({x} - {mean})", exact=True,
+                                numpy=lambda x, mean: np.square(x - mean), vjp=lambda g, y, x, mean: (g * (2 * (x - mean)), None),
+                                grad_name="PowBackward0", sample=uniform(WIDE, WIDE, order=1),
+                                doc="(x - mean) ** 2, of which the sum over all x depends on their mean with derivative 0")
 reciprocal = elementwise("reciprocal(x)", scalar=lambda dtype: f"{literal(1, dtype)} / {{x}}", numpy=lambda x: 1 / x,
                          vjp=lambda g, y, x: (-g * (y * y),), grad_name="ReciprocalBackward0", doc="1 / x", exact=True,
                          sample=uniform(POSITIVE))

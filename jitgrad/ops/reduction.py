@@ -34,10 +34,27 @@ def _ones(n: int, kind: str) -> np.ndarray:
 def _sum(x: np.ndarray, axes: Axes) -> np.ndarray:
     if axes == (x.ndim - 1,) and x.dtype.kind == "f" and 1 < x.shape[-1] <= SHORT_ROW < x.size and x.flags.c_contiguous:
         return np.matmul(x, _ones(x.shape[-1], x.dtype.char))       # NumPy's reduction of many short rows is slow
-    return np.add.reduce(x, axes, x.dtype, keepdims=True)
+    if x.dtype.kind != "f" or x.size <= BLOCK:
+        return np.add.reduce(x, axes, x.dtype, keepdims=True)
+    for axis in reversed(axes):
+        x = _sum_along(x, axis)
+    return x
+
+
+def _sum_along(x: np.ndarray, axis: int) -> np.ndarray:
+    """The sum along one axis.  NumPy adds pairwise only elements that are neighbours in memory: all others by blocks."""
+    count = x.shape[axis] // BLOCK
+    if count < 2 or x.strides[axis] == x.itemsize:
+        return np.add.reduce(x, axis, x.dtype, keepdims=True)
+    before, whole = (slice(None),) * axis, count * BLOCK
+    blocks = x[(*before, slice(whole))].reshape(*x.shape[:axis], count, BLOCK, *x.shape[axis + 1:])
+    sums = _sum_along(np.add.reduce(blocks, axis + 1).astype(np.float64, copy=False), axis)
+    rest = np.add.reduce(x[(*before, slice(whole, None))], axis, x.dtype, keepdims=True)
+    return np.add(sums, rest, dtype=np.float64).astype(x.dtype, copy=False)
 
 
 SHORT_ROW = 64
+BLOCK = 64
 
 
 def _amax(x: np.ndarray, axes: Axes) -> np.ndarray:

@@ -13,13 +13,6 @@ from jitgrad.ops.quiet import quiet
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)
 
 
-def _lgamma(x: float) -> float:
-    try:
-        return math.lgamma(x)
-    except (ValueError, OverflowError):     # a pole, or beyond the largest double
-        return math.inf
-
-
 def _each(function: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
     ufunc = np.frompyfunc(function, 1, 1)
     return lambda x: np.asarray(ufunc(x), x.dtype)
@@ -27,21 +20,69 @@ def _each(function: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarr
 
 erf = _each(math.erf)
 erfc = _each(math.erfc)
-lgamma = _each(_lgamma)
+
+
+def _zeta_less_1(s: int) -> float:
+    """The sum of n ** -s from n = 2 on (Euler and Maclaurin's formula from 64 on)."""
+    n = 64.0
+    rest = n ** (1 - s) / (s - 1) + n ** -s / 2 + s * n ** (-s - 1) / 12 - s * (s + 1) * (s + 2) * n ** (-s - 3) / 720 + \
+        s * (s + 1) * (s + 2) * (s + 3) * (s + 4) * n ** (-s - 5) / 30240
+    return math.fsum([m ** -s for m in range(2, 64)] + [rest])
+
+
+# lgamma(2 + u) / u, for |u| <= 1/2 (DLMF 5.7.3); Stirling's series in 1 / x ** 2 (DLMF 5.11.1).
+_LGAMMA = Polynomial([1 - 0.57721566490153286061, *[(-1) ** k * _zeta_less_1(k) / k for k in range(2, 30)]])
+_STIRLING = Polynomial([b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1)])
+
+
+def _lgamma_of_positive(x: np.ndarray) -> np.ndarray:
+    """By Stirling's series from 8 on, else by the recurrence from around 2, where nothing of a small value is lost."""
+    small = np.where(x < 8, x, 2.0)
+    r, product = small, np.ones_like(small)
+    for _ in range(6):
+        above = r >= 2.5
+        r = np.where(above, r - 1, r)
+        product = np.where(above, product * r, product)
+    below = np.log(small) + np.where(small < 0.5, np.log1p(small), 0)
+    u = np.where(small < 0.5, small, np.where(small < 1.5, small - 1, r - 2))
+    near = u * _LGAMMA(u) + np.where(small < 1.5, -below, np.log(product))
+    large = np.where(x < 8, 8.0, x)
+    series = (large - 0.5) * (np.log(large) - 1) + (_STIRLING(large ** -2.0) / large + (0.5 * math.log(2 * math.pi) - 0.5))
+    return np.where(x < 8, near, np.where(np.isnan(x), x, series))
+
+
+def lgamma(x: np.ndarray) -> np.ndarray:
+    """log |gamma(x)|: of negative x by reflection (DLMF 5.5.3); infinite at poles and at both infinities.  Of x's dtype."""
+    return quiet.run(_lgamma, x)
+
+
+def _lgamma(x: np.ndarray) -> np.ndarray:
+    z = np.asarray(x, np.float64)
+    result = _lgamma_of_positive(np.where(z < 0, 1 - z, z))
+    f = np.abs(z - np.rint(z))
+    sine = np.where(f < 2.0**-60, np.log(f), np.log(np.sin(math.pi * f) / math.pi))      # of a subnormal it would round
+    result = np.where(z < 0, -sine - result, result)
+    return np.where(np.isinf(z), np.inf, result).astype(x.dtype)
 
 
 def _cotangent_derivative(n: int, x: np.ndarray) -> np.ndarray:
-    """The n-th derivative of cot(pi x), by d cot(pi x)/dx = -pi (1 + cot(pi x)**2)."""
+    """The n-th derivative of cot(pi x), by d cot(pi x)/dx = -pi (1 + cot(pi x)**2).
+
+    Of x only the distance from the nearest integer counts; near one, that is exact."""
     p = Polynomial([0, 1])
     for _ in range(n):
         p = -math.pi * Polynomial([1, 0, 1]) * p.deriv()
-    return p(1 / np.tan(math.pi * (x - np.floor(x))))
+    cotangent = 1 / np.tan(math.pi * (x - np.rint(x)))
+    *rest, result = p.coef
+    for coefficient in reversed(rest):      # not p(cotangent), which is nan where that is infinite
+        result = result * cotangent + coefficient
+    return result
 
 
 def polygamma(n: int, x: np.ndarray) -> np.ndarray:
     """The n-th derivative of digamma; n = 0 is digamma itself.  Of x's dtype.
 
-    Reflection for x <= 0 (DLMF 5.15.6), recurrence up to x >= 15 + n, then the asymptotic series (DLMF 5.15.9).  At 0
+    Reflection below 1/2 (DLMF 5.15.6), recurrence up to x >= 15 + n, then the asymptotic series (DLMF 5.15.9).  At 0
     digamma is -inf with the sign of x turned; at other poles nan for n = 0, and infinite for n >= 1 as in PyTorch.
     """
     return quiet.run(_polygamma, n, x)
@@ -49,7 +90,7 @@ def polygamma(n: int, x: np.ndarray) -> np.ndarray:
 
 def _polygamma(n: int, x: np.ndarray) -> np.ndarray:
     z = np.asarray(x, np.float64)
-    low = z <= 0
+    low = z < 0.5
     at = np.where(low, 1 - z, z)
     sign = -1.0 if n % 2 == 0 else 1.0              # of (-1) ** (n + 1)
     result = np.zeros_like(at)

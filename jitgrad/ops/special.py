@@ -10,9 +10,9 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Node
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, eq, ge, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.elementwise import POSITIVE, WIDE, eq, ge, gt, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number
-from jitgrad.ops.samples import FLOATS, NUMBERS, structured, uniform
+from jitgrad.ops.samples import FLOATS, NUMBERS, Case, custom, draw, structured, uniform
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -78,6 +78,30 @@ softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda
 logaddexp = elementwise("logaddexp(a, b)", scalar=_logaddexp_scalar, numpy=np.logaddexp, grad_name="LogaddexpBackward0",
                         vjp=lambda g, y, a, b: (g / (1 + exp(b - a)), g / (1 + exp(a - b))),
                         doc="log(e ** a + e ** b), without overflow", sample=uniform(WIDE, WIDE))
+
+
+# -- exponential linear units ----------------------------------------------------------------------------------------
+
+def _elu_scalar(dtype: dtype) -> str:
+    zero = literal(0, dtype)
+    return f"where({{x}} > {zero}, {{scale}} * {{x}}, {{factor}} * expm1({{rate}} * minimum({zero}, {{x}})))"
+
+
+def _elu(x: np.ndarray, scale: np.ndarray, factor: np.ndarray, rate: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, scale * x, factor * np.expm1(rate * np.minimum(x.dtype.type(0), x)))
+
+
+def _elu_vjp(g: Node, y: Node, x: Node, scale: Node, factor: Node, rate: Node, slope: Node) -> tuple[Node | None, ...]:
+    below = where(ge(x, 0), number(0, x), x)        # so that the second derivative at 0 is 0, and at nan nan
+    return where(gt(x, 0), g * scale, g * (slope * exp(rate * below))), None, None, None, None
+
+
+elu = elementwise("elu(x, scale, factor, rate, slope)", scalar=_elu_scalar, numpy=_elu, vjp=_elu_vjp, grad_name="EluBackward0",
+                  doc="scale * x where x > 0, factor * (e ** (rate * x) - 1) elsewhere, of which `slope` = factor * rate is the "
+                      "derivative at 0",
+                  sample=custom(lambda rng, dtype: [
+                      Case((draw(rng, shape, dtype, -3, 3), *[np.array(v, dtype.np) for v in (1.5, 2, 0.5, 1)]))
+                      for shape in ((), (7,), (0, 2))], FLOATS, order=1))
 
 
 # -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
