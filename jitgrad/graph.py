@@ -23,7 +23,7 @@ class Op:
     """A primitive, declared once (see ops/declare.py for the constructors and the meaning of each field)."""
 
     __slots__ = ("name", "kind", "arg_names", "param_names", "infer", "numpy", "vjp", "scalar", "combine", "identity",
-                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history")
+                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history", "through")
 
     def __init__(self, **fields: Any) -> None:
         for name in Op.__slots__:
@@ -49,7 +49,7 @@ class Extra:
         self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
-        self.in_place = False       # written over its operator's first operand
+        self.in_place: Any = False  # the operand that its operator has written over, and keeps a copy of for backward
         self.held: Any = None       # gradients computed along with the value, waiting for backward()
         self.reach: Any = None      # the least and the greatest element, of positions that were asked for it
         self.grad_fn: Any = None    # weak reference to the grad_fn object shown to the user
@@ -76,7 +76,7 @@ class Spec:
         self.type = type
         self.sig = sig
         self.differentiable = op.vjp is not None and type.dtype.category == 2
-        self.selective = bool(op.shape_only) and not op.history
+        self.selective = bool(op.shape_only) and not op.through
         self.kwargs = dict(zip(op.param_names, params, strict=True))
         if op.has_sizes:
             self.kwargs["sizes"] = sizes

@@ -95,9 +95,7 @@ def checked_nodes(node: Node) -> list[Node]:
     found = saved_nodes(node)
     node = owner(node)
     if node.extra is not None and node.extra.in_place:
-        first, *others = edges(node) or (None,)
-        if not any([n is first for n in others]):
-            return [n for n in found if n is not first]
+        return [n for n in found if n is not node.extra.in_place]
     return found
 
 

@@ -22,7 +22,12 @@ for _name in ("maximum", "minimum", "fmax", "fmin"):
 for _name in ("atan2", "logaddexp", "hypot", "copysign"):
     binary(_R[_name], floating=True)
 binary(_R["atan2"], name="arctan2", floating=True)
-binary(_R["heaviside"], places=("torch", "method"))
+
+
+@operator("NotImplemented", inplace=True, saves=())
+def heaviside(input: Node, values: Node) -> Node:
+    """0 below 0, `values` at 0, 1 above.  Its derivative is not implemented: backward through it raises, as in PyTorch."""
+    return ops.undefined(ops.heaviside(*promoted("heaviside", input, values)), name="heaviside")
 
 
 def _truth(called: str, value: Any, position: str) -> Node:

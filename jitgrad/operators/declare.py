@@ -391,12 +391,26 @@ def inplace_method(op: Operator) -> Callable:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
         result = settle(fn(*args, **kwargs), args, kwargs)
         if result.requires_grad:
-            result.ensure_extra().in_place = True
+            _keep_overwritten(result, args, kwargs)
         return write_result(self, called, result)
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
     return method
+
+
+def _keep_overwritten(result: Node, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Note on what an operator recorded that it writes over its first operand; not where that is another operand too."""
+    overwritten, *others = operand_nodes((*args, *kwargs.values()))
+    if overwritten in others:
+        return
+    result.ensure_extra().in_place = overwritten
+    stack = list(result.inputs)
+    while stack:
+        node = stack.pop()
+        if node is not overwritten and node not in others and node.requires_grad and not (node.extra and node.extra.in_place):
+            node.ensure_extra().in_place = overwritten
+            stack += node.inputs
 
 
 def _is_known(operand: Any) -> bool:

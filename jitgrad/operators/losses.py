@@ -205,7 +205,7 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
         # Shaped like one class of the input: take_along itself would not tell that the other dimensions agree.
         first = ops.slice(input, full=tuple([i != d for i in range(ndim)]), sizes=(0, 1, 1))
         at = ops.expand_like(at, first)
-    picked = ops.squeeze(ops.take_along(input, at, dim=d), dims=(d,))
+    picked = ops.squeeze(ops.take_along(ops.piece(input, backward=None), at, dim=d), dims=(d,))
     factor = cast(counted, input.type.dtype)
     if weight is not None:
         if weight.type.shape != (input.type.shape[d],):

@@ -14,7 +14,7 @@ from jitgrad.dtype import bool_, dtype
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 from jitgrad.ops.declare import elementwise, literal
-from jitgrad.ops.movement import number, zeros_like
+from jitgrad.ops.movement import constant_in, number, zeros_like
 from jitgrad.ops.samples import ALL, BOOL, INTEGERS, NUMBERS, uniform
 
 WIDE = (-3.0, 3.0)
@@ -69,6 +69,23 @@ sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=
 square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
+
+
+def _power_scalar(dtype: dtype, *, n: int) -> str:
+    return " * ".join(["{x}"] * n) or literal(1, dtype)
+
+
+def _power(x: np.ndarray, *, n: int) -> np.ndarray:
+    return np.ones_like(x) if n == 0 else x if n == 1 else x * x if n == 2 else x * x * x
+
+
+def _power_vjp(g: Node, y: Node, x: Node, *, n: int) -> tuple[Node]:
+    return (g * (n * power(x, n=n - 1)) if n else zeros_like(g),)
+
+
+power = elementwise("power(x, *, n)", scalar=_power_scalar, numpy=_power, exact=True, vjp=_power_vjp,
+                    grad_name="PowBackward0", doc="x ** n, n of 0 to 3",
+                    sample=uniform(WIDE, dtypes=NUMBERS, params=[{"n": n} for n in range(4)]))
 reciprocal = elementwise("reciprocal(x)", scalar=lambda dtype: f"{literal(1, dtype)} / {{x}}", numpy=lambda x: 1 / x,
                          vjp=lambda g, y, x: (-g * (y * y),), grad_name="ReciprocalBackward0", doc="1 / x", exact=True,
                          sample=uniform(POSITIVE))
@@ -82,12 +99,16 @@ rsqrt = elementwise("rsqrt(x)", scalar="rsqrt({x})", numpy=lambda x: 1 / np.sqrt
 floor_divide = elementwise("floor_divide(a, b)", scalar="floordiv({a}, {b})", numpy=np.floor_divide, exact=True,
                            vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)), grad_name="DivBackward2",
                            doc="floor(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
+trunc_divide = elementwise("trunc_divide(a, b)", exact=True, vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)),
+                           scalar=by_category("trunc({a} / {b})", "floordiv({a} - ifmod({a}, {b}), {b})"),
+                           numpy=lambda a, b: np.trunc(a / b) if a.dtype.kind == "f" else (a - np.fmod(a, b)) // b,
+                           grad_name="DivBackward2", doc="trunc(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
 remainder = elementwise("remainder(a, b)", scalar="remainder({a}, {b})", numpy=np.remainder, exact=True,
                         vjp=lambda g, y, a, b: (g, -g * floor_divide(a, b)), grad_name="RemainderBackward1",
                         doc="a - b * floor(a / b): the sign of b",
                         sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
 fmod = elementwise("fmod(a, b)", scalar=by_category("fmod({a}, {b})", "ifmod({a}, {b})"), numpy=np.fmod, exact=True,
-                   vjp=lambda g, y, a, b: (g, -g * trunc(a / b)), grad_name="FmodBackward1",
+                   vjp=lambda g, y, a, b: (g, -g * trunc_divide(a, b)), grad_name="FmodBackward1",
                    doc="a - b * trunc(a / b): the sign of a", sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
 copysign = elementwise("copysign(a, b)", scalar="copysign({a}, {b})", numpy=np.copysign, exact=True,
                        vjp=lambda g, y, a, b: (where(eq(a, 0), number(0, g), g * (y / a)), zeros_like(g)),
@@ -187,13 +208,13 @@ where = elementwise("where(c, a, b)", scalar="where({c}, {a}, {b})", numpy=np.wh
                     sample=uniform(BOOL, WIDE, WIDE, dtypes=ALL))
 relu = elementwise("relu(x)", scalar=lambda dtype: f"maximum({literal(0, dtype)}, {{x}})", exact=True,
                    numpy=lambda x: np.maximum(x.dtype.type(0), x), grad_name="ReluBackward0",
-                   vjp=lambda g, y, x: (where(le(y, 0), number(0, g), g),), doc="max(x, 0); derivative 0 at 0",
+                   vjp=lambda g, y, x: (constant_in(where(le(y, 0), number(0, g), g), y),), doc="max(x, 0); derivative 0 at 0",
                    sample=uniform(WIDE, dtypes=NUMBERS))
 
 
 def _leaky_relu_vjp(g: Node, y: Node, x: Node, slope: Node) -> tuple[Node, Node]:
     positive = gt(x, 0)
-    return where(positive, g, g * slope), where(positive, number(0, g), g * x)
+    return constant_in(where(positive, g, g * slope), x), where(positive, number(0, g), g * x)
 
 
 leaky_relu = elementwise("leaky_relu(x, slope)", exact=True, vjp=_leaky_relu_vjp, grad_name="LeakyReluBackward0",
@@ -222,6 +243,7 @@ heaviside = elementwise("heaviside(x, value)", exact=True,
                         scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {{value}}, where({{x}} > "
                                              f"{literal(0, dtype)}, {literal(1, dtype)}, {literal(0, dtype)}))",
                         numpy=lambda x, value: np.where(x == 0, value, x > 0), doc="0 below 0, value at 0, 1 above",
+                        vjp=lambda g, y, x, value: (zeros_like(g), zeros_like(g)), grad_name="HeavisideBackward0",
                         sample=uniform(WIDE, WIDE, dtypes=NUMBERS, order=0))
 
 
@@ -237,6 +259,28 @@ cast = elementwise("cast(x, *, dtype)", scalar=lambda operand, *, dtype: f"to_{d
                    sample=uniform(WIDE, dtypes=ALL, order=2, params=[{"dtype": d} for d in DTYPES]))
 copy = elementwise("copy(x)", scalar="{x}", numpy=lambda x: x, vjp=lambda g, y, x: (g,), exact=True,
                    grad_name="CloneBackward0", doc="x, as an array of its own", sample=uniform(WIDE, dtypes=ALL))
+
+
+
+def _piece_vjp(g: Node, y: Node, x: Node, *, backward: str | None) -> tuple[Node]:
+    g = constant_in(g, x)
+    return (g if backward is None else undefined(g, name=backward),)
+
+
+piece = elementwise("piece(x, *, backward)", scalar="{x}", numpy=lambda x, *, backward: x, vjp=_piece_vjp, exact=True,
+                    grad_name="PieceBackward0", sample=uniform(WIDE, dtypes=NUMBERS, params=[{"backward": None}]),
+                    doc="x, for what is made of linear pieces: a derivative that is constant in x, and has itself none if "
+                        "`backward` names it")
+
+
+def _refuse(g: Node, y: Node, x: Node, *, name: str) -> tuple[Node]:
+    written = y.extra is not None and y.extra.in_place
+    raise RuntimeError(f"derivative for aten::{name}{'_' if written else ''} is not implemented")
+
+
+undefined = elementwise("undefined(x, *, name)", scalar="{x}", numpy=lambda x, *, name: x, vjp=_refuse, exact=True,
+                        grad_name="NotImplemented", doc="x, the result of what has no derivative: taking it raises",
+                        sample=uniform(WIDE, dtypes=INTEGERS, order=0, params=[{"name": "floor_divide"}]))
 
 
 # -- comparison and logic --------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Node
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, eq, ge, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, eq, ge, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number
-from jitgrad.ops.samples import FLOATS, NUMBERS, structured, uniform
+from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -49,7 +49,7 @@ def _int_pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _pow_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     zero = number(0, g)
     to_base = where(eq(b, 0), zero, g * (b * pow(a, b - 1)))
-    to_exponent = where(logical_and(eq(a, 0), ge(b, 0)), zero, g * (y * log(a)))
+    to_exponent = g * where(logical_and(eq(a, 0), ge(b, 0)), zero, y * log(a))
     return to_base, to_exponent
 
 
@@ -57,6 +57,39 @@ pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="
                   numpy=lambda a, b: np.power(a, b) if a.dtype.kind == "f" else _int_pow(a, b),
                   doc="a ** b; derivative to a is 0 where b = 0, to b is 0 where a = 0 and b >= 0",
                   sample=uniform(POSITIVE, WIDE, dtypes=NUMBERS))
+
+
+# Powers with a number: it is a float64, and so is what derivatives make of it, which is rounded once.
+
+def _raised_vjp(g: Node, y: Node, exponent: Node, x: Node) -> tuple[None, Node]:
+    constant = eq(exponent, 0)
+    # The base where nothing depends on it must not be one at which the power is infinite.
+    slope = raised(exponent - 1, where(constant, number(1, x), x))
+    return None, where(constant, number(0, g), g * (cast(exponent, dtype=x.type.dtype) * slope))
+
+
+def _exponential_vjp(g: Node, y: Node, base: Node, x: Node) -> tuple[None, Node]:
+    slope = y * cast(log(base), dtype=x.type.dtype)
+    return None, g * where(logical_and(eq(base, 0), ge(x, 0)), number(0, g), slope)
+
+
+def _rounded(name: str, dtype: dtype) -> str:
+    return f"{{{name}}}" if dtype.code == "f8" else f"to_{dtype.code}({{{name}}})"
+
+
+def _numbered(low: float, high: float, numbers: tuple[float, ...]) -> Sample:
+    return custom(lambda rng, dtype: [Case((np.array(n), draw(rng, shape, dtype, low, high)))
+                                      for n in numbers for shape in ((), (3,), (0, 2))], FLOATS, order=1)
+
+
+raised = elementwise("raised(exponent, x)", out=lambda exponent, x: x.dtype, vjp=_raised_vjp, grad_name="PowBackward0",
+                     scalar=lambda dtype: f"pow({{x}}, {_rounded('exponent', dtype)})",
+                     numpy=lambda exponent, x: np.power(x, exponent.astype(x.dtype)),
+                     doc="x ** exponent, a number in float64", sample=_numbered(0.5, 3, (0.0, 1.0, -1.5, 4.0)))
+exponential = elementwise("exponential(base, x)", out=lambda base, x: x.dtype, vjp=_exponential_vjp, grad_name="PowBackward2",
+                          scalar=lambda dtype: f"pow({_rounded('base', dtype)}, {{x}})",
+                          numpy=lambda base, x: np.power(base.astype(x.dtype), x),
+                          doc="base ** x, the base a number in float64", sample=_numbered(-3, 3, (0.5, 1.0, 3.0)))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
