@@ -178,4 +178,4 @@ VIEWS: dict[str, View] = {
     "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
     "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
     "cat_put": _cat_put, "detach": _same, "attach": _value_of,
-    "constant_in": _same}
+    "constant_in": _same, "norm_of": _same}

@@ -79,6 +79,13 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, red
     return loss if mode == "none" else OPERATORS[mode].call(loss)
 
 
+def _split(difference: Node, distance: Node, scale: Node) -> tuple[Node, Node]:
+    """Where the loss is linear, from `scale` on, and the differences where it is a square: 0 elsewhere, of which the square's
+    derivatives are finite."""
+    far = ops.ge(distance, scale)
+    return far, ops.where(far, ops.number(0, difference), difference)
+
+
 @operator("SmoothL1LossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
 def smooth_l1_loss(input: Node, target: Node, size_average: bool | None = None, reduce: bool | None = None,
                    reduction: str = "mean", beta: float = 1.0) -> Node:
@@ -88,12 +95,13 @@ def smooth_l1_loss(input: Node, target: Node, size_average: bool | None = None, 
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     a, b = promoted("smooth_l1_loss", input, target)
-    distance = ops.abs(a - b)
+    difference = a - b
+    distance = ops.abs(difference)
     if beta == 0:
         return _reduced(distance, mode)
     scale = number_node(beta, a.type.dtype)
-    loss = ops.where(ops.lt(distance, scale), 0.5 * ops.square(distance) / scale, distance - 0.5 * scale)
-    return _reduced(loss, mode)
+    far, near = _split(difference, distance, scale)
+    return _reduced(ops.where(far, distance - 0.5 * scale, 0.5 * ops.square(near) / scale), mode)
 
 
 @operator("HuberLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
@@ -104,8 +112,10 @@ def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float 
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     a, b = promoted("huber_loss", input, target)
-    distance, scale = ops.abs(a - b), number_node(delta, a.type.dtype)
-    loss = ops.where(ops.le(distance, scale), 0.5 * ops.square(distance), scale * (distance - 0.5 * scale))
+    difference = a - b
+    distance, scale = ops.abs(difference), number_node(delta, a.type.dtype)
+    far, near = _split(difference, distance, scale)
+    loss = ops.where(far, scale * (distance - 0.5 * scale), 0.5 * ops.square(near))
     return _reduced(_weighted(loss, weight), _mode(None, None, reduction))
 
 

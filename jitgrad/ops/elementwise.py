@@ -66,6 +66,10 @@ def _sign_scalar(dtype: dtype) -> str:
 
 sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=lambda g, y, x: (zeros_like(g),),
                    grad_name="SignBackward0", doc="-1, 0 or 1; 0 for nan", sample=uniform(WIDE, dtypes=ALL))
+nonzero = elementwise("nonzero(x)", numpy=lambda x: (x != 0).astype(x.dtype), exact=True, vjp=lambda g, y, x: (None,),
+                      scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {literal(0, dtype)}, {literal(1, dtype)})",
+                      grad_name="NonzeroBackward0", sample=uniform(WIDE, order=0),
+                      doc="1 where x is not 0, else 0; it requires a gradient and passes none")
 square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
@@ -114,6 +118,24 @@ copysign = elementwise("copysign(a, b)", scalar="copysign({a}, {b})", numpy=np.c
                        vjp=lambda g, y, a, b: (where(eq(a, 0), number(0, g), g * (y / a)), zeros_like(g)),
                        grad_name="CopysignBackward0", doc="|a| with the sign of b; derivative 0 at a = 0",
                        sample=uniform(WIDE, WIDE))
+
+
+# -- three operands --------------------------------------------------------------------------------------------------
+
+def _lerp_scalar(dtype: dtype) -> str:
+    half, one = literal(0.5, dtype), literal(1, dtype)
+    return (f"where(fabs({{weight}}) < {half}, {{a}} + {{weight}} * ({{b}} - {{a}}), "
+            f"{{b}} - ({{b}} - {{a}}) * ({one} - {{weight}}))")
+
+
+lerp = elementwise("lerp(a, b, weight)", scalar=_lerp_scalar, grad_name="LerpBackward1",
+                   numpy=lambda a, b, weight: np.where(np.abs(weight) < 0.5, a + weight * (b - a), b - (b - a) * (1 - weight)),
+                   vjp=lambda g, y, a, b, weight: (g * (1 - weight), g * weight, g * (b - a)),
+                   doc="a + weight * (b - a), exact at weight 0 and 1", sample=uniform(WIDE, WIDE, WIDE))
+addcdiv = elementwise("addcdiv(x, a, b, value)", scalar="{x} + {value} * ({a} / {b})", grad_name="AddcdivBackward0",
+                      numpy=lambda x, a, b, value: x + value * (a / b), doc="x + value * a / b, floating",
+                      vjp=lambda g, y, x, a, b, value: (g, g * (value / b), -g * (value * a / (b * b)), g * (a / b)),
+                      sample=uniform(WIDE, WIDE, POSITIVE, WIDE))
 
 
 # -- rounding --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Node
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, eq, ge, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, eq, ge, le, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 
@@ -105,6 +105,18 @@ def _logaddexp_scalar(dtype: dtype) -> str:
             "maximum({a}, {b}) + log1p(exp(-fabs({a} - {b}))))")
 
 
+def _logit_slope(g: Node, x: Node, low: Any, high: Any, outside: float) -> Node:
+    return where(logical_and(ge(x, low), le(x, high)), g / (x * (1 - x)), number(outside, g))
+
+
+logit = _unary("logit", lambda x: np.log(x) - np.log1p(-x), lambda g, y, x: (_logit_slope(g, x, 0, 1, math.nan),), (0.1, 0.9),
+               "log(x / (1 - x)); derivative nan outside of [0, 1]", scalar="log({x}) - log1p(-{x})")
+clamped_logit = elementwise("clamped_logit(x, low, high)", grad_name="LogitBackward0",
+                            scalar="log(minimum({high}, maximum({low}, {x}))) - log1p(-minimum({high}, maximum({low}, {x})))",
+                            numpy=lambda x, low, high: logit.numpy(np.minimum(high, np.maximum(low, x))),
+                            vjp=lambda g, y, x, low, high: (_logit_slope(g, x, low, high, 0), None, None),
+                            doc="logit of x clamped to [low, high]; derivative 0 outside",
+                            sample=uniform((0.3, 0.7), (0.1, 0.2), (0.8, 0.9), order=1))
 sigmoid = _unary("sigmoid", _sigmoid, lambda g, y, x: (g * ((1 - y) * y),), WIDE, "1 / (1 + e ** -x)")
 softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda g, y, x: (g * sigmoid(x),), WIDE,
                   "log(1 + e ** x), without overflow", scalar=_softplus_scalar)
