@@ -23,7 +23,7 @@ class Op:
     """A primitive, declared once (see ops/declare.py for the constructors and the meaning of each field)."""
 
     __slots__ = ("name", "kind", "arg_names", "param_names", "infer", "numpy", "vjp", "scalar", "combine", "identity",
-                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history", "through")
+                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history")
 
     def __init__(self, **fields: Any) -> None:
         for name in Op.__slots__:
@@ -76,7 +76,7 @@ class Spec:
         self.type = type
         self.sig = sig
         self.differentiable = op.vjp is not None and type.dtype.category == 2
-        self.selective = bool(op.shape_only) and not op.through
+        self.selective = bool(op.shape_only) and not op.history
         self.kwargs = dict(zip(op.param_names, params, strict=True))
         if op.has_sizes:
             self.kwargs["sizes"] = sizes

@@ -13,6 +13,7 @@ import numpy as np
 from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, SCALAR, Node, Op, grad_mode, input_node, topological
 from jitgrad.operators.declare import Composite
+from jitgrad.ops import REGISTRY
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor
 
@@ -53,7 +54,7 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
 
 def owner(node: Node) -> Node:
     """The node whose history this one has: itself, unless a detached alias has written to it since."""
-    while node.op.history and (node.extra is None or node.extra.fn is None):
+    while node.op is REGISTRY["attach"] and (node.extra is None or node.extra.fn is None):
         node = node.inputs[0]
     return node
 

@@ -82,9 +82,9 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 # -- with a parameter or none ----------------------------------------------------------------------------------------
 
-def _negative_part(x: Node) -> Node:
-    """min(x, 0): keeps the branch that is not chosen from overflowing."""
-    return ops.clamp_max(x, ops.number(0, x))
+def _elu(x: Node, *numbers: float) -> Node:
+    """numbers: scale, factor, rate and slope."""
+    return ops.elu(x, *[_number(v, x) for v in numbers])
 
 
 @operator("LeakyReluBackward0", places=F, inplace=True)
@@ -96,24 +96,20 @@ def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
 @operator("EluBackward0", places=F, inplace=True, saves=("input",))
 def elu(input: Node, alpha: float = 1.0) -> Node:
     """input where it is positive, alpha * (exp(input) - 1) elsewhere."""
-    x = _floating("elu", input)
-    return ops.where(x > 0, x, _number(alpha, x) * ops.expm1(_negative_part(x)))
+    return _elu(_floating("elu", input), 1.0, alpha, 1.0, alpha)
 
 
 @operator("EluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def selu(input: Node) -> Node:
     """elu with the fixed scale and alpha of self-normalizing networks (Klambauer et al. 2017)."""
-    x = _floating("selu", input)
     scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-    return scale * ops.where(x > 0, x, alpha * ops.expm1(_negative_part(x)))
+    return _elu(_floating("selu", input), scale, scale * alpha, 1.0, scale * alpha)
 
 
 @operator("CeluBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def celu(input: Node, alpha: float = 1.0) -> Node:
     """input where it is positive, alpha * (exp(input / alpha) - 1) elsewhere."""
-    x = _floating("celu", input)
-    a = _number(alpha, x)
-    return ops.where(x > 0, x, a * ops.expm1(_negative_part(x) / a))
+    return _elu(_floating("celu", input), 1.0, alpha, 1 / alpha, 1.0)
 
 
 @operator("GeluBackward0", places=F, saves=("input",))

@@ -114,7 +114,7 @@ def reduction(signature: str, *, combine: str, identity: str | Callable[..., str
 
 def movement(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
              put: Callable | None = None, has_sizes: bool = False, shape_only: Container[int] = (),
-             grad_name: str | None = None, sample: Any = None, doc: str = "", through: bool = False, history: bool = False) -> Op:
+             grad_name: str | None = None, sample: Any = None, doc: str = "", history: bool = False) -> Op:
     """Declare an op that only moves elements.
 
     dims: how lengths follow, for the compiler: 'donor:K' (those of operand K), 'fresh' (read from the recorded node),
@@ -122,13 +122,12 @@ def movement(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable 
     put(base, value, **params): for views, the node of `base` with this view's elements replaced by `value`.
     shape_only: positions of operands of which only the shape is used; `numpy` gets their shape tuple instead of
     an array.  A container: test with `in` (an op with any number of donors has a range).
-    through: the derivative is one of the shape_only operands too: the result requires a gradient where they do.
-    history: operand 0, although shape_only, is where the gradient goes: the result has its grad_fn.
+    history: a gradient goes to the shape_only operands too.
     """
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="movement", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, dims=dims, put=put, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
-                        sample=sample, doc=doc, exact=True, through=through, history=history))
+                        sample=sample, doc=doc, exact=True, history=history))
 
 
 def library(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,

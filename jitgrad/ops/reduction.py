@@ -161,7 +161,7 @@ def _norm_vjp(g: Node, y: Node, value: Node, x: Node, order: Node, *, axes: Axes
     return None, slope * where(eq(y, 0), zero, g / raised(order - 1, y)), None
 
 
-norm_of = movement("norm_of(value, x, order, *, axes, kind)", shape_only=(1, 2), through=True, infer=lambda value, x, order, *, axes,
+norm_of = movement("norm_of(value, x, order, *, axes, kind)", shape_only=(1, 2), history=True, infer=lambda value, x, order, *, axes,
                    kind: value, numpy=lambda value, shape, order, *, axes, kind: value, vjp=_norm_vjp, dims="donor:0",
                    grad_name="LinalgVectorNormBackward0",
                    doc="value, which is the norm of x over axes of this order, a number in float64: what is right at 0 follows from "

@@ -10,7 +10,7 @@ from jitgrad.dtype import dtype
 from jitgrad.graph import Node
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, eq, ge, le, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 
@@ -123,6 +123,52 @@ softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda
 logaddexp = elementwise("logaddexp(a, b)", scalar=_logaddexp_scalar, numpy=np.logaddexp, grad_name="LogaddexpBackward0",
                         vjp=lambda g, y, a, b: (g / (1 + exp(b - a)), g / (1 + exp(a - b))),
                         doc="log(e ** a + e ** b), without overflow", sample=uniform(WIDE, WIDE))
+
+
+# -- exponential linear units ----------------------------------------------------------------------------------------
+
+def _elu_scalar(dtype: dtype) -> str:
+    zero = literal(0, dtype)
+    return f"where({{x}} > {zero}, {{scale}} * {{x}}, {{factor}} * expm1({{rate}} * minimum({zero}, {{x}})))"
+
+
+def _elu(x: np.ndarray, scale: np.ndarray, factor: np.ndarray, rate: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, scale * x, factor * np.expm1(rate * np.minimum(x.dtype.type(0), x)))
+
+
+def _elu_vjp(g: Node, y: Node, x: Node, scale: Node, factor: Node, rate: Node, slope: Node) -> tuple[Node | None, ...]:
+    below = where(ge(x, 0), number(0, x), x)        # so that the second derivative at 0 is 0, and at nan nan
+    return where(gt(x, 0), g * scale, g * (slope * exp(rate * below))), None, None, None, None
+
+
+elu = elementwise("elu(x, scale, factor, rate, slope)", scalar=_elu_scalar, numpy=_elu, vjp=_elu_vjp, grad_name="EluBackward0",
+                  doc="scale * x where x > 0, factor * (e ** (rate * x) - 1) elsewhere, of which `slope` = factor * rate is the "
+                      "derivative at 0",
+                  sample=custom(lambda rng, dtype: [Case((draw(rng, shape, dtype, -3, 3), *[np.array(v, dtype.np) for v in (1.5, 2, 0.5, 1)]))
+                                                    for shape in ((), (7,), (0, 2))], FLOATS, order=1))
+
+
+# -- cross-entropy of a probability ----------------------------------------------------------------------------------
+
+_LEAST = float(np.float32(1e-12))        # PyTorch's constant is a float
+
+
+def _cross_entropy_scalar(dtype: dtype) -> str:
+    one, low = literal(1, dtype), literal(-100, dtype)
+    return f"({{t}} - {one}) * maximum({low}, log1p(-{{p}})) - {{t}} * maximum({low}, log({{p}}))"
+
+
+def _cross_entropy(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+    low = p.dtype.type(-100)
+    return (t - 1) * np.maximum(low, np.log1p(-p)) - t * np.maximum(low, np.log(p))
+
+
+binary_cross_entropy = elementwise("binary_cross_entropy(p, t)", scalar=_cross_entropy_scalar, numpy=_cross_entropy,
+                            vjp=lambda g, y, p, t: (g * (p - t) / clamp_min((1 - p) * p, number(_LEAST, g)),
+                                                    g * (log1p(-p) - log(p))),
+                            grad_name="BinaryCrossEntropyBackward0", sample=uniform((0.2, 0.8), (0.1, 0.9)),
+                            doc="-(t log(p) + (1 - t) log(1 - p)), the logarithms at least -100; the derivative to p as if p (1 - p) "
+                                "were at least 1e-12")
 
 
 # -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
