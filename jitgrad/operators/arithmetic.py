@@ -210,14 +210,12 @@ def _constant_power(x: Node, exponent: Any) -> Node:
     """x ** exponent.  The exponents that change the formula are part of it, others are run-time scalars."""
     to = result_dtype((x, exponent))
     x = cast(x, to)
-    if exponent in (0, 1, 2, 3):
-        return bind(_POWER, (x,), (int(exponent),))
+    if exponent in (0, 1, 2, 3) or (exponent in (0.5, -0.5) and to.category == 2):
+        return bind(_POWER, (x,), (float(exponent) if exponent % 1 else int(exponent),))
     if to.category < 2:
         if exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         return bind(_POW, (x, number_node(exponent, to)))
-    if exponent == 0.5:
-        return ops.sqrt(x)
     if exponent == -1:
         return ops.reciprocal(x)
     return ops.raised(scalar_node(float(exponent), float64), x)

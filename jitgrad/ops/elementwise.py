@@ -73,23 +73,6 @@ nonzero = elementwise("nonzero(x)", numpy=lambda x: (x != 0).astype(x.dtype), ex
 square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
-
-
-def _power_scalar(dtype: dtype, *, n: int) -> str:
-    return " * ".join(["{x}"] * n) or literal(1, dtype)
-
-
-def _power(x: np.ndarray, *, n: int) -> np.ndarray:
-    return np.ones_like(x) if n == 0 else x if n == 1 else x * x if n == 2 else x * x * x
-
-
-def _power_vjp(g: Node, y: Node, x: Node, *, n: int) -> tuple[Node]:
-    return (g * (n * power(x, n=n - 1)) if n else zeros_like(g),)
-
-
-power = elementwise("power(x, *, n)", scalar=_power_scalar, numpy=_power, exact=True, vjp=_power_vjp,
-                    grad_name="PowBackward0", doc="x ** n, n of 0 to 3",
-                    sample=uniform(WIDE, dtypes=NUMBERS, params=[{"n": n} for n in range(4)]))
 reciprocal = elementwise("reciprocal(x)", scalar=lambda dtype: f"{literal(1, dtype)} / {{x}}", numpy=lambda x: 1 / x,
                          vjp=lambda g, y, x: (-g * (y * y),), grad_name="ReciprocalBackward0", doc="1 / x", exact=True,
                          sample=uniform(POSITIVE))

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node
+from jitgrad.dtype import dtype, float64
+from jitgrad.graph import Node, const
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
 from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
-from jitgrad.ops.movement import number
+from jitgrad.ops.movement import number, zeros_like
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 
 LN2 = math.log(2)
@@ -53,13 +53,40 @@ def _pow_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     return to_base, to_exponent
 
 
-pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="PowBackward1",
-                  numpy=lambda a, b: np.power(a, b) if a.dtype.kind == "f" else _int_pow(a, b),
+def _pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind != "f":
+        return _int_pow(a, b)
+    y, half = np.power(a, b), b == 0.5
+    # NumPy may take the square root, which differs at -inf and -0.
+    return np.where(half, np.where(a == -np.inf, np.inf, np.abs(y)), y) if half.any() else y
+
+
+pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="PowBackward1", numpy=_pow,
                   doc="a ** b; derivative to a is 0 where b = 0, to b is 0 where a = 0 and b >= 0",
                   sample=uniform(POSITIVE, WIDE, dtypes=NUMBERS))
 
 
-# Powers with a number: it is a float64, and so is what derivatives make of it, which is rounded once.
+# Powers with a number, which differ from the above in what PyTorch takes for roots: at -0 and -inf.
+
+_STATIC: dict[float, tuple[str, Any]] = {
+    0: ("", np.ones_like), 1: ("{x}", lambda x: x), 2: ("{x} * {x}", lambda x: x * x), 3: ("{x} * {x} * {x}", lambda x: x * x * x),
+    0.5: ("sqrt({x})", np.sqrt), -0.5: ("rsqrt({x})", lambda x: 1 / np.sqrt(x))}
+
+
+def _power_vjp(g: Node, y: Node, x: Node, *, n: float) -> tuple[Node]:
+    if n == 0:
+        return (zeros_like(g),)
+    slope = power(x, n=n - 1) if n - 1 in _STATIC else raised(const(n - 1, float64), x)
+    return (g * (n * slope),)
+
+
+power = elementwise("power(x, *, n)", scalar=lambda dtype, *, n: _STATIC[n][0] or literal(1, dtype), exact=True, vjp=_power_vjp,
+                    numpy=lambda x, *, n: _STATIC[n][1](x), grad_name="PowBackward0",
+                    doc="x ** n, n part of the formula: 0 to 3, of any dtype, 0.5 or -0.5",
+                    sample=uniform(POSITIVE, dtypes=NUMBERS, params=[{"n": n} for n in range(4)]))
+
+
+# Other numbers are float64, and so is what derivatives make of them, which is rounded once.
 
 def _raised_vjp(g: Node, y: Node, exponent: Node, x: Node) -> tuple[None, Node]:
     constant = eq(exponent, 0)
@@ -77,15 +104,27 @@ def _rounded(name: str, dtype: dtype) -> str:
     return f"{{{name}}}" if dtype.code == "f8" else f"to_{dtype.code}({{{name}}})"
 
 
+def _raised_scalar(dtype: dtype) -> str:
+    exponent, zero, one = _rounded("exponent", dtype), literal(0, dtype), literal(1, dtype)
+    root = f"fabs({exponent}) == {literal(0.5, dtype)}"
+    base = f"where(land({root}, {{x}} < {zero}), {literal(math.nan, dtype)}, {{x}})"
+    return f"pow({base}, {exponent}) * where(land({root}, {{x}} == {zero}), copysign({one}, {{x}}), {one})"
+
+
+def _raised(exponent: np.ndarray, x: np.ndarray) -> np.ndarray:
+    if exponent == 0.5:
+        return np.sqrt(x)
+    return 1 / np.sqrt(x) if exponent == -0.5 else _pow(x, exponent.astype(x.dtype))
+
+
 def _numbered(low: float, high: float, numbers: tuple[float, ...]) -> Sample:
     return custom(lambda rng, dtype: [Case((np.array(n), draw(rng, shape, dtype, low, high)))
                                       for n in numbers for shape in ((), (3,), (0, 2))], FLOATS, order=1)
 
 
 raised = elementwise("raised(exponent, x)", out=lambda exponent, x: x.dtype, vjp=_raised_vjp, grad_name="PowBackward0",
-                     scalar=lambda dtype: f"pow({{x}}, {_rounded('exponent', dtype)})",
-                     numpy=lambda exponent, x: np.power(x, exponent.astype(x.dtype)),
-                     doc="x ** exponent, a number in float64", sample=_numbered(0.5, 3, (0.0, 1.0, -1.5, 4.0)))
+                     scalar=_raised_scalar, numpy=_raised,
+                     doc="x ** exponent, a number in float64", sample=_numbered(0.5, 3, (0.0, 1.0, -1.5, 4.0, 0.5, -0.5)))
 exponential = elementwise("exponential(base, x)", out=lambda base, x: x.dtype, vjp=_exponential_vjp, grad_name="PowBackward2",
                           scalar=lambda dtype: f"pow({_rounded('base', dtype)}, {{x}})",
                           numpy=lambda base, x: np.power(base.astype(x.dtype), x),
@@ -144,8 +183,9 @@ def _elu_vjp(g: Node, y: Node, x: Node, scale: Node, factor: Node, rate: Node, s
 elu = elementwise("elu(x, scale, factor, rate, slope)", scalar=_elu_scalar, numpy=_elu, vjp=_elu_vjp, grad_name="EluBackward0",
                   doc="scale * x where x > 0, factor * (e ** (rate * x) - 1) elsewhere, of which `slope` = factor * rate is the "
                       "derivative at 0",
-                  sample=custom(lambda rng, dtype: [Case((draw(rng, shape, dtype, -3, 3), *[np.array(v, dtype.np) for v in (1.5, 2, 0.5, 1)]))
-                                                    for shape in ((), (7,), (0, 2))], FLOATS, order=1))
+                  sample=custom(lambda rng, dtype: [
+                      Case((draw(rng, shape, dtype, -3, 3), *[np.array(v, dtype.np) for v in (1.5, 2, 0.5, 1)]))
+                      for shape in ((), (7,), (0, 2))], FLOATS, order=1))
 
 
 # -- cross-entropy of a probability ----------------------------------------------------------------------------------
