@@ -218,7 +218,7 @@ def _constant_power(x: Node, exponent: Any) -> Node:
         return bind(_POW, (x, number_node(exponent, to)))
     if exponent == -1:
         return ops.reciprocal(x)
-    return ops.raised(scalar_node(float(exponent), float64), x)
+    return ops.special.raised(scalar_node(float(exponent), float64), x)
 
 
 def _pow(input: Any, exponent: Any) -> Node:

@@ -322,8 +322,8 @@ def vector_norm(x: Node, order: float, dim: Dims, keepdim: bool) -> Node:
     elif order in (np.inf, -np.inf):
         value, kind = (ops.amax if order > 0 else ops.amin)(size, axes=dims), "inf"
     else:
-        powers = ops.sum(ops.raised(scalar_node(order, float64), size), axes=dims)
-        value = ops.raised(scalar_node(1 / order, float64), powers)
+        powers = ops.sum(ops.special.raised(scalar_node(order, float64), size), axes=dims)
+        value = ops.special.raised(scalar_node(1 / order, float64), powers)
         kind = "below 1" if order < 1 else "below 2" if order < 2 else "above 2"
     return dropped(ops.norm_of(value, x, scalar_node(order, float64), axes=dims, kind=kind), dims, keepdim)
 

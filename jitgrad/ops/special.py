@@ -76,8 +76,9 @@ _STATIC: dict[float, tuple[str, Any]] = {
 def _power_vjp(g: Node, y: Node, x: Node, *, n: float) -> tuple[Node]:
     if n == 0:
         return (zeros_like(g),)
-    slope = power(x, n=n - 1) if n - 1 in _STATIC else raised(const(n - 1, float64), x)
-    return (g * (n * slope),)
+    if n == -0.5:
+        return (g * monomial(const(n, float64), const(n - 1, float64), x),)
+    return (g * (n * power(x, n=n - 1)),)
 
 
 power = elementwise("power(x, *, n)", scalar=lambda dtype, *, n: _STATIC[n][0] or literal(1, dtype), exact=True, vjp=_power_vjp,
@@ -88,11 +89,13 @@ power = elementwise("power(x, *, n)", scalar=lambda dtype, *, n: _STATIC[n][0] o
 
 # Other numbers are float64, and so is what derivatives make of them, which is rounded once.
 
-def _raised_vjp(g: Node, y: Node, exponent: Node, x: Node) -> tuple[None, Node]:
-    constant = eq(exponent, 0)
-    # The base where nothing depends on it must not be one at which the power is infinite.
-    slope = raised(exponent - 1, where(constant, number(1, x), x))
-    return None, where(constant, number(0, g), g * (cast(exponent, dtype=x.type.dtype) * slope))
+def _monomial_vjp(g: Node, y: Node, coefficient: Node, exponent: Node, x: Node) -> tuple[None, None, Node]:
+    return None, None, g * monomial(coefficient * exponent, exponent - 1, x)
+
+
+def raised(exponent: Node, x: Node) -> Node:
+    """x ** exponent, a number in float64."""
+    return monomial(const(1, float64), exponent, x)
 
 
 def _exponential_vjp(g: Node, y: Node, base: Node, x: Node) -> tuple[None, Node]:
@@ -104,31 +107,35 @@ def _rounded(name: str, dtype: dtype) -> str:
     return f"{{{name}}}" if dtype.code == "f8" else f"to_{dtype.code}({{{name}}})"
 
 
-def _raised_scalar(dtype: dtype) -> str:
-    exponent, zero, one = _rounded("exponent", dtype), literal(0, dtype), literal(1, dtype)
+def _monomial_scalar(dtype: dtype) -> str:
+    coefficient, exponent = _rounded("coefficient", dtype), _rounded("exponent", dtype)
+    zero, one, nan = [literal(v, dtype) for v in (0, 1, math.nan)]
     root = f"fabs({exponent}) == {literal(0.5, dtype)}"
-    base = f"where(land({root}, {{x}} < {zero}), {literal(math.nan, dtype)}, {{x}})"
-    return f"pow({base}, {exponent}) * where(land({root}, {{x}} == {zero}), copysign({one}, {{x}}), {one})"
+    sign = f"where({{x}} < {zero}, {nan}, where({{x}} == {zero}, copysign({one}, {{x}}), {one}))"
+    return (f"where({coefficient} == {zero}, {zero}, {coefficient} * (pow({{x}}, {exponent}) * where({root}, {sign}, {one})))")
 
 
-def _raised(exponent: np.ndarray, x: np.ndarray) -> np.ndarray:
-    if exponent == 0.5:
-        return np.sqrt(x)
-    return 1 / np.sqrt(x) if exponent == -0.5 else _pow(x, exponent.astype(x.dtype))
+def _monomial(coefficient: np.ndarray, exponent: np.ndarray, x: np.ndarray) -> np.ndarray:
+    if coefficient == 0:
+        return np.zeros_like(x)
+    roots = {0.5: np.sqrt, -0.5: lambda x: 1 / np.sqrt(x)}
+    root = roots.get(exponent.item())
+    return coefficient.astype(x.dtype) * (_pow(x, exponent.astype(x.dtype)) if root is None else root(x))
 
 
-def _numbered(low: float, high: float, numbers: tuple[float, ...]) -> Sample:
-    return custom(lambda rng, dtype: [Case((np.array(n), draw(rng, shape, dtype, low, high)))
-                                      for n in numbers for shape in ((), (3,), (0, 2))], FLOATS, order=1)
+def _numbered(low: float, high: float, *numbers: tuple[float, ...]) -> Sample:
+    return custom(lambda rng, dtype: [Case((*map(np.array, given), draw(rng, shape, dtype, low, high)))
+                                      for given in numbers for shape in ((), (3,), (0, 2))], FLOATS, order=1)
 
 
-raised = elementwise("raised(exponent, x)", out=lambda exponent, x: x.dtype, vjp=_raised_vjp, grad_name="PowBackward0",
-                     scalar=_raised_scalar, numpy=_raised,
-                     doc="x ** exponent, a number in float64", sample=_numbered(0.5, 3, (0.0, 1.0, -1.5, 4.0, 0.5, -0.5)))
+monomial = elementwise("monomial(coefficient, exponent, x)", out=lambda coefficient, exponent, x: x.dtype, vjp=_monomial_vjp,
+                       grad_name="PowBackward0", scalar=_monomial_scalar, numpy=_monomial,
+                       doc="coefficient * x ** exponent, numbers in float64; 0 everywhere where the coefficient is 0",
+                       sample=_numbered(0.5, 3, (0.0, 1.0), (1.0, 0.0), (2.0, -1.5), (1.0, 4.0), (1.0, 0.5), (-1.0, -0.5)))
 exponential = elementwise("exponential(base, x)", out=lambda base, x: x.dtype, vjp=_exponential_vjp, grad_name="PowBackward2",
                           scalar=lambda dtype: f"pow({_rounded('base', dtype)}, {{x}})",
                           numpy=lambda base, x: np.power(base.astype(x.dtype), x),
-                          doc="base ** x, the base a number in float64", sample=_numbered(-3, 3, (0.5, 1.0, 3.0)))
+                          doc="base ** x, the base a number in float64", sample=_numbered(-3, 3, (0.5,), (1.0,), (3.0,)))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
