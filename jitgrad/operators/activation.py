@@ -184,7 +184,7 @@ def hardswish(input: Node) -> Node:
 @operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def threshold(input: Node, threshold: float, value: float) -> Node:
     """input where it is above the threshold, value elsewhere."""
-    return ops.where(ops.gt(input, _number(threshold, input)), ops.piece(input, backward=None), _number(value, input))
+    return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), ops.piece(input, backward=None))
 
 
 def softsign(input: Tensor) -> Tensor:

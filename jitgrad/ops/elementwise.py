@@ -98,7 +98,7 @@ fmod = elementwise("fmod(a, b)", scalar=by_category("fmod({a}, {b})", "ifmod({a}
                    vjp=lambda g, y, a, b: (g, -g * trunc_divide(a, b)), grad_name="FmodBackward1",
                    doc="a - b * trunc(a / b): the sign of a", sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
 copysign = elementwise("copysign(a, b)", scalar="copysign({a}, {b})", numpy=np.copysign, exact=True,
-                       vjp=lambda g, y, a, b: (where(eq(a, 0), number(0, g), g * (y / a)), zeros_like(g)),
+                       vjp=lambda g, y, a, b: (g * where(eq(a, 0), number(0, g), y / a), zeros_like(g)),
                        grad_name="CopysignBackward0", doc="|a| with the sign of b; derivative 0 at a = 0",
                        sample=uniform(WIDE, WIDE))
 
