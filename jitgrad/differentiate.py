@@ -4,8 +4,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, const, in_grad_mode
+from jitgrad.graph import Node, const, grad_mode, in_grad_mode
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.ops.movement import constant_in, zeros_like
 
 
 def sum_to(g: Node, like: Node) -> Node:
@@ -29,33 +30,68 @@ def differentiate(order: Sequence[Node], cotangents: Mapping[Node, Node], wrt: C
     order: the graph, inputs first.  cotangents: the incoming gradient of each root, of the root's type.
     stop: nodes whose gradient is collected but not passed on to their inputs.
     Nodes of `wrt` that no root depends on (through differentiable ops) are absent from the result.
+
+    What is recorded for a further derivative reads operands that were overwritten since from copies: whoever may still
+    read one has kept its own (autograd/history.py has checked that).
     """
     needed: set[Node] = set()
     for node in order:
         if node in wrt or (node.requires_grad and any([n in needed for n in node.inputs])):
             needed.add(node)
-    grads: dict[Node, Node] = {}
-    for root, g in cotangents.items():
-        grads[root] = g
+    grads: dict[Node, Node] = dict(cotangents)
+    zeros: set[Node] = set()        # gradients that are 0 because a derivative is constant
+    copies: dict[Node, Node] = {}
     result: dict[Node, Node] = {}
-    add = REGISTRY["add"]
     for node in reversed(order):
         g = grads.pop(node, None)
         if g is None:
             continue
+        zero = g in zeros
         if node in wrt:
-            result[node] = g
-        if node in stop or not node.inputs or node.op.vjp is None or not node.requires_grad:
+            result[node] = _with_history(zeros_like(node), g) if zero else g
+        if node in stop or node.op.vjp is None or not node.requires_grad or not any([n in needed for n in node.inputs]):
             continue
-        for n, gi in zip(node.inputs, node.op.vjp(g, node, *node.inputs, **node.kwargs), strict=True):
+        operands = [_kept(n, copies) for n in node.inputs] if grad_mode.enabled else node.inputs
+        constant = node.op is constant_in
+        for i, (n, gi) in enumerate(zip(node.inputs, node.op.vjp(g, node, *operands, **node.kwargs), strict=True)):
             if gi is None or n not in needed or not n.requires_grad:
                 continue
             gi = sum_to(gi, n)
             if gi.type.dtype is not n.type.dtype or gi.type.shape != n.type.shape:
                 raise InternalError(f"the derivative of {node} gave {gi} for its input {n}")
-            have = grads.get(n)
-            grads[n] = gi if have is None else add(have, gi)
+            if zero or (constant and i == 1):
+                zeros.add(gi)
+            grads[n] = _sum(grads.get(n), gi, zeros)
     return result
+
+
+def _sum(a: Node | None, b: Node, zeros: set[Node]) -> Node:
+    """The sum of two gradients (None: there was none before); zeros are not added, and are not computed then."""
+    if a is None:
+        return b
+    if a in zeros and b not in zeros:
+        return _with_history(b, a)
+    if b not in zeros:
+        return REGISTRY["add"](a, b)
+    total = _with_history(a, b)
+    if a in zeros:
+        zeros.add(total)
+    return total
+
+
+def _with_history(g: Node, zero: Node) -> Node:
+    """A gradient that requires one also where gradients that are 0 do."""
+    return constant_in(g, zero) if zero.requires_grad else g
+
+
+def _kept(operand: Node, copies: dict[Node, Node]) -> Node:
+    """An operand, or a copy of one that was overwritten."""
+    extra = operand.extra
+    if extra is None or extra.cell is None or extra.cell.value == extra.version:
+        return operand
+    if operand not in copies:
+        copies[operand] = REGISTRY["copy"](operand)
+    return copies[operand]
 
 
 def cotangent_map(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:

@@ -50,7 +50,7 @@ class Extra:
         self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
-        self.in_place = False       # written over its operator's first operand
+        self.in_place: Any = False  # the operand that its operator has written over, and keeps a copy of for backward
         self.held: Any = None       # gradients computed along with the value, waiting for backward()
         self.reach: Any = None      # the least and the greatest element, of positions that were asked for it
         self.grad_fn: Any = None    # weak reference to the grad_fn object shown to the user

@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, SCALAR, Node, Op, in_grad_mode, input_node, topological
 from jitgrad.operators.declare import Composite
+from jitgrad.ops import REGISTRY
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor
 
@@ -53,7 +54,7 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
 
 def owner(node: Node) -> Node:
     """The node whose history this one has: itself, unless a detached alias has written to it since."""
-    while node.op.history and (node.extra is None or node.extra.fn is None):
+    while node.op is REGISTRY["attach"] and (node.extra is None or node.extra.fn is None):
         node = node.inputs[0]
     return node
 
@@ -95,9 +96,7 @@ def checked_nodes(node: Node) -> list[Node]:
     found = saved_nodes(node)
     node = owner(node)
     if node.extra is not None and node.extra.in_place:
-        first, *others = edges(node) or (None,)
-        if not any([n is first for n in others]):
-            return [n for n in found if n is not first]
+        return [n for n in found if n is not node.extra.in_place]
     return found
 
 

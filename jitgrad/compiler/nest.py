@@ -42,7 +42,7 @@ from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
 CHEAP = frozenset("add sub mul neg abs sign square squared_deviation maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
-                  "leaky_relu cast copy eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
+                  "leaky_relu cast copy power eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
                   "logical_not bitwise_and bitwise_or bitwise_xor bitwise_not heaviside floor ceil trunc round frac "
                   "copysign".split())
 MODERATE = frozenset("div reciprocal sqrt".split())
@@ -68,7 +68,7 @@ def scalar_text(value: Value) -> str:
         return op.scalar
     params = dict(zip(op.param_names, value.params, strict=True))
     last = value.args[-1].value.dtype
-    return op.scalar(last, **params) if "dtype" not in params else op.scalar(last, dtype=params["dtype"])
+    return op.scalar(last, **params)
 
 
 class NestBuilder:

@@ -127,9 +127,14 @@ def _cast(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) ->
     return None
 
 
+def _power(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+    (x,), (n,) = refs, params
+    return b.constant((False, 1, 1.0)[x.value.dtype.category], x.value.dtype) if n == 0 else x if n == 1 else None
+
+
 RULES: dict[str, Rule] = {
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "where": _where, "cast": _cast,
-    "copy": lambda b, params, refs, space, line: refs[0]}
+    **dict.fromkeys(("copy", "piece", "undefined"), lambda b, params, refs, space, line: refs[0]), "power": _power}
 
 
 def simplify(b: Builder, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:

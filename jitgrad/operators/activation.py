@@ -156,21 +156,22 @@ def hardtanh(input: Node, min_val: float = -1.0, max_val: float = 1.0) -> Node:
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     lo, hi = _number(min_val, input), _number(max_val, input)
-    return ops.where(ops.le(input, lo), lo, ops.where(ops.ge(input, hi), hi, input))
+    return ops.where(ops.le(input, lo), lo, ops.where(ops.ge(input, hi), hi, ops.piece(input, backward=None)))
 
 
 @operator("HardtanhBackward0", places=F, inplace=True, saves=("input",))
 def relu6(input: Node) -> Node:
     """input kept between 0 and 6; no gradient at or beyond them."""
     zero, six = ops.number(0, input), ops.number(6, input)
-    return ops.where(ops.le(input, zero), zero, ops.where(ops.ge(input, six), six, input))
+    return ops.where(ops.le(input, zero), zero, ops.where(ops.ge(input, six), six, ops.piece(input, backward=None)))
 
 
 @operator("HardsigmoidBackward0", places=F, inplace=True, saves=("input",))
 def hardsigmoid(input: Node) -> Node:
     """(input + 3) / 6, kept between 0 and 1."""
     x = _floating("hardsigmoid", input)
-    return ops.where(x <= -3, ops.number(0, x), ops.where(x >= 3, ops.number(1, x), x / 6 + 0.5))
+    line = ops.piece(x, backward="hardsigmoid_backward") / 6 + 0.5
+    return ops.where(x <= -3, ops.number(0, x), ops.where(x >= 3, ops.number(1, x), line))
 
 
 @operator("HardswishBackward0", places=F, inplace=True, saves=("input",))
@@ -182,7 +183,7 @@ def hardswish(input: Node) -> Node:
 @operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
 def threshold(input: Node, threshold: float, value: float) -> Node:
     """input where it is above the threshold, value elsewhere."""
-    return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), input)
+    return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), ops.piece(input, backward=None))
 
 
 def softsign(input: Tensor) -> Tensor:

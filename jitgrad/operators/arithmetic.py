@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import executor, ops
-from jitgrad.dtype import bool_, refuse_complex
+from jitgrad.dtype import bool_, float64, refuse_complex
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.declare import (
     SYMBOLS,
@@ -27,7 +27,7 @@ from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
-_SQUARE, _POW, _MUL = ops.REGISTRY["square"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]
+_POWER, _POW, _MUL = ops.REGISTRY["power"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]
 
 
 # -- sums ------------------------------------------------------------------------------------------------------------
@@ -138,12 +138,6 @@ def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     return nodes
 
 
-def _trunc_divide(a: Node, b: Node) -> Node:
-    if a.type.dtype.category == 2:
-        return ops.trunc(a / b)
-    return ops.floor_divide(a - ops.fmod(a, b), b)
-
-
 def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
     if rounding_mode is None:
         return binary_nodes(_DIV, "div", input, other, True)
@@ -151,7 +145,7 @@ def _div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")
     nodes = _whole_divisor("div", promoted("div", input, other))
-    return _trunc_divide(*nodes) if rounding_mode == "trunc" else ops.floor_divide(*nodes)
+    return ops.trunc_divide(*nodes) if rounding_mode == "trunc" else ops.floor_divide(*nodes)
 
 
 def _finish_div(result: Node, args: tuple, kwargs: dict) -> Node:
@@ -188,11 +182,11 @@ def rdiv(input: Tensor, other: Any) -> Tensor:
     return mul(reciprocal(input), other)
 
 
-@operator(inplace=True)
+@operator("NotImplemented", inplace=True, saves=())
 def floor_divide(input: Any, other: Any) -> Node:
-    """floor(input / other).  No gradient passes."""
+    """floor(input / other).  Its derivative is not implemented: backward through it raises, as in PyTorch."""
     nodes = _whole_divisor("floor_divide", promoted("floor_divide", input, other))
-    return ops.detach(ops.floor_divide(*nodes))
+    return ops.undefined(ops.floor_divide(*nodes), name="floor_divide")
 
 
 @operator(lambda a: "RemainderBackward1" if type(a.get("other")) is Node else "RemainderBackward0", inplace=True,
@@ -216,28 +210,24 @@ def _constant_power(x: Node, exponent: Any) -> Node:
     """x ** exponent.  The exponents that change the formula are part of it, others are run-time scalars."""
     to = result_dtype((x, exponent))
     x = cast(x, to)
-    if exponent == 2:
-        return bind(_SQUARE, (x,))
+    if exponent in (0, 1, 2, 3) or (exponent in (0.5, -0.5) and to.category == 2):
+        return bind(_POWER, (x,), (float(exponent) if exponent % 1 else int(exponent),))
     if to.category < 2:
         if exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         return bind(_POW, (x, number_node(exponent, to)))
-    if exponent == 3:
-        return x * x * x
-    if exponent == 0.5:
-        return ops.sqrt(x)
     if exponent == -1:
         return ops.reciprocal(x)
-    if exponent == 1:
-        return ops.copy(x)
-    return bind(_POW, (x, scalar_node(float(exponent), to)))
+    return ops.special.raised(scalar_node(float(exponent), float64), x)
 
 
 def _pow(input: Any, exponent: Any) -> Node:
     if type(exponent) is Node:
         if type(input) is Node or isinstance(input, Number):
             a, b = promoted("pow", input, exponent)
-            return bind(_POW, (a, b))
+            if type(input) is Node or b.type.dtype.category < 2:
+                return bind(_POW, (a, b))
+            return ops.exponential(number_node(input, float64), b)
         refuse_complex(input)
         raise TypeError(f"pow(): argument 'input' (position 1) must be Tensor or Number, not {type(input).__name__}")
     if type(input) is not Node:
@@ -254,7 +244,7 @@ def _finish_pow(result: Node, args: tuple, kwargs: dict | None = None) -> Node:
         args = (*args, *[kwargs[k] for k in ("input", "exponent") if k in kwargs])
     base, exponent = args
     if type(exponent) is not Node:
-        if result.op is _SQUARE and result.inputs[0] is base:
+        if result.op is _POWER and result.inputs[0] is base and result.params != (0,):
             return finish(result)
         return finish_composite(result, "PowBackward0", (base,), (base,))
     if type(base) is not Node:
@@ -267,7 +257,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if (type(exponent) is int or type(exponent) is float) and exponent == 2 and isinstance(input, Tensor):
         node = input._node if input._storage is None else input._current()
         if node.type.dtype.category == 2:
-            return wrap(finish(bind(_SQUARE, (node,))))
+            return wrap(finish(bind(_POWER, (node,), (2,))))
     return _power(input, exponent)
 
 

@@ -8,21 +8,45 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
-from jitgrad.operators.declare import binary, operator
+from jitgrad.operators.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
 from jitgrad.operators.operands import cast, number_node, promoted
 
 _R = ops.REGISTRY
 
+
+
+def _constant(called: str) -> Overwriting:
+    """What a comparison writes to its first operand: the derivative is zeros, as in PyTorch."""
+    def overwriting(result: Node, operands: tuple) -> Node:
+        edges = operand_nodes(operands)
+        for n in edges:
+            if n.requires_grad:
+                result = ops.constant_in(result, n)
+        return finish_composite(result, f"{called.capitalize()}Backward{len(edges) - 1}", edges, ())
+
+    return overwriting
+
+
+def _unnoticed(result: Node, operands: tuple) -> Node:
+    """What a logical operator writes to its first operand, of which the history stays: PyTorch's autograd does not see it."""
+    return finish(ops.attach(operands[0], result)) if operands[0].requires_grad else result
+
+
 for _name, _op in (("eq", "eq"), ("ne", "ne"), ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"),
                    ("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"), ("greater", "gt"),
                    ("greater_equal", "ge")):
-    binary(_R[_op], name=_name)
+    binary(_R[_op], name=_name, inplace=_constant(_op))
 for _name in ("maximum", "minimum", "fmax", "fmin"):
     binary(_R[_name], inplace=False)
 for _name in ("atan2", "logaddexp", "hypot", "copysign"):
     binary(_R[_name], floating=True)
 binary(_R["atan2"], name="arctan2", floating=True)
-binary(_R["heaviside"], places=("torch", "method"))
+
+
+@operator("NotImplemented", inplace=True, saves=())
+def heaviside(input: Node, values: Node) -> Node:
+    """0 below 0, `values` at 0, 1 above.  Its derivative is not implemented: backward through it raises, as in PyTorch."""
+    return ops.undefined(ops.heaviside(*promoted("heaviside", input, values)), name="heaviside")
 
 
 def _truth(called: str, value: Any, position: str) -> Node:
@@ -38,7 +62,7 @@ def _logical(called: str) -> None:
         return bind(op, (_truth(called, input, "'input' (position 1)"), _truth(called, other, "'other' (position 2)")))
 
     fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
-    operator(name=called, inplace=True)(fn)
+    operator(name=called, inplace=_unnoticed)(fn)
 
 
 def _bitwise(called: str) -> None:
@@ -61,7 +85,7 @@ for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     _bitwise(_name)
 
 
-@operator(inplace=True)
+@operator(inplace=_unnoticed)
 def logical_not(input: Node) -> Node:
     """not input; numbers other than 0 count as true."""
     return ops.logical_not(_truth("logical_not", input, "'input' (position 1)"))

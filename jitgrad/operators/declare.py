@@ -97,6 +97,9 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
 # -- declarations ----------------------------------------------------------------------------------------------------
 
 
+Overwriting = Callable[[Node, tuple], Node]     # from a result, in the dtype of what it is written to, and the operands
+
+
 class Operator:
     """A public operator: `call` is what users call, `fn` the function of nodes, `finish(result, args, kwargs)` settles
     a node that fn has returned for these arguments."""
@@ -104,20 +107,22 @@ class Operator:
     __slots__ = ("name", "fn", "call", "finish", "places", "inplace")
 
     def __init__(self, name: str, fn: Callable, call: Callable, finish: Callable | None, places: tuple[str, ...],
-                 inplace: bool) -> None:
+                 inplace: bool | Overwriting) -> None:
         self.name = name
         self.fn = fn
         self.call = call
         self.finish = finish
         self.places = places        # of "torch", "method", "functional": where methods.py and the modules show it
-        self.inplace = inplace      # whether there is a method name_ that writes the result to self
+        # Whether there is a method name_ that writes the result to self; for results without derivative what is made of them
+        # first: where it is written to what has a history, something has to become of that.
+        self.inplace = inplace
 
 
 OPERATORS: dict[str, Operator] = {}
 
 
 def register(name: str, fn: Callable, call: Callable, finish: Callable | None, places: tuple[str, ...],
-             inplace: bool = False, kind: int | None = None) -> None:
+             inplace: bool | Overwriting = False, kind: int | None = None) -> None:
     """Add to the table that methods.py and the public modules are made from.
 
     kind: given for operators that may be recorded by machine code, one of native.words.PLAIN, NUMBERS and VIEWS: those whose
@@ -130,7 +135,7 @@ def register(name: str, fn: Callable, call: Callable, finish: Callable | None, p
 
 
 def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name: str | None = None,
-             places: tuple[str, ...] = ("torch", "method"), inplace: bool = False,
+             places: tuple[str, ...] = ("torch", "method"), inplace: bool | Overwriting = False,
              saves: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] | None = None,
              edges: tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]] | None = None,
              ) -> Callable[[Callable], Callable]:
@@ -259,7 +264,7 @@ def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool) -> Node:
 
 
 def binary(op: Op, *, name: str | None = None, floating: bool = False, places: tuple[str, ...] = ("torch", "method"),
-           inplace: bool = True) -> Callable:
+           inplace: bool | Overwriting = True) -> Callable:
     """Declare an operator that is one elementwise primitive of two operands, each a tensor or a number."""
     called = name or op.name
 
@@ -398,13 +403,29 @@ def inplace_method(op: Operator) -> Callable:
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
         result = settle(fn(*args, **kwargs), args, kwargs)
-        if result.requires_grad:
-            result.ensure_extra().in_place = True
+        if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
+            result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
+        elif result.requires_grad:
+            _keep_overwritten(result, args, kwargs)
         return write_result(self, called, result)
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
     return method
+
+
+def _keep_overwritten(result: Node, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Note on what an operator recorded that it writes over its first operand; not where that is another operand too."""
+    overwritten, *others = operand_nodes((*args, *kwargs.values()))
+    if overwritten in others:
+        return
+    result.ensure_extra().in_place = overwritten
+    stack = list(result.inputs)
+    while stack:
+        node = stack.pop()
+        if node is not overwritten and node not in others and node.requires_grad and not (node.extra and node.extra.in_place):
+            node.ensure_extra().in_place = overwritten
+            stack += node.inputs
 
 
 def _is_known(operand: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.operands import cast, describe, normal_dim, normal_dims, result_dtype
+from jitgrad.operators.operands import cast, describe, integers, normal_dim, normal_dims, result_dtype
 from jitgrad.tensor import Tensor
 
 
@@ -94,9 +94,9 @@ for _function in (atleast_1d, atleast_2d, hstack, vstack):
 # -- rearranging -----------------------------------------------------------------------------------------------------
 
 @operator("FlipBackward0")
-def flip(input: Node, *dims: Any) -> Node:
+def flip(input: Node, *along: Any, dims: Any = None) -> Node:
     """The elements in reverse order along `dims`."""
-    listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    listed = integers("flip", along, dims)
     return ops.flip(input, dims=normal_dims(listed, input.type.ndim) if listed else ())
 
 
@@ -114,16 +114,15 @@ def _repeated(called: str, x: Node, repeats: tuple[int, ...]) -> Node:
 
 
 @operator("RepeatBackward0", places=("method",))
-def repeat(input: Node, *repeats: Any) -> Node:
+def repeat(input: Node, *times: Any, repeats: Any = None) -> Node:
     """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
-    return _repeated("repeat", input, tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list))
-                     else repeats)
+    return _repeated("repeat", input, integers("repeat", times, repeats))
 
 
 @operator("RepeatBackward0")
-def tile(input: Node, *dims: Any) -> Node:
+def tile(input: Node, *times: Any, dims: Any = None) -> Node:
     """repeat(), where fewer numbers than dimensions stand for the last ones."""
-    listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    listed = integers("tile", times, dims)
     return _repeated("tile", input, (1,) * (input.type.ndim - len(listed)) + listed)
 
 

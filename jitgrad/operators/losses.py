@@ -7,7 +7,7 @@ import numpy as np
 
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import array_type
-from jitgrad.dtype import int64
+from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node, scalar_node
 from jitgrad.operators.activation import log_softmax
 from jitgrad.operators.declare import OPERATORS, operator, register
@@ -57,56 +57,107 @@ def _weighted(loss: Node, weight: Node | None) -> Node:
 
 # -- differences -----------------------------------------------------------------------------------------------------
 
-@operator("MseLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
-def mse_loss(input: Node, target: Node, size_average: bool | None = None, reduce: bool | None = None,
-             reduction: str = "mean", weight: Node | None = None) -> Node:
-    """The squared differences: their mean, their sum, or each."""
+def _expanded(called: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """Both in their common shape (with a warning if they differ), which makes them equals in promotion: PyTorch's way."""
+    _warn_sizes(called, input, target)
+    return (input, target) if input.shape == target.shape else OPERATORS["broadcast_tensors"].call(input, target)
+
+
+def _difference(kernel: str, input: Node, target: Node) -> Node:
+    """input - target, promoted.  kernel: PyTorch's, which its error for integers names."""
+    a, b = promoted(kernel, input, target)
+    if a.type.dtype.category < 2:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{a.type.dtype.title}': it takes floating-point tensors")
+    return a - b
+
+
+def _weighted_mean(loss: Tensor, weight: Tensor, mode: str, total: bool) -> Tensor:
+    """The reduction of a weighted loss.  total: a mean is over the sum of the weights."""
+    if weight.shape != loss.shape:
+        raise ValueError("Weights and input must have the same size.")
+    loss = OPERATORS["mul"].call(loss, weight)
+    if mode == "mean" and total:
+        return OPERATORS["div"].call(OPERATORS["sum"].call(loss), OPERATORS["sum"].call(weight))
+    return loss if mode == "none" else OPERATORS[mode].call(loss)
+
+
+@operator("MseLossBackward0", name="mse_loss.plain", places=(), saves=("input", "target"))
+def _mse_loss(input: Node, target: Node, mode: str) -> Node:
+    return _reduced(ops.square(_difference("mse_cpu", input, target)), mode)
+
+
+@by_recipe
+def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+    """The squared differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
     mode = _mode(size_average, reduce, reduction)
-    _warn_sizes("mse_loss", input, target)
-    a, b = promoted("mse_loss", input, target)
-    return _reduced(_weighted(ops.square(a - b), weight), mode)
+    input, target = _expanded("mse_loss", input, target)
+    if weight is None:
+        return _mse_loss(input, target, mode)
+    return _weighted_mean(OPERATORS["pow"].call(OPERATORS["sub"].call(input, target), 2), weight, mode, True)
 
 
 @by_recipe
 def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
-    """The absolute differences: their mean, their sum, or each."""
+    """The absolute differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
     mode = _mode(size_average, reduce, reduction)
-    _warn_sizes("l1_loss", input, target)
-    loss = OPERATORS["abs"].call(OPERATORS["sub"].call(input, target))
+    input, target = _expanded("l1_loss", input, target)
+    loss: Tensor = OPERATORS["abs"].call(OPERATORS["sub"].call(input, target))
     if weight is not None:
-        loss = OPERATORS["mul"].call(loss, weight)
+        return _weighted_mean(loss, weight, mode, True)
     return loss if mode == "none" else OPERATORS[mode].call(loss)
 
 
-@operator("SmoothL1LossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
-def smooth_l1_loss(input: Node, target: Node, size_average: bool | None = None, reduce: bool | None = None,
-                   reduction: str = "mean", beta: float = 1.0) -> Node:
+def _split(difference: Node, distance: Node, scale: Node) -> tuple[Node, Node]:
+    """Where the loss is linear, from `scale` on, and the differences where it is a square: 0 elsewhere, of which the square's
+    derivatives are finite."""
+    far = ops.ge(distance, scale)
+    return far, ops.where(far, ops.number(0, difference), difference)
+
+
+@operator("SmoothL1LossBackward0", name="smooth_l1_loss.plain", places=(), saves=("input", "target"))
+def _smooth_l1_loss(input: Node, target: Node, mode: str, beta: float) -> Node:
+    difference = _difference("smooth_l1_cpu", input, target)
+    distance, scale = ops.abs(difference), number_node(beta, difference.type.dtype)
+    far, near = _split(difference, distance, scale)
+    return _reduced(ops.where(far, distance - 0.5 * scale, 0.5 * ops.square(near) / scale), mode)
+
+
+@by_recipe
+def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+                   reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """Squared differences over 2 beta where they are below beta, else the absolute ones less beta / 2."""
     mode = _mode(size_average, reduce, reduction)
-    _warn_sizes("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    a, b = promoted("smooth_l1_loss", input, target)
-    distance = ops.abs(a - b)
     if beta == 0:
-        return _reduced(distance, mode)
-    scale = number_node(beta, a.type.dtype)
-    loss = ops.where(ops.lt(distance, scale), 0.5 * ops.square(distance) / scale, distance - 0.5 * scale)
-    return _reduced(loss, mode)
+        return l1_loss(input, target, reduction=mode)
+    return _smooth_l1_loss(*_expanded("smooth_l1_loss", input, target), mode, beta)
 
 
-@operator("HuberLossBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
-def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0,
-               weight: Node | None = None) -> Node:
+@operator("HuberLossBackward0", name="huber_loss.plain", places=(), saves=("input", "target"))
+def _huber_loss(input: Node, target: Node, mode: str, delta: float) -> Node:
+    difference = _difference("huber_cpu", input, target)
+    to = input.type.dtype
+    if difference.type.dtype.category > to.category:
+        raise RuntimeError(f"result type {difference.type.dtype.title} can't be cast to the desired output type {to.title}")
+    distance, scale = ops.abs(difference), number_node(delta, difference.type.dtype)
+    far, near = _split(difference, distance, scale)
+    return _reduced(cast(ops.where(far, scale * (distance - 0.5 * scale), 0.5 * ops.square(near)), to), mode)
+
+
+@by_recipe
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+               weight: Tensor | None = None) -> Tensor:
     """Half the squared differences where they are within delta, else delta times (the absolute ones less delta / 2)."""
-    _warn_sizes("huber_loss", input, target)
+    mode = _mode(None, None, reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    a, b = promoted("huber_loss", input, target)
-    distance, scale = ops.abs(a - b), number_node(delta, a.type.dtype)
-    loss = ops.where(ops.le(distance, scale), 0.5 * ops.square(distance), scale * (distance - 0.5 * scale))
-    return _reduced(_weighted(loss, weight), _mode(None, None, reduction))
+    input, target = _expanded("huber_loss", input, target)
+    if weight is None:
+        return _huber_loss(input, target, mode, delta)
+    return _weighted_mean(_huber_loss(input, target, "none", delta), weight, mode, False)
 
 
 # -- binary cross-entropy --------------------------------------------------------------------------------------------
@@ -118,25 +169,22 @@ def _same_size(called: str, input: Node, target: Node) -> None:
                          f"the same size for {called}().")
 
 
-def _bounded_log(x: Node) -> Node:
-    """log(x), at least -100, as PyTorch bounds it; no gradient at 0."""
-    zero = ops.eq(x, 0)
-    low = ops.number(-100, x)
-    return ops.where(zero, low, ops.clamp_min(ops.log(ops.where(zero, ops.number(1, x), x)), low))
-
-
 @operator("BinaryCrossEntropyBackward0", places=F, saves=("input", "target"), edges=("input", "target"))
 def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, size_average: bool | None = None,
                          reduce: bool | None = None, reduction: str = "mean") -> Node:
     """-(target log(input) + (1 - target) log(1 - input)), of probabilities in [0, 1]."""
     mode = _mode(size_average, reduce, reduction)
     _same_size("binary_cross_entropy", input, target)
+    to = input.type.dtype
+    if target.type.dtype is not to:
+        raise RuntimeError(f"Found dtype {target.type.dtype.title} but expected {to.title}")
+    if to.category < 2:
+        raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{to.title}'")
     if input.value is not None:
         no_recipe()
     if input.value is not None and not np.all((input.value >= 0) & (input.value <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
-    loss = (target - 1) * _bounded_log(1 - input) - target * _bounded_log(input)
-    return _reduced(_weighted(loss, weight), mode)
+    return _reduced(_weighted(ops.binary_cross_entropy(input, target), weight), mode)
 
 
 @operator("BinaryCrossEntropyWithLogitsBackward0", places=(*F, "torch"), saves=("input", "target"),
@@ -149,11 +197,20 @@ def binary_cross_entropy_with_logits(input: Node, target: Node, weight: Node | N
     if input.type.shape != target.type.shape:
         raise ValueError(f"Target size (torch.Size({list(target.type.shape)})) must be the same as input size "
                          f"(torch.Size({list(input.type.shape)}))")
+    if input.type.dtype.category < 2:
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{input.type.dtype.title}'")
+    for n in (target, pos_weight):
+        if n is not None and n.type.dtype is bool_:
+            raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                               "mask, use the `~` or `logical_not()` operator instead.")
+    to = target.type.dtype          # PyTorch computes in place of it
+    if to.category < 2:
+        raise RuntimeError(f"result type {input.type.dtype.title} can't be cast to the desired output type {to.title}")
     x, t = promoted("binary_cross_entropy_with_logits", input, target)
     wrong = ops.softplus(-x)
     if pos_weight is not None:
         wrong = (1 + (cast(pos_weight, x.type.dtype) - 1) * t) * wrong
-    return _reduced(_weighted((1 - t) * x + wrong, weight), mode)
+    return _reduced(_weighted(cast((1 - t) * x + wrong, to), weight), mode)
 
 
 # -- likelihoods of classes ------------------------------------------------------------------------------------------
@@ -205,7 +262,7 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
         # Shaped like one class of the input: take_along itself would not tell that the other dimensions agree.
         first = ops.slice(input, full=tuple([i != d for i in range(ndim)]), sizes=(0, 1, 1))
         at = ops.expand_like(at, first)
-    picked = ops.squeeze(ops.take_along(input, at, dim=d), dims=(d,))
+    picked = ops.squeeze(ops.take_along(ops.piece(input, backward=None), at, dim=d), dims=(d,))
     factor = cast(counted, input.type.dtype)
     if weight is not None:
         if weight.type.shape != (input.type.shape[d],):
@@ -289,5 +346,5 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     return cast(ops.eq(ops.unsqueeze(tensor, dims=(tensor.type.ndim,)), numbers), int64)
 
 
-for _function in (l1_loss, cross_entropy):
+for _function in (mse_loss, l1_loss, smooth_l1_loss, huber_loss, cross_entropy):
     register(_function.__name__, _function, _function, None, F, kind=PLAIN)

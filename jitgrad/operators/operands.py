@@ -1,7 +1,7 @@
 """Operands of public operators: tensors and numbers as nodes, promotion, dimensions counted from the front."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any
 
@@ -144,3 +144,16 @@ def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tu
         twice = next(d for d in found if found.count(d) > 1)
         raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
     return tuple(sorted(found)) if ndim else ()
+
+
+def integers(called: str, args: Iterable[Any], named: Any = None) -> tuple[int, ...]:
+    """Sizes or dimensions given one by one, as one sequence, or by name."""
+    args = tuple(args)
+    if named is not None:
+        args = (named,)
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    try:
+        return tuple([index(v) for v in args])
+    except TypeError:
+        raise TypeError(f"{called}(): expected integers, got ({', '.join([type(v).__name__ for v in args])})") from None

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from operator import index
 from typing import Any
 
-from jitgrad.operators.operands import normal_dim
-from jitgrad.operators.shape import Ints, integers, region, selected
+from jitgrad.operators.operands import integers, normal_dim
+from jitgrad.operators.shape import Ints, region, selected
 from jitgrad.operators.views import Steps, pieces_operator
 from jitgrad.storage import Part
 from jitgrad.tensor import Tensor

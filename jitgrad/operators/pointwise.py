@@ -7,7 +7,7 @@ import numpy as np
 
 from jitgrad import ops
 from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote, refuse_complex
-from jitgrad.graph import Node, bind
+from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register, unary
 from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import Number, cast, describe, number_node, promoted, result_dtype
@@ -40,7 +40,7 @@ for _name in ("isnan", "isinf", "isfinite"):
 @operator("PowBackward0", inplace=True)
 def square(input: Node) -> Node:
     """input * input."""
-    return bind(_R["square"], (cast(input, int64) if input.type.dtype is bool_ else input,))
+    return ops.power(cast(input, int64) if input.type.dtype is bool_ else input, n=2)
 
 
 @operator(lambda a: "RoundBackward1" if a.get("decimals") else "RoundBackward0", inplace=True)
@@ -70,9 +70,9 @@ def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = Non
 def logit(input: Node, eps: float | None = None) -> Node:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps] if eps is given; no gradient passes where it was clamped."""
     x = promoted("logit", input, floating=True)[0]
-    if eps is not None:
-        x = ops.clamp(x, number_node(eps, x.type.dtype), number_node(1 - eps, x.type.dtype))
-    return ops.log(x) - ops.log1p(-x)
+    if eps is None:
+        return ops.logit(x)
+    return ops.clamped_logit(x, number_node(eps, x.type.dtype), number_node(1 - eps, x.type.dtype))
 
 
 # -- three operands --------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def lerp(input: Node, end: Node, weight: Any) -> Node:
     """input + weight * (end - input), exact at weight 0 and 1."""
     a, b = _alike("lerp", input, end)
     w = _alike("lerp", input, weight)[1] if type(weight) is Node else number_node(weight, a.type.dtype)
-    return ops.where(ops.lt(ops.abs(w), number_node(0.5, w.type.dtype)), a + w * (b - a), b - (b - a) * (1 - w))
+    return ops.lerp(a, b, w)
 
 
 def _alike(called: str, *nodes: Any) -> tuple[Any, ...]:
@@ -181,7 +181,7 @@ def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Nod
     if a.type.dtype.category < 2:
         raise RuntimeError("Integer division with addcdiv is no longer supported; convert an operand to floating "
                            "point, or use (input + value * torch.div(tensor1, tensor2, rounding_mode='trunc'))")
-    return x + (a / b if value == 1 else number_node(value, x.type.dtype) * (a / b))
+    return ops.addcdiv(x, a, b, number_node(value, x.type.dtype))
 
 
 @operator(lambda a: "MaskedFillBackward1" if type(a.get("value")) is Node else "MaskedFillBackward0", inplace=True,

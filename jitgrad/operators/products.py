@@ -4,26 +4,44 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import ops
+from jitgrad.dtype import bool_
 from jitgrad.graph import Node, grad_mode
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
 from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import number_node
+from jitgrad.operators.operands import number_node, promoted
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.tensor import Tensor, wrap
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
 
 
-def _check(called: str, a: Any, b: Any, dims: tuple[int, int] | None = None) -> None:
+def _check(called: str, a: Any, b: Any, kernel: str = "addmm_impl_cpu_") -> None:
+    """Products promote nothing.  kernel: PyTorch's, which its errors name and differ by."""
     for n, at in ((a, "'input' (position 1)"), (b, "'mat2' (position 2)")):
         if type(n) is not Node:
             raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(n).__name__}")
-    if a.type.dtype is not b.type.dtype:
+    first, second = a.type.dtype, b.type.dtype
+    if first is not second and (kernel != "bmm" or first is not bool_):
+        if kernel == "bmm":
+            raise RuntimeError(f"expected scalar type {first.title} but found {second.title}")
+        if kernel == "dot":
+            raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {first.title} and {second.title}")
+        if kernel == "addmv_impl_cpu":
+            raise RuntimeError("addmv input tensors must have the same dtype, but got "
+                               f"{second.title}, {first.title}, and {second.title}")
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
-                           f"{_NAMES[a.type.dtype.name]} != {_NAMES[b.type.dtype.name]} in {called}()")
-    if dims is not None and (a.type.ndim, b.type.ndim) != dims:
-        raise RuntimeError(f"{called}(): expected tensors of {dims[0]} and {dims[1]} dimensions, got {a.type!r} and "
-                           f"{b.type!r}")
+                           f"{_NAMES[first.name]} != {_NAMES[second.name]} in {called}()")
+    if first is bool_:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
+def _check_addmm(input: Any, mat1: Any, mat2: Any) -> None:
+    if type(input) is Node and type(mat1) is Node and type(mat2) is Node:
+        for n, called in ((input, "self"), (mat1, "mat1")):
+            if n.type.dtype is not mat2.type.dtype:
+                raise RuntimeError(f"{called} and mat2 must have the same dtype, but got {n.type.dtype.title} and "
+                                   f"{mat2.type.dtype.title}")
+    _check("addmm", mat1, mat2)
 
 
 @operator("MmBackward0")
@@ -40,7 +58,7 @@ def mm(input: Node, mat2: Node) -> Node:
 @operator("BmmBackward0")
 def bmm(input: Node, mat2: Node) -> Node:
     """The products of two batches of matrices."""
-    _check("bmm", input, mat2)
+    _check("bmm", input, mat2, "bmm")
     if input.type.ndim != 3 or mat2.type.ndim != 3:
         which = 1 if input.type.ndim != 3 else 2
         raise RuntimeError(f"batch{which} must be a 3D tensor")
@@ -54,7 +72,7 @@ def bmm(input: Node, mat2: Node) -> Node:
 @operator("MvBackward0")
 def mv(input: Node, vec: Node) -> Node:
     """The product of a matrix and a vector."""
-    _check("mv", input, vec)
+    _check("mv", input, vec, "addmv_impl_cpu")
     if input.type.ndim != 2 or vec.type.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {vec.type.ndim}, {input.type.ndim}, "
                            f"{vec.type.ndim}")
@@ -69,9 +87,7 @@ def dot(input: Node, tensor: Node) -> Node:
     """The sum of the products of two vectors' elements."""
     if input.type.ndim != 1 or tensor.type.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.type.ndim}D and {tensor.type.ndim}D tensors")
-    if input.type.dtype is not tensor.type.dtype:
-        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {input.type.dtype.name} and "
-                           f"{tensor.type.dtype.name}")
+    _check("dot", input, tensor, "dot")
     if input.type.shape != tensor.type.shape:
         raise RuntimeError("inconsistent tensor size, expected tensor "
                            f"{list(input.type.shape)} and src {list(tensor.type.shape)} to have the same number of "
@@ -98,6 +114,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         product = matmul(_unsqueezed(input, 0, _records(input, other)), other)
         return _squeezed(product, product.ndim - 2)
     if b == 1:
+        _check("matmul", input._current(), other._current(), "addmv_impl_cpu")
         return _squeezed(_batched(input, _unsqueezed(other, 1, _records(input, other))), a - 1)
     return _batched(input, other)
 
@@ -134,7 +151,7 @@ def _squeezed(x: Tensor, dim: int) -> Tensor:
 
 @operator("UnsafeViewBackward0", name="matmul.batched", places=())
 def _batched(input: Node, other: Node) -> Node:
-    _check("matmul", input, other)
+    _check("matmul", input, other, "addmm_impl_cpu_" if other.type.ndim == 2 else "bmm")
     return ops.matmul(input, other)
 
 
@@ -147,13 +164,14 @@ def outer(input: Node, vec2: Node) -> Node:
     for n, at in ((input, "self"), (vec2, "vec2")):
         if n.type.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {at}, but got {n.type.ndim}-D")
-    return ops.mul(ops.unsqueeze(input, dims=(1,)), vec2)
+    a, b = promoted("outer", input, vec2)
+    return ops.mul(ops.unsqueeze(a, dims=(1,)), b)
 
 
 @operator("AddmmBackward0", inplace=True)
 def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1) -> Node:
     """beta * input + alpha * (mat1 @ mat2)."""
-    _check("addmm", mat1, mat2)
+    _check_addmm(input, mat1, mat2)
     if mat1.type.ndim != 2 or mat2.type.ndim != 2:
         raise RuntimeError(f"mat{1 if mat1.type.ndim != 2 else 2} must be a matrix, got "
                            f"{(mat1 if mat1.type.ndim != 2 else mat2).type.ndim}-D tensor")
@@ -173,6 +191,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return addmm(bias, input, _transposed(weight, pending or _records(bias, bias)))
     if weight.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D")
+    if bias is not None:
+        _check_addmm(bias._current(), input._current(), weight._current())
     product = matmul(input, _transposed(weight, pending))
     return product if bias is None else OPERATORS["add"].call(product, bias)
 

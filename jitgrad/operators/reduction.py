@@ -313,23 +313,32 @@ def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
 
 
 def vector_norm(x: Node, order: float, dim: Dims, keepdim: bool) -> Node:
-    """(sum |x| ** order) ** (1 / order) over `dim`, and its limits; the derivative at 0 is 0."""
-    dims = normal_dims(dim, x.type.ndim)
+    """(sum |x| ** order) ** (1 / order) over `dim`, and its limits."""
+    dims, order = normal_dims(dim, x.type.ndim), float(order)
+    if (order < 0 or order == np.inf) and not x.type.size:
+        _refuse_empty(order, x.type, dim)
+    if order in (0, 1):
+        return dropped(ops.sum(ops.abs(x) if order else ops.nonzero(x), axes=dims), dims, keepdim)
+    size = ops.abs(ops.detach(x))
     if order == 2:
-        result = _root(ops.sum(ops.square(x), axes=dims))
-    elif order == 1:
-        result = ops.sum(ops.abs(x), axes=dims)
-    elif order == 0:
-        result = ops.sum(cast(ops.ne(x, 0), x.type.dtype), axes=dims)
+        value, kind = ops.sqrt(ops.sum(ops.square(size), axes=dims)), "2"
     elif order in (np.inf, -np.inf):
-        _check_not_empty("linalg.vector_norm", x.type, dim)
-        result = (ops.amax if order > 0 else ops.amin)(ops.abs(x), axes=dims)
+        value, kind = (ops.amax if order > 0 else ops.amin)(size, axes=dims), "inf"
     else:
-        p = number_node(order, x.type.dtype)
-        total = ops.sum(ops.pow(ops.abs(x), p), axes=dims)
-        at_zero = ops.eq(total, 0)
-        result = ops.where(at_zero, total, ops.pow(ops.where(at_zero, ops.number(1, total), total), ops.reciprocal(p)))
-    return dropped(result, dims, keepdim)
+        powers = ops.sum(ops.special.raised(scalar_node(order, float64), size), axes=dims)
+        value = ops.special.raised(scalar_node(1 / order, float64), powers)
+        kind = "below 1" if order < 1 else "below 2" if order < 2 else "above 2"
+    return dropped(ops.norm_of(value, x, scalar_node(order, float64), axes=dims, kind=kind), dims, keepdim)
+
+
+def _refuse_empty(order: float, type: ArrayType, dim: Dims) -> None:
+    """Raise for a norm of nothing, of an order that has no neutral element."""
+    called = f"linalg.vector_norm cannot compute the {order:g} norm on "
+    if dim is None or dim == ():
+        raise RuntimeError(called + "an empty tensor because the operation does not have an identity")
+    for d in normal_dims(dim, type.ndim):
+        if not type.shape[d]:
+            raise RuntimeError(f"{called}the dimension {d}because this dimension is empty and the operation does not have an identity")
 
 
 @operator("LinalgVectorNormBackward0", saves=("input", "result"))

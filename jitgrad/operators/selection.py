@@ -10,8 +10,8 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import operator, register
-from jitgrad.operators.operands import cast, normal_dim, to_node, within
-from jitgrad.operators.recipes import holds
+from jitgrad.operators.operands import cast, normal_dim, number_node, to_node, within
+from jitgrad.operators.recipes import holds, no_recipe
 from jitgrad.tensor import Tensor, from_array
 
 
@@ -42,12 +42,22 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
 
 @operator("GatherBackward0", edges=("input",), saves=("input", "indices"))
 def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
-    """gather(), the other dimensions broadcast; without `dim` of the flattened tensors."""
+    """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the
+    flattened tensors."""
+    given = indices
     indices = _index_node("take_along_dim", indices)
     if dim is None:
         return ops.take_along(ops.reshape(input, sizes=(input.type.size,)),
                               ops.reshape(indices, sizes=(indices.type.size,)), dim=0)
+    if not input.type.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = normal_dim(dim, input.type.ndim)
+    inside = within(0, input.type.shape[d])
+    if inside(given):
+        holds(given, inside)
+    else:
+        no_recipe()
+        indices = ops.remainder(indices, number_node(input.type.shape[d], int64))
     common = [*broadcast_shapes(input.type.shape[:d] + (1,) + input.type.shape[d + 1:],
                                 indices.type.shape[:d] + (1,) + indices.type.shape[d + 1:])]
     shapes = [tuple(common[:d] + [n.type.shape[d]] + common[d + 1:]) for n in (input, indices)]

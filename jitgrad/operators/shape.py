@@ -1,8 +1,6 @@
 """Shape operators.  Those that PyTorch makes views are views here: they share storage."""
 from __future__ import annotations
 
-from collections.abc import Iterable
-from operator import index
 from typing import Any
 
 from jitgrad import ops
@@ -12,7 +10,7 @@ from jitgrad.operators.declare import finish_composite, register
 from jitgrad.operators.joining import clone
 from jitgrad.operators.layout import is_contiguous, layout, viewed
 from jitgrad.operators.native.words import CHAINS
-from jitgrad.operators.operands import normal_dim, normal_dims
+from jitgrad.operators.operands import integers, normal_dim, normal_dims
 from jitgrad.operators.views import view, view_operator
 from jitgrad.storage import Step
 from jitgrad.tensor import Tensor, wrap
@@ -22,19 +20,6 @@ Steps = tuple[Step, ...]
 _R = ops.REGISTRY
 _PERMUTE, _SQUEEZE, _UNSQUEEZE = _R["permute"], _R["squeeze"], _R["unsqueeze"]
 _RESHAPE, _EXPAND, _SLICE = _R["reshape"], _R["expand"], _R["slice"]
-
-
-def integers(called: str, args: Iterable[Any], named: Any = None) -> Ints:
-    """Sizes or dimensions given one by one, as one sequence, or by name."""
-    args = tuple(args)
-    if named is not None:
-        args = (named,)
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
-        args = tuple(args[0])
-    try:
-        return tuple([index(v) for v in args])
-    except TypeError:
-        raise TypeError(f"{called}(): expected integers, got ({', '.join([type(v).__name__ for v in args])})") from None
 
 
 # -- reshape ---------------------------------------------------------------------------------------------------------

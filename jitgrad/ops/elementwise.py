@@ -14,7 +14,7 @@ from jitgrad.dtype import bool_, dtype
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 from jitgrad.ops.declare import elementwise, literal
-from jitgrad.ops.movement import number, zeros_like
+from jitgrad.ops.movement import constant_in, number, zeros_like
 from jitgrad.ops.samples import ALL, BOOL, INTEGERS, NUMBERS, uniform
 
 WIDE = (-3.0, 3.0)
@@ -66,6 +66,10 @@ def _sign_scalar(dtype: dtype) -> str:
 
 sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=lambda g, y, x: (zeros_like(g),),
                    grad_name="SignBackward0", doc="-1, 0 or 1; 0 for nan", sample=uniform(WIDE, dtypes=ALL))
+nonzero = elementwise("nonzero(x)", numpy=lambda x: (x != 0).astype(x.dtype), exact=True, vjp=lambda g, y, x: (None,),
+                      scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {literal(0, dtype)}, {literal(1, dtype)})",
+                      grad_name="NonzeroBackward0", sample=uniform(WIDE, order=0),
+                      doc="1 where x is not 0, else 0; it requires a gradient and passes none")
 square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
@@ -86,17 +90,39 @@ rsqrt = elementwise("rsqrt(x)", scalar="rsqrt({x})", numpy=lambda x: 1 / np.sqrt
 floor_divide = elementwise("floor_divide(a, b)", scalar="floordiv({a}, {b})", numpy=np.floor_divide, exact=True,
                            vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)), grad_name="DivBackward2",
                            doc="floor(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
+trunc_divide = elementwise("trunc_divide(a, b)", exact=True, vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)),
+                           scalar=by_category("trunc({a} / {b})", "floordiv({a} - ifmod({a}, {b}), {b})"),
+                           numpy=lambda a, b: np.trunc(a / b) if a.dtype.kind == "f" else (a - np.fmod(a, b)) // b,
+                           grad_name="DivBackward2", doc="trunc(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
 remainder = elementwise("remainder(a, b)", scalar="remainder({a}, {b})", numpy=np.remainder, exact=True,
                         vjp=lambda g, y, a, b: (g, -g * floor_divide(a, b)), grad_name="RemainderBackward1",
                         doc="a - b * floor(a / b): the sign of b",
                         sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
 fmod = elementwise("fmod(a, b)", scalar=by_category("fmod({a}, {b})", "ifmod({a}, {b})"), numpy=np.fmod, exact=True,
-                   vjp=lambda g, y, a, b: (g, -g * trunc(a / b)), grad_name="FmodBackward1",
+                   vjp=lambda g, y, a, b: (g, -g * trunc_divide(a, b)), grad_name="FmodBackward1",
                    doc="a - b * trunc(a / b): the sign of a", sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
 copysign = elementwise("copysign(a, b)", scalar="copysign({a}, {b})", numpy=np.copysign, exact=True,
-                       vjp=lambda g, y, a, b: (where(eq(a, 0), number(0, g), g * (y / a)), zeros_like(g)),
+                       vjp=lambda g, y, a, b: (g * where(eq(a, 0), number(0, g), y / a), zeros_like(g)),
                        grad_name="CopysignBackward0", doc="|a| with the sign of b; derivative 0 at a = 0",
                        sample=uniform(WIDE, WIDE))
+
+
+# -- three operands --------------------------------------------------------------------------------------------------
+
+def _lerp_scalar(dtype: dtype) -> str:
+    half, one = literal(0.5, dtype), literal(1, dtype)
+    return (f"where(fabs({{weight}}) < {half}, {{a}} + {{weight}} * ({{b}} - {{a}}), "
+            f"{{b}} - ({{b}} - {{a}}) * ({one} - {{weight}}))")
+
+
+lerp = elementwise("lerp(a, b, weight)", scalar=_lerp_scalar, grad_name="LerpBackward1",
+                   numpy=lambda a, b, weight: np.where(np.abs(weight) < 0.5, a + weight * (b - a), b - (b - a) * (1 - weight)),
+                   vjp=lambda g, y, a, b, weight: (g * (1 - weight), g * weight, g * (b - a)),
+                   doc="a + weight * (b - a), exact at weight 0 and 1", sample=uniform(WIDE, WIDE, WIDE))
+addcdiv = elementwise("addcdiv(x, a, b, value)", scalar="{x} + {value} * ({a} / {b})", grad_name="AddcdivBackward0",
+                      numpy=lambda x, a, b, value: x + value * (a / b), doc="x + value * a / b, floating",
+                      vjp=lambda g, y, x, a, b, value: (g, g * (value / b), -g * (value * a / (b * b)), g * (a / b)),
+                      sample=uniform(WIDE, WIDE, POSITIVE, WIDE))
 
 
 # -- rounding --------------------------------------------------------------------------------------------------------
@@ -191,13 +217,13 @@ where = elementwise("where(c, a, b)", scalar="where({c}, {a}, {b})", numpy=np.wh
                     sample=uniform(BOOL, WIDE, WIDE, dtypes=ALL))
 relu = elementwise("relu(x)", scalar=lambda dtype: f"maximum({literal(0, dtype)}, {{x}})", exact=True,
                    numpy=lambda x: np.maximum(x.dtype.type(0), x), grad_name="ReluBackward0",
-                   vjp=lambda g, y, x: (where(le(y, 0), number(0, g), g),), doc="max(x, 0); derivative 0 at 0",
+                   vjp=lambda g, y, x: (constant_in(where(le(y, 0), number(0, g), g), y),), doc="max(x, 0); derivative 0 at 0",
                    sample=uniform(WIDE, dtypes=NUMBERS))
 
 
 def _leaky_relu_vjp(g: Node, y: Node, x: Node, slope: Node) -> tuple[Node, Node]:
     positive = gt(x, 0)
-    return where(positive, g, g * slope), where(positive, number(0, g), g * x)
+    return constant_in(where(positive, g, g * slope), x), where(positive, number(0, g), g * x)
 
 
 leaky_relu = elementwise("leaky_relu(x, slope)", exact=True, vjp=_leaky_relu_vjp, grad_name="LeakyReluBackward0",
@@ -226,6 +252,7 @@ heaviside = elementwise("heaviside(x, value)", exact=True,
                         scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {{value}}, where({{x}} > "
                                              f"{literal(0, dtype)}, {literal(1, dtype)}, {literal(0, dtype)}))",
                         numpy=lambda x, value: np.where(x == 0, value, x > 0), doc="0 below 0, value at 0, 1 above",
+                        vjp=lambda g, y, x, value: (zeros_like(g), zeros_like(g)), grad_name="HeavisideBackward0",
                         sample=uniform(WIDE, WIDE, dtypes=NUMBERS, order=0))
 
 
@@ -241,6 +268,28 @@ cast = elementwise("cast(x, *, dtype)", scalar=lambda operand, *, dtype: f"to_{d
                    sample=uniform(WIDE, dtypes=ALL, order=2, params=[{"dtype": d} for d in DTYPES]))
 copy = elementwise("copy(x)", scalar="{x}", numpy=lambda x: x, vjp=lambda g, y, x: (g,), exact=True,
                    grad_name="CloneBackward0", doc="x, as an array of its own", sample=uniform(WIDE, dtypes=ALL))
+
+
+
+def _piece_vjp(g: Node, y: Node, x: Node, *, backward: str | None) -> tuple[Node]:
+    g = constant_in(g, x)
+    return (g if backward is None else undefined(g, name=backward),)
+
+
+piece = elementwise("piece(x, *, backward)", scalar="{x}", numpy=lambda x, *, backward: x, vjp=_piece_vjp, exact=True,
+                    grad_name="PieceBackward0", sample=uniform(WIDE, dtypes=NUMBERS, params=[{"backward": None}]),
+                    doc="x, for what is made of linear pieces: a derivative that is constant in x, and has itself none if "
+                        "`backward` names it")
+
+
+def _refuse(g: Node, y: Node, x: Node, *, name: str) -> tuple[Node]:
+    written = y.extra is not None and y.extra.in_place
+    raise RuntimeError(f"derivative for aten::{name}{'_' if written else ''} is not implemented")
+
+
+undefined = elementwise("undefined(x, *, name)", scalar="{x}", numpy=lambda x, *, name: x, vjp=_refuse, exact=True,
+                        grad_name="NotImplemented", doc="x, the result of what has no derivative: taking it raises",
+                        sample=uniform(WIDE, dtypes=INTEGERS, order=0, params=[{"name": "floor_divide"}]))
 
 
 # -- comparison and logic --------------------------------------------------------------------------------------------

@@ -354,4 +354,11 @@ attach = movement(
     history=True, infer=_attach_infer, numpy=lambda shape, value: value, vjp=lambda g, y, history, value: (g, None),
     dims="donor:1", sample=structured((((2, 3), (2, 3)), {}), order=0))
 
+# Derivatives that are constant between kinks do not read where they were taken, and yet depend on it: that of relu requires a
+# gradient, which is zeros.  `differentiate` adds no zeros that come from here.
+constant_in = movement(
+    "constant_in(value, x)", doc="value, a function of x too, of which the derivative is 0 everywhere", shape_only=(1,),
+    history=True, infer=lambda value, x: value, numpy=lambda value, shape: value, dims="donor:0", grad_name="ConstantBackward0",
+    vjp=lambda g, y, value, x: (g, zeros_like(x)), sample=structured((((2, 3), (2, 3)), {}), (((), (2,)), {})))
+
 RESHAPED = frozenset([reshape, squeeze, unsqueeze])        # all they do is to give an array its shape

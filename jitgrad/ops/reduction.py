@@ -10,10 +10,11 @@ import numpy as np
 from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import bool_, dtype, from_numpy_dtype, int64
 from jitgrad.graph import Node
-from jitgrad.ops.declare import library, literal, reduction
-from jitgrad.ops.elementwise import cast, eq, isnan, logical_or, where
+from jitgrad.ops.declare import library, literal, movement, reduction
+from jitgrad.ops.elementwise import abs, cast, eq, isnan, logical_or, sign, where
 from jitgrad.ops.movement import expand_like, number, squeeze, unsqueeze
 from jitgrad.ops.samples import ALL, NUMBERS, reducible, structured
+from jitgrad.ops.special import raised
 
 Axes = tuple[int, ...]
 
@@ -158,6 +159,31 @@ diagonal_mask = library("diagonal_mask(donor, *, dim)", infer=_diagonal_infer, n
                         dims=_diagonal_dims, shape_only=(0,),
                         doc="bool, true on the diagonal of two dimensions as long as the donor's dim",
                         sample=structured((((3,),), {"dim": 0}), (((2, 3, 4),), {"dim": 1}), order=0))
+
+
+# -- norms -----------------------------------------------------------------------------------------------------------
+
+def _norm_vjp(g: Node, y: Node, value: Node, x: Node, order: Node, *, axes: Axes, kind: str) -> tuple[None, Node, None]:
+    zero = number(0, g)
+    if kind == "2":
+        return None, g * where(eq(y, 0), zero, x / y), None
+    size = abs(x)
+    if kind == "inf":
+        chosen = cast(logical_or(eq(size, y), isnan(x)), dtype=g.type.dtype)
+        return None, sign(x) * (g / sum(chosen, axes=axes) * chosen), None
+    if kind == "below 1":
+        slope = sign(x) * where(eq(x, 0), zero, raised(order - 1, size))
+        return None, slope * g * raised(1 - order, y), None
+    slope = sign(x) * raised(order - 1, size) if kind == "below 2" else x * raised(order - 2, size)
+    return None, slope * where(eq(y, 0), zero, g / raised(order - 1, y)), None
+
+
+norm_of = movement("norm_of(value, x, order, *, axes, kind)", shape_only=(1, 2), history=True, infer=lambda value, x, order, *, axes,
+                   kind: value, numpy=lambda value, shape, order, *, axes, kind: value, vjp=_norm_vjp, dims="donor:0",
+                   grad_name="LinalgVectorNormBackward0",
+                   doc="value, which is the norm of x over axes of this order, a number in float64: what is right at 0 follows from "
+                       "the order ('2', 'inf' of either sign, 'below 1', 'below 2', 'above 2')",
+                   sample=structured((((3, 1), (3, 2), ()), {"axes": (1,), "kind": "2"}), order=0))
 
 
 # -- counts and positions --------------------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node
+from jitgrad.dtype import dtype, float64
+from jitgrad.graph import Node, const
 from jitgrad.ops import reference
 from jitgrad.ops.declare import elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, eq, ge, gt, logical_and, reciprocal, rsqrt, square, where
-from jitgrad.ops.movement import number
-from jitgrad.ops.samples import FLOATS, NUMBERS, Case, custom, draw, structured, uniform
+from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
+from jitgrad.ops.movement import number, zeros_like
+from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -49,14 +49,93 @@ def _int_pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _pow_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
     zero = number(0, g)
     to_base = where(eq(b, 0), zero, g * (b * pow(a, b - 1)))
-    to_exponent = where(logical_and(eq(a, 0), ge(b, 0)), zero, g * (y * log(a)))
+    to_exponent = g * where(logical_and(eq(a, 0), ge(b, 0)), zero, y * log(a))
     return to_base, to_exponent
 
 
-pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="PowBackward1",
-                  numpy=lambda a, b: np.power(a, b) if a.dtype.kind == "f" else _int_pow(a, b),
+def _pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind != "f":
+        return _int_pow(a, b)
+    y, half = np.power(a, b), b == 0.5
+    # NumPy may take the square root, which differs at -inf and -0.
+    return np.where(half, np.where(a == -np.inf, np.inf, np.abs(y)), y) if half.any() else y
+
+
+pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="PowBackward1", numpy=_pow,
                   doc="a ** b; derivative to a is 0 where b = 0, to b is 0 where a = 0 and b >= 0",
                   sample=uniform(POSITIVE, WIDE, dtypes=NUMBERS))
+
+
+# Powers with a number, which differ from the above in what PyTorch takes for roots: at -0 and -inf.
+
+_STATIC: dict[float, tuple[str, Any]] = {
+    0: ("", np.ones_like), 1: ("{x}", lambda x: x), 2: ("{x} * {x}", lambda x: x * x), 3: ("{x} * {x} * {x}", lambda x: x * x * x),
+    0.5: ("sqrt({x})", np.sqrt), -0.5: ("rsqrt({x})", lambda x: 1 / np.sqrt(x))}
+
+
+def _power_vjp(g: Node, y: Node, x: Node, *, n: float) -> tuple[Node]:
+    if n == 0:
+        return (zeros_like(g),)
+    if n == -0.5:
+        return (g * monomial(const(n, float64), const(n - 1, float64), x),)
+    return (g * (n * power(x, n=n - 1)),)
+
+
+power = elementwise("power(x, *, n)", scalar=lambda dtype, *, n: _STATIC[n][0] or literal(1, dtype), exact=True, vjp=_power_vjp,
+                    numpy=lambda x, *, n: _STATIC[n][1](x), grad_name="PowBackward0",
+                    doc="x ** n, n part of the formula: 0 to 3, of any dtype, 0.5 or -0.5",
+                    sample=uniform(POSITIVE, dtypes=NUMBERS, params=[{"n": n} for n in range(4)]))
+
+
+# Other numbers are float64, and so is what derivatives make of them, which is rounded once.
+
+def _monomial_vjp(g: Node, y: Node, coefficient: Node, exponent: Node, x: Node) -> tuple[None, None, Node]:
+    return None, None, g * monomial(coefficient * exponent, exponent - 1, x)
+
+
+def raised(exponent: Node, x: Node) -> Node:
+    """x ** exponent, a number in float64."""
+    return monomial(const(1, float64), exponent, x)
+
+
+def _exponential_vjp(g: Node, y: Node, base: Node, x: Node) -> tuple[None, Node]:
+    slope = y * cast(log(base), dtype=x.type.dtype)
+    return None, g * where(logical_and(eq(base, 0), ge(x, 0)), number(0, g), slope)
+
+
+def _rounded(name: str, dtype: dtype) -> str:
+    return f"{{{name}}}" if dtype.code == "f8" else f"to_{dtype.code}({{{name}}})"
+
+
+def _monomial_scalar(dtype: dtype) -> str:
+    coefficient, exponent = _rounded("coefficient", dtype), _rounded("exponent", dtype)
+    zero, one, nan = [literal(v, dtype) for v in (0, 1, math.nan)]
+    root = f"fabs({exponent}) == {literal(0.5, dtype)}"
+    sign = f"where({{x}} < {zero}, {nan}, where({{x}} == {zero}, copysign({one}, {{x}}), {one}))"
+    return (f"where({coefficient} == {zero}, {zero}, {coefficient} * (pow({{x}}, {exponent}) * where({root}, {sign}, {one})))")
+
+
+def _monomial(coefficient: np.ndarray, exponent: np.ndarray, x: np.ndarray) -> np.ndarray:
+    if coefficient == 0:
+        return np.zeros_like(x)
+    roots = {0.5: np.sqrt, -0.5: lambda x: 1 / np.sqrt(x)}
+    root = roots.get(exponent.item())
+    return coefficient.astype(x.dtype) * (_pow(x, exponent.astype(x.dtype)) if root is None else root(x))
+
+
+def _numbered(low: float, high: float, *numbers: tuple[float, ...]) -> Sample:
+    return custom(lambda rng, dtype: [Case((*map(np.array, given), draw(rng, shape, dtype, low, high)))
+                                      for given in numbers for shape in ((), (3,), (0, 2))], FLOATS, order=1)
+
+
+monomial = elementwise("monomial(coefficient, exponent, x)", out=lambda coefficient, exponent, x: x.dtype, vjp=_monomial_vjp,
+                       grad_name="PowBackward0", scalar=_monomial_scalar, numpy=_monomial,
+                       doc="coefficient * x ** exponent, numbers in float64; 0 everywhere where the coefficient is 0",
+                       sample=_numbered(0.5, 3, (0.0, 1.0), (1.0, 0.0), (2.0, -1.5), (1.0, 4.0), (1.0, 0.5), (-1.0, -0.5)))
+exponential = elementwise("exponential(base, x)", out=lambda base, x: x.dtype, vjp=_exponential_vjp, grad_name="PowBackward2",
+                          scalar=lambda dtype: f"pow({_rounded('base', dtype)}, {{x}})",
+                          numpy=lambda base, x: np.power(base.astype(x.dtype), x),
+                          doc="base ** x, the base a number in float64", sample=_numbered(-3, 3, (0.5,), (1.0,), (3.0,)))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -72,6 +151,18 @@ def _logaddexp_scalar(dtype: dtype) -> str:
             "maximum({a}, {b}) + log1p(exp(-fabs({a} - {b}))))")
 
 
+def _logit_slope(g: Node, x: Node, low: Any, high: Any, outside: float) -> Node:
+    return where(logical_and(ge(x, low), le(x, high)), g / (x * (1 - x)), number(outside, g))
+
+
+logit = _unary("logit", lambda x: np.log(x) - np.log1p(-x), lambda g, y, x: (_logit_slope(g, x, 0, 1, math.nan),), (0.1, 0.9),
+               "log(x / (1 - x)); derivative nan outside of [0, 1]", scalar="log({x}) - log1p(-{x})")
+clamped_logit = elementwise("clamped_logit(x, low, high)", grad_name="LogitBackward0",
+                            scalar="log(minimum({high}, maximum({low}, {x}))) - log1p(-minimum({high}, maximum({low}, {x})))",
+                            numpy=lambda x, low, high: logit.numpy(np.minimum(high, np.maximum(low, x))),
+                            vjp=lambda g, y, x, low, high: (_logit_slope(g, x, low, high, 0), None, None),
+                            doc="logit of x clamped to [low, high]; derivative 0 outside",
+                            sample=uniform((0.3, 0.7), (0.1, 0.2), (0.8, 0.9), order=1))
 sigmoid = _unary("sigmoid", _sigmoid, lambda g, y, x: (g * ((1 - y) * y),), WIDE, "1 / (1 + e ** -x)")
 softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda g, y, x: (g * sigmoid(x),), WIDE,
                   "log(1 + e ** x), without overflow", scalar=_softplus_scalar)
@@ -102,6 +193,29 @@ elu = elementwise("elu(x, scale, factor, rate, slope)", scalar=_elu_scalar, nump
                   sample=custom(lambda rng, dtype: [
                       Case((draw(rng, shape, dtype, -3, 3), *[np.array(v, dtype.np) for v in (1.5, 2, 0.5, 1)]))
                       for shape in ((), (7,), (0, 2))], FLOATS, order=1))
+
+
+# -- cross-entropy of a probability ----------------------------------------------------------------------------------
+
+_LEAST = float(np.float32(1e-12))        # PyTorch's constant is a float
+
+
+def _cross_entropy_scalar(dtype: dtype) -> str:
+    one, low = literal(1, dtype), literal(-100, dtype)
+    return f"({{t}} - {one}) * maximum({low}, log1p(-{{p}})) - {{t}} * maximum({low}, log({{p}}))"
+
+
+def _cross_entropy(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+    low = p.dtype.type(-100)
+    return (t - 1) * np.maximum(low, np.log1p(-p)) - t * np.maximum(low, np.log(p))
+
+
+binary_cross_entropy = elementwise("binary_cross_entropy(p, t)", scalar=_cross_entropy_scalar, numpy=_cross_entropy,
+                            vjp=lambda g, y, p, t: (g * (p - t) / clamp_min((1 - p) * p, number(_LEAST, g)),
+                                                    g * (log1p(-p) - log(p))),
+                            grad_name="BinaryCrossEntropyBackward0", sample=uniform((0.2, 0.8), (0.1, 0.9)),
+                            doc="-(t log(p) + (1 - t) log(1 - p)), the logarithms at least -100; the derivative to p as if p (1 - p) "
+                                "were at least 1e-12")
 
 
 # -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
