@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 
+import drawn
 import numpy as np
 import pytest
 
@@ -31,7 +32,7 @@ def apply(op: Op, case: Case, inputs: list[Node]) -> Node:
 
 
 def cases(op: Op, code: str) -> list[Case]:
-    return op.sample.cases(np.random.default_rng(7), BY_CODE[code])
+    return op.sample.cases(drawn.generator(7), BY_CODE[code])
 
 
 def gradients(y: Node, inputs: list[Node], g: Node) -> list[Node]:
@@ -123,7 +124,7 @@ def floating_outputs(op: Op) -> list[Case]:
 
 @differentiable
 def test_first_derivative_is_the_finite_difference(op: Op) -> None:
-    rng = np.random.default_rng(3)
+    rng = drawn.generator(3)
     for case in floating_outputs(op):
         inputs = [leaf(a, a.dtype.kind == "f") for a in case.arrays]
         y = apply(op, case, inputs)
@@ -143,7 +144,7 @@ def test_first_derivative_is_the_finite_difference(op: Op) -> None:
 
 @pytest.mark.parametrize("op", [op for op in SMOOTH if op.sample.order >= 2], ids=lambda op: op.name)
 def test_second_derivative_is_the_finite_difference_of_the_first(op: Op) -> None:
-    rng = np.random.default_rng(5)
+    rng = drawn.generator(5)
     for case in floating_outputs(op):
         y = apply(op, case, [leaf(a) for a in case.arrays])
         weight = rng.uniform(0.5, 1.5, y.type.shape)
@@ -181,7 +182,7 @@ def test_second_derivative_is_the_finite_difference_of_the_first(op: Op) -> None
 
 @differentiable
 def test_vjp_is_linear_and_keeps_float32(op: Op) -> None:
-    rng = np.random.default_rng(11)
+    rng = drawn.generator(11)
     for case in cases(op, "f4"):
         inputs = [leaf(a, a.dtype.kind == "f") for a in case.arrays]
         y = apply(op, case, inputs)
@@ -204,7 +205,7 @@ def test_vjp_is_linear_and_keeps_float32(op: Op) -> None:
 
 @pytest.mark.parametrize("op", [op for op in DECLARED if op.put], ids=lambda op: op.name)
 def test_put_replaces_what_the_view_reads(op: Op) -> None:
-    rng = np.random.default_rng(13)
+    rng = drawn.generator(13)
     for case in cases(op, "f8"):
         base = leaf(case.arrays[0], True)
         view = apply(op, case, [base])

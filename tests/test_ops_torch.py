@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -163,7 +164,6 @@ def test_other_errors_are_pytorchs() -> None:
 
 
 def test_polygamma() -> None:
-    mpmath = pytest.importorskip("mpmath")
     points = np.array([1e-3, 0.5, 1.0, 2.25, 14.9, 300.0, 1e8, -0.5, -3.75, -40.3])
     for n in range(5):
         got = evaluate([ops.digamma(leaf(points)) if n == 0 else ops.polygamma(leaf(points), n=n)])[0]
