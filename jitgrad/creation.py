@@ -195,7 +195,7 @@ def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A 0-d tensor as its number; anything else as it is."""
     return item(value) if isinstance(value, Tensor) else value
 
@@ -232,7 +232,7 @@ def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, lay
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    fill_value = _plain(fill_value)
+    fill_value = plain(fill_value)
     to = of_scalar(fill_value) if dtype is None else as_dtype(dtype)
     return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad)
 
@@ -254,7 +254,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
     if not isinstance(input, Tensor):
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     type_ = input._node.type
-    fill_value = _plain(fill_value)
+    fill_value = plain(fill_value)
     return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
                    requires_grad)
 
@@ -268,6 +268,7 @@ def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, la
         requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     check_device(device, "eye")
+    n, m = index(n), m if m is None else index(m)
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
@@ -283,7 +284,7 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, 
     check_device(device, "arange")
     if end is None:
         start, end = 0, start
-    start, end, step = _plain(start), _plain(end), _plain(step)
+    start, end, step = plain(start), plain(end), plain(step)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -298,10 +299,11 @@ def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any =
              device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included; counted from the nearer end, as PyTorch does."""
     check_device(device, "linspace")
+    steps = index(steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     to = get_default_dtype() if dtype is None else as_dtype(dtype)
-    first, last = _plain(start), _plain(end)
+    first, last = plain(start), plain(end)
     if to.category < 2:
         return finished(np.linspace(first, last, steps).astype(to.np), requires_grad)
     first, last = to.np.type(first), to.np.type(last)

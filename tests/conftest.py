@@ -15,7 +15,7 @@ def pytest_addoption(parser):
     parser.addoption("--plain", action="store_true", help="record by the Python functions, not by machine code")
     parser.addoption("--seed", type=int, help="draw the programs and numbers of random tests anew, from this seed")
     parser.addoption("--rest-of", type=Path, metavar="FILE", help="only tests that are not in FILE; add those that run to it")
-    parser.addoption("--all-but", type=Path, metavar="FILE", help="fail unless every test has run, or FILE says why it need not")
+    parser.addoption("--complete", action="store_true", help="with --rest-of: fail if a test has still not run")
 
 
 @pytest.hookimpl(tryfirst=True)         # Hypothesis's plugin reads its option after this
@@ -27,7 +27,7 @@ def pytest_configure(config):
         config.option.hypothesis_seed = seed
         os.environ["TEST_SEED"] = str(seed)
     if config.getoption("--rest-of"):
-        config.pluginmanager.register(WhichRan(config.getoption("--rest-of"), config.getoption("--all-but")))
+        config.pluginmanager.register(WhichRan(config.getoption("--rest-of"), config.getoption("--complete")))
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
