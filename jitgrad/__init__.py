@@ -34,6 +34,7 @@ from jitgrad.threads import get_num_threads, set_num_threads
 from jitgrad.version import __version__
 from jitgrad import methods as _methods          # attaches the operators to Tensor
 from jitgrad.creation import *
+from jitgrad.legacy import *
 from jitgrad.random import *
 from jitgrad import autograd, nn, optim
 from jitgrad.capture import compile, grad, interpret, value_and_grad

@@ -10,10 +10,8 @@ import numpy as np
 from jitgrad.device import check_device
 from jitgrad.dtype import (
     as_dtype,
-    bool_,
     check_fits,
     dtype,
-    float32,
     float64,
     from_numpy_dtype,
     get_default_dtype,
@@ -25,9 +23,8 @@ from jitgrad.operators.conversion import item, to_dtype
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensor import Tensor, from_array
 
-__all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor", "asarray",
-           "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
-           "scalar_tensor", "tensor", "zeros", "zeros_like"]
+__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace",
+           "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]
 
 
 def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -38,12 +35,20 @@ def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
 
 # -- from data -------------------------------------------------------------------------------------------------------
 
+def is_sequence(value: Any) -> bool:
+    """Whether PyTorch takes a value for a sequence: what has a length and items by position, a deque among them."""
+    kind = type(value)
+    return kind is list or kind is tuple or (hasattr(kind, "__len__") and hasattr(kind, "__getitem__") and not isinstance(
+        value, (str, bytes, dict, Tensor, np.ndarray, np.generic)))
+
+
 def _sequence_array(data: Any) -> np.ndarray:
     """Nested sequences of numbers as an array.  Raises as PyTorch does for ragged ones and for what is no number."""
     try:
-        array = np.array(data)
-        if array.dtype.kind in "bif" and (array.size or array.dtype == np.float64):
-            return array
+        if isinstance(data, (list, tuple, range)):
+            array = np.array(data)
+            if array.dtype.kind in "bif" and (array.size or array.dtype == np.float64):
+                return array
     except (ValueError, TypeError, RuntimeError, OverflowError):
         pass                    # gone through element by element below, for the error or the tensors among them
     if isinstance(_first(data), str):
@@ -64,7 +69,7 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
     if isinstance(data, np.ndarray):
         flat.extend(data.ravel().tolist())
         return data.shape
-    if not isinstance(data, (list, tuple, range)):
+    if not is_sequence(data):
         if not isinstance(data, (int, float, np.number, np.bool_)):
             raise _not_a_number(data)
         flat.append(data)
@@ -81,13 +86,13 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
 
 def _first(data: Any) -> Any:
     """The first number in nested sequences, or the first tensor or array."""
-    while isinstance(data, (list, tuple)) and data:
+    while is_sequence(data) and len(data):
         data = data[0]
     return data
 
 
 def _not_a_number(value: Any) -> Exception:
-    if isinstance(value, str):
+    if isinstance(value, (str, bytes)):
         return TypeError(f"new(): invalid data type '{type(value).__name__}'")
     if isinstance(value, complex):
         return TypeError("jitgrad has no complex tensors; give the real and the imaginary part as tensors of their own")
@@ -110,7 +115,7 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
         array = np.asarray(data)
         if array.dtype.kind not in "bif":
             raise ValueError("Overflow when unpacking long long")
-    elif isinstance(data, (list, tuple, range)):
+    elif is_sequence(data):
         array = _sequence_array(data)
         first = _first(data)
         if to is None and isinstance(first, (Tensor, np.ndarray, np.generic)) and array.dtype.kind == "f":
@@ -122,10 +127,12 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
         raise _not_a_number(data)
     if to is None:
         to = get_default_dtype() if array.dtype.kind == "f" else from_numpy_dtype(array.dtype)
+    if to is int32 and array.dtype.kind == "i" and array.size and not -2**31 <= array.min() <= array.max() < 2**31:
+        raise RuntimeError("value cannot be converted to type int32 without overflow")
     return np.asarray(array, to.np)
 
 
-def _from_data(data: Any, to: dtype | None) -> Tensor:
+def from_data(data: Any, to: dtype | None) -> Tensor:
     """A tensor with a copy of the data, in `to` or the dtype that PyTorch infers."""
     return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
 
@@ -140,7 +147,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    result = _from_data(data, None if dtype is None else as_dtype(dtype))
+    result = from_data(data, None if dtype is None else as_dtype(dtype))
     if requires_grad:
         if result.dtype.category != 2:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -153,7 +160,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device, "as_tensor")
     if isinstance(data, Tensor):
         return data if dtype is None else to_dtype(data, dtype)
-    return _from_data(data, None if dtype is None else as_dtype(dtype))
+    return from_data(data, None if dtype is None else as_dtype(dtype))
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
@@ -321,37 +328,6 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     exponents = linspace(start, end, steps, dtype=float64, device=device)
     to = get_default_dtype() if dtype is None else as_dtype(dtype)
     return finished(np.power(float(base), exponents._array()).astype(to.np), requires_grad)
-
-
-# -- the legacy constructors -----------------------------------------------------------------------------------------
-
-def legacy_tensor(args: tuple[Any, ...], device: Any = None, to: dtype | None = None) -> Tensor:
-    """Tensor(2, 3), Tensor([1, 2]), Tensor(tensor): zeros of these sizes, or the data in `to` (the default dtype)."""
-    to = to or get_default_dtype()
-    check_device(device, "Tensor")
-    if not args:
-        return finished(np.zeros(0, to.np))
-    if len(args) == 1 and not isinstance(args[0], int):
-        if not isinstance(args[0], (list, tuple, range, np.ndarray, Tensor)):
-            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
-        return _from_data(args[0], to)
-    return finished(np.zeros(sizes("Tensor", args), to.np))
-
-
-def _legacy(name: str, to: dtype) -> Any:
-    def create(*args: Any, device: Any = None) -> Tensor:
-        return legacy_tensor(args, device, to)
-
-    create.__name__ = create.__qualname__ = name
-    create.__doc__ = f"The legacy constructor of {to!r} tensors: from sizes or from data."
-    return create
-
-
-FloatTensor = _legacy("FloatTensor", float32)
-DoubleTensor = _legacy("DoubleTensor", float64)
-IntTensor = _legacy("IntTensor", int32)
-LongTensor = _legacy("LongTensor", int64)
-BoolTensor = _legacy("BoolTensor", bool_)
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------

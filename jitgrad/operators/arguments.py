@@ -4,14 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import Parameter, signature
 from itertools import chain, repeat
-from operator import index
 from typing import Any
 
 from jitgrad.operators.operands import to_node
 from jitgrad.operators.recipes import no_recipe
 from jitgrad.tensor import Tensor
 
-_NUMBERS = frozenset({"Scalar", "float", "int", "bool", "Dims"})       # annotations of parameters that take no tensors
+_NUMBERS = frozenset({"Scalar", "float", "int", "bool", "Dims", "Integers"})       # annotations of parameters that take no tensors
 
 
 def arguments(called: str, fn: Callable) -> Callable[[tuple, dict[str, Any]], tuple[tuple, dict[str, Any]]]:
@@ -46,7 +45,7 @@ def _kind(parameter: Parameter) -> str | None:
     words = {*str(parameter.annotation).split(" | ")}
     if not words & _NUMBERS or "Node" in words:
         return None
-    return next(kind for kind, of in (("Number", "Scalar"), ("float", "float"), ("int", "int"), ("int", "Dims"), ("bool", "bool"))
+    return next(kind for kind, of in (("Number", "Scalar"), ("float", "float"), ("int", "int"), ("int", "Dims"), ("int", "Integers"), ("bool", "bool"))
                 if of in words)
 
 
@@ -59,4 +58,4 @@ def number(tensor: Tensor, called: str, name: str, kind: str = "Number") -> Any:
             whole and tensor.is_floating_point()):
         raise TypeError(f"{called}(): argument '{name}' must be {kind}, not Tensor")
     no_recipe()
-    return index(tensor) if whole else tensor.item()
+    return tensor.__index__() if whole else tensor.item()

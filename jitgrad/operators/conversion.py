@@ -60,7 +60,9 @@ _device = device
 
 def type_name(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """type(): the legacy name, such as 'torch.FloatTensor'; with a dtype or such a name, the tensor in it."""
-    return input.dtype.legacy if dtype is None else to_dtype(input, dtype)
+    if dtype is None:
+        return input.dtype.legacy
+    return to_dtype(input, getattr(dtype, "dtype", dtype))         # FloatTensor and its kin have one
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.operands import Dims, cast, describe, normal_dim, normal_dims, result_dtype
+from jitgrad.operators.operands import Integers, cast, describe, normal_dim, normal_dims, result_dtype
 from jitgrad.tensor import Tensor
 
 
@@ -94,7 +94,7 @@ for _function in (atleast_1d, atleast_2d, hstack, vstack):
 # -- rearranging -----------------------------------------------------------------------------------------------------
 
 @operator("FlipBackward0")
-def flip(input: Node, *dims: Dims) -> Node:
+def flip(input: Node, *dims: Integers) -> Node:
     """The elements in reverse order along `dims`."""
     listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     return ops.flip(input, dims=normal_dims(listed, input.type.ndim) if listed else ())
@@ -114,21 +114,21 @@ def _repeated(called: str, x: Node, repeats: tuple[int, ...]) -> Node:
 
 
 @operator("RepeatBackward0", places=("method",))
-def repeat(input: Node, *repeats: Dims) -> Node:
+def repeat(input: Node, *repeats: Integers) -> Node:
     """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
     return _repeated("repeat", input, tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list))
                      else repeats)
 
 
 @operator("RepeatBackward0")
-def tile(input: Node, *dims: Dims) -> Node:
+def tile(input: Node, *dims: Integers) -> Node:
     """repeat(), where fewer numbers than dimensions stand for the last ones."""
     listed = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     return _repeated("tile", input, (1,) * (input.type.ndim - len(listed)) + listed)
 
 
 @operator("RollBackward0")
-def roll(input: Node, shifts: Dims, dims: Dims = None) -> Node:
+def roll(input: Node, shifts: Integers, dims: Integers = None) -> Node:
     """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
     if dims is None:
         flat = ops.reshape(input, sizes=(input.type.size,))

@@ -15,8 +15,9 @@ from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor
 
 Number = (int, float, np.number, np.bool_)      # bool is an int
-Scalar = int | float | np.number | np.bool_     # the same, as an annotation
+Scalar = int | float                            # the same, as an annotation
 Dims = int | tuple[int, ...] | list[int] | None
+Integers = Any                                  # one, or a sequence of them
 
 
 def to_node(value: Any) -> Any:
