@@ -10,7 +10,8 @@ from jitgrad.operators.operands import to_node
 from jitgrad.operators.recipes import no_recipe
 from jitgrad.tensor import Tensor
 
-_NUMBERS = frozenset({"Scalar", "float", "int", "bool", "Dims", "Integers"})       # annotations of parameters that take no tensors
+# Annotations of parameters that take no tensors, the widest first, and what PyTorch's errors call them.
+_NUMBERS = {"Scalar": "Number", "float": "float", "int": "int", "Dims": "int", "Integers": "int", "bool": "bool"}
 
 
 def arguments(called: str, fn: Callable) -> Callable[[tuple, dict[str, Any]], tuple[tuple, dict[str, Any]]]:
@@ -41,12 +42,9 @@ def arguments(called: str, fn: Callable) -> Callable[[tuple, dict[str, Any]], tu
 
 
 def _kind(parameter: Parameter) -> str | None:
-    """What a parameter for numbers takes, as PyTorch's errors call it: None of one that takes tensors, or something else."""
-    words = {*str(parameter.annotation).split(" | ")}
-    if not words & _NUMBERS or "Node" in words:
-        return None
-    return next(kind for kind, of in (("Number", "Scalar"), ("float", "float"), ("int", "int"), ("int", "Dims"), ("int", "Integers"), ("bool", "bool"))
-                if of in words)
+    """What a parameter for numbers takes; None of one that takes tensors, or something else."""
+    words = str(parameter.annotation).split(" | ")
+    return None if "Node" in words else next((kind for word, kind in _NUMBERS.items() if word in words), None)
 
 
 def number(tensor: Tensor, called: str, name: str, kind: str = "Number") -> Any:
