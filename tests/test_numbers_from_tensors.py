@@ -1,11 +1,15 @@
 """0-d tensors given for numbers and dimensions: every operator takes them as PyTorch does, and reads each anew."""
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from oracle import check, check_error, run, torch
 
 import jitgrad
+from jitgrad.operators.arguments import takes
+from jitgrad.operators.declare import OPERATORS
 
 # Each is written with {}: a tensor of the numbers in the list.
 NUMBERS = [
@@ -43,6 +47,13 @@ def test_a_number_may_be_a_tensor_and_another_each_time(code: str, values: tuple
     with jitgrad.interpret() if interpreted else jitgrad.enable_grad():
         for value in values * 3:        # an operator that was learnt is asked again
             check(code.format(f"T.tensor({value})"))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_parameters_for_numbers_are_annotated_as_such(name: str) -> None:
+    """By annotations operators know where a tensor stands for a number."""
+    for p in inspect.signature(OPERATORS[name].fn).parameters.values():
+        assert takes(p) is not None or not isinstance(p.default, (int, float)), p
 
 
 @pytest.mark.parametrize("code", ["T.add(x, y, alpha={})", "x.clone().add_(y, alpha={})", "T.addcmul(x, y, y, value={})",

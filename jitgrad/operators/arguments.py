@@ -17,7 +17,7 @@ _NUMBERS = {"Scalar": "Number", "float": "float", "int": "int", "Dims": "int", "
 def arguments(called: str, fn: Callable) -> Callable[[tuple, dict[str, Any]], tuple[tuple, dict[str, Any]]]:
     """The conversion of an operator's arguments, which its annotations describe: `input: Node, *, alpha: Scalar = 1`."""
     parameters = signature(fn).parameters.values()
-    kinds = {p.name: _kind(p) for p in parameters}
+    kinds = {p.name: takes(p) for p in parameters}
     positional = [p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
     rest = next((p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL), "")
 
@@ -41,7 +41,7 @@ def arguments(called: str, fn: Callable) -> Callable[[tuple, dict[str, Any]], tu
     return converted if any(kinds.values()) else nodes
 
 
-def _kind(parameter: Parameter) -> str | None:
+def takes(parameter: Parameter) -> str | None:
     """What a parameter for numbers takes; None of one that takes tensors, or something else."""
     words = str(parameter.annotation).split(" | ")
     return None if "Node" in words else next((kind for word, kind in _NUMBERS.items() if word in words), None)

@@ -106,6 +106,7 @@ def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tenso
 
 
 # -- Python numbers and NumPy ----------------------------------------------------------------------------------------
+# An operator that is given a tensor for a number or a dimension reads it here, and is to be asked again: no_recipe().
 
 def item(input: Tensor) -> Any:
     """The only element as a Python number.  Raises RuntimeError for several or none."""
