@@ -11,10 +11,8 @@ from jitgrad.device import check_device
 from jitgrad.dtype import (
     REAL,
     as_dtype,
-    bool_,
     check_fits,
     dtype,
-    float32,
     float64,
     from_numpy_dtype,
     get_default_dtype,
@@ -27,9 +25,8 @@ from jitgrad.operators.conversion import item, to_dtype
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensor import Tensor, from_array
 
-__all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "arange", "as_tensor", "asarray",
-           "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
-           "scalar_tensor", "tensor", "zeros", "zeros_like"]
+__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace",
+           "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]
 
 
 def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -40,12 +37,20 @@ def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
 
 # -- from data -------------------------------------------------------------------------------------------------------
 
+def is_sequence(value: Any) -> bool:
+    """Whether PyTorch takes a value for a sequence: what has a length and items by position, a deque among them."""
+    kind = type(value)
+    return kind is list or kind is tuple or (hasattr(kind, "__len__") and hasattr(kind, "__getitem__") and not isinstance(
+        value, (str, bytes, dict, Tensor, np.ndarray, np.generic)))
+
+
 def _sequence_array(data: Any) -> np.ndarray:
     """Nested sequences of numbers as an array.  Raises as PyTorch does for ragged ones and for what is no number."""
     try:
-        array = np.array(data)
-        if array.dtype.kind in "bif" and (array.size or array.dtype == np.float64):
-            return array
+        if isinstance(data, (list, tuple, range)):
+            array = np.array(data)
+            if array.dtype.kind in "bif" and (array.size or array.dtype == np.float64):
+                return array
     except (ValueError, TypeError, RuntimeError, OverflowError):
         pass                    # gone through element by element below, for the error or the tensors among them
     if isinstance(_first(data), str):
@@ -66,7 +71,7 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
     if isinstance(data, np.ndarray):
         flat.extend(data.ravel().tolist())
         return data.shape
-    if not isinstance(data, (list, tuple, range)):
+    if not is_sequence(data):
         if not isinstance(data, REAL):
             raise _not_a_number(data)
         flat.append(data)
@@ -83,14 +88,14 @@ def _collect(data: Any, level: int, flat: list[Any]) -> tuple[int, ...]:
 
 def _first(data: Any) -> Any:
     """The first number in nested sequences, or the first tensor or array."""
-    while isinstance(data, (list, tuple)) and data:
+    while is_sequence(data) and len(data):
         data = data[0]
     return data
 
 
 def _not_a_number(value: Any) -> Exception:
     refuse_complex(value)
-    if isinstance(value, str):
+    if isinstance(value, (str, bytes)):
         return TypeError(f"new(): invalid data type '{type(value).__name__}'")
     return RuntimeError(f"Could not infer dtype of {type(value).__name__}")
 
@@ -111,7 +116,7 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
         array = np.asarray(data)
         if array.dtype.kind not in "bif":
             raise ValueError("Overflow when unpacking long long")
-    elif isinstance(data, (list, tuple, range)):
+    elif is_sequence(data):
         array = _sequence_array(data)
         first = _first(data)
         if to is None and isinstance(first, (Tensor, np.ndarray, np.generic)) and array.dtype.kind == "f":
@@ -123,10 +128,12 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
         raise _not_a_number(data)
     if to is None:
         to = get_default_dtype() if array.dtype.kind == "f" else from_numpy_dtype(array.dtype)
+    if to is int32 and array.dtype.kind == "i" and array.size and not -2**31 <= array.min() <= array.max() < 2**31:
+        raise RuntimeError("value cannot be converted to type int32 without overflow")
     return np.asarray(array, to.np)
 
 
-def _from_data(data: Any, to: dtype | None) -> Tensor:
+def from_data(data: Any, to: dtype | None) -> Tensor:
     """A tensor with a copy of the data, in `to` or the dtype that PyTorch infers."""
     return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
 
@@ -141,7 +148,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    result = _from_data(data, None if dtype is None else as_dtype(dtype))
+    result = from_data(data, None if dtype is None else as_dtype(dtype))
     if requires_grad:
         if result.dtype.category != 2:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -154,7 +161,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device, "as_tensor")
     if isinstance(data, Tensor):
         return data if dtype is None else to_dtype(data, dtype)
-    return _from_data(data, None if dtype is None else as_dtype(dtype))
+    return from_data(data, None if dtype is None else as_dtype(dtype))
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
@@ -196,7 +203,7 @@ def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A 0-d tensor as its number; anything else as it is."""
     refuse_complex(value)
     return item(value) if isinstance(value, Tensor) else value
@@ -234,7 +241,7 @@ def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, lay
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    fill_value = _plain(fill_value)
+    fill_value = plain(fill_value)
     to = of_scalar(fill_value) if dtype is None else as_dtype(dtype)
     return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad)
 
@@ -256,7 +263,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
     if not isinstance(input, Tensor):
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     type_ = input._node.type
-    fill_value = _plain(fill_value)
+    fill_value = plain(fill_value)
     return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
                    requires_grad)
 
@@ -270,6 +277,7 @@ def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, la
         requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     check_device(device, "eye")
+    n, m = index(n), m if m is None else index(m)
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
@@ -285,7 +293,7 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, 
     check_device(device, "arange")
     if end is None:
         start, end = 0, start
-    start, end, step = _plain(start), _plain(end), _plain(step)
+    start, end, step = plain(start), plain(end), plain(step)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -300,10 +308,11 @@ def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any =
              device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included; counted from the nearer end, as PyTorch does."""
     check_device(device, "linspace")
+    steps = index(steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     to = get_default_dtype() if dtype is None else as_dtype(dtype)
-    first, last = _plain(start), _plain(end)
+    first, last = plain(start), plain(end)
     if to.category < 2:
         return finished(np.linspace(first, last, steps).astype(to.np), requires_grad)
     first, last = to.np.type(first), to.np.type(last)
@@ -321,37 +330,6 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     exponents = linspace(start, end, steps, dtype=float64, device=device)
     to = get_default_dtype() if dtype is None else as_dtype(dtype)
     return finished(np.power(float(base), exponents._array()).astype(to.np), requires_grad)
-
-
-# -- the legacy constructors -----------------------------------------------------------------------------------------
-
-def legacy_tensor(args: tuple[Any, ...], device: Any = None, to: dtype | None = None) -> Tensor:
-    """Tensor(2, 3), Tensor([1, 2]), Tensor(tensor): zeros of these sizes, or the data in `to` (the default dtype)."""
-    to = to or get_default_dtype()
-    check_device(device, "Tensor")
-    if not args:
-        return finished(np.zeros(0, to.np))
-    if len(args) == 1 and not isinstance(args[0], int):
-        if not isinstance(args[0], (list, tuple, range, np.ndarray, Tensor)):
-            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
-        return _from_data(args[0], to)
-    return finished(np.zeros(sizes("Tensor", args), to.np))
-
-
-def _legacy(name: str, to: dtype) -> Any:
-    def create(*args: Any, device: Any = None) -> Tensor:
-        return legacy_tensor(args, device, to)
-
-    create.__name__ = create.__qualname__ = name
-    create.__doc__ = f"The legacy constructor of {to!r} tensors: from sizes or from data."
-    return create
-
-
-FloatTensor = _legacy("FloatTensor", float32)
-DoubleTensor = _legacy("DoubleTensor", float64)
-IntTensor = _legacy("IntTensor", int32)
-LongTensor = _legacy("LongTensor", int64)
-BoolTensor = _legacy("BoolTensor", bool_)
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------

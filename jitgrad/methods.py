@@ -130,23 +130,12 @@ def formatted(self: Tensor, spec: str) -> str:
     return format_value(self._array(), spec, self.__str__, type_name=type(self).__name__)
 
 
-# -- the legacy constructor ------------------------------------------------------------------------------------------
-
-def _legacy(self: Tensor, *args: Any, device: Any = None) -> None:
-    """Tensor(2, 3): of these sizes, filled with 0; Tensor([1, 2]): of this data, in the default dtype."""
-    if hasattr(self, "_node"):          # made by a subclass's __new__
-        return
-    from jitgrad.creation import legacy_tensor
-    self._node, self._storage = legacy_tensor(args, device)._node, None
-
-
 def attach() -> None:
     """Give Tensor everything that the operators provide."""
     _attach_operators()
     _attach_methods()
     Tensor.__repr__ = text                      # type: ignore[method-assign]
     Tensor.__format__ = formatted               # type: ignore[method-assign]
-    Tensor.__init__ = _legacy                   # type: ignore[method-assign]
 
 
 attach()

@@ -4,12 +4,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.creation import finished, sizes
+from jitgrad.creation import finished, plain, sizes
 from jitgrad.device import check_device
 from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 from jitgrad.operators.conversion import write_array
@@ -153,6 +154,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: None = None, dt
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
     check_device(device, "randperm")
+    n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     to = int64 if dtype is None else as_dtype(dtype)
@@ -190,7 +192,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None,
              **named: Any) -> Tensor:
     """Overwrite with uniform numbers in [from, to)."""
-    low = named.pop("from", from_)
+    low, to = plain(named.pop("from", from_)), plain(to)
     if named:
         raise TypeError(f"uniform_() got an unexpected keyword argument '{next(iter(named))}'")
     refuse_complex(low)
@@ -202,6 +204,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with normal numbers."""
+    mean, std = plain(mean), plain(std)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     kind = _floating("normal_", self.dtype)

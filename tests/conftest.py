@@ -1,10 +1,12 @@
-"""Before jitgrad is imported: tests keep their kernels beside pytest's own cache, not in the user's directory.  Fixtures."""
+"""Before jitgrad is imported: tests keep their kernels beside pytest's own cache, not in the user's directory.  Options, fixtures."""
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+from which_ran import WhichRan
 
 os.environ.setdefault("JITGRAD_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"))
 
@@ -12,13 +14,30 @@ os.environ.setdefault("JITGRAD_CACHE_DIR", str(Path(__file__).resolve().parent.p
 def pytest_addoption(parser):
     parser.addoption("--plain", action="store_true", help="record by the Python functions, not by machine code")
     parser.addoption("--cfunc", action="store_true", help="compile by numba.cfunc, as with a Numba that jitgrad does not know")
+    parser.addoption("--seed", type=int, help="draw the programs and numbers of random tests anew, from this seed")
+    parser.addoption("--rest-of", type=Path, metavar="FILE", help="only tests that are not in FILE; add those that run to it")
+    parser.addoption("--complete", action="store_true", help="with --rest-of: fail if a test has still not run")
 
 
+@pytest.hookimpl(tryfirst=True)         # Hypothesis's plugin reads its option after this
 def pytest_configure(config):
+    seed = config.getoption("--seed")
+    hypothesis.settings.register_profile("jitgrad", deadline=None, database=None, derandomize=seed is None, print_blob=True)
+    hypothesis.settings.load_profile("jitgrad")
+    if seed is not None:
+        config.option.hypothesis_seed = seed
+        os.environ["TEST_SEED"] = str(seed)
+    if config.getoption("--rest-of"):
+        config.pluginmanager.register(WhichRan(config.getoption("--rest-of"), config.getoption("--complete")))
     if config.getoption("--cfunc"):
         os.environ["JITGRAD_CACHE_DIR"] += "-cfunc"
         from jitgrad.compiler.numba_cpu import pipeline
         pipeline.probe = lambda: "the tests ask for it"
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if exitstatus and config.getoption("--seed") is not None:
+        terminalreporter.write_line(f"to draw the same again: --seed={config.getoption('--seed')}", red=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

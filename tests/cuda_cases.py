@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import drawn
 import numpy as np
 from document_cells import CELLS, EXPECTED
 from graphs import check, compare, leaf, normal, reference, request, total
@@ -113,7 +114,7 @@ def numbers_and_integers() -> None:
 # -- every op, and random graphs -------------------------------------------------------------------------------------
 
 def every_op() -> None:
-    rng = np.random.default_rng(7)
+    rng = drawn.generator(7)
     for op in REGISTRY.values():
         if op.kind not in ("elementwise", "reduction"):
             continue
@@ -131,7 +132,7 @@ SHAPES = ((3, 4), (4,), (1, 4), (3, 1), ())
 
 def random_graph(seed: int) -> tuple[Node, list[Node]]:
     """A 0-d root over a few leaves of shapes that broadcast."""
-    rng = np.random.default_rng(seed)
+    rng = drawn.generator(seed)
     dtype = (np.float32, np.float64)[seed % 2]
     leaves = [leaf(rng.normal(size=SHAPES[rng.integers(len(SHAPES))]).astype(dtype)) for _ in range(3)]
     nodes = list(leaves)

@@ -770,7 +770,7 @@ def _total(tree, weight=1.0):
     return len(tree) if isinstance(tree, str) else (tree or 0) * weight
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(trees, min_size=1, max_size=4))
 def test_argument_trees(arguments):
     f = torch.compile(lambda x, tree: (x * _total(tree)).sum())

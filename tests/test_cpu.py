@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import mpmath
 import numba
 import numpy as np
 import pytest
@@ -173,7 +174,6 @@ def test_libm_functions(kind):
 
 
 def test_special_functions():
-    mpmath = pytest.importorskip("mpmath")
     x = np.array([-3.7, -0.5, 0.1, 0.5, 1.0, 1.4616, 2.5, 9.9, 10.0, 30.0, 1e10])
     tolerances = {"lgamma": 4e-15, "digamma": 1e-14, "erf": 1e-15, "erfc": 4e-15}
     for name, got in zip(tolerances, evaluate([f"{name}(a)" for name in tolerances], x), strict=True):

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import drawn
 import numpy as np
 import pytest
 
@@ -286,6 +287,7 @@ def random_array(pick: random.Random, rng: np.random.Generator, shape: tuple[int
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_tensors_print_as_in_pytorch(torch: Any, seed: int) -> None:
+    seed = drawn.seed(seed)
     pick, rng = random.Random(seed), np.random.default_rng(seed)
     for case in range(150):
         set_default_dtype(pick.choice([float32, float32, float64]))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 import jitgrad
 from jitgrad import programs
@@ -76,7 +77,6 @@ def test_fit(name, start):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("start", [0, 1])
 def test_fit_with_scipy(name, start):
-    optimize = pytest.importorskip("scipy.optimize")
     problem = load(name)
     count = len(problem.response)
     with np.errstate(all="ignore"):

@@ -2,13 +2,13 @@
 import functools
 import re
 
+import drawn
+import mpmath
 import numpy as np
 import pytest
 
 from jitgrad import buffers
 from jitgrad.compiler.numba_cpu import kernels, objectcode, vecmath
-
-mpmath = pytest.importorskip("mpmath")
 
 DTYPES = {"f4": np.float32, "f8": np.float64}
 # Bounds in ulp, as the table in vecmath/__init__.py states them.
@@ -69,8 +69,8 @@ def spread(rng, low, high, count):
 
 
 def samples(name, dtype):
-    """Some hundred fixed points: near zero, moderate, and up to the edges of the domain; one array for each argument."""
-    rng = np.random.default_rng(7)
+    """Some hundred points: near zero, moderate, and up to the edges of the domain; one array for each argument."""
+    rng = drawn.generator(7)
     wide = dtype == np.float64
     low, high = (-1074, 1023.9) if wide else (-149, 127.9)
     end = 708 if wide else 87           # of the argument of exp

@@ -15,11 +15,11 @@ from jitgrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import OPERATORS, cast
 from jitgrad.tensor import Tensor
 
-Variable = Tensor
 Tensors = Tensor | Sequence[Tensor]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.dtype import bool_, float64, refuse_complex
 from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.operators.arguments import number
 from jitgrad.operators.declare import (
     SYMBOLS,
     binary,
@@ -22,7 +23,7 @@ from jitgrad.operators.declare import (
     unary,
 )
 from jitgrad.operators.native.words import NUMBERS, PLAIN
-from jitgrad.operators.operands import Number, cast, number_node, operand, promoted, result_dtype, to_node
+from jitgrad.operators.operands import Number, Scalar, cast, number_node, operand, promoted, result_dtype, to_node
 from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
@@ -44,7 +45,7 @@ def _scaled(called: str, op: Any, input: Any, other: Any, alpha: Any) -> Node:
     return bind(op, (a, bind(_MUL, (b, number_node(alpha, a.type.dtype)))))
 
 
-def _add(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+def _add(input: Any, other: Any, *, alpha: Scalar = 1) -> Node:
     if alpha != 1:
         return _scaled("add", _ADD, input, other, alpha)
     return binary_nodes(_ADD, "add", input, other, False)
@@ -62,7 +63,7 @@ def _refuse_bool(a: Any, b: Any) -> None:
                        "invert a mask, use the `~` or `logical_not()` operator instead.")
 
 
-def _sub(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+def _sub(input: Any, other: Any, *, alpha: Scalar = 1) -> Node:
     if _is_bool(input) or _is_bool(other):
         _refuse_bool(input, other)
     if alpha != 1:
@@ -83,6 +84,8 @@ _minus = binary_call(_SUB, "sub", False, nodes=_sub)
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, element by element, with broadcasting and type promotion."""
+    if type(alpha) is not int and isinstance(alpha, Tensor):
+        alpha = number(alpha, "add", "alpha")
     if alpha == 1:
         return _plus(input, other)
     input, other = to_node(input), to_node(other)
@@ -91,6 +94,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, element by element, with broadcasting and type promotion."""
+    if type(alpha) is not int and isinstance(alpha, Tensor):
+        alpha = number(alpha, "sub", "alpha")
     if alpha == 1:
         return _minus(input, other)
     input, other = to_node(input), to_node(other)
@@ -109,7 +114,7 @@ true_divide = binary(_DIV, name="true_divide", floating=True)
 
 @operator(lambda a: "RsubBackward0" if type(a.get("other")) is Node else "RsubBackward1",
           edges=lambda a: ("input", "other") if type(a.get("other")) is Node else ("input",))
-def rsub(input: Node, other: Any, *, alpha: Any = 1) -> Node:
+def rsub(input: Node, other: Any, *, alpha: Scalar = 1) -> Node:
     """other - alpha * input."""
     if alpha != 1:
         return _scaled("rsub", _SUB, other, input, alpha)

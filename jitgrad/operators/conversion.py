@@ -16,6 +16,7 @@ from jitgrad.operators.declare import OPERATORS, finish_composite, operator, reg
 from jitgrad.operators.indexing import broadcast_value, value_node
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.operands import Number, cast, normal_dim
+from jitgrad.operators.recipes import no_recipe
 from jitgrad.storage import apply_step
 from jitgrad.tensor import DETACH, Size, Tensor, from_array
 
@@ -59,7 +60,9 @@ _device = device
 
 def type_name(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """type(): the legacy name, such as 'torch.FloatTensor'; with a dtype or such a name, the tensor in it."""
-    return input.dtype.legacy if dtype is None else to_dtype(input, dtype)
+    if dtype is None:
+        return input.dtype.legacy
+    return to_dtype(input, getattr(dtype, "dtype", dtype))         # FloatTensor and its kin have one
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
@@ -103,9 +106,11 @@ def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tenso
 
 
 # -- Python numbers and NumPy ----------------------------------------------------------------------------------------
+# An operator that is given a tensor for a number or a dimension reads it here, and is to be asked again: no_recipe().
 
 def item(input: Tensor) -> Any:
     """The only element as a Python number.  Raises RuntimeError for several or none."""
+    no_recipe()
     array = input._array()
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -144,6 +149,7 @@ def __array_wrap__(self: Tensor, array: np.ndarray, context: Any = None, return_
 
 
 def _number(self: Tensor) -> Any:
+    no_recipe()
     array = self._array()
     if array.size != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
@@ -166,6 +172,7 @@ def __complex__(self: Tensor) -> complex:
 
 
 def __bool__(self: Tensor) -> bool:
+    no_recipe()
     array = self._array()
     if array.size != 1:
         raise RuntimeError(f"Boolean value of Tensor with {'more than one value' if array.size else 'no values'} is "
@@ -176,6 +183,7 @@ def __bool__(self: Tensor) -> bool:
 def __index__(self: Tensor) -> int:
     if self._node.type.dtype.category == 2 or self._node.type.size != 1:
         raise TypeError("only integer tensors of a single element can be converted to an index")
+    no_recipe()
     return int(self._array().item())
 
 

@@ -20,6 +20,7 @@ from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
+from jitgrad.operators.arguments import arguments
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
@@ -27,7 +28,6 @@ from jitgrad.operators.operands import (
     cast,
     operand,
     promoted,
-    to_node,
 )
 from jitgrad.operators.origin import OUTSIDE, Composite, user_line
 from jitgrad.operators.recipes import by_recipe
@@ -168,11 +168,11 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             saved = tuple([v for v in map(bound.get, kept) if type(v) is Node])
             return finish_composite(result, fn_name, inputs, saved, "result" in kept, number)
 
+        converted = arguments(called, fn)
+
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
-            args = tuple([to_node(v) for v in args])
-            if kwargs:
-                kwargs = {k: to_node(v) for k, v in kwargs.items()}
+            args, kwargs = converted(args, kwargs)
             result = fn(*args, **kwargs)
             if isinstance(result, Node):
                 return wrap(finish(result, args, kwargs))
@@ -390,7 +390,7 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
 
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
-    fn, settle, called = op.fn, op.finish, op.name + "_"
+    fn, settle, called, converted = op.fn, op.finish, op.name + "_", arguments(op.name + "_", op.fn)
     if settle is None:
         raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
 
@@ -399,9 +399,7 @@ def inplace_method(op: Operator) -> Callable:
                 _is_known(self) and all(map(_is_known, args)):
             if insist(_overwrite, self, op, args):
                 return self
-        args = (self._current(), *[to_node(v) for v in args])
-        if kwargs:
-            kwargs = {k: to_node(v) for k, v in kwargs.items()}
+        args, kwargs = converted((self, *args), kwargs)
         result = settle(fn(*args, **kwargs), args, kwargs)
         if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
             result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))

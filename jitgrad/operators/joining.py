@@ -6,7 +6,7 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.operands import cast, describe, integers, normal_dim, normal_dims, result_dtype
+from jitgrad.operators.operands import Integers, cast, describe, integers, normal_dim, normal_dims, result_dtype
 from jitgrad.tensor import Tensor
 
 
@@ -94,7 +94,7 @@ for _function in (atleast_1d, atleast_2d, hstack, vstack):
 # -- rearranging -----------------------------------------------------------------------------------------------------
 
 @operator("FlipBackward0")
-def flip(input: Node, *along: Any, dims: Any = None) -> Node:
+def flip(input: Node, *along: Integers, dims: Integers = None) -> Node:
     """The elements in reverse order along `dims`."""
     listed = integers("flip", along, dims)
     return ops.flip(input, dims=normal_dims(listed, input.type.ndim) if listed else ())
@@ -114,20 +114,20 @@ def _repeated(called: str, x: Node, repeats: tuple[int, ...]) -> Node:
 
 
 @operator("RepeatBackward0", places=("method",))
-def repeat(input: Node, *times: Any, repeats: Any = None) -> Node:
+def repeat(input: Node, *times: Integers, repeats: Integers = None) -> Node:
     """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
     return _repeated("repeat", input, integers("repeat", times, repeats))
 
 
 @operator("RepeatBackward0")
-def tile(input: Node, *times: Any, dims: Any = None) -> Node:
+def tile(input: Node, *times: Integers, dims: Integers = None) -> Node:
     """repeat(), where fewer numbers than dimensions stand for the last ones."""
     listed = integers("tile", times, dims)
     return _repeated("tile", input, (1,) * (input.type.ndim - len(listed)) + listed)
 
 
 @operator("RollBackward0")
-def roll(input: Node, shifts: Any, dims: Any = None) -> Node:
+def roll(input: Node, shifts: Integers, dims: Integers = None) -> Node:
     """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
     if dims is None:
         flat = ops.reshape(input, sizes=(input.type.size,))

@@ -15,6 +15,9 @@ from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor
 
 Number = REAL
+Scalar = int | float                            # the same, as an annotation
+Dims = int | tuple[int, ...] | list[int] | None
+Integers = Any                                  # one, or a sequence of them
 
 
 def to_node(value: Any) -> Any:
@@ -131,7 +134,7 @@ def normal_dim(dim: int, ndim: int) -> int:
     return dim + rank if dim < 0 else dim
 
 
-def normal_dims(dims: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:
+def normal_dims(dims: Dims, ndim: int) -> tuple[int, ...]:
     """Dimensions as a sorted tuple; None and () mean all of them.  Raises as `normal_dim`, and for a dimension named twice."""
     if dims is None:
         return tuple(range(ndim))

@@ -54,6 +54,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Pieces:
     shape = input._node.type.shape
     if not shape:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    chunks = index(chunks)
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     d = normal_dim(dim, len(shape))

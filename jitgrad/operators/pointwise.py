@@ -10,7 +10,7 @@ from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote, refuse_c
 from jitgrad.graph import Node
 from jitgrad.operators.declare import OPERATORS, operator, register, unary
 from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import Number, cast, describe, number_node, promoted, result_dtype
+from jitgrad.operators.operands import Number, Scalar, cast, describe, number_node, promoted, result_dtype
 from jitgrad.tensor import Tensor
 
 _R = ops.REGISTRY
@@ -167,7 +167,7 @@ def _alike(called: str, *nodes: Any) -> tuple[Any, ...]:
 
 
 @operator("AddcmulBackward0", inplace=True)
-def addcmul(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Node:
+def addcmul(input: Node, tensor1: Node, tensor2: Node, *, value: Scalar = 1) -> Node:
     """input + value * tensor1 * tensor2."""
     x, a, b = promoted("addcmul", input, tensor1, tensor2)
     return x + (a * b if value == 1 else number_node(value, x.type.dtype) * a * b)
@@ -175,7 +175,7 @@ def addcmul(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Nod
 
 @operator("AddcdivBackward0", inplace=True,
           saves=lambda a: ("tensor1", "tensor2") if type(a["tensor2"]) is Node and a["tensor2"].requires_grad else ("tensor2",))
-def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Node:
+def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Scalar = 1) -> Node:
     """input + value * tensor1 / tensor2, in floating point."""
     x, a, b = promoted("addcdiv", input, tensor1, tensor2)
     if a.type.dtype.category < 2:

@@ -8,7 +8,7 @@ from jitgrad.dtype import bool_
 from jitgrad.graph import Node, grad_mode
 from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
 from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import number_node, promoted
+from jitgrad.operators.operands import Scalar, number_node, promoted
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.tensor import Tensor, wrap
 
@@ -169,7 +169,7 @@ def outer(input: Node, vec2: Node) -> Node:
 
 
 @operator("AddmmBackward0", inplace=True)
-def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Any = 1, alpha: Any = 1) -> Node:
+def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Scalar = 1, alpha: Scalar = 1) -> Node:
     """beta * input + alpha * (mat1 @ mat2)."""
     _check_addmm(input, mat1, mat2)
     if mat1.type.ndim != 2 or mat2.type.ndim != 2:

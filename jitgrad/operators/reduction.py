@@ -18,12 +18,11 @@ from jitgrad.operators.declare import (
     register,
 )
 from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import cast, normal_dim, normal_dims, number_node, to_node
+from jitgrad.operators.operands import Dims, Scalar, cast, normal_dim, normal_dims, number_node, to_node
 from jitgrad.operators.origin import Composite, user_line, warn_user
 from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 
-Dims = int | tuple[int, ...] | list[int] | None
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
 
 
@@ -216,9 +215,14 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result:
         values = finish_composite(values, f"{title}Backward0", (source,), (indices,))
         return result(wrap(values), wrap(finish_composite(indices, None, (source,))))
 
-    def call(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-        if other is not None or isinstance(dim, Tensor):
-            return OPERATORS[pair].call(input, dim if other is None else other)
+    def call(input: Tensor, *args: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
+        if args:
+            if isinstance(args[0], Tensor):
+                other, = args
+            else:
+                dim, keepdim = args if len(args) == 2 else (*args, keepdim)
+        if other is not None:
+            return OPERATORS[pair].call(input, other)
         return of_all(input) if dim is None else along(input, dim, keepdim)
 
     call.__name__ = call.__qualname__ = called
@@ -265,30 +269,30 @@ def _root(variance: Node) -> Node:
 
 
 @operator("VarBackward0", saves=("input",))
-def var(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-        correction: Any = None) -> Node:
+def var(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: Scalar | None = None) -> Node:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
     return cast(_moments("var", input, dim, unbiased, keepdim, correction)[0], input.type.dtype)
 
 
 @operator("StdBackward0", saves=("input", "result"))
-def std(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-        correction: Any = None) -> Node:
+def std(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: Scalar | None = None) -> Node:
     """The square root of the variance; the derivative is 0 where it is 0."""
     return cast(_root(_moments("std", input, dim, unbiased, keepdim, correction)[0]), input.type.dtype)
 
 
 @operator("VarMeanBackward0", places=("torch",), saves=("input",))
-def var_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: Any = None) -> tuple[Node, Node]:
+def var_mean(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: Scalar | None = None) -> tuple[Node, Node]:
     """(variance, mean)."""
     variance, center = _moments("var_mean", input, dim, unbiased, keepdim, correction)
     return cast(variance, input.type.dtype), cast(center, input.type.dtype)
 
 
 @operator("StdMeanBackward0", places=("torch",), saves=("input", "result"))
-def std_mean(input: Node, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: Any = None) -> tuple[Node, Node]:
+def std_mean(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: Scalar | None = None) -> tuple[Node, Node]:
     """(standard deviation, mean)."""
     variance, center = _moments("std_mean", input, dim, unbiased, keepdim, correction)
     return cast(_root(variance), input.type.dtype), cast(center, input.type.dtype)
@@ -342,7 +346,7 @@ def _refuse_empty(order: float, type: ArrayType, dim: Dims) -> None:
 
 
 @operator("LinalgVectorNormBackward0", saves=("input", "result"))
-def norm(input: Node, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+def norm(input: Node, p: Scalar | str | None = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}")

@@ -1,0 +1,76 @@
+"""The legacy constructors, torch.Tensor(2, 3) and torch.FloatTensor([1, 2]), and the types of tensors that isinstance knows."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.creation import finished, from_data, is_sequence, sizes
+from jitgrad.device import check_device
+from jitgrad.dtype import bool_, dtype, float32, float64, get_default_dtype, int32, int64
+from jitgrad.operators.views import view
+from jitgrad.tensor import Size, Tensor
+
+__all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor"]
+
+
+def legacy_tensor(args: tuple[Any, ...], to: dtype | None = None, *, size: Any = None, data: Any = None, device: Any = None) -> Tensor:
+    """Of these sizes, filled with 0; of this data, in `to` (the default dtype); or another tensor on a tensor's storage."""
+    check_device(device, "new")
+    args = args or tuple([v for v in (size, data) if v is not None])
+    kind = to or get_default_dtype()
+    if not args:
+        return finished(np.zeros(0, kind.np))
+    first = args[0]
+    if len(args) > 1 or size is not None or isinstance(first, (int, Size)):
+        return finished(np.zeros(sizes("new", args), kind.np))
+    if isinstance(first, Tensor):
+        if to is not None and first.dtype is not to:
+            raise TypeError(f"expected a tensor of {to!r} (got one of {first.dtype!r}): convert it with to()")
+        return view(first, (), "AliasBackward0")
+    if not isinstance(first, (str, bytes, np.ndarray)) and not is_sequence(first):
+        raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
+    return from_data(first, kind)
+
+
+class TensorType(type):
+    """The type of FloatTensor and its kin: their instances are the tensors of one dtype."""
+
+    dtype: dtype
+    is_cuda = False
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+
+    def __call__(cls, *args: Any, **named: Any) -> Tensor:
+        return legacy_tensor(args, cls.dtype, **named)
+
+    def __repr__(cls) -> str:
+        return f"<class '{cls.dtype.legacy}'>"
+
+
+def _tensor_type(to: dtype) -> Any:
+    name = to.legacy.removeprefix("torch.")
+    doc = f"Tensors of {to!r}; called, the legacy constructor of one, from sizes or from data."
+    return TensorType(name, (), {"dtype": to, "__doc__": doc, "__module__": "jitgrad"})
+
+
+FloatTensor, DoubleTensor, IntTensor, LongTensor, BoolTensor = map(_tensor_type, (float32, float64, int32, int64, bool_))
+
+
+def _init(self: Tensor, *args: Any, **named: Any) -> None:
+    if hasattr(self, "_node"):          # made by a subclass's __new__
+        return
+    made = legacy_tensor(args, **named)
+    self._node, self._storage = made._node, made._storage
+    vars(self).update(vars(made))
+
+
+def new(self: Tensor, *args: Any, **named: Any) -> Tensor:
+    """The legacy constructor of tensors of this one's dtype."""
+    return legacy_tensor(args, self.dtype, **named)
+
+
+_init.__doc__ = legacy_tensor.__doc__
+Tensor.__init__ = _init         # type: ignore[method-assign]
+Tensor.new = new                # type: ignore[attr-defined]
