@@ -31,7 +31,7 @@ def outcome(library: Any, name: str, operands: Any, kwargs: dict[str, Any]) -> s
             result = function(*[operand(library, *o) for o in operands], **kwargs)
         except (RuntimeError, ValueError) as error:
             return " ".join([type(error).__name__, *str(error).rstrip(":").replace(":", " ").split()[:5]])
-    return f"{str(result.dtype).split('.')[-1]} {result.sum().item()}"
+    return f"{str(result.dtype).split('.')[-1]} {result.sum().item():.6g}"
 
 
 def same(name: str, *operands: Any, **kwargs: Any) -> None:
