@@ -348,6 +348,7 @@ def _refuse_empty(order: float, type: ArrayType, dim: Dims) -> None:
 @operator("LinalgVectorNormBackward0", saves=("input", "result"))
 def norm(input: Node, p: Scalar | str | None = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
+    refuse_complex(p)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}")
     return vector_norm(_floating("linalg.vector_norm", input, dtype), 2 if p is None or p == "fro" else p, dim, keepdim)
