@@ -109,8 +109,9 @@ def plain_backward(root: Node) -> None:
 def machine_code() -> Any:
     """The machine code of recording and delivering, which is compiled or loaded now if it is not yet there.  (It takes the
     compiler's back end, which a program that computes no gradients does not need.)"""
-    from jitgrad.operators.native import code
-    code.install(accumulate, _release_detached)
+    with programs.building:         # a fork waits for it: a child could not enter a module that another thread was importing
+        from jitgrad.operators.native import code
+        code.install(accumulate, _release_detached)
     return code
 
 
