@@ -120,7 +120,7 @@ class Tensor:
     def _ensure_storage(self) -> Storage:
         storage = self._storage
         if storage is None:
-            node = self._node
+            node, _ = self._node, self.__dict__     # for `_seen`, which is stored where nothing is to be made
             storage = Storage(node)
             if self._storage is not None:       # whoever the collector has run meanwhile was first
                 stamp(node, self._storage.cell, 0)

@@ -57,7 +57,8 @@ def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | Non
     if tensor._tracks_version:
         cell.value += 1
         cell.writer = writer
-    extra.cell, extra.version = cell, cell.value
+    extra.cell = cell
+    extra.version = cell.value
     storage.node = new
     storage.writes += 1
     if tensor._chain:
@@ -65,7 +66,8 @@ def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | Non
         if unseen or (new.extra is not None and new.extra.leaf is not None and not own):
             tensor._current()
             return tensor
-        own_extra.cell, own_extra.version = cell, cell.value
+        own_extra.cell = cell
+        own_extra.version = cell.value
     tensor._node = value
     tensor._seen = storage.writes
     return tensor
@@ -104,10 +106,16 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     if not detached or tensor._tracks_version:
         cell.value += 1
         cell.writer = None
-    node.extra, extra.leaf, extra.cell, extra.version = extra, owner, cell, cell.value
+    node.extra = extra          # (one by one: four at once would be a tuple, which is allocated)
+    extra.leaf = owner
+    extra.cell = cell
+    extra.version = cell.value
     if detached:
-        own.extra, own_extra.cell, own_extra.version = own_extra, cell, cell.value
-    storage.node, tensor._node = node, own
+        own.extra = own_extra
+        own_extra.cell = cell
+        own_extra.version = cell.value
+    storage.node = node
+    tensor._node = own
     storage.writes += 1
     tensor._seen = storage.writes
     return True

@@ -13,7 +13,7 @@ from ways import WARM, WAYS, leaf, loss_of, numbers
 import jitgrad as torch
 
 OFTEN = 1               # allocations of containers, less deallocations, after which the collector runs
-MOST = 60               # collections in a run, at each of which a callback is tried alone
+MOST = 40               # collections in a run, at each of which a callback is tried alone
 
 
 class Pressure:
@@ -37,11 +37,20 @@ class Pressure:
             self.seen += 1
 
 
+@pytest.fixture(autouse=True)
+def frozen() -> Iterator[None]:
+    """What was there before a test costs its collections no time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @contextmanager
 def pressure(do: Callable[[], None], at: int | None) -> Iterator[Pressure]:
+    """The collector runs at each allocation."""
     before = gc.get_threshold()
     found = Pressure(do, at)
-    gc.collect()
     gc.callbacks.append(found)
     gc.set_threshold(OFTEN)
     try:

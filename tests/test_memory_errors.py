@@ -148,12 +148,6 @@ LOOPS = """
     def view(kept):
         kept.append(base[1:])
 
-    def constant(kept):
-        kept.append(x.detach() * 3.)
-
-    def several(kept):
-        kept.append(x.reshape(1, 3).max(1))
-
     def backward(kept):
         x.grad = None
         loss = (x * x + x * 3.).sum()
@@ -172,7 +166,7 @@ LOOPS = """
         kept.append(y.grad)
 
     large([])
-    for loop in (recorded, chain, view, constant, several, backward, replayed, large):
+    for loop in (recorded, chain, view, backward, replayed, large):
         kept = []
         limit(60)
         try:
@@ -216,7 +210,7 @@ def output(text: str, cache: Path, request: pytest.FixtureRequest) -> str:
     command = [sys.executable, "-c", textwrap.dedent(LIMITED) + textwrap.dedent(text), plain]
     path = os.pathsep.join([str(Path(torch.__file__).parent.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
-                          env=os.environ | {"JITGRAD_CACHE_DIR": str(cache), "PYTHONPATH": path, "JITGRAD_NUM_THREADS": "1"})
+                          env=os.environ | {"JITGRAD_CACHE_DIR": str(cache), "PYTHONPATH": path, "JITGRAD_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -226,7 +220,7 @@ limited = pytest.mark.skipif(resource is None or not Path("/proc/self/statm").ex
 
 @limited
 def test_loops_that_keep_tensors_go_on_after_a_memory_error(tmp_path, request):
-    assert output(LOOPS, tmp_path, request).count("went on") == 8
+    assert output(LOOPS, tmp_path, request).count("went on") == 6
 
 
 @limited

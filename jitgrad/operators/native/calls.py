@@ -51,6 +51,7 @@ class Call(ObjectAssembly):
         self.count = self.variable(0)                       # of the words
         self.nodes = self.array(MOST_TENSORS + MOST_STEPS)  # references held: of the operands, then of the steps
         self.operands = self.variable(0)
+        self.seen = self.variable(0)                        # the number of writes to the storage of the last operand
         self.depth = self.variable(0)
         self.pattern = self.variable(0)
         self.needs = self.variable(0)                       # whether an operand requires a gradient
@@ -154,12 +155,14 @@ class Call(ObjectAssembly):
         plain, ready = self.block("plain"), self.block("ready")
         # Python code that brings a tensor up to date may change the list that it is in.
         stale = self.block("stale") if is_argument else self.forward
+        self.seen.set(0)
         self.go_if(self.same(storage, self.common("none")), plain)
         self.go_if(self.differ(self.load(storage, self.offset["type"]), self.common("Storage")), stale)
         seen = self.api("PyObject_GetAttr", tensor, self.common("_seen"))
         writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
         same = self.same(self.api("PyLong_AsSsize_t", seen), writes)
         self.api("Py_DecRef", seen)
+        self.seen.set(writes)
         self.go_if(same, plain)
         self.go(stale)
         self.here(plain)
@@ -168,6 +171,9 @@ class Call(ObjectAssembly):
         if is_argument:
             self.here(stale)
             found.set(self.api("PyObject_VectorcallMethod", self.common("_current"), place_of_tensor, 1, 0))
+            seen = self.api("PyObject_GetAttr", tensor, self.common("_seen"))
+            self.seen.set(self.api("PyLong_AsSsize_t", seen))
+            self.api("Py_DecRef", seen)
             self.go(ready)
         self.here(ready)
         node = found.get()

@@ -107,11 +107,8 @@ class Record(Call):
         storage, changed = self.get(source, "Tensor._storage"), self.block("changed")
         self.go_if(self.differ(self.get(source, "Tensor._node"), self.node_at(0)), changed)
         self.go_if(self.differ(self.get(storage, "type"), self.common("Storage")), changed)
-        seen = self.api("PyObject_GetAttr", source, self.common("_seen"))
         writes = self.get(storage, "Storage.writes")
-        same = self.same(self.api("PyLong_AsSsize_t", seen), self.api("PyLong_AsSsize_t", writes))
-        self.api("Py_DecRef", seen)
-        self.go_if(self.builder.not_(same), changed)
+        self.go_if(self.differ(self.api("PyLong_AsSsize_t", writes), self.seen.get()), changed)
         self.api("PyObject_SetAttr", result.get(), self.common("_seen"), writes)
         cell = self.get(storage, "Storage.cell")
         for value, what, slot in ((storage, result.get(), "Tensor._storage"), (cell, extra, "Extra.cell"),
