@@ -31,7 +31,9 @@ def test_every_chunk_runs_once(count, workers):
 
 def test_chunks_run_at_the_same_time():
     barrier = threading.Barrier(3, timeout=30)
-    threads.parallel_for(lambda lo, hi, block: barrier.wait(), chunks(3))
+    met = []
+    threads.parallel_for(lambda lo, hi, block: met.append(barrier.wait()), chunks(3))
+    assert sorted(met) == [0, 1, 2]
 
 
 def test_one_thread_means_the_calling_one():
