@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,11 +13,36 @@ from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Step, Storage, derive, detached_storages, note_write, stamp
+from jitgrad.storage import (
+    ATTACH,
+    NO_GRAD,
+    Detached,
+    Part,
+    Step,
+    Storage,
+    Version,
+    apply_step,
+    base_depth,
+    derive,
+    detached,
+    detached_storages,
+    gradient_edge,
+    leaf_node,
+    note_write,
+    recorded,
+    rederive,
+    retain_along,
+    stamp,
+)
 
-DETACH = Step(REGISTRY["detach"], (), None)
-NO_GRAD = Step(REGISTRY["detach"], (), None)      # the same, put in by a view that is made without grad mode
 COPY = REGISTRY["copy"]
+MODIFIED = ("A view was created in no_grad mode and its base or another view of its base has been modified inplace with grad mode "
+            "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+            "both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+            "both outside (if you want the inplace to be tracked).")
+MODIFIED_PART = ("Output {} of {} is a view and its base or another view of its base has been modified inplace. This view is the "
+                 "output of a function that returns multiple views. Such functions do not allow the output views to be modified "
+                 "inplace. You should replace the inplace operation by an out-of-place one.")
 
 
 class Hooks(dict):
@@ -41,6 +66,7 @@ class Tensor:
     """A multi-dimensional array that records what is done to it.
 
     `_node`: the node of the current value, unless `_storage` has been written to since `_seen` (see `_current`).
+    `_chain`: the steps from all of the storage's memory to it; the last Detached among them is its base (storage.py).
     `_leaf`: set on tensors for which gradients are accumulated.  All other state has defaults on the class."""
 
     __slots__ = ("_node", "_storage", "__dict__", "__weakref__")        # machine code reads the first two by offset
@@ -51,7 +77,7 @@ class Tensor:
     _seen: int = 0
     _leaf: Accumulator | None = None
     _grad: Tensor | None = None
-    _tracks_version: bool = True        # False for `.data`: its writes are invisible to autograd
+    _tracks_version: bool = True        # False for `.data` and its views, whose versions are counted apart
     __array_priority__ = 1000
 
     if TYPE_CHECKING:       # methods.py attaches the operators and writing.py's functions; these lines tell type checkers
@@ -106,15 +132,56 @@ class Tensor:
         if storage.deferred:
             storage.materialise(self)
             return self._node
+        return self._derived(grad_mode.enabled)
+
+    def _to_look(self) -> Node:
+        """_current(), where only the value matters: that of a view is there where its history is not."""
+        storage = self._storage
+        if storage is None or storage.writes == self._seen or storage.deferred:
+            return self._current()
+        return self._derived(False)
+
+    def _derived(self, record: bool) -> Node:
+        """The node after a write, which `_node` is from now on.  record: for operations that are recorded.
+
+        Raises RuntimeError where those would need a history that there is none of."""
+        storage, chain, old = self._storage, self._chain, self._node
         storage.flush()
-        node = storage.node if not self._chain else recorded(derive, storage.node, self._chain)
-        if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
-            node = leaf_node(executor.value(node), node, self._leaf)
-        if node is not storage.node:
-            stamp(node, storage.cell)
+        depth = base_depth(chain)
+        base = storage.base(chain, depth)
+        steps = chain[depth:]
+        if not steps:
+            node = base
+        else:
+            cell = self._cell()
+            if base.requires_grad and any([step is NO_GRAD or type(step) is Part for step in steps]):
+                without = any([step is NO_GRAD for step in steps])
+                modified = old.extra is None or old.extra.version != cell.value
+                if record and modified:
+                    raise RuntimeError(MODIFIED if without else of_parts(MODIFIED_PART, old))
+                if without or modified:         # a leaf whose gradient nobody wants, where one is asked for
+                    node = derive(apply_step(base, NO_GRAD), steps)
+                    if not record:
+                        return node
+                    node = leaf_node(executor.value(node), node, Accumulator(self))
+                else:
+                    node = recorded(rederive, base, steps)
+            else:
+                node = recorded(rederive, base, steps)
+                if self._leaf is not None and not node.requires_grad:
+                    node = leaf_node(executor.value(node), node, self._leaf)
+            stamp(node, cell)
+            retain_along(old, node)
         self._node = node
         self._seen = storage.writes
         return node
+
+    def _cell(self) -> Version:
+        """The version counter of the storage, or the one of `.data`."""
+        if self._tracks_version:
+            return self._storage.cell
+        step: Any = self._chain[base_depth(self._chain) - 1]
+        return step.cell
 
     def _ensure_storage(self) -> Storage:
         storage = self._storage
@@ -131,17 +198,35 @@ class Tensor:
         """A tensor that shares this one's storage.  Made without grad mode, it is detached."""
         storage = self._ensure_storage()
         node = self._current()
-        if node.requires_grad and not grad_mode.enabled and steps[0] is not DETACH:
+        seen = storage.writes
+        if not grad_mode.enabled:
             steps = (NO_GRAD, *steps)
+            if self.requires_grad:
+                node = apply_step(node, NO_GRAD)
+                seen = -1               # what it is depends on the mode in which it is asked for
         result = wrap(derive(node, steps))
         if result._node is node:
             result._node = bind(COPY, (node,))
         result._storage = storage
         result._chain = self._chain + steps
-        result._seen = storage.writes
+        result._seen = seen
         result._tracks_version = self._tracks_version
-        stamp(result._node, storage.cell)
-        if steps[0] is DETACH and storage.node.inputs:
+        stamp(result._node, self._cell())
+        return result
+
+    def _detached(self, tracks: bool) -> Tensor:
+        """A base of its own over the same memory.  tracks: whether it has the same version counter."""
+        storage = self._ensure_storage()
+        node = apply_step(self._to_look(), NO_GRAD)
+        cell = self._cell() if tracks else Version()
+        stamp(node, cell)
+        result = wrap(node)
+        result._storage = storage
+        result._chain = (*self._chain, detached(node, storage, cell))
+        result._seen = storage.writes
+        if cell is not storage.cell:
+            result._tracks_version = False
+        if storage.node.inputs:
             storage.release()
             if storage.node.inputs:
                 detached_storages.add(storage)
@@ -169,7 +254,12 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this tensor.  Settable on leaves."""
-        return self._current().requires_grad
+        storage = self._storage
+        if storage is None or storage.writes == self._seen:
+            return self._node.requires_grad
+        if self._to_look().requires_grad:
+            return True
+        return bool(self._chain) and storage.base(self._chain, base_depth(self._chain)).requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -195,13 +285,21 @@ class Tensor:
                                    "var_no_grad = var.detach().")
             self._leaf = None
             new = input_node(node.value, node.type)
-        self._node = new
+        self._become(new)
+        return self
+
+    def _become(self, node: Node) -> None:
+        """Take a node of the same value but another history."""
+        self._node = node
         storage = self._storage
         if storage is not None:
-            stamp(new, storage.cell)
-            if not self._chain:
-                storage.node = new
-        return self
+            stamp(node, self._cell())
+            depth = base_depth(self._chain)
+            if not depth and not self._chain:
+                storage.hold(node)
+            elif depth == len(self._chain):
+                step: Any = self._chain[-1]
+                step.node = node
 
     @property
     def is_leaf(self) -> bool:
@@ -241,7 +339,7 @@ class Tensor:
         self._grad = None
 
     def _retains(self) -> bool:
-        extra = self._current().extra
+        extra = gradient_edge(self._current()).extra
         return extra is not None and extra.watch is not None and extra.watch.retains()
 
     @property
@@ -251,7 +349,7 @@ class Tensor:
             return 0
         if not storage.deferred and storage.owner is not None:
             storage.flush()
-        return storage.cell.value
+        return storage.cell.value if storage.deferred else self._cell().value
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -260,24 +358,23 @@ class Tensor:
         storage = self._storage
         if storage is not None and storage.deferred:
             return storage.value(self)
-        return executor.value(self._current())
+        return executor.value(self._to_look())
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut off from the graph."""
-        return self._view((DETACH,))
+        return self._detached(True)
 
     @property
     def data(self) -> Tensor:
         """The value, cut off from the graph; writes to it are not seen by autograd's version check."""
-        result = self._view((DETACH,))
-        result._tracks_version = False
-        return result
+        return self._detached(False)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if value._storage is not None and value._storage is self._storage and value._chain == (*self._chain, DETACH):
+        if value._storage is not None and value._storage is self._storage and value._chain[:-1] == self._chain and (
+                value._chain and type(value._chain[-1]) is Detached):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
         note_write(self._ensure_storage())
         node = value._current()
@@ -285,9 +382,9 @@ class Tensor:
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
         elif (old := self._current()).requires_grad and same_type(old.type, new.type):
-            new = recorded(bind, REGISTRY["attach"], (old, new))        # the history stays as it was
-        cell = self._ensure_storage().cell
-        self._node, self._storage, self._chain, self._seen = new, Storage(new), (), 0
+            new = recorded(bind, ATTACH, (gradient_edge(old), new))     # the history stays as it was
+        cell = self._cell()
+        self._node, self._storage, self._chain, self._seen, self._tracks_version = new, Storage(new), (), 0, True
         self._storage.cell = cell           # the version counts on
         stamp(new, cell)
 
@@ -343,15 +440,11 @@ class Size(tuple):
         return Size(tuple(self) + tuple(other))
 
 
-def recorded(record: Callable[..., Node], *args: Any) -> Node:
-    """What `record` records as in grad mode: values that change hands inside no_grad keep the history they have."""
-    if grad_mode.enabled:
-        return record(*args)
-    grad_mode.enabled = True
-    try:
-        return record(*args)
-    finally:
-        grad_mode.enabled = False
+def of_parts(text: str, node: Node) -> str:
+    """A message about one of several views, by the node of it."""
+    fn = None if node.extra is None else node.extra.fn
+    name, number = (node.op.grad_name or "", 0) if fn is None else (fn.name, fn.number)
+    return text.format(number, name.split("Backward")[0])
 
 
 _T = TypeVar("_T", bound=Tensor)
@@ -371,13 +464,6 @@ def wrap(node: Node) -> Tensor:
     result._node = node
     result._storage = None
     return result
-
-
-def leaf_node(value: np.ndarray, like: Node, accumulator: Accumulator) -> Node:
-    """An INPUT node with gradients going to `accumulator`."""
-    node = input_node(value, like.type, True)
-    node.ensure_extra().leaf = accumulator
-    return node
 
 
 def from_array(array: np.ndarray, cls: type[Tensor] = Tensor) -> Tensor:

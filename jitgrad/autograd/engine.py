@@ -20,7 +20,7 @@ from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import any_detached, detached_storages, pending_detached
+from jitgrad.storage import any_detached, detached_storages, gradient_edge, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, wrap
 
 new_tensor = Tensor.__new__
@@ -172,7 +172,7 @@ def _children(node: Node) -> Sequence[Node]:
 def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
     """The nodes of the order that stand for the given tensors."""
     leaves = {t._leaf for t in inputs if t._leaf is not None}
-    interior = {t._current() for t in inputs if t._leaf is None}
+    interior = {gradient_edge(t._current()) for t in inputs if t._leaf is None}
     return {n for n in order if n in interior or (n.extra is not None and n.extra.leaf in leaves)}
 
 
@@ -380,7 +380,9 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
         elif have.requires_grad:            # it has a history of its own, which goes on
             enabled, grad_mode.enabled = grad_mode.enabled, True
             try:
-                have._write(bind(REGISTRY["add"], (have._current(), g)))
+                total = bind(REGISTRY["add"], (have._current(), g))
+                total.ensure_extra().in_place = True
+                have._write(total)
             finally:
                 grad_mode.enabled = enabled
         else:

@@ -8,11 +8,11 @@ import numpy as np
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64
-from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode
+from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
-from jitgrad.operators.origin import Composite, user_line
+from jitgrad.operators.origin import user_line
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.tensor import Tensor, wrap
 
@@ -171,7 +171,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     inputs = (new,) if isinstance(value, Tensor) else ()
     if not parsed.positions:
         new = broadcast_value(new, node.type.shape)
-        target._write(finish_composite(new, "CopyBackwards", inputs, ()))
+        target._write(finish_composite(new, "CopyBackwards", inputs, ()), "CopyBackwards")
         return
     masks = [(dim, t) for dim, t in parsed.positions if t.dtype is bool_]
     if len(parsed.positions) == 1 and masks and not new.type.ndim:
@@ -194,4 +194,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             raise RuntimeError(f"shape mismatch: value tensor of shape {list(new.type.shape)} cannot be broadcast to "
                                f"indexing result of shape {list(shape)}") from None
         new = ops.index_put(node, new, *positions, axes=axes)
-    target._write(finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed)))
+    new = finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed))
+    if new.requires_grad:
+        new.ensure_extra().in_place = True
+    target._write(new)

@@ -15,10 +15,10 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_HISTORY
-from jitgrad.graph import Extra, Node, Spec, find_spec, grad_mode, input_node
+from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.native.words import CHAINS, VIEWS
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.storage import Step, Storage
@@ -92,7 +92,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
                 if owner is not None or number:
                     node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
                 start = node
-    elif depth or type(source.value) is not np.ndarray or tracing.traces:
+    elif depth or type(source.value) is not np.ndarray or tracing.traces or not grad_mode.enabled:
         return _general(input, plan, number)
     else:
         value = source.value

@@ -17,13 +17,13 @@ from jitgrad.compiler import cache, cpu, objectcode
 from jitgrad.config import config, logger
 from jitgrad.dtype import default_address
 from jitgrad.executor import MAX_HISTORY
-from jitgrad.graph import Extra, Node, Spec, grad_mode, recording_thread
+from jitgrad.graph import Composite, Extra, Node, Spec, grad_mode, recording_thread
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
 from jitgrad.operators.native.patterns import Pattern, function
 from jitgrad.operators.native.tapes import learner
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipe import LONGEST
 from jitgrad.storage import Storage, Version, detached_storages, pending_detached
 from jitgrad.tensor import Accumulator, Tensor, alike
