@@ -1,7 +1,6 @@
 """Tensor: a mutable handle on immutable nodes.  Operators, and writing in place, are attached by methods.py."""
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,54 +11,25 @@ from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Node, bind, grad_mode, input_node
+from jitgrad.histories import Accumulator, derived
 from jitgrad.ops import REGISTRY
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive
 from jitgrad.storage import (
     ATTACH,
-    NO_GRAD,
     Detached,
-    Part,
-    Step,
     Storage,
     Version,
-    apply_step,
     base_depth,
-    derive,
     detached,
     detached_storages,
     gradient_edge,
     leaf_node,
     note_write,
     recorded,
-    rederive,
-    retain_along,
     stamp,
 )
 
 COPY = REGISTRY["copy"]
-MODIFIED = ("A view was created in no_grad mode and its base or another view of its base has been modified inplace with grad mode "
-            "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
-            "both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
-            "both outside (if you want the inplace to be tracked).")
-MODIFIED_PART = ("Output {} of {} is a view and its base or another view of its base has been modified inplace. This view is the "
-                 "output of a function that returns multiple views. Such functions do not allow the output views to be modified "
-                 "inplace. You should replace the inplace operation by an out-of-place one.")
-
-
-class Hooks(dict):
-    """Hooks by id, in order of registration (a dict that can be weakly referenced)."""
-
-    __slots__ = ("__weakref__",)
-
-
-class Accumulator:
-    """Where the gradient of a leaf tensor arrives: its hooks, and the tensor itself (weakly: graphs keep this alive)."""
-
-    __slots__ = ("tensor", "hooks", "post_hooks", "__weakref__")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = weakref.ref(tensor)
-        self.hooks = Hooks()            # hook(grad), before the gradient is added
-        self.post_hooks = Hooks()       # hook(tensor), after it
 
 
 class Tensor:
@@ -132,49 +102,14 @@ class Tensor:
         if storage.deferred:
             storage.materialise(self)
             return self._node
-        return self._derived(grad_mode.enabled)
+        return derived(self, grad_mode.enabled)
 
     def _to_look(self) -> Node:
         """_current(), where only the value matters: that of a view is there where its history is not."""
         storage = self._storage
         if storage is None or storage.writes == self._seen or storage.deferred:
             return self._current()
-        return self._derived(False)
-
-    def _derived(self, record: bool) -> Node:
-        """The node after a write, which `_node` is from now on.  record: for operations that are recorded.
-
-        Raises RuntimeError where those would need a history that there is none of."""
-        storage, chain, old = self._storage, self._chain, self._node
-        storage.flush()
-        depth = base_depth(chain)
-        base = storage.base(chain, depth)
-        steps = chain[depth:]
-        if not steps:
-            node = base
-        else:
-            cell = self._cell()
-            if base.requires_grad and any([step is NO_GRAD or type(step) is Part for step in steps]):
-                without = any([step is NO_GRAD for step in steps])
-                modified = old.extra is None or old.extra.version != cell.value
-                if record and modified:
-                    raise RuntimeError(MODIFIED if without else of_parts(MODIFIED_PART, old))
-                if without or modified:         # a leaf whose gradient nobody wants, where one is asked for
-                    node = derive(apply_step(base, NO_GRAD), steps)
-                    if not record:
-                        return node
-                    node = leaf_node(executor.value(node), node, Accumulator(self))
-                else:
-                    node = recorded(rederive, base, steps)
-            else:
-                node = recorded(rederive, base, steps)
-                if self._leaf is not None and not node.requires_grad:
-                    node = leaf_node(executor.value(node), node, self._leaf)
-            stamp(node, cell)
-            retain_along(old, node)
-        self._node = node
-        self._seen = storage.writes
-        return node
+        return derived(self, False)
 
     def _cell(self) -> Version:
         """The version counter of the storage, or the one of `.data`."""
@@ -294,11 +229,9 @@ class Tensor:
         storage = self._storage
         if storage is not None:
             stamp(node, self._cell())
-            depth = base_depth(self._chain)
-            if not depth and not self._chain:
+            if not self._chain:
                 storage.hold(node)
-            elif depth == len(self._chain):
-                step: Any = self._chain[-1]
+            elif type(step := self._chain[-1]) is Detached:
                 step.node = node
 
     @property
@@ -438,13 +371,6 @@ class Size(tuple):
 
     def __add__(self, other: tuple) -> Size:      # type: ignore[override]
         return Size(tuple(self) + tuple(other))
-
-
-def of_parts(text: str, node: Node) -> str:
-    """A message about one of several views, by the node of it."""
-    fn = None if node.extra is None else node.extra.fn
-    name, number = (node.op.grad_name or "", 0) if fn is None else (fn.name, fn.number)
-    return text.format(number, name.split("Backward")[0])
 
 
 _T = TypeVar("_T", bound=Tensor)

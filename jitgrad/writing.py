@@ -12,25 +12,22 @@ import numpy as np
 from jitgrad import executor
 from jitgrad.arraytype import same_type
 from jitgrad.graph import INPUT, Composite, Extra, Node, bind, grad_mode, input_node
+from jitgrad.histories import check_writable
 from jitgrad.ops import REGISTRY
+from jitgrad.steps import Step, movements, put
 from jitgrad.storage import (
     ATTACH,
-    NO_GRAD,
     Detached,
-    Part,
-    Step,
     Storage,
     base_depth,
     gradient_edge,
     leaf_node,
-    movements,
     note_write,
-    put,
     recorded,
     retain_along,
     stamp,
 )
-from jitgrad.tensor import Tensor, of_parts
+from jitgrad.tensor import Tensor
 
 COPY, OVERWRITE = REGISTRY["copy"], REGISTRY["overwrite"]
 
@@ -48,7 +45,7 @@ def write(tensor: Tensor, value: Node, name: str | None = None) -> Tensor:
     depth = base_depth(chain)
     base, steps = storage.base(chain, depth), chain[depth:]
     if grad_mode.enabled and (base.requires_grad or value.requires_grad):
-        _check_writable(current, base, steps)
+        check_writable(current, base, steps)
     reads_old = value.extra is not None and value.extra.in_place
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
@@ -174,18 +171,3 @@ def rebase(tensor: Tensor, node: Node) -> Tensor:
     tensor._node = node
     tensor._seen = storage.writes
     return tensor
-
-
-def _check_writable(current: Node, base: Node, steps: tuple[Step, ...]) -> None:
-    """Raise RuntimeError for a tensor that must not be written to where that is recorded."""
-    if any([step is NO_GRAD for step in steps]) or (any([type(step) is Part for step in steps]) and not current.requires_grad):
-        raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-                           "Make the view outside of no_grad, or modify it inside.")
-    if any([type(step) is Part for step in steps]):
-        raise RuntimeError(of_parts("Output {} of {} is a view and is being modified inplace. This view is the output of a "
-                                    "function that returns multiple views. Such functions do not allow the output views to be "
-                                    "modified inplace. You should replace the inplace operation by an out-of-place one.", current))
-    if steps and current.requires_grad and (not base.requires_grad or (base.extra is not None and base.extra.leaf is not None)):
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    if current.extra is not None and current.extra.leaf is not None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")

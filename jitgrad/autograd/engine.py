@@ -19,9 +19,11 @@ from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, input_node, topological
+from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import any_detached, detached_storages, gradient_edge, pending_detached
-from jitgrad.tensor import Accumulator, Tensor, wrap
+from jitgrad.steps import pending_detached
+from jitgrad.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.tensor import Tensor, wrap
 
 new_tensor = Tensor.__new__
 

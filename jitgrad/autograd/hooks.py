@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable
 
 from jitgrad.graph import Node
+from jitgrad.histories import Hooks
 from jitgrad.storage import gradient_edge
-from jitgrad.tensor import Hooks, Tensor
+from jitgrad.tensor import Tensor
 
 _ids = itertools.count()
 

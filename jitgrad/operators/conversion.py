@@ -16,7 +16,8 @@ from jitgrad.operators.declare import OPERATORS, finish_composite, operator, reg
 from jitgrad.operators.indexing import broadcast_value, value_node
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.operands import Number, cast, normal_dim
-from jitgrad.storage import NO_GRAD, apply_step, base_depth
+from jitgrad.steps import NO_GRAD, apply_step
+from jitgrad.storage import base_depth
 from jitgrad.tensor import Size, Tensor, from_array
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------

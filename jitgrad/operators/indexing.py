@@ -163,9 +163,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
                 return
     parsed = parse(key, self._node.type.shape)
     target = self
-    if parsed.views or not parsed.positions:
-        target = view(self, tuple([step for _, steps in parsed.views for step in steps]),
-                      parsed.views[-1][0] if parsed.views else "AliasBackward0")
+    steps = tuple([step for _, steps in parsed.views for step in steps])
+    if steps:
+        target = view(self, steps, parsed.views[-1][0])
     node = target._current()
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()

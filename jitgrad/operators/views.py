@@ -21,7 +21,8 @@ from jitgrad.operators.native.words import CHAINS, VIEWS
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
-from jitgrad.storage import Step, Storage
+from jitgrad.steps import Step
+from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 
 Steps = tuple[Step, ...]
