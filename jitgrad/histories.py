@@ -7,7 +7,7 @@ from typing import Any
 from jitgrad import executor
 from jitgrad.graph import Node
 from jitgrad.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
-from jitgrad.storage import base_depth, keep, leaf_node, recorded, retain_along, stamp
+from jitgrad.storage import base_depth, keep, leaf_node, note_write, recorded, retain_along, stamp
 
 _MODIFIED = "{}its base or another view of its base has been modified inplace"
 _WRITTEN = "{}is being modified inplace"
@@ -71,6 +71,28 @@ def derived(tensor: Any, record: bool) -> Node:
     tensor._node = node
     tensor._seen = storage.writes
     return node
+
+
+def is_written(target: Any, value: Any) -> bool:
+    """Whether a value is the view that it is to be written to, unused since it was written: `y[1:] *= 2` ends with
+    `y[1:] = (that view)`.  This counts as a write, of which nothing is to be recorded."""
+    storage, chain = target._storage, target._chain
+    if value._storage is not storage or value._seen == storage.writes or value._chain != chain or _is_fixed(chain) or (
+            storage.private is not None or storage.owner is not None or value._leaf is not None):
+        return False
+    extra = value._node.extra
+    if extra is None or extra.watch is not None:
+        return False
+    note_write(storage)
+    depth, cell = base_depth(chain), target._cell()
+    base = storage.base(chain, depth)
+    cell.value += 1
+    stamp(base, cell)
+    storage.writes += 1
+    if depth:
+        step: Any = chain[depth - 1]
+        step.seen = storage.writes
+    return True
 
 
 def check_writable(current: Node, base: Node, steps: tuple[Step, ...]) -> None:

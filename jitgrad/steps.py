@@ -55,8 +55,8 @@ def apply_step(node: Node, step: Step) -> Node:
     """The node one step further along a view's chain."""
     if step.op is not DETACH:
         return settle(bind(step.op, (node,), step.params, step.sizes))
-    if tracing.current() is None and (node.op is INPUT or (node.run is not None and node.value is not None)):
-        return input_node(node.value, node.type)     # the value is known: keep nothing of how it came about
+    if (node.spec.op is INPUT or (node.run is not None and node.value is not None)) and tracing.current() is None:
+        return input_node(node.value, node.spec.type)     # the value is known: keep nothing of how it came about
     result = bind(step.op, (node,))
     if tracing.current() is None:
         pending_detached.add(result)

@@ -22,7 +22,7 @@ import numpy as np
 from jitgrad import executor, tracing
 from jitgrad.graph import INPUT, Node, bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
-from jitgrad.steps import DETACH, NO_GRAD, Step, apply_step, derive, movements, pending_detached, put
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put
 
 ATTACH = REGISTRY["attach"]
 
@@ -49,7 +49,7 @@ class Detached(Step):       # not of slots: it holds what a base is
 
 def detached(node: Node, storage: Storage, cell: Version) -> Detached:
     """The step to a base with this node."""
-    step = Detached(DETACH, (), None)
+    step = tuple.__new__(Detached, NO_GRAD)
     step.node, step.seen, step.cell = node, storage.writes, cell
     return step
 
@@ -114,8 +114,7 @@ class Storage:
     def base(self, chain: tuple[Step, ...], depth: int) -> Node:
         """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""
         if not depth:
-            node = None if self.history is None else self.history()
-            if node is not None:
+            if self.history is not None and (node := self.history()) is not None:
                 self.hold(keep(node, self.node))
                 detached_storages.add(self)
             return self.node
@@ -209,6 +208,8 @@ def is_stale(node: Node) -> bool:
 
 def base_depth(chain: tuple[Step, ...]) -> int:
     """How many steps of a chain lead to the tensor's base; the others lead from there to the view."""
+    if not chain:
+        return 0
     depth = len(chain)
     while depth and type(chain[depth - 1]) is not Detached:
         depth -= 1
@@ -251,6 +252,8 @@ def keep(old: Node, value: Node) -> Node:
 
 def retain_along(old: Node, new: Node) -> None:
     """A tensor whose node was `old` has become `new`: its retain_grad goes along to the new gradient edge."""
+    if old.extra is None or (old.extra.watch is None and old.spec.op is not ATTACH):
+        return
     old, new = gradient_edge(old), gradient_edge(new)
     if old is not new and new.requires_grad and old.extra is not None and old.extra.watch is not None:
         old.extra.watch.follow(new)

@@ -10,7 +10,7 @@ from jitgrad import executor
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Node, bind, grad_mode, input_node
+from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
 from jitgrad.histories import Accumulator, derived
 from jitgrad.ops import REGISTRY
 from jitgrad.steps import NO_GRAD, Step, apply_step, derive
@@ -152,10 +152,12 @@ class Tensor:
     def _detached(self, tracks: bool) -> Tensor:
         """A base of its own over the same memory.  tracks: whether it has the same version counter."""
         storage = self._ensure_storage()
-        node = apply_step(self._to_look(), NO_GRAD)
-        cell = self._cell() if tracks else Version()
-        stamp(node, cell)
-        result = wrap(node)
+        node = apply_step(self._node if storage.writes == self._seen else self._to_look(), NO_GRAD)
+        cell = (storage.cell if self._tracks_version else self._cell()) if tracks else Version()
+        extra = node.extra = Extra()
+        extra.cell, extra.version = cell, cell.value
+        result = _new(Tensor)
+        result._node = node
         result._storage = storage
         result._chain = (*self._chain, detached(node, storage, cell))
         result._seen = storage.writes

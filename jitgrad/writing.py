@@ -49,18 +49,22 @@ def write(tensor: Tensor, value: Node, name: str | None = None) -> Tensor:
     reads_old = value.extra is not None and value.extra.in_place
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-    new = put(base, movements(steps), value) if steps else value
+    new = value if not steps else put(base, movements(steps), value)
     if base.requires_grad:
         new = _with_history(base, new, value, steps, reads_old, name)
     elif steps and new.requires_grad and new.op.grad_name != "CopySlices":
         new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    cell = tensor._cell()
+    cell = storage.cell if tensor._tracks_version else tensor._cell()
     cell.value += 1
     cell.writer = weakref.ref(value)
     stamp(new, cell)
-    storage.put_base(chain, depth, new)
+    if depth:
+        storage.put_base(chain, depth, new)
+    else:
+        storage.node, storage.history = new, None
+        storage.writes += 1
     retain_along(base, new)
     if not steps:
         tensor._node = new

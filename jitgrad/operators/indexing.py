@@ -9,6 +9,7 @@ from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64
 from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
+from jitgrad.histories import is_written
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
@@ -153,9 +154,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     """self[key] = value, seen by every tensor that shares the storage."""
     if _is_basic(key):
         if isinstance(value, Tensor):
-            source = value._current()
-            if (source.op is INPUT and not source.requires_grad and source.type.dtype is self._node.type.dtype
-                    and self._write_private(key, source.value)):
+            storage = value._storage
+            stale = storage is not None and storage is self._storage and storage.writes != value._seen      # see is_written
+            if (not stale and (source := value._current()).op is INPUT and not source.requires_grad
+                    and source.type.dtype is self._node.type.dtype and self._write_private(key, source.value)):
                 return
         elif type(value) in PLAIN_NUMBERS and (to := self._node.spec.type.dtype).category >= PLAIN_NUMBERS[type(value)]:
             check_fits(value, to)
@@ -166,6 +168,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     steps = tuple([step for _, steps in parsed.views for step in steps])
     if steps:
         target = view(self, steps, parsed.views[-1][0])
+        if not parsed.positions and isinstance(value, Tensor) and is_written(target, value):
+            return
     node = target._current()
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()

@@ -21,7 +21,7 @@ from jitgrad.operators.native.words import CHAINS, VIEWS
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
-from jitgrad.steps import Step
+from jitgrad.steps import NO_GRAD, Step
 from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 
@@ -93,7 +93,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
                 if owner is not None or number:
                     node.ensure_extra().fn = Composite(owner or spec.op.grad_name, (start,), (), False, number)
                 start = node
-    elif depth or type(source.value) is not np.ndarray or tracing.traces or not grad_mode.enabled:
+    elif depth or type(source.value) is not np.ndarray or tracing.traces:
         return _general(input, plan, number)
     else:
         value = source.value
@@ -101,7 +101,12 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
             value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
-    return _on_storage(input, storage, plan, node)
+    result = _on_storage(input, storage, plan, node)
+    if not source.requires_grad and not grad_mode.enabled:
+        result._chain = (*input._chain, NO_GRAD, *plan.steps)
+        if input._seen < 0:
+            result._seen = -1
+    return result
 
 
 def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node) -> Tensor:
