@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import warnings
 from typing import Any
 
@@ -41,8 +42,10 @@ def programs() -> dict[str, list[str]]:
 READERS = ("y", "before", "after", "a", "part", "late", "apart")
 
 
-def outcome(lib: Any, lines: list[str], readers: tuple[str, ...] = READERS) -> str:
-    """What a program shows, as text: of each tensor its values and its history, then the gradients of a sum of all of them."""
+def outcome(lib: Any, lines: list[str], readers: tuple[str, ...] = READERS, names: dict[str, Any] | None = None) -> str:
+    """What a program shows, as text: of each tensor its values and its history, then the gradients of a sum of all of them.
+
+    names: becomes the program's variables."""
 
     def quiet(function: Any) -> Any:
         with lib.no_grad():
@@ -50,7 +53,8 @@ def outcome(lib: Any, lines: list[str], readers: tuple[str, ...] = READERS) -> s
 
     x = lib.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
     w = lib.tensor([5.0, 6.0, 7.0, 8.0], requires_grad=True)
-    names = {"T": lib, "x": x, "w": w, "quiet": quiet}
+    names = {} if names is None else names
+    names.update({"T": lib, "x": x, "w": w, "quiet": quiet})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -114,3 +118,60 @@ def captured(lib: Any, compiled: Any, lines: list[str]) -> list[str]:
         except RuntimeError as error:
             shown.append(first(error))
     return shown
+
+
+# -- random ones -------------------------------------------------------------------------------------------------------
+
+VIEWED = ["{t}[1:]", "{t}[:1]", "{t}[::2]", "{t}.view(-1)", "{t}[:]", "{t}.unsqueeze(0)[0]", "{t}.expand(2, {n})[1]", "{t}.flip(0)[:2]"]
+MADE = ["{t} * 2", "{t}.clone()", "{t} + 1", "-{t}", "{t}.detach().clone()", "T.cat([{t}, {t}])[:{n}]"]
+APART = ["{t}.detach()", "{t}[1:].detach()", "{t}.detach()[:1]"]
+IN_PLACE = ["{t}.zero_()", "{t}.mul_(2)", "{t}.add_(1)", "{t}.neg_()", "{t}.fill_(3.)", "{t}[0] = 2.", "{t}[-1:] *= 2", "{t}[1:] += 1.",
+            "{t}[T.tensor([0])] = 1.", "{t}[{t} > 2] = 1."]
+FROM = ["{t}.copy_({u})", "{t}.add_({u})", "{t}[:] = {u}", "{t}[...] = {u} * 2", "{t}.sub_({u} * 3)"]
+FROM_ONE = ["{t}[0] = {u}[0]", "{t}[-1] = {u}[-1] * 2", "{t}[1:] = {u}[0]", "{t}.fill_({u}[0])"]
+WATCHED = ["if {t}.requires_grad and {t}.grad_fn: {t}.retain_grad(); kept.append({t})",
+           "if {t}.requires_grad and {t}.grad_fn: {t}.register_hook(double)"]
+
+
+def random_program(rng: random.Random, size: int = 8) -> tuple[list[str], tuple[str, ...]]:
+    """The lines of a program, and its tensors.  Either products are recorded or values are written through .data: what a
+    recorded product then does is documented as different."""
+    count = {"x": 4, "w": 4, "y": 4, "c": 4}
+    lines = ["kept = []", "double = lambda g: g * 2", "y = x * 2", "c = T.zeros(4)"]
+    apart = APART if rng.random() < 0.5 else ["{t}.data", "{t}.data[1:]", *APART]
+    made = MADE + (["{t} * {t}"] * 2 if apart is APART else [])
+    for _ in range(rng.randint(2, size)):
+        t = rng.choice(list(count)[2:] * 3 + ["x"])
+        others = [u for u, n in count.items() if n == count[t]]
+        quietly = rng.random() < 0.2
+        kind = rng.random()
+        n = count[t]
+        if kind < 0.45:
+            text = rng.choice(rng.choice([VIEWED, VIEWED, made, apart])).format(t=t, n=n)
+            name = f"v{len(count)}"
+            length = {"[1:]": n - 1, "[:1]": 1, "[::2]": (n + 1) // 2, "[:2]": min(2, n)}
+            found = [m for end, m in length.items() if end in text] or [n]
+            if not found[0]:
+                continue
+            count[name] = found[0]
+            text = f"{name} = " + (f"quiet(lambda: {text})" if quietly else text)
+        elif kind < 0.85:
+            text = rng.choice(rng.choice([IN_PLACE, FROM, FROM_ONE]))
+            if "[1:]" in text and n == 1:
+                continue
+            text = text.format(t=t, u=rng.choice(others if text in FROM else list(count)))
+            text = "with T.no_grad(): " + text if quietly else text
+        else:
+            text = rng.choice(WATCHED).format(t=t)
+        lines.append(text)
+    return lines, tuple(list(count)[2:])
+
+
+def random_outcome(lib: Any, lines: list[str], readers: tuple[str, ...]) -> str:
+    """`outcome`, and the gradients that were kept."""
+    names: dict[str, Any] = {}
+    shown = outcome(lib, lines, readers, names)
+    if "RuntimeError" in shown:         # PyTorch finds that out on its way
+        return shown
+    kept = [None if t.grad is None else t.grad.tolist() for t in names.get("kept", ())]
+    return f"{shown}\nkept {kept}"
