@@ -73,6 +73,24 @@ def derived(tensor: Any, record: bool) -> Node:
     return node
 
 
+def written_over(tensor: Any) -> Node:
+    """The node that an operation in place reads.  Its gradient goes to the base: what was registered on the view, or on one in
+    between, belongs to the value that is no more."""
+    node = tensor._current()
+    chain = tensor._chain
+    if not chain or not node.requires_grad:
+        return node
+    depth = base_depth(chain)
+    base, n = tensor._storage.base(chain, depth), node
+    while n is not base and n.inputs:
+        if n.extra is not None and n.extra.watch is not None:
+            node = recorded(rederive, base, chain[depth:])
+            stamp(node, tensor._cell())
+            return node
+        n = n.inputs[0]
+    return node
+
+
 def is_written(target: Any, value: Any) -> bool:
     """Whether a value is the view that it is to be written to, unused since it was written: `y[1:] *= 2` ends with
     `y[1:] = (that view)`.  This counts as a write, of which nothing is to be recorded."""
@@ -88,10 +106,7 @@ def is_written(target: Any, value: Any) -> bool:
     base = storage.base(chain, depth)
     cell.value += 1
     stamp(base, cell)
-    storage.writes += 1
-    if depth:
-        step: Any = chain[depth - 1]
-        step.seen = storage.writes
+    storage.put_base(chain, depth, base)
     return True
 
 

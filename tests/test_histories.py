@@ -153,7 +153,9 @@ def run(code: str):
      [0.25, 0.25, 1.125]),
     ("y = x * 1.; w = y[-1:]; w.mul_(3.); w.retain_grad(); ((w * 2).sum() + (y * 5).sum()).backward(); result = w.grad", [2]),
     ("y = x * 1; v = y[1:]; v.register_hook(lambda g: g * 10); v.mul_(3); v.register_hook(lambda g: g * .5)\n"
-     "(v.sum() + y.sum()).backward(); result = x.grad", [1, 45, 45]),
+     "(v.sum() + y.sum()).backward(); result = x.grad", [1, 4.5, 4.5]),
+    ("y = x * 1; v = y[1:]; v.register_hook(lambda g: g * 10); v[:1].mul_(3); y.sum().backward(); result = x.grad", [1, 3, 1]),
+    ("y = x * 1; v = y[1:]; v.register_hook(lambda g: g * 10); v[T.tensor([0])] = 5.; y.sum().backward(); result = x.grad", [1, 0, 1]),
     ("y = x * 1; y.register_hook(lambda g: g * 10); y.mul_(3); y.sum().backward(); result = x.grad", [30, 30, 30]),
     ("y = x * 1; y.mul_(2); y.register_hook(lambda g: g * 10)\nwith T.no_grad(): y.mul_(3)\n"
      "y.sum().backward(); result = x.grad", [20, 20, 20]),

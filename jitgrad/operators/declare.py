@@ -19,6 +19,7 @@ from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Composite, Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
+from jitgrad.histories import written_over
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.native.faces import face
@@ -387,7 +388,7 @@ def inplace_method(op: Operator) -> Callable:
             if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
                 self._replace(node.value)
                 return self
-        args = (self._current(), *[to_node(v) for v in args])
+        args = (written_over(self), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
         result = settle(fn(*args, **kwargs), args, kwargs)

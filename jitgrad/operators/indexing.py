@@ -9,7 +9,7 @@ from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64
 from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
-from jitgrad.histories import is_written
+from jitgrad.histories import is_written, written_over
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
@@ -170,7 +170,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         target = view(self, steps, parsed.views[-1][0])
         if not parsed.positions and isinstance(value, Tensor) and is_written(target, value):
             return
-    node = target._current()
+    node = written_over(target)
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()
     if not parsed.positions:
