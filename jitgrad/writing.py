@@ -58,7 +58,7 @@ def write(tensor: Tensor, value: Node, name: str | None = None) -> Tensor:
         executor.cut(new)
     cell = storage.cell if tensor._tracks_version else tensor._cell()
     cell.value += 1
-    cell.writer = weakref.ref(value)
+    cell.writer = weakref.ref(new)
     stamp(new, cell)
     if depth:
         storage.put_base(chain, depth, new)

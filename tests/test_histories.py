@@ -4,6 +4,7 @@ What PyTorch 2.13 shows for the programs of histories.py is kept as fingerprints
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
 
 import histories
@@ -271,6 +272,24 @@ def test_a_view_written_to_itself_counts_as_a_write() -> None:
     z = jitgrad.zeros(3)
     z[1:] += 1
     assert z.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("write", ["y[1:] = 0", "y.zero_()", "y.fill_(2.)", "y[1:].copy_(x[1:])", "y.detach().zero_()",
+                                   "y.view(3, 1).fill_(1.)", "y[0] = x[1]", "v.fill_(1.)", "v.mul_(2)"])
+@pytest.mark.parametrize("use", ["y", "v"])
+def test_saved_values_that_were_overwritten(write: str, use: str) -> None:
+    with pytest.raises(RuntimeError, match="modified by an inplace operation.* which is output 0 of .* is at version 1; expected "
+                                           "version 0 instead"):
+        run(f"y = x * 2; v = y[1:]; z = ({use} * {use}).sum(); {write}; z.backward()")
+
+
+@pytest.mark.parametrize("seeds", range(4))
+def test_random_programs(seeds: int) -> None:
+    torch = pytest.importorskip("torch")
+    for seed in range(1000 * seeds, 1000 * seeds + 25):
+        lines, readers = histories.random_program(random.Random(seed))
+        want = histories.random_outcome(torch, lines, readers)
+        assert "some elements of the" in want or histories.random_outcome(jitgrad, lines, readers) == want, "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,8 @@ def stale_message(node: Node, result: bool = False) -> str:
     what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
     if node.requires_grad and extra.leaf is None and writer is not None:
-        what += f", which is output 0 of {fn_name(writer).split('Backward')[0]},"
+        owner = writer if writer.requires_grad else node        # the latter: another base was written to
+        what += f", which is output 0 of {fn_name(owner).split('Backward')[0]},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"{what} is at version {extra.cell.value}; expected version {extra.version} instead. Hint: enable anomaly "
             "detection to find the operation that failed to compute its gradient, with "
