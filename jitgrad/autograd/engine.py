@@ -19,9 +19,11 @@ from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks, run_post_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, in_grad_mode, input_node, topological
+from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import any_detached, detached_storages, pending_detached
-from jitgrad.tensor import Accumulator, Tensor, wrap
+from jitgrad.steps import pending_detached
+from jitgrad.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.walk import edges, passed
 
 new_tensor = Tensor.__new__
@@ -176,7 +178,7 @@ def _children(node: Node) -> Sequence[Node]:
 def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
     """The nodes of the order that stand for the given tensors."""
     leaves = {t._leaf for t in inputs if t._leaf is not None}
-    interior = {t._current() for t in inputs if t._leaf is None}
+    interior = {gradient_edge(t._current()) for t in inputs if t._leaf is None}
     return {n for n in order if n in interior or (n.extra is not None and n.extra.leaf in leaves)}
 
 
@@ -369,7 +371,9 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
         elif create_graph:
             tensor._grad = wrap(bind(REGISTRY["add"], (have._current(), g)))
         elif have.requires_grad:            # it has a history of its own, which goes on
-            in_grad_mode(True, lambda: have._write(bind(REGISTRY["add"], (have._current(), g))))
+            total = in_grad_mode(True, bind, REGISTRY["add"], (have._current(), g))
+            total.ensure_extra().in_place = True
+            in_grad_mode(True, have._write, total)
         else:
             have._replace(np.asarray(interpreter.quiet.run(np.add, have._array(), executor.value(g))))
 

@@ -22,8 +22,7 @@ from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
 from jitgrad.config import config
-from jitgrad.graph import INPUT, SCALAR, Node, input_node, topological
-from jitgrad.operators.origin import Composite
+from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, topological
 from jitgrad.storage import is_stale
 from jitgrad.tracing import BORN
 

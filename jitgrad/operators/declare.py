@@ -18,7 +18,8 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
-from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
+from jitgrad.graph import Composite, Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
+from jitgrad.histories import written_over
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.native.faces import face
@@ -29,10 +30,11 @@ from jitgrad.operators.operands import (
     promoted,
     to_node,
 )
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import DETACH, Tensor, wrap
+from jitgrad.storage import Detached
+from jitgrad.tensor import Tensor, wrap
 
 new_tensor = Tensor.__new__
 
@@ -380,13 +382,13 @@ def inplace_method(op: Operator) -> Callable:
         raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and (not self._chain or all([step is DETACH for step in self._chain])) and \
+        if not kwargs and not tracing.traces and (not self._chain or all([type(step) is Detached for step in self._chain])) and \
                 _is_known(self) and all(map(_is_known, args)):
             node = op.call(self, *args)._node
             if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
                 self._replace(node.value)
                 return self
-        args = (self._current(), *[to_node(v) for v in args])
+        args = (written_over(self), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
         result = settle(fn(*args, **kwargs), args, kwargs)
@@ -417,6 +419,9 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
         if result.type.dtype.category > type.dtype.category:
             raise RuntimeError(f"result type {result.type.dtype.title} can't be cast to the desired output type "
                                f"{type.dtype.title}")
+        in_place = result.extra is not None and result.extra.in_place
         result = finish(cast(result, type.dtype))
+        if in_place:
+            result.ensure_extra().in_place = True
     return self._write(result)
 

@@ -122,7 +122,7 @@ def movement(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable 
     put(base, value, **params): for views, the node of `base` with this view's elements replaced by `value`.
     shape_only: positions of operands of which only the shape is used; `numpy` gets their shape tuple instead of
     an array.  A container: test with `in` (an op with any number of donors has a range).
-    history: operand 0, although shape_only, is where the gradient goes: the result has its grad_fn.
+    history: a gradient goes to operand 0, although it is shape_only.
     """
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="movement", arg_names=args, param_names=params, infer=infer, numpy=numpy,
