@@ -143,7 +143,7 @@ def backward_in_chunks():
             (loss_of(x) * w).sum().backward()
         finally:
             config.threads = before
-    return backward(run, 1, *np.linspace(-1, 1, 200_000))
+    return backward(run, 1, *np.linspace(-1, 1, 100_000))
 
 
 @way

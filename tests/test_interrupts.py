@@ -3,7 +3,7 @@
 Two ways to choose the moment.  A timer goes off after a random time: it can come in the middle of what is not Python, and in
 machine code.  `Sweep` has the signal come before a given one of the points at which CPython looks at signals: calls, starts
 of functions, backward jumps; so that all can be gone through.  `INTERRUPTS=2000 pytest tests/test_interrupts.py` interrupts each
-way so often, by default two dozen times.
+way so often, by default a dozen times.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from jitgrad import programs, tracing
 pytestmark = [pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers"),
               # One that comes in a finalizer is lost, as CPython has it.
               pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-INTERRUPTS = int(os.environ.get("INTERRUPTS", "24"))
+INTERRUPTS = int(os.environ.get("INTERRUPTS", "12"))
 SEED = int(os.environ.get("TEST_SEED", "0"))
 
 
