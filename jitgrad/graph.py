@@ -39,18 +39,35 @@ class Op:
         return bind(self, nodes, tuple([params[name] for name in self.param_names]), sizes)
 
 
+class Composite:
+    """The owner of a grad_fn that is not one primitive's own: PyTorch's name, the inputs of the public call, and the
+    nodes that PyTorch would have saved (None: whatever the primitives inside save; `saves_result`: the result too,
+    which is not listed, so that nothing is cyclic).  `number`: which output of the operator the node is."""
+
+    __slots__ = ("name", "inputs", "saves", "saves_result", "number")
+
+    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None,
+                 saves_result: bool = False, number: int = 0) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.saves = saves
+        self.saves_result = saves_result
+        self.number = number
+
+
 class Extra:
     """What only few nodes have."""
 
     __slots__ = ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")
 
     def __init__(self) -> None:
-        self.fn: Any = None         # operators.origin.Composite or autograd.function.PyFunction: who owns the grad_fn
+        self.fn: Any = None         # Composite or autograd.function.PyFunction: who owns the grad_fn
         self.watch: Any = None      # autograd.hooks.Watch: tensor hooks and retain_grad
         self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
-        self.in_place: Any = False  # the operand that its operator has written over, and keeps a copy of for backward
+        # The operand that its operator has written over, and keeps a copy of for backward; True where it keeps none.
+        self.in_place: Any = False
         self.held: Any = None       # gradients computed along with the value, waiting for backward()
         self.reach: Any = None      # the least and the greatest element, of positions that were asked for it
         self.grad_fn: Any = None    # weak reference to the grad_fn object shown to the user

@@ -1,37 +1,30 @@
-"""Storage: what several tensors share when one is a view of another, and what a write does.
+"""Storage: memory that several tensors share; who owns a history over it, and what a write does.
 
-Values are immutable.  A storage names one current base node; a view is (storage, chain), the chain being the movement
-steps that lead from the base to the view.  A write computes the base anew through the chain's inverses; other views
-notice that `writes` has changed and derive their node again.
+Values are immutable: an array that is overwritten is a new node (SSA).  Of what PyTorch keeps in one tensor object,
+- the **memory** (`Storage`) owns the value: the current node, whoever has written it, and the count of writes;
+- a **base** owns a history, the gradient edge that operations on it record: the tensor that is no view, and each result of
+  detach() and `.data`, which begins anew over the same memory (`Detached`).  A write goes to one base, directly or through a
+  view of it: its history is that of what was written from then on.  The other bases take the new value and keep their own
+  edge (`keep`), none included;
+- a **view** owns nothing: it is a base and a chain of movement steps, and is derived from the base again after each write,
+  those through itself included.  One that was made without grad mode, or along with others by one call (`Part`), cannot be
+  derived again where there is a history.
+Hooks are the edge's and stay there; retain_grad is the tensor's and follows it to its next edge.
 """
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
-from jitgrad import tracing
-from jitgrad.graph import INPUT, Node, Op, become_input, bind, input_node
-from jitgrad.interpreter import compute
+from jitgrad import executor, tracing
+from jitgrad.graph import INPUT, Node, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.ops import REGISTRY
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put
 
-# Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
-pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
-
-
-class Step(NamedTuple):
-    """One movement step of a view."""
-
-    op: Op
-    params: tuple
-    sizes: tuple | None
-
-
-class Part(Step):
-    """The first step to one of several views that one call returns (split, chunk, unbind).  PyTorch forbids to write to
-    such a view in place where autograd would have to see it."""
-
-    __slots__ = ()
+ATTACH = REGISTRY["attach"]
 
 
 class Version:
@@ -44,6 +37,23 @@ class Version:
         self.writer: weakref.ref[Node] | None = None        # the base as last written, for error messages
 
 
+class Detached(Step):       # not of slots: it holds what a base is
+    """The step of detach() or `.data`: a base of its own over the memory that the steps before it lead to.
+
+    node: its current one, as of the storage's write number `seen`.  cell: the version counter, its own after `.data`."""
+
+    node: Node
+    seen: int
+    cell: Version
+
+
+def detached(node: Node, seen: int, cell: Version) -> Detached:
+    """The step to a base with this node, as of write number `seen`."""
+    step = tuple.__new__(Detached, NO_GRAD)
+    step.node, step.seen, step.cell = node, seen, cell
+    return step
+
+
 class Owner(Protocol):
     """See Storage."""
 
@@ -53,13 +63,15 @@ class Owner(Protocol):
 
 
 class Storage:
-    """The current base node, the number of writes (views compare it) and the version counter that autograd checks.
+    """The current node of all of the memory, with the history of the base that is not detached, the number of writes
+    (tensors compare it) and the version counter that autograd checks.
 
     `private`: the base's next value, an array that no node refers to yet.  A loop that fills an array by index writes
     there, so that only the first write copies; `flush` makes it the base node before anybody can look.
-    `owner`: who has computed newer values, and gives them to the storage when asked to `settle` (optim/steady.py)."""
+    `owner`: who has computed newer values, and gives them to the storage when asked to `settle` (optim/steady.py).
+    `history`: the node with the history, weakly, where the storage has let go of it (`release`)."""
 
-    __slots__ = ("node", "writes", "cell", "private", "owner", "__weakref__")
+    __slots__ = ("node", "writes", "cell", "private", "owner", "history", "__weakref__")
     deferred = False        # True of what stands in for the storage of a replayed result: see Deferred
 
     def __init__(self, node: Node) -> None:
@@ -68,6 +80,7 @@ class Storage:
         self.cell = Version()
         self.private: np.ndarray | None = None
         self.owner: Owner | None = None
+        self.history: weakref.ref[Node] | None = None
         stamp(node, self.cell)
 
     def write_private(self, index: Any, value: Any) -> bool:
@@ -98,15 +111,50 @@ class Storage:
             stamp(node, self.cell)
             self.node, self.private = node, None
 
+    def base(self, chain: tuple[Step, ...], depth: int) -> Node:
+        """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""
+        if not depth:
+            if self.history is not None and (node := self.history()) is not None:
+                self.hold(keep(node, self.node))
+                detached_storages.add(self)
+            return self.node
+        step: Any = chain[depth - 1]
+        if step.seen != self.writes:
+            step.node = keep(step.node, derive(apply_step(self.node, NO_GRAD), chain[:depth - 1]))
+            step.seen = self.writes
+            stamp(step.node, step.cell)
+        return step.node
+
+    def put_base(self, chain: tuple[Step, ...], depth: int, node: Node) -> None:
+        """Make `node` that of the base: all bases have its value from now on, and the others keep their history."""
+        if not depth:
+            self.hold(node)
+        else:
+            value = apply_step(node, NO_GRAD)
+            moves = movements(chain[:depth])
+            if moves:
+                value = put(apply_step(self.node, NO_GRAD), moves, value)
+            self.hold(keep(self.base((), 0), value))
+            stamp(self.node, self.cell)
+        self.writes += 1
+        if depth:
+            step: Any = chain[depth - 1]
+            step.node, step.seen = node, self.writes
+
+    def hold(self, node: Node) -> None:
+        """Take a node with its history."""
+        self.node, self.history = node, None
+
     def release(self) -> None:
         """Let go of the base's history if backward has finished with it: detached tensors must not keep it alive.
 
-        The tensor that has the history keeps it itself."""
+        The tensors that have the history keep it themselves."""
         node = self.node
         if node.inputs and node.value is not None and node.run is not None and node.run.freed:
+            history = weakref.ref(node)
             node = input_node(node.value, node.type)
             stamp(node, self.cell)
-            self.node = node
+            self.node, self.history = node, history
 
 
 # Storages with detached tensors on them; backward releases those whose value it has computed.
@@ -159,48 +207,48 @@ def is_stale(node: Node) -> bool:
     return extra is not None and extra.cell is not None and extra.cell.value != extra.version
 
 
-def settle(node: Node) -> Node:
-    """Compute at once a node that depends on nothing pending and needs no gradient (its inputs are leaves)."""
-    if node.depth == 0 and node.inputs:
-        if tracing.current() is None:
-            become_input(node, compute(node))
-        else:
-            node.depth = 1
+def base_depth(chain: tuple[Step, ...]) -> int:
+    """How many steps of a chain lead to the tensor's base; the others lead from there to the view."""
+    if not chain:
+        return 0
+    depth = len(chain)
+    while depth and type(chain[depth - 1]) is not Detached:
+        depth -= 1
+    return depth
+
+
+def gradient_edge(node: Node) -> Node:
+    """The node to which the gradient of this one goes: itself, unless its value was written without grad mode since."""
+    while node.spec.op is ATTACH and (node.extra is None or node.extra.fn is None):
+        node = node.inputs[0]
     return node
 
 
-def apply_step(node: Node, step: Step) -> Node:
-    """The node one step further along a view's chain."""
-    if step.op.name != "detach":
-        return settle(bind(step.op, (node,), step.params, step.sizes))
-    if tracing.current() is None and (node.op is INPUT or (node.run is not None and node.value is not None)):
-        return input_node(node.value, node.type)     # the value is known: keep nothing of how it came about
-    result = bind(step.op, (node,))
-    if tracing.current() is None:
-        pending_detached.add(result)
-    else:
-        settle(result)
-    return result
+def recorded(record: Callable[..., Node], *args: Any) -> Node:
+    """What `record` records as in grad mode: values that change hands inside no_grad keep the history they have."""
+    return record(*args) if grad_mode.enabled else in_grad_mode(True, record, *args)
 
 
-def derive(base: Node, chain: tuple[Step, ...]) -> Node:
-    """The view's node, from the base node."""
-    for step in chain:
-        base = apply_step(base, step)
-    return base
+def leaf_node(value: np.ndarray, like: Node, accumulator: Any) -> Node:
+    """An INPUT node with gradients going to `accumulator`."""
+    node = input_node(value, like.type, True)
+    node.ensure_extra().leaf = accumulator
+    return node
 
 
-def put(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
-    """The base with the elements that `chain` selects replaced by `value` (of the view's type)."""
-    bases = [base]
-    for step in chain[:-1]:
-        bases.append(apply_step(bases[-1], step))
-    for node, step in zip(reversed(bases), reversed(chain), strict=True):
-        if step.op.put is None:
-            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
-                               "memory location. Please clone() the tensor before performing the operation.")
-        params = dict(zip(step.op.param_names, step.params, strict=True))
-        if step.op.has_sizes:
-            params["sizes"] = step.sizes
-        value = settle(step.op.put(node, value, **params))
-    return value
+def keep(old: Node, value: Node) -> Node:
+    """The history of a base with a value that another base has written, a node without history that nothing refers to."""
+    if not old.requires_grad:
+        return value
+    if old.extra is not None and old.extra.leaf is not None:
+        return leaf_node(executor.value(value), value, old.extra.leaf)
+    return recorded(bind, ATTACH, (gradient_edge(old), value))
+
+
+def retain_along(old: Node, new: Node) -> None:
+    """A tensor whose node was `old` has become `new`: its retain_grad goes along to the new gradient edge."""
+    if old.extra is None or (old.extra.watch is None and old.spec.op is not ATTACH):
+        return
+    old, new = gradient_edge(old), gradient_edge(new)
+    if old is not new and new.requires_grad and old.extra is not None and old.extra.watch is not None:
+        old.extra.watch.follow(new)

@@ -1,8 +1,7 @@
 """Tensor: a mutable handle on immutable nodes.  Operators, and writing in place, are attached by methods.py."""
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,36 +10,33 @@ from jitgrad import executor
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Node, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
+from jitgrad.histories import Accumulator, derived
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Step, Storage, derive, detached_storages, note_write, stamp
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive
+from jitgrad.storage import (
+    ATTACH,
+    Detached,
+    Storage,
+    Version,
+    base_depth,
+    detached,
+    detached_storages,
+    gradient_edge,
+    leaf_node,
+    note_write,
+    recorded,
+    stamp,
+)
 
-DETACH = Step(REGISTRY["detach"], (), None)
-NO_GRAD = Step(REGISTRY["detach"], (), None)      # the same, put in by a view that is made without grad mode
 COPY = REGISTRY["copy"]
-
-
-class Hooks(dict):
-    """Hooks by id, in order of registration (a dict that can be weakly referenced)."""
-
-    __slots__ = ("__weakref__",)
-
-
-class Accumulator:
-    """Where the gradient of a leaf tensor arrives: its hooks, and the tensor itself (weakly: graphs keep this alive)."""
-
-    __slots__ = ("tensor", "hooks", "post_hooks", "__weakref__")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = weakref.ref(tensor)
-        self.hooks = Hooks()            # hook(grad), before the gradient is added
-        self.post_hooks = Hooks()       # hook(tensor), after it
 
 
 class Tensor:
     """A multi-dimensional array that records what is done to it.
 
     `_node`: the node of the current value, unless `_storage` has been written to since `_seen` (see `_current`).
+    `_chain`: the steps from all of the storage's memory to it; the last Detached among them is its base (storage.py).
     `_leaf`: set on tensors for which gradients are accumulated.  All other state has defaults on the class."""
 
     __slots__ = ("_node", "_storage", "__dict__", "__weakref__")        # machine code reads the first two by offset
@@ -51,7 +47,7 @@ class Tensor:
     _seen: int = 0
     _leaf: Accumulator | None = None
     _grad: Tensor | None = None
-    _tracks_version: bool = True        # False for `.data`: its writes are invisible to autograd
+    _tracks_version: bool = True        # False for `.data` and its views, whose versions are counted apart
     __array_priority__ = 1000
 
     if TYPE_CHECKING:       # methods.py attaches the operators and writing.py's functions; these lines tell type checkers
@@ -91,7 +87,7 @@ class Tensor:
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
-        def _write(self, value: Node) -> Tensor: ...
+        def _write(self, value: Node, name: str | None = None) -> Tensor: ...
         def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool: ...
         def _replace(self, array: np.ndarray, seen: Node | None = None) -> bool: ...
         def _rebase(self, node: Node) -> Tensor: ...
@@ -106,16 +102,21 @@ class Tensor:
         if storage.deferred:
             storage.materialise(self)
             return self._node
-        storage.flush()
-        base, writes, version = storage.node, storage.writes, storage.cell.value    # of one moment, whoever writes meanwhile
-        node = base if not self._chain else recorded(derive, base, self._chain)
-        if self._leaf is not None and (node.extra is None or node.extra.leaf is not self._leaf):
-            node = leaf_node(executor.value(node), node, self._leaf)
-        if node is not base:
-            stamp(node, storage.cell, version)
-        self._node = node
-        self._seen = writes
-        return node
+        return derived(self, grad_mode.enabled)
+
+    def _to_look(self) -> Node:
+        """_current(), where only the value matters: that of a view is there where its history is not."""
+        storage = self._storage
+        if storage is None or storage.writes == self._seen or storage.deferred:
+            return self._current()
+        return derived(self, False)
+
+    def _cell(self) -> Version:
+        """The version counter of the storage, or the one of `.data`."""
+        if self._tracks_version:
+            return self._storage.cell
+        step: Any = self._chain[base_depth(self._chain) - 1]
+        return step.cell
 
     def _ensure_storage(self) -> Storage:
         storage = self._storage
@@ -137,18 +138,42 @@ class Tensor:
         """A tensor that shares this one's storage.  Made without grad mode, it is detached."""
         storage = self._ensure_storage()
         node = self._current()
-        writes, version = self._seen, storage.cell.value
-        if node.requires_grad and not grad_mode.enabled and steps[0] is not DETACH:
+        seen, cell = storage.writes, self._cell()       # of one moment, whoever writes meanwhile
+        version = cell.value
+        if not grad_mode.enabled:
             steps = (NO_GRAD, *steps)
+            if self.requires_grad:
+                node = apply_step(node, NO_GRAD)
+                seen = -1               # what it is depends on the mode in which it is asked for
         result = wrap(derive(node, steps))
         if result._node is node:
             result._node = bind(COPY, (node,))
         result._storage = storage
         result._chain = self._chain + steps
-        result._seen = writes
+        result._seen = seen
         result._tracks_version = self._tracks_version
-        stamp(result._node, storage.cell, version)
-        if steps[0] is DETACH and storage.node.inputs:
+        stamp(result._node, cell, version)
+        return result
+
+    def _detached(self, tracks: bool) -> Tensor:
+        """A base of its own over the same memory.  tracks: whether it has the same version counter."""
+        storage = self._ensure_storage()
+        source = self._node if storage.writes == self._seen else self._to_look()
+        writes, cell = storage.writes, storage.cell if self._tracks_version else self._cell()
+        version = cell.value            # of one moment, whoever writes meanwhile
+        if not tracks:
+            cell, version = Version(), 0
+        node = apply_step(source, NO_GRAD)
+        extra = node.extra = Extra()
+        extra.cell, extra.version = cell, version
+        result = _new(Tensor)
+        result._node = node
+        result._storage = storage
+        result._chain = (*self._chain, detached(node, writes, cell))
+        result._seen = writes
+        if cell is not storage.cell:
+            result._tracks_version = False
+        if storage.node.inputs:
             storage.release()
             if storage.node.inputs:
                 detached_storages.add(storage)
@@ -176,7 +201,11 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this tensor.  Settable on leaves."""
-        return self._current().requires_grad
+        storage = self._storage
+        if storage is None or storage.writes == self._seen:
+            return self._node.requires_grad
+        return self._to_look().requires_grad or (
+            bool(self._chain) and storage.base(self._chain, base_depth(self._chain)).requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -202,13 +231,19 @@ class Tensor:
                                    "var_no_grad = var.detach().")
             self._leaf = None
             new = input_node(node.value, node.type)
-        self._node = new
+        self._become(new)
+        return self
+
+    def _become(self, node: Node) -> None:
+        """Take a node of the same value but another history."""
+        self._node = node
         storage = self._storage
         if storage is not None:
-            stamp(new, storage.cell)
+            stamp(node, self._cell())
             if not self._chain:
-                storage.node = new
-        return self
+                storage.hold(node)
+            elif type(step := self._chain[-1]) is Detached:
+                step.node = node
 
     @property
     def is_leaf(self) -> bool:
@@ -248,7 +283,7 @@ class Tensor:
         self._grad = None
 
     def _retains(self) -> bool:
-        extra = self._current().extra
+        extra = gradient_edge(self._current()).extra
         return extra is not None and extra.watch is not None and extra.watch.retains()
 
     @property
@@ -258,7 +293,7 @@ class Tensor:
             return 0
         if not storage.deferred and storage.owner is not None:
             storage.flush()
-        return storage.cell.value
+        return storage.cell.value if storage.deferred else self._cell().value
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -267,24 +302,23 @@ class Tensor:
         storage = self._storage
         if storage is not None and storage.deferred:
             return storage.value(self)
-        return executor.value(self._current())
+        return executor.value(self._to_look())
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut off from the graph."""
-        return self._view((DETACH,))
+        return self._detached(True)
 
     @property
     def data(self) -> Tensor:
         """The value, cut off from the graph; writes to it are not seen by autograd's version check."""
-        result = self._view((DETACH,))
-        result._tracks_version = False
-        return result
+        return self._detached(False)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if value._storage is not None and value._storage is self._storage and value._chain == (*self._chain, DETACH):
+        if value._storage is not None and value._storage is self._storage and value._chain[:-1] == self._chain and (
+                value._chain and type(value._chain[-1]) is Detached):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
         note_write(self._ensure_storage())
         node = value._current()
@@ -292,9 +326,9 @@ class Tensor:
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
         elif (old := self._current()).requires_grad and same_type(old.type, new.type):
-            new = recorded(bind, REGISTRY["attach"], (old, new))        # the history stays as it was
-        cell = self._ensure_storage().cell
-        self._node, self._storage, self._chain, self._seen = new, Storage(new), (), 0
+            new = recorded(bind, ATTACH, (gradient_edge(old), new))     # the history stays as it was
+        cell = self._cell()
+        self._node, self._storage, self._chain, self._seen, self._tracks_version = new, Storage(new), (), 0, True
         self._storage.cell = cell           # the version counts on
         stamp(new, cell)
 
@@ -350,11 +384,6 @@ class Size(tuple):
         return Size(tuple(self) + tuple(other))
 
 
-def recorded(record: Callable[..., Node], *args: Any) -> Node:
-    """What `record` records as in grad mode: values that change hands inside no_grad keep the history they have."""
-    return record(*args) if grad_mode.enabled else in_grad_mode(True, record, *args)
-
-
 _T = TypeVar("_T", bound=Tensor)
 _new = Tensor.__new__
 
@@ -372,13 +401,6 @@ def wrap(node: Node) -> Tensor:
     result._node = node
     result._storage = None
     return result
-
-
-def leaf_node(value: np.ndarray, like: Node, accumulator: Accumulator) -> Node:
-    """An INPUT node with gradients going to `accumulator`."""
-    node = input_node(value, like.type, True)
-    node.ensure_extra().leaf = accumulator
-    return node
 
 
 def from_array(array: np.ndarray, cls: type[Tensor] = Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Writing to a tensor in place: the storage gets a new base node, and every tensor on it looks again.
+"""Writing to a tensor in place: its base gets a new node, and every tensor on the storage looks again (see storage.py).
 
 methods.py attaches these functions to Tensor as `_write`, `_write_private`, `_replace` and `_rebase`.
 """
@@ -13,17 +13,30 @@ import numpy as np
 
 from jitgrad import executor
 from jitgrad.arraytype import same_type
-from jitgrad.graph import INPUT, Extra, Node, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.graph import INPUT, Composite, Extra, Node, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.histories import check_writable
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Part, note_write, put, stamp
-from jitgrad.tensor import DETACH, NO_GRAD, Tensor, leaf_node, recorded
+from jitgrad.steps import Step, movements, put
+from jitgrad.storage import (
+    ATTACH,
+    Detached,
+    base_depth,
+    gradient_edge,
+    leaf_node,
+    note_write,
+    recorded,
+    retain_along,
+    stamp,
+)
+from jitgrad.tensor import Tensor
 
-COPY, ATTACH = REGISTRY["copy"], REGISTRY["attach"]
+COPY, OVERWRITE = REGISTRY["copy"], REGISTRY["overwrite"]
 
 
-def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | None:
+def write(tensor: Tensor, value: Node, name: str | None = None, seen: Node | None = None) -> Tensor | None:
     """Replace the current value (an in-place operation).  `value` has this tensor's type.
 
+    name: of the grad_fn where a tensor that has a history is overwritten by what has none.
     seen: what `value` was made from; None, and nothing has happened, where the tensor has another node by now.
     All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
     current = tensor._current()
@@ -31,53 +44,70 @@ def write(tensor: Tensor, value: Node, seen: Node | None = None) -> Tensor | Non
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
     storage = tensor._ensure_storage()
     note_write(storage)
-    if grad_mode.enabled and storage.node.requires_grad:
-        _check_writable(tensor, current)
+    chain = tensor._chain
+    depth = base_depth(chain)
+    base, steps = storage.base(chain, depth), chain[depth:]
+    if grad_mode.enabled and (base.requires_grad or value.requires_grad):
+        check_writable(current, base, steps)
+    reads_old = value.extra is not None and value.extra.in_place
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-    if tensor._leaf is not None:
-        value = leaf_node(executor.value(value), value, tensor._leaf)
-    base = storage.node
-    if not tensor._chain:
-        new = value
-    else:
-        new = put(base, tensor._chain, value)
-        if base.extra is not None and base.extra.leaf is not None:
-            new = leaf_node(executor.value(new), new, base.extra.leaf)
-    unseen = base.requires_grad and not grad_mode.enabled and not new.requires_grad
-    if unseen:      # written without grad mode: the history stays as it was
-        new = value = recorded(bind, ATTACH, (base, new))
+    new = value if not steps else put(base, movements(steps), value)
+    if base.requires_grad:
+        new = _with_history(base, new, value, steps, reads_old, name)
+    elif steps and new.requires_grad and new.op.grad_name != "CopySlices":
+        new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
-    writer, cell = weakref.ref(new), storage.cell
+    cell, writer = storage.cell if tensor._tracks_version else tensor._cell(), weakref.ref(new)
     extra, own_extra = new.ensure_extra(), value.ensure_extra()
     if seen is not None and tensor._current() is not seen:
         return None
-    # From here on stores alone: see graph.in_grad_mode.
-    if tensor._tracks_version:
-        cell.value += 1
-        cell.writer = writer
     extra.cell = cell
+    cell.value += 1                 # from here on stores alone, where the first base is written to: see graph.in_grad_mode
+    cell.writer = writer
     extra.version = cell.value
-    storage.node = new
-    storage.writes += 1
-    if tensor._chain:
-        own = value.requires_grad and DETACH in tensor._chain       # a detached tensor of a leaf gets a history, the leaf none
-        if unseen or (new.extra is not None and new.extra.leaf is not None and not own):
-            tensor._current()
-            return tensor
+    if depth:
+        storage.put_base(chain, depth, new)
+    else:
+        storage.node, storage.history = new, None
+        storage.writes += 1
+    retain_along(base, new)
+    if not steps:
+        tensor._node = new
+    else:
         own_extra.cell = cell
         own_extra.version = cell.value
-    tensor._node = value
+        if new.requires_grad or tensor._leaf is not None:       # it is derived again when somebody asks
+            if tensor._node.extra is not None and tensor._node.extra.watch is not None:
+                tensor._current()
+            return tensor
+        tensor._node = value
     tensor._seen = storage.writes
     return tensor
+
+
+def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], reads_old: bool, name: str | None) -> Node:
+    """The new node of a base that has a history.  reads_old: whether `value` has a gradient to pass on to it."""
+    if base.extra is not None and base.extra.leaf is not None:      # written without grad mode
+        return leaf_node(executor.value(new), new, base.extra.leaf)
+    if not grad_mode.enabled:                                       # the history stays as it was
+        return recorded(bind, ATTACH, (gradient_edge(base), new))
+    if not reads_old and all([step.op.name != "slice" for step in steps]):      # nothing of it is left
+        new = bind(OVERWRITE, (base, new))
+        fn = None if value.extra is None else value.extra.fn
+        if not steps and (fn is not None or name is not None):
+            new.ensure_extra().fn = Composite(name or "", (base,), ()) if fn is None else fn
+    if steps and new.op.grad_name != "CopySlices":
+        new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
+    return new
 
 
 def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool) -> bool:
     """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general.
 
     `index`: integers, slices of positive step, None and Ellipsis."""
-    if tensor._chain or tensor._leaf is not None or not tensor._tracks_version:
+    if tensor._chain or tensor._leaf is not None:
         return False
     return tensor._ensure_storage().write_private(index, value)
 
@@ -89,35 +119,62 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     if tensor._storage is not None and (tensor._storage.deferred or tensor._storage.owner is not None):
         tensor._current()
     old, leaf = tensor._node, tensor._leaf
-    detached = _is_detached(tensor)
-    if not detached and (tensor._chain or (leaf is None and old.requires_grad)):
-        return in_grad_mode(False, write, tensor, input_node(array, old.type), seen) is not None
+    if tensor._chain or (leaf is None and old.requires_grad):
+        done = _replace_detached(tensor, array, seen)
+        if done is None:
+            done = in_grad_mode(False, write, tensor, input_node(array, old.type), None, seen) is not None
+        return done
     storage = tensor._storage or tensor._ensure_storage()
     note_write(storage)
-    base = storage.node.extra
-    owner = base.leaf if detached and base is not None else leaf
-    node, extra = input_node(array, old.spec.type, owner is not None), Extra()
-    own, own_extra = (input_node(array, old.spec.type), Extra()) if detached else (node, extra)
+    node, extra = input_node(array, old.spec.type, leaf is not None), Extra()
+    cell = storage.cell
     # All that is new is there.
     if seen is not None and tensor._current() is not seen:
         return False
-    storage.private = None              # what was written by index before; from here on stores alone: see graph.in_grad_mode
-    cell = storage.cell
-    if not detached or tensor._tracks_version:
-        cell.value += 1
-        cell.writer = None
-    node.extra = extra          # (one by one: four at once would be a tuple, which is allocated)
-    extra.leaf = owner
+    storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
+    cell.value += 1
+    cell.writer = None
+    node.extra = extra              # (one by one: four at once would be a tuple, which is allocated)
+    extra.leaf = leaf
     extra.cell = cell
     extra.version = cell.value
-    if detached:
-        own.extra = own_extra
-        own_extra.cell = cell
-        own_extra.version = cell.value
-    storage.node = node
-    tensor._node = own
+    storage.node = tensor._node = node
     storage.writes += 1
     tensor._seen = storage.writes
+    return True
+
+
+def _replace_detached(tensor: Tensor, array: np.ndarray, seen: Node | None) -> bool | None:
+    """`replace` of a tensor that is another one detached, its `.data` for instance, where both are arrays; None for others."""
+    storage, chain = tensor._storage, tensor._chain
+    if storage is None or not chain or any([type(step) is not Detached for step in chain]):
+        return None
+    base = storage.node
+    step: Any = chain[-1]
+    if base.spec.op is not INPUT or storage.history is not None or step.node.requires_grad:
+        return None
+    note_write(storage)
+    leaf = None if base.extra is None else base.extra.leaf
+    node, own = input_node(array, base.spec.type, leaf is not None), input_node(array, base.spec.type)
+    extra, own_extra = Extra(), Extra()
+    cell, own_cell = storage.cell, step.cell
+    # All that is new is there.
+    if seen is not None and tensor._current() is not seen:
+        return False
+    storage.private = None              # from here on stores alone: see graph.in_grad_mode
+    own_cell.value += 1
+    own_cell.writer = None
+    node.extra = extra
+    own.extra = own_extra
+    extra.leaf = leaf
+    extra.cell = cell
+    extra.version = cell.value
+    own_extra.cell = own_cell
+    own_extra.version = own_cell.value
+    storage.node = node
+    step.node = tensor._node = own
+    storage.writes += 1
+    step.seen = tensor._seen = storage.writes
     return True
 
 
@@ -139,39 +196,17 @@ def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
             gc.enable()
 
 
-def _is_detached(tensor: Tensor) -> bool:
-    """Whether a tensor is another one detached, its `.data` for instance, where that is an array."""
-    storage = tensor._storage
-    return bool(tensor._chain) and storage is not None and tensor._leaf is None and storage.node.spec.op is INPUT and all(
-        [step is DETACH for step in tensor._chain])
-
-
 def rebase(tensor: Tensor, node: Node) -> Tensor:
     """Take a node of the same value but another history (an input that a Function has modified in place)."""
-    if tensor._chain:
+    depth = base_depth(tensor._chain)
+    if depth < len(tensor._chain):
         write(tensor, node)
         return tensor
     storage = tensor._ensure_storage()
-    stamp(node, storage.cell)
-    storage.node = tensor._node = node
-    storage.writes += 1
+    old = storage.base(tensor._chain, depth)
+    stamp(node, tensor._cell())
+    storage.put_base(tensor._chain, depth, node)
+    retain_along(old, node)
+    tensor._node = node
     tensor._seen = storage.writes
     return tensor
-
-
-def _check_writable(tensor: Tensor, current: Node) -> None:
-    if current.extra is not None and current.extra.leaf is not None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if any([step is NO_GRAD for step in tensor._chain]):
-        raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-                           "Make the view outside of no_grad, or modify it inside.")
-    if any([type(step) is Part for step in tensor._chain]) and DETACH not in tensor._chain:
-        fn = None if current.extra is None else current.extra.fn
-        name, number = (current.op.grad_name, 0) if fn is None else (fn.name, fn.number)
-        raise RuntimeError(f"Output {number} of {name.split('Backward')[0]} is a view and is being modified inplace. This view "
-                           "is the output of a function that returns multiple views. Such functions do not allow the output "
-                           "views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
-    if tensor._storage is not None and tensor._chain and DETACH not in tensor._chain:
-        base = tensor._storage.node
-        if base.extra is not None and base.extra.leaf is not None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")

@@ -151,13 +151,16 @@ def test_read_only_export_is_a_snapshot() -> None:
     np.testing.assert_array_equal(x.numpy(), np.arange(4.0) + 1)
 
 
-def test_no_grad_views_are_detached() -> None:
+def test_no_grad_views_have_no_history() -> None:
     x = jitgrad.ones(3, requires_grad=True)
     with jitgrad.no_grad():
         y = x[:2]
-        assert not y.requires_grad
+        assert y.requires_grad and y.is_leaf and y.grad_fn is None and not (y * 2).requires_grad    # as in PyTorch
         y *= 2
+        assert y.tolist() == [2.0, 2.0] and (y * 2).tolist() == [4.0, 4.0]
     assert x.tolist() == [2.0, 2.0, 1.0] and x.requires_grad
+    with pytest.raises(RuntimeError, match="A view was created in no_grad mode and its base"):
+        y.sum()
 
 
 def test_data_address_is_stable_between_writes() -> None:

@@ -18,6 +18,7 @@ from jitgrad.autograd.modes import (
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import OPERATORS, cast
+from jitgrad.storage import gradient_edge
 from jitgrad.tensor import Tensor
 
 Tensors = Tensor | Sequence[Tensor]
@@ -83,7 +84,7 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
     found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
                                 chosen)
     for t in chosen or ():
-        g = found.nodes.get(t._current())
+        g = found.nodes.get(gradient_edge(t._current()))
         if g is not None:
             engine.accumulate(t, g, create_graph)
     engine.deliver(found, create_graph)
@@ -111,7 +112,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
                                 ins)
     results: list[Tensor | None] = []
     for i, t in enumerate(ins):
-        g = found.leaves.get(t._leaf) if t._leaf is not None else found.nodes.get(t._current())
+        g = found.leaves.get(t._leaf) if t._leaf is not None else found.nodes.get(gradient_edge(t._current()))
         if g is not None:
             result = engine.wrap(g)
             if t._leaf is not None and t._leaf.hooks:

@@ -19,9 +19,11 @@ from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks, run_post_hooks
 from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
 from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, in_grad_mode, input_node, topological
+from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import any_detached, detached_storages, pending_detached
-from jitgrad.tensor import Accumulator, Tensor, wrap
+from jitgrad.steps import pending_detached
+from jitgrad.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.walk import edges, passed
 from jitgrad.writing import insist, write
 
@@ -178,7 +180,7 @@ def _children(node: Node) -> Sequence[Node]:
 def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
     """The nodes of the order that stand for the given tensors."""
     leaves = {t._leaf for t in inputs if t._leaf is not None}
-    interior = {t._current() for t in inputs if t._leaf is None}
+    interior = {gradient_edge(t._current()) for t in inputs if t._leaf is None}
     return {n for n in order if n in interior or (n.extra is not None and n.extra.leaf in leaves)}
 
 
@@ -389,7 +391,9 @@ def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
 
 
 def _write_sum(have: Tensor, node: Node, g: Node) -> bool:
-    return write(have, bind(REGISTRY["add"], (node, g)), node) is not None
+    total = bind(REGISTRY["add"], (node, g))
+    total.ensure_extra().in_place = node
+    return write(have, total, seen=node) is not None
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Node, Op, in_grad_mode, input_node, topological
-from jitgrad.operators.declare import Composite
-from jitgrad.ops import REGISTRY
-from jitgrad.storage import is_stale
+from jitgrad.graph import CONST, SCALAR, Composite, Node, Op, in_grad_mode, input_node, topological
+from jitgrad.storage import gradient_edge, is_stale
 from jitgrad.tensor import Tensor
 
 FREED = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
@@ -52,16 +50,9 @@ def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]
     return tuple([i for i, n in enumerate(operands) if n in used] + ([-1] if result in used else []))
 
 
-def owner(node: Node) -> Node:
-    """The node whose history this one has: itself, unless a detached alias has written to it since."""
-    while node.op is REGISTRY["attach"] and (node.extra is None or node.extra.fn is None):
-        node = node.inputs[0]
-    return node
-
-
 def saved_nodes(node: Node) -> list[Node]:
     """The nodes whose values the operator that produced `node` has saved for backward."""
-    node = owner(node)
+    node = gradient_edge(node)
     fn = composite(node)
     if fn is None:
         return [node if i < 0 else node.inputs[i] for i in saved_positions(node)]
@@ -94,7 +85,7 @@ def checked_nodes(node: Node) -> list[Node]:
     An operator that wrote over its first operand has kept its own copy of that, as in PyTorch (y.sin_() is differentiable),
     unless the same tensor is another operand too (y *= y is not)."""
     found = saved_nodes(node)
-    node = owner(node)
+    node = gradient_edge(node)
     if node.extra is not None and node.extra.in_place:
         return [n for n in found if n is not node.extra.in_place]
     return found
@@ -108,7 +99,7 @@ def composite(node: Node) -> Composite | None:
 
 def edges(node: Node) -> tuple[Node | None, ...]:
     """The operands of the public operator."""
-    node = owner(node)
+    node = gradient_edge(node)
     fn = composite(node)
     return node.inputs if fn is None else fn.inputs
 
@@ -139,15 +130,9 @@ def stale_message(node: Node, result: bool = False) -> str:
     what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
     # PyTorch names the grad_fn that the tensor has by now: that of a view is made anew.
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
-    name = None
-    if writer is not None and not writer.requires_grad:
-        writer = None
-    if (writer is not None or node.requires_grad) and not result and (held is not node or _is_view(node)):
-        name = "AsStridedBackward0"
-    elif writer is not None and extra.leaf is None:
-        by_view = not result and writer.op.kind == "movement" and not writer.op.history and composite(writer) is None
-        name = "CopySlices" if by_view else fn_name(writer)
-    if name is not None:
+    owner = writer if writer is not None and writer.requires_grad else node     # the latter: another base was written to
+    if owner.requires_grad and (extra.leaf is None or held is not node):
+        name = "AsStridedBackward0" if not result and (held is not node or _is_view(node)) else fn_name(owner)
         name = _NUMBERED.sub(r"\1", qualified(name))
         what += f", which is output 0 of {name},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -219,7 +204,7 @@ _classes: dict[str, type[GradFn]] = {}
 
 def fn_name(node: Node) -> str:
     """PyTorch's grad_fn name of the operator that produced a node."""
-    node = owner(node)
+    node = gradient_edge(node)
     extra = node.extra
     if extra is not None and extra.fn is not None:
         return extra.fn.name
@@ -242,7 +227,7 @@ def output_number(node: Node) -> int:
 
 def grad_fn(node: Node) -> Any:
     """The grad_fn object of a node that requires a gradient; the same one as long as somebody holds it."""
-    node = owner(node)
+    node = gradient_edge(node)
     extra = node.ensure_extra()
     found = None if extra.grad_fn is None else extra.grad_fn()
     if found is None:

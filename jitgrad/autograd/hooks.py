@@ -6,7 +6,9 @@ import weakref
 from collections.abc import Callable
 
 from jitgrad.graph import Node
-from jitgrad.tensor import Hooks, Tensor
+from jitgrad.histories import Hooks
+from jitgrad.storage import gradient_edge
+from jitgrad.tensor import Tensor
 
 _ids = itertools.count()
 
@@ -32,7 +34,7 @@ class RemovableHandle:
 
 
 class Watch:
-    """The callbacks of one non-leaf node."""
+    """The callbacks of one gradient edge (see storage.py) that is no leaf's."""
 
     __slots__ = ("hooks", "tensor", "__weakref__")
 
@@ -43,6 +45,11 @@ class Watch:
     def retains(self) -> bool:
         """Whether a living tensor asked for its gradient to be kept."""
         return self.tensor is not None and self.tensor() is not None
+
+    def follow(self, node: Node) -> None:
+        """The tensor that asked for retain_grad has another gradient edge."""
+        if self.tensor is not None:
+            watch(node).tensor, self.tensor = self.tensor, None
 
     def is_active(self) -> bool:
         """Whether backward has anything to call here."""
@@ -63,7 +70,7 @@ def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
     Raises RuntimeError for a tensor that does not require a gradient."""
     if not tensor.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    return _add(tensor._leaf.hooks if tensor._leaf is not None else watch(tensor._current()).hooks, hook)
+    return _add(tensor._leaf.hooks if tensor._leaf is not None else watch(gradient_edge(tensor._current())).hooks, hook)
 
 
 def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
@@ -107,5 +114,5 @@ def retain_grad(tensor: Tensor) -> None:
     if not tensor.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     if not tensor.is_leaf:
-        watch(tensor._current()).tensor = weakref.ref(tensor)
+        watch(gradient_edge(tensor._current())).tensor = weakref.ref(tensor)
 

@@ -22,8 +22,7 @@ from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
 from jitgrad.config import config
-from jitgrad.graph import INPUT, SCALAR, Node, input_node, topological
-from jitgrad.operators.origin import Composite
+from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, topological
 from jitgrad.storage import is_stale
 from jitgrad.tracing import BORN
 
@@ -248,7 +247,7 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
     extra = node.extra
     if extra is not None and (extra.fn is not None or extra.in_place):
         made = new.ensure_extra()
-        made.in_place = mapping.get(extra.in_place, False)
+        made.in_place = mapping.get(extra.in_place, bool(extra.in_place))
         fn = extra.fn
         if fn is not None:
             made.fn = Composite(fn.name, tuple([None if n is None else mapping[n] for n in fn.inputs]),

@@ -177,5 +177,5 @@ VIEWS: dict[str, View] = {
     "permute": _permute, "squeeze": _same, "unsqueeze": _same,
     "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
     "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
-    "cat_put": _cat_put, "detach": _same, "attach": _value_of,
+    "cat_put": _cat_put, "detach": _same, "attach": _value_of, "overwrite": _value_of,
     "constant_in": _same, "norm_of": _same}

@@ -10,9 +10,10 @@ from jitgrad.device import check_device
 from jitgrad.dtype import dtype as Dtype
 from jitgrad.dtype import float32, float64
 from jitgrad.graph import in_grad_mode
+from jitgrad.histories import Hooks
 from jitgrad.nn.parameter import Parameter, clear_grad
 from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
-from jitgrad.tensor import Hooks, Tensor
+from jitgrad.tensor import Tensor
 
 
 def indented(text: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from jitgrad import executor
 from jitgrad.creation import empty
 from jitgrad.graph import input_node
-from jitgrad.storage import Storage
-from jitgrad.tensor import DETACH, Tensor, alike, blank
+from jitgrad.storage import Storage, detached, stamp
+from jitgrad.tensor import Tensor, alike, blank
 
 
 class Parameter(Tensor):
@@ -34,8 +34,9 @@ class Parameter(Tensor):
             node = data._current()
             self._node = input_node(executor.value(node), node.type)
             self.requires_grad_(requires_grad)
-            self._storage = data._storage = Storage(self._node)
-            data._chain, data._seen = (DETACH,), -1
+            storage = self._storage = data._storage = Storage(self._node)
+            stamp(node, storage.cell)
+            data._chain = (detached(node, storage.writes, storage.cell),)
         return self
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:

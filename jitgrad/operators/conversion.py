@@ -17,8 +17,9 @@ from jitgrad.operators.indexing import broadcast_value, value_node
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.operators.recipes import no_recipe
-from jitgrad.storage import apply_step
-from jitgrad.tensor import DETACH, Size, Tensor, from_array
+from jitgrad.steps import NO_GRAD, apply_step
+from jitgrad.storage import base_depth
+from jitgrad.tensor import Size, Tensor, from_array
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ def tolist(input: Tensor) -> Any:
 def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     """The values as an array: a read-only snapshot.  RuntimeError where gradients are recorded, unless `force`."""
     node = input._node if input._storage is None else input._current()
-    if node.requires_grad and not force:
+    if input.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     array = node.value
     if type(array) is not np.ndarray or tracing.traces:
@@ -295,7 +296,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         broadcast_shapes(shape, source.type.shape)
         raise RuntimeError(f"copy_: output with shape {list(shape)} doesn't match the broadcast shape "
                            f"{list(source.type.shape)}") from None
-    return self._write(finish_composite(value, "CopyBackwards", (node, source), ()))
+    return self._write(finish_composite(value, "CopyBackwards", (node, source), ()), "CopyBackwards")
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -304,8 +305,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
     node = self._current()
     inputs = (node, value._current()) if isinstance(value, Tensor) else (node,)
-    return self._write(finish_composite(broadcast_value(value_node(value, node), node.type.shape),
-                                        f"FillBackward{len(inputs) + 1}", inputs, ()))
+    name = f"FillBackward{len(inputs) + 1}"
+    return self._write(finish_composite(broadcast_value(value_node(value, node), node.type.shape), name, inputs, ()), name)
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -314,12 +315,12 @@ def zero_(self: Tensor) -> Tensor:
     if not self._chain and type(node.value) is np.ndarray and not node.requires_grad:
         self._replace(np.zeros(node.type.shape, node.type.dtype.np))
         return self
-    return self._write(input_node(np.zeros(node.type.shape, node.type.dtype.np), node.type))
+    return self._write(input_node(np.zeros(node.type.shape, node.type.dtype.np), node.type), "ZeroBackward0")
 
 
 def detach_(self: Tensor) -> Tensor:
     """Cut this tensor off from the graph.  Raises RuntimeError for views."""
-    if self._chain:
+    if base_depth(self._chain) < len(self._chain):
         raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
                            "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
                            "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
@@ -327,7 +328,7 @@ def detach_(self: Tensor) -> Tensor:
     node = self._current()
     if node.requires_grad:
         self._leaf = None
-        self._rebase(apply_step(node, DETACH))
+        self._rebase(apply_step(node, NO_GRAD))
     return self
 
 

@@ -18,7 +18,8 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
-from jitgrad.graph import Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
+from jitgrad.graph import Composite, Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
+from jitgrad.histories import written_over
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.arguments import arguments
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
@@ -29,10 +30,11 @@ from jitgrad.operators.operands import (
     operand,
     promoted,
 )
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import DETACH, Tensor, wrap
+from jitgrad.storage import Detached
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist
 
 new_tensor = Tensor.__new__
@@ -395,11 +397,12 @@ def inplace_method(op: Operator) -> Callable:
         raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and (not self._chain or all([step is DETACH for step in self._chain])) and \
+        if not kwargs and not tracing.traces and (not self._chain or all([type(step) is Detached for step in self._chain])) and \
                 _is_known(self) and all(map(_is_known, args)):
             if insist(_overwrite, self, op, args):
                 return self
         args, kwargs = converted((self, *args), kwargs)
+        args = (written_over(self), *args[1:])
         result = settle(fn(*args, **kwargs), args, kwargs)
         if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
             result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
@@ -413,9 +416,11 @@ def inplace_method(op: Operator) -> Callable:
 
 
 def _keep_overwritten(result: Node, args: tuple, kwargs: dict[str, Any]) -> None:
-    """Note on what an operator recorded that it writes over its first operand; not where that is another operand too."""
+    """Note on what an operator recorded that it writes over its first operand, and keeps a copy of it; no copy where that is
+    another operand too."""
     overwritten, *others = operand_nodes((*args, *kwargs.values()))
     if overwritten in others:
+        result.ensure_extra().in_place = True
         return
     result.ensure_extra().in_place = overwritten
     stack = list(result.inputs)
@@ -444,6 +449,9 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
         if result.type.dtype.category > type.dtype.category:
             raise RuntimeError(f"result type {result.type.dtype.title} can't be cast to the desired output type "
                                f"{type.dtype.title}")
+        in_place = result.extra is not None and result.extra.in_place
         result = finish(cast(result, type.dtype))
+        if in_place:
+            result.ensure_extra().in_place = in_place
     return self._write(result)
 

@@ -18,7 +18,8 @@ from jitgrad.operators.operands import cast
 from jitgrad.operators.shape import region, selected
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.ops.indexing import check_positions
-from jitgrad.storage import Step, stamp
+from jitgrad.steps import Step
+from jitgrad.storage import stamp
 from jitgrad.tensor import Tensor, from_array
 
 Steps = tuple[Step, ...]

@@ -8,11 +8,12 @@ import numpy as np
 from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
-from jitgrad.graph import INPUT, Node, Spec, find_spec, grad_mode
+from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
+from jitgrad.histories import is_written, written_over
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
-from jitgrad.operators.origin import Composite, user_line
+from jitgrad.operators.origin import user_line
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.tensor import Tensor, wrap
 
@@ -154,9 +155,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     """self[key] = value, seen by every tensor that shares the storage."""
     if _is_basic(key):
         if isinstance(value, Tensor):
-            source = value._current()
-            if (source.op is INPUT and not source.requires_grad and source.type.dtype is self._node.type.dtype
-                    and self._write_private(key, source.value)):
+            storage = value._storage
+            stale = storage is not None and storage is self._storage and storage.writes != value._seen      # see is_written
+            if (not stale and (source := value._current()).op is INPUT and not source.requires_grad
+                    and source.type.dtype is self._node.type.dtype and self._write_private(key, source.value)):
                 return
         elif type(value) in PLAIN_NUMBERS and (to := self._node.spec.type.dtype).category >= PLAIN_NUMBERS[type(value)]:
             check_fits(value, to)
@@ -164,15 +166,17 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
                 return
     parsed = parse(key, self._node.type.shape)
     target = self
-    if parsed.views or not parsed.positions:
-        target = view(self, tuple([step for _, steps in parsed.views for step in steps]),
-                      parsed.views[-1][0] if parsed.views else "AliasBackward0")
-    node = target._current()
+    steps = tuple([step for _, steps in parsed.views for step in steps])
+    if steps:
+        target = view(self, steps, parsed.views[-1][0])
+        if not parsed.positions and isinstance(value, Tensor) and is_written(target, value):
+            return
+    node = written_over(target)
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()
     if not parsed.positions:
         new = broadcast_value(new, node.type.shape)
-        target._write(finish_composite(new, "CopyBackwards", inputs, ()))
+        target._write(finish_composite(new, "CopyBackwards", inputs, ()), "CopyBackwards")
         return
     masks = [(dim, t) for dim, t in parsed.positions if t.dtype is bool_]
     if len(parsed.positions) == 1 and masks and not new.type.ndim:
@@ -195,4 +199,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             raise RuntimeError(f"shape mismatch: value tensor of shape {list(new.type.shape)} cannot be broadcast to "
                                f"indexing result of shape {list(shape)}") from None
         new = ops.index_put(node, new, *positions, axes=axes)
-    target._write(finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed)))
+    new = finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed))
+    if new.requires_grad:
+        new.ensure_extra().in_place = node
+    target._write(new)

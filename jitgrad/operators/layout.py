@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.errors import InternalError
-from jitgrad.storage import Step
+from jitgrad.steps import Step
 from jitgrad.tensor import Tensor
 
 Ints = tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Where a node comes from: the user's line, and the public operator that owns its grad_fn."""
+"""Where a node comes from in the user's program."""
 from __future__ import annotations
 
 import warnings
@@ -6,25 +6,7 @@ from pathlib import Path
 from sys import _getframe
 from types import CodeType
 
-from jitgrad.graph import Node
-
 PACKAGE = str(Path(__file__).resolve().parent.parent)
-
-
-class Composite:
-    """The owner of a grad_fn that is not one primitive's own: PyTorch's name, the inputs of the public call, and the
-    nodes that PyTorch would have saved (None: whatever the primitives inside save; `saves_result`: the result too,
-    which is not listed, so that nothing is cyclic).  `number`: which output of the operator the node is."""
-
-    __slots__ = ("name", "inputs", "saves", "saves_result", "number")
-
-    def __init__(self, name: str, inputs: tuple[Node | None, ...], saves: tuple[Node, ...] | None,
-                 saves_result: bool = False, number: int = 0) -> None:
-        self.name = name
-        self.inputs = inputs
-        self.saves = saves
-        self.saves_result = saves_result
-        self.number = number
 
 
 OUTSIDE: set[str] = set()      # files seen that are not the package's

@@ -8,7 +8,7 @@ from typing import Any
 from jitgrad.operators.operands import integers, normal_dim
 from jitgrad.operators.shape import Ints, region, selected
 from jitgrad.operators.views import Steps, pieces_operator
-from jitgrad.storage import Part
+from jitgrad.steps import Part
 from jitgrad.tensor import Tensor
 
 Pieces = tuple[str, list[Steps]]        # the grad_fn's name, and the steps to each

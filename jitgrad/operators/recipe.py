@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.generated import function
-from jitgrad.graph import INPUT, Extra, Node, Spec, input_node, topological
+from jitgrad.graph import INPUT, Composite, Extra, Node, Spec, input_node, topological
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.memo import LEAST, memoized
-from jitgrad.operators.origin import PACKAGE, Composite
+from jitgrad.operators.origin import PACKAGE
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensor import Tensor, wrap
 

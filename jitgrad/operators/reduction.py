@@ -9,7 +9,7 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64, refuse_complex
-from jitgrad.graph import Node, Op, bind, scalar_node
+from jitgrad.graph import Composite, Node, Op, bind, scalar_node
 from jitgrad.operators.declare import (
     MAX_DEPTH,
     OPERATORS,
@@ -19,7 +19,7 @@ from jitgrad.operators.declare import (
 )
 from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import Dims, Scalar, cast, normal_dim, normal_dims, number_node, to_node
-from jitgrad.operators.origin import Composite, user_line, warn_user
+from jitgrad.operators.origin import user_line, warn_user
 from jitgrad.operators.recipes import by_recipe, no_recipe
 from jitgrad.tensor import Tensor, wrap
 

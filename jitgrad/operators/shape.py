@@ -12,7 +12,7 @@ from jitgrad.operators.layout import is_contiguous, layout, viewed
 from jitgrad.operators.native.words import CHAINS
 from jitgrad.operators.operands import integers, normal_dim, normal_dims
 from jitgrad.operators.views import view, view_operator
-from jitgrad.storage import Step
+from jitgrad.steps import Step
 from jitgrad.tensor import Tensor, wrap
 
 Ints = tuple[int, ...]

@@ -15,13 +15,14 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_HISTORY
-from jitgrad.graph import Extra, Node, Spec, find_spec, grad_mode, input_node
+from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.native.words import CHAINS, VIEWS
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
-from jitgrad.storage import Step, Storage
+from jitgrad.steps import NO_GRAD, Step
+from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 
 Steps = tuple[Step, ...]
@@ -100,7 +101,12 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
             value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
-    return _on_storage(input, storage, plan, node, seen, version)
+    result = _on_storage(input, storage, plan, node, seen, version)
+    if not source.requires_grad and not grad_mode.enabled:
+        result._chain = (*input._chain, NO_GRAD, *plan.steps)
+        if input._seen < 0:
+            result._seen = -1
+    return result
 
 
 def _read(input: Tensor) -> tuple[Node, int, int]:

@@ -347,7 +347,7 @@ def _attach_infer(history: ArrayType, value: ArrayType) -> ArrayType:
 
 detach = movement(
     "detach(x)", doc="x, through which no gradient passes", infer=lambda x: x, numpy=lambda x: x, vjp=None,
-    dims="donor:0", put=lambda base, value: attach(base, value), sample=structured((((2, 3),), {}), (((),), {})))
+    dims="donor:0", sample=structured((((2, 3),), {}), (((),), {})))
 
 attach = movement(
     "attach(history, value)", doc="the elements of value; the gradient goes to history alone", shape_only=(0,),
@@ -360,5 +360,10 @@ constant_in = movement(
     "constant_in(value, x)", doc="value, a function of x too, of which the derivative is 0 everywhere", shape_only=(1,),
     history=True, infer=lambda value, x: value, numpy=lambda value, shape: value, dims="donor:0", grad_name="ConstantBackward0",
     vjp=lambda g, y, value, x: (g, zeros_like(x)), sample=structured((((2, 3), (2, 3)), {}), (((), (2,)), {})))
+overwrite = movement(
+    "overwrite(history, value)", doc="the elements of value; the history of what it is written over gets zeros",
+    shape_only=(0,), history=True, infer=_attach_infer, numpy=lambda shape, value: value,
+    vjp=lambda g, y, history, value: (zeros_like(history), g), dims="donor:1", grad_name="CopyBackwards",
+    sample=structured((((2, 3), (2, 3)), {}), (((), ()), {}), (((0, 3), (0, 3)), {})))
 
 RESHAPED = frozenset([reshape, squeeze, unsqueeze])        # all they do is to give an array its shape

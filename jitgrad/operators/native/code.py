@@ -17,16 +17,18 @@ from jitgrad.compiler.numba_cpu import glue
 from jitgrad.config import config, logger
 from jitgrad.dtype import default_address
 from jitgrad.executor import MAX_HISTORY
-from jitgrad.graph import Extra, Node, Spec, grad_mode, recording_thread
+from jitgrad.graph import Composite, Extra, Node, Spec, grad_mode, recording_thread
+from jitgrad.histories import Accumulator
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
 from jitgrad.operators.native.patterns import Pattern, function
 from jitgrad.operators.native.tapes import learner
-from jitgrad.operators.origin import OUTSIDE, Composite, user_line
+from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipe import LONGEST
-from jitgrad.storage import Storage, Version, detached_storages, pending_detached
-from jitgrad.tensor import Accumulator, Tensor, alike
+from jitgrad.steps import pending_detached
+from jitgrad.storage import Storage, Version, detached_storages
+from jitgrad.tensor import Tensor, alike
 
 _FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors

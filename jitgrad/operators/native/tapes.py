@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtype import dtype, get_default_dtype
-from jitgrad.graph import SCALAR, Node
+from jitgrad.graph import SCALAR, Composite, Node
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
-from jitgrad.operators.origin import Composite
 from jitgrad.operators.recipe import Made, Owner, Recorded, recorded
 from jitgrad.operators.recipes import Test, passes, watched
 from jitgrad.tensor import Tensor
