@@ -130,8 +130,8 @@ def stale_message(node: Node, result: bool = False) -> str:
     extra = node.ensure_extra()
     what = f"[{node.type.dtype.legacy} {list(node.type.shape)}]"
     writer = node if result else None if extra.cell.writer is None else extra.cell.writer()
-    if node.requires_grad and extra.leaf is None and writer is not None:
-        owner = writer if writer.requires_grad else node        # the latter: another base was written to
+    if node.requires_grad and extra.leaf is None:
+        owner = node if writer is None or not writer.requires_grad else writer      # the former: another base was written to
         what += f", which is output 0 of {fn_name(owner).split('Backward')[0]},"
     return ("one of the variables needed for gradient computation has been modified by an inplace operation: "
             f"{what} is at version {extra.cell.value}; expected version {extra.version} instead. Hint: enable anomaly "
