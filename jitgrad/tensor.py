@@ -20,7 +20,6 @@ from jitgrad.storage import (
     Storage,
     Version,
     base_depth,
-    detached,
     detached_storages,
     gradient_edge,
     leaf_node,
@@ -159,7 +158,7 @@ class Tensor:
         result = _new(Tensor)
         result._node = node
         result._storage = storage
-        result._chain = (*self._chain, detached(node, storage, cell))
+        result._chain = (*self._chain, Detached(node, storage, cell))       # type: ignore[assignment]
         result._seen = storage.writes
         if cell is not storage.cell:
             result._tracks_version = False
@@ -232,7 +231,7 @@ class Tensor:
             stamp(node, self._cell())
             if not self._chain:
                 storage.hold(node)
-            elif type(step := self._chain[-1]) is Detached:
+            elif isinstance(step := self._chain[-1], Detached):
                 step.node = node
 
     @property

@@ -388,7 +388,7 @@ def inplace_method(op: Operator) -> Callable:
             if type(node.value) is np.ndarray and node.spec.type is self._node.spec.type:
                 self._replace(node.value)
                 return self
-        args = (written_over(self), *[to_node(v) for v in args])
+        args = (written_over(self) if self._chain else self._current(), *[to_node(v) for v in args])
         if kwargs:
             kwargs = {k: to_node(v) for k, v in kwargs.items()}
         result = settle(fn(*args, **kwargs), args, kwargs)
