@@ -13,7 +13,7 @@ from jitgrad.graph import INPUT, Composite, Node, Op, become_input, bind, input_
 from jitgrad.interpreter import compute
 from jitgrad.ops import REGISTRY
 
-DETACH = REGISTRY["detach"]
+DETACH, SLICE = REGISTRY["detach"], REGISTRY["slice"]
 # Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
 pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
 
@@ -48,7 +48,10 @@ def settle(node: Node) -> Node:
 
 def movements(chain: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps of a chain that move elements."""
-    return tuple([step for step in chain if step.op is not DETACH])
+    for step in chain:
+        if step.op is DETACH:
+            return tuple([step for step in chain if step.op is not DETACH])
+    return chain
 
 
 def apply_step(node: Node, step: Step) -> Node:
@@ -63,6 +66,14 @@ def apply_step(node: Node, step: Step) -> Node:
     else:
         settle(result)
     return result
+
+
+def covers(chain: tuple[Step, ...]) -> bool:
+    """Whether a view along these steps shows all of its base."""
+    for step in chain:
+        if step.op is SLICE:
+            return False
+    return True
 
 
 def derive(base: Node, chain: tuple[Step, ...]) -> Node:
@@ -82,8 +93,9 @@ def rederive(base: Node, chain: tuple[Step, ...]) -> Node:
 
 def put(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
     """The base with the elements that `chain`, movements, selects replaced by `value` (of the view's type)."""
-    if any([step.op.put is None for step in chain]):
-        return _put_at_positions(base, chain, value)
+    for step in chain:
+        if step.op.put is None:
+            return _put_at_positions(base, chain, value)
     bases = [base]
     for step in chain[:-1]:
         bases.append(apply_step(bases[-1], step))

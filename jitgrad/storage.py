@@ -37,21 +37,18 @@ class Version:
         self.writer: weakref.ref[Node] | None = None        # the base as last written, for error messages
 
 
-class Detached(Step):       # not of slots: it holds what a base is
-    """The step of detach() or `.data`: a base of its own over the memory that the steps before it lead to.
+class Detached:
+    """The step of detach() or `.data` in a chain: a base of its own over the same memory.
 
     node: its current one, as of the storage's write number `seen`.  cell: the version counter, its own after `.data`."""
 
-    node: Node
-    seen: int
-    cell: Version
+    __slots__ = ("node", "seen", "cell")
+    op, params, sizes = NO_GRAD         # it is a Step, which could not have slots
 
-
-def detached(node: Node, seen: int, cell: Version) -> Detached:
-    """The step to a base with this node, as of write number `seen`."""
-    step = tuple.__new__(Detached, NO_GRAD)
-    step.node, step.seen, step.cell = node, seen, cell
-    return step
+    def __init__(self, node: Node, seen: int, cell: Version) -> None:
+        self.node = node
+        self.seen = seen
+        self.cell = cell
 
 
 class Owner(Protocol):

@@ -20,7 +20,6 @@ from jitgrad.storage import (
     Storage,
     Version,
     base_depth,
-    detached,
     detached_storages,
     gradient_edge,
     leaf_node,
@@ -169,7 +168,7 @@ class Tensor:
         result = _new(Tensor)
         result._node = node
         result._storage = storage
-        result._chain = (*self._chain, detached(node, writes, cell))
+        result._chain = (*self._chain, Detached(node, writes, cell))       # type: ignore[assignment]
         result._seen = writes
         if cell is not storage.cell:
             result._tracks_version = False
@@ -242,7 +241,7 @@ class Tensor:
             stamp(node, self._cell())
             if not self._chain:
                 storage.hold(node)
-            elif type(step := self._chain[-1]) is Detached:
+            elif isinstance(step := self._chain[-1], Detached):
                 step.node = node
 
     @property

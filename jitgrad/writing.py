@@ -16,7 +16,7 @@ from jitgrad.arraytype import same_type
 from jitgrad.graph import INPUT, Composite, Extra, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.histories import check_writable
 from jitgrad.ops import REGISTRY
-from jitgrad.steps import Step, movements, put
+from jitgrad.steps import Step, covers, movements, put
 from jitgrad.storage import (
     ATTACH,
     Detached,
@@ -45,16 +45,21 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: Node | Non
     storage = tensor._ensure_storage()
     note_write(storage)
     chain = tensor._chain
-    depth = base_depth(chain)
-    base, steps = storage.base(chain, depth), chain[depth:]
-    if grad_mode.enabled and (base.requires_grad or value.requires_grad):
+    if chain:
+        depth = base_depth(chain)
+        base, steps = storage.base(chain, depth), chain[depth:]
+    else:
+        depth, base, steps = 0, current if storage.history is None else storage.base(chain, 0), chain
+    recording = grad_mode.enabled
+    if recording and (base.requires_grad or value.requires_grad):
         check_writable(current, base, steps)
     reads_old = value.extra is not None and value.extra.in_place
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
     new = value if not steps else put(base, movements(steps), value)
     if base.requires_grad:
-        new = _with_history(base, new, value, steps, reads_old, name)
+        if steps or not recording or not reads_old:
+            new = _with_history(base, new, value, steps, reads_old, name)
     elif steps and new.requires_grad and new.op.grad_name != "CopySlices":
         new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
     if new.depth > executor.MAX_DEPTH:
@@ -93,12 +98,12 @@ def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], r
         return leaf_node(executor.value(new), new, base.extra.leaf)
     if not grad_mode.enabled:                                       # the history stays as it was
         return recorded(bind, ATTACH, (gradient_edge(base), new))
-    if not reads_old and all([step.op.name != "slice" for step in steps]):      # nothing of it is left
+    if not reads_old and covers(steps):      # nothing of it is left
         new = bind(OVERWRITE, (base, new))
         fn = None if value.extra is None else value.extra.fn
         if not steps and (fn is not None or name is not None):
             new.ensure_extra().fn = Composite(name or "", (base,), ()) if fn is None else fn
-    if steps and new.op.grad_name != "CopySlices":
+    if steps and new.spec.op.grad_name != "CopySlices":
         new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
     return new
 

@@ -6,7 +6,7 @@ from typing import Any
 from jitgrad import executor
 from jitgrad.creation import empty
 from jitgrad.graph import input_node
-from jitgrad.storage import Storage, detached, stamp
+from jitgrad.storage import Detached, Storage, stamp
 from jitgrad.tensor import Tensor, alike, blank
 
 
@@ -36,7 +36,7 @@ class Parameter(Tensor):
             self.requires_grad_(requires_grad)
             storage = self._storage = data._storage = Storage(self._node)
             stamp(node, storage.cell)
-            data._chain = (detached(node, storage.writes, storage.cell),)
+            data._chain = (Detached(node, storage.writes, storage.cell),)       # type: ignore[assignment]
         return self
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:

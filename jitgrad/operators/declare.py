@@ -402,7 +402,8 @@ def inplace_method(op: Operator) -> Callable:
             if insist(_overwrite, self, op, args):
                 return self
         args, kwargs = converted((self, *args), kwargs)
-        args = (written_over(self), *args[1:])
+        if self._chain:
+            args = (written_over(self), *args[1:])
         result = settle(fn(*args, **kwargs), args, kwargs)
         if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
             result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))

@@ -171,7 +171,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         target = view(self, steps, parsed.views[-1][0])
         if not parsed.positions and isinstance(value, Tensor) and is_written(target, value):
             return
-    node = written_over(target)
+    node = written_over(target) if parsed.positions else target._current()
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()
     if not parsed.positions:
