@@ -147,7 +147,6 @@ def integers(called: str, args: Iterable[Any], named: Any = None) -> tuple[int, 
         args = (named,)
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    try:
+    if all([hasattr(v, "__index__") and not isinstance(v, bool) for v in args]):
         return tuple([index(v) for v in args])
-    except TypeError:
-        raise TypeError(f"{called}(): expected integers, got ({', '.join([type(v).__name__ for v in args])})") from None
+    raise TypeError(f"{called}(): expected integers, got ({', '.join([type(v).__name__ for v in args])})")
