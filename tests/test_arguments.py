@@ -48,7 +48,8 @@ def test_the_product_is_along_one_dimension() -> None:
     assert isinstance(run(jitgrad, "x.prod((1,))"), TypeError)
 
 
-@pytest.mark.parametrize("call", ["expand({})", "repeat({})", "tile({})", "view({})", "permute({})", "reshape(({},))", "split([{}, 1])"])
+@pytest.mark.parametrize("call", ["expand({})", "repeat({})", "tile({})", "view({})", "permute({})", "reshape(({},))",
+                                  "split([{}, 1])"])
 def test_a_bool_is_no_size(call: str) -> None:
     check_error(f"T.ones(1).{call.format(True)}" if "split" not in call else f"T.ones(2).{call.format(True)}", same_words=0)
 
