@@ -46,3 +46,16 @@ def test_keepdim_is_a_bool(call: str) -> None:
 def test_the_product_is_along_one_dimension() -> None:
     check_error("x.prod((1,))", same_words=0)
     assert isinstance(run(jitgrad, "x.prod((1,))"), TypeError)
+
+
+@pytest.mark.parametrize("call", ["expand({})", "repeat({})", "tile({})", "view({})", "permute({})", "reshape(({},))",
+                                  "split([{}, 1])"])
+def test_a_bool_is_no_size(call: str) -> None:
+    check_error(f"T.ones(1).{call.format(True)}" if "split" not in call else f"T.ones(2).{call.format(True)}", same_words=0)
+
+
+@pytest.mark.parametrize("call", ["flip(dims=(0,))", "tile(dims=(2,))", "repeat(repeats=(2, 1))", "flip(dims=[-1])", "flip(dims=())",
+                                  "take_along_dim(T.tensor([[-1], [0]]), 1)", "take_along_dim(T.tensor([[-4], [5]]), 1)"])
+def test_numbers_by_name_and_positions_from_the_end(call: str) -> None:
+    check(f"T.arange(6.).view(2, 3).{call}")
+    check(f"T.arange(6.).view(2, 3).requires_grad_().{call}.detach()")

@@ -26,7 +26,8 @@ FEW = np.array([0.0, 1.0, -2.0, np.inf, -np.inf, np.nan])
 RENAMED = {"cast": None, "copy": torch.clone, "slice": None, "index": None, "pow": torch.pow,
            "softplus": lambda x: torch.nn.functional.softplus(x, threshold=1e9), "clamp_min": torch.clamp_min,
            "floor_divide": lambda a, b: torch.div(a, b, rounding_mode="floor"), "relu": torch.relu,
-           "leaky_relu": lambda x, slope: torch.where(x > 0, x, x * slope), "nan_to_num": None}
+           "leaky_relu": lambda x, slope: torch.where(x > 0, x, x * slope), "nan_to_num": None,
+           "nonzero": None, "addcdiv": None}
 # What differs on purpose.
 EXCEPT = {"leaky_relu": "a slope that is an operand is jitgrad's own",
           "heaviside": "PyTorch refuses to differentiate it"}
