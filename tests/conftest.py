@@ -32,7 +32,11 @@ def pytest_configure(config):
     if config.getoption("--cfunc"):
         os.environ["JITGRAD_CACHE_DIR"] += "-cfunc"
         from jitgrad.compiler.numba_cpu import pipeline
-        pipeline.probe = lambda: "the tests ask for it"
+        pipeline.probe = _unexpected
+
+
+def _unexpected():
+    raise RuntimeError("the tests ask for it")
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

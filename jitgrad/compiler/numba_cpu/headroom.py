@@ -14,6 +14,7 @@ except ImportError:         # Windows, which has no such limit
 
 MIB = 1 << 20
 LIBRARY = 256 * MIB         # to load LLVM: the library takes 170
+NUMBA = 64 * MIB            # to load Numba besides
 GENERATE = 24 * MIB         # to generate code, and so much for each character of a module (measured: 6 MiB and 250 bytes)
 EACH_CHARACTER = 512
 MAP = 16 * MIB              # to map code, without its size

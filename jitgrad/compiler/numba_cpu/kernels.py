@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
-from jitgrad.compiler.numba_cpu import cache, objectcode
+from jitgrad.compiler.numba_cpu import cache, headroom, objectcode
 from jitgrad.config import logger
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -127,17 +127,24 @@ def fingerprint() -> str:
     return cache.key(objectcode.fingerprint(), *[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 
 
+# What comes of internals that are missing, or are called otherwise; not what a signal handler may raise, or the end of memory.
+_UNEXPECTED = (ImportError, AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
+
+
 @memoize
 def _pipeline() -> tuple[str, Callable[[str, str], str], str]:
     """How kernels are lowered: the name of the way, its function, Numba's version."""
-    from jitgrad.compiler.numba_cpu import pipeline
-    reason = pipeline.probe()
-    if reason is None:
-        return "jitgrad", pipeline.lower, pipeline.version()
-    logger.warning("kernels are compiled by numba.cfunc, which takes twice the time: Numba %s is not as jitgrad expects it (%s)",
-                   pipeline.version(), reason)
+    headroom.require(headroom.NUMBA, "load Numba")
+    import numba
+    try:
+        from jitgrad.compiler.numba_cpu import pipeline
+        pipeline.probe()
+        return "jitgrad", pipeline.lower, numba.__version__
+    except _UNEXPECTED as error:
+        logger.warning("kernels are compiled by numba.cfunc, which takes twice the time: Numba %s is not as jitgrad expects it "
+                       "(%s: %s)", numba.__version__, type(error).__name__, str(error).partition("\n")[0])
     from jitgrad.compiler.numba_cpu import plain
-    return "cfunc", plain.lower, pipeline.version()
+    return "cfunc", plain.lower, numba.__version__
 
 
 def _lower(source: str, name: str) -> str:
