@@ -407,6 +407,8 @@ def inplace_method(op: Operator) -> Callable:
         result = settle(fn(*args, **kwargs), args, kwargs)
         if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
             result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
+            if result.requires_grad:
+                result.ensure_extra().in_place = True
         elif result.requires_grad:
             _keep_overwritten(result, args, kwargs)
         return write_result(self, called, result)
