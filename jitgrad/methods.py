@@ -11,7 +11,8 @@ from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.dtype import refuse_complex
 from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import arithmetic, conversion, indexing
-from jitgrad.operators.declare import OPERATORS, SYMBOLS, inplace_method
+from jitgrad.operators.declare import OPERATORS, SYMBOLS
+from jitgrad.operators.inplace import inplace_method
 from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number

@@ -17,7 +17,8 @@ from jitgrad.autograd.modes import (
 )
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
-from jitgrad.operators.declare import OPERATORS, cast
+from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators.operands import cast
 from jitgrad.storage import gradient_edge
 from jitgrad.tensor import Tensor
 

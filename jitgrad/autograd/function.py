@@ -272,7 +272,7 @@ def _returned(ctx: FunctionCtx, arguments: list[Tensor | None], create_graph: bo
 
 def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
-    from jitgrad.operators.declare import cast
+    from jitgrad.operators.operands import cast
     from jitgrad.ops import REGISTRY
     have, want = g.type.shape, edge.type.shape
     if have != want:

@@ -7,7 +7,8 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, inplace_method, operator, register
+from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.inplace import inplace_method
 from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.origin import warn_user

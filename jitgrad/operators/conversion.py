@@ -12,8 +12,9 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
 from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register, write_result
+from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
 from jitgrad.operators.indexing import broadcast_value, value_node
+from jitgrad.operators.inplace import write_result
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.operators.recipes import no_recipe

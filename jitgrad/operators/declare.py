@@ -19,23 +19,19 @@ from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Composite, Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
-from jitgrad.histories import written_over
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.arguments import arguments
 from jitgrad.operators.memo import LEAST, MOST_BYTES, memoized
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import (
-    cast,
     operand,
     promoted,
 )
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
-from jitgrad.storage import Detached
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.writing import insist
 
 new_tensor = Tensor.__new__
 
@@ -379,82 +375,3 @@ def finish_binary(node: Node, operands: tuple, kwargs: Any = None) -> Node:
             edges = tuple([v if type(v) is Node else None for v in (a, b)])
             return finish_composite(node, node.op.grad_name, edges)
     return finish(node)
-
-
-def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
-    """An operation in place on what is known; None where its result does not fit, False where somebody has come in between."""
-    seen = tensor._current()
-    node = op.call(tensor, *args)._node
-    if type(node.value) is not np.ndarray or node.spec.type is not seen.spec.type:
-        return None
-    return tensor._replace(node.value, seen)
-
-
-def inplace_method(op: Operator) -> Callable:
-    """The method `name_`: the operator's result written to self."""
-    fn, settle, called, converted = op.fn, op.finish, op.name + "_", arguments(op.name + "_", op.fn)
-    if settle is None:
-        raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and (not self._chain or all([type(step) is Detached for step in self._chain])) and \
-                _is_known(self) and all(map(_is_known, args)):
-            if insist(_overwrite, self, op, args):
-                return self
-        args, kwargs = converted((self, *args), kwargs)
-        if self._chain:
-            args = (written_over(self), *args[1:])
-        result = settle(fn(*args, **kwargs), args, kwargs)
-        if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
-            result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
-            if result.requires_grad:
-                result.ensure_extra().in_place = True
-        elif result.requires_grad:
-            _keep_overwritten(result, args, kwargs)
-        return write_result(self, called, result)
-
-    method.__name__ = method.__qualname__ = called
-    method.__doc__ = f"{op.name}(), written to this tensor."
-    return method
-
-
-def _keep_overwritten(result: Node, args: tuple, kwargs: dict[str, Any]) -> None:
-    """Note on what an operator recorded that it writes over its first operand, and keeps a copy of it; no copy where that is
-    another operand too."""
-    overwritten, *others = operand_nodes((*args, *kwargs.values()))
-    if overwritten in others:
-        result.ensure_extra().in_place = True
-        return
-    result.ensure_extra().in_place = overwritten
-    stack = list(result.inputs)
-    while stack:
-        node = stack.pop()
-        if node is not overwritten and node not in others and node.requires_grad and not (node.extra and node.extra.in_place):
-            node.ensure_extra().in_place = overwritten
-            stack += node.inputs
-
-
-def _is_known(operand: Any) -> bool:
-    """Whether an operation on this operand is computed at once."""
-    if not isinstance(operand, Tensor):
-        return type(operand) is float or type(operand) is int
-    node = operand._node if operand._storage is None else operand._current()
-    return type(node.value) is np.ndarray and not (node.requires_grad and grad_mode.enabled)
-
-
-def write_result(self: Tensor, called: str, result: Node) -> Tensor:
-    """Write an in-place operator's result, checking that it fits the tensor's shape and category of dtype."""
-    type = self._node.type
-    if result.type.shape != type.shape:
-        raise RuntimeError(f"output with shape {list(type.shape)} doesn't match the broadcast shape "
-                           f"{list(result.type.shape)}")
-    if result.type.dtype is not type.dtype:
-        if result.type.dtype.category > type.dtype.category:
-            raise RuntimeError(f"result type {result.type.dtype.title} can't be cast to the desired output type "
-                               f"{type.dtype.title}")
-        in_place = result.extra is not None and result.extra.in_place
-        result = finish(cast(result, type.dtype))
-        if in_place:
-            result.ensure_extra().in_place = in_place
-    return self._write(result)
-
