@@ -76,13 +76,13 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
             return node
         node.depth = 1
     line = user_line()
-    stack = [node]
+    stack, outside = [node], {*inputs}
     while stack:
         n = stack.pop()
         if n.line is None and n.inputs and n.run is None:
             n.line = line
             for m in n.inputs:
-                if m.inputs and m not in inputs:
+                if m.inputs and m not in outside:
                     stack.append(m)
     if node.requires_grad and name is not None and (node.op.grad_name != name or saves is not None
                                                     or node.inputs != inputs):
