@@ -69,7 +69,7 @@ def _kernels() -> list[str]:
     """How the kernels on disk were compiled, a line for each version and way."""
     by_way: dict[str, list[float]] = {}
     for c in kernels.compilations():
-        by_way.setdefault(f"Numba {c.numba}, {c.pipeline} pipeline", []).append(c.seconds)
+        by_way.setdefault(f"Numba {c.numba} ({c.pipeline})", []).append(c.seconds)
     return [f"{len(seconds)} on disk by {way}, {1000 * sum(seconds) / len(seconds):.0f} ms each" for way, seconds in by_way.items()]
 
 

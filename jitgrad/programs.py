@@ -6,7 +6,6 @@ Invariant: one entry serves every graph of its structure, whatever the lengths a
 """
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from array import array
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad.config import config, logger
 from jitgrad.graph import Node, Spec
+from jitgrad.threads import building
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
@@ -101,10 +101,6 @@ MAX_PROGRAMS = 4096
 latest: list[Any] = [None]
 era = 0                         # counts clear(): walks of earlier ones are void
 era_word = array("q", [0])      # the same for machine code
-building = threading.RLock()       # held while a program is built, and the compiler imported
-if hasattr(os, "register_at_fork"):
-    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
-    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
 
 
 def make_key(captured: Capture, roots: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> Key:

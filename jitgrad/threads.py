@@ -14,6 +14,11 @@ from queue import SimpleQueue
 
 from jitgrad.config import config
 
+building = threading.RLock()       # held while a program or a kernel is built, and the compiler imported
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation in another thread: the child has no such thread to finish it.
+    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
+
 Chunk = tuple[int, int, int]
 Kernel = Callable[[int, int, int], object]
 

@@ -180,8 +180,7 @@ def blocks_of_32_threads() -> None:
 
 
 def same_vocabulary_as_the_cpu() -> None:
-    from jitgrad.compiler.numba_cpu import foreign, vectors
-    from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
+    from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS, foreign, vectors
     alone = {"interleave", *foreign.OPERATIONS, *vectors.OPERATIONS}          # of the CPU's loops and products
     memory = {f"{verb}_{code}" for code in BY_CODE for verb in ("arg", "load", "store", "accload", "accstore")}
     assert set(OPERATIONS) - memory - alone <= set(cuda_math.VOCABULARY)

@@ -146,8 +146,9 @@ for op in REGISTRY.values():
         for code in {"f4", "i8", "b1"} & set(op.sample.dtypes):
             case = op.sample.cases(np.random.default_rng(0), BY_CODE[code])[1]
             text = ptx(build(request([op(*[leaf(a, False) for a in case.arrays], **case.params)])))
-            # CUDA's own reduction of large angles works in float64.
-            assert ".f64" not in text or op.name in ("sin", "cos", "tan", "digamma", "cast"), (op.name, code)
+            # CUDA's own reduction of large angles works in float64, and numbers that are rounded once come so.
+            wide = op.name in ("sin", "cos", "tan", "digamma", "cast") or np.float64 in [a.dtype for a in case.arrays]
+            assert ".f64" not in text or wide, (op.name, code)
 """
 
 

@@ -85,7 +85,7 @@ def test_info(start):
                          "cuda", "cache", "kernels"}
     assert rows["jitgrad"] == jitgrad.__version__
     assert re.search(r"entries, [\d.]+ of 512 MiB", rows["cache"])
-    assert re.search(r"on disk by Numba [\d.]+, jitgrad pipeline, \d+ ms each", rows["kernels"])
+    assert re.search(r"on disk by Numba [\d.]+ \(jitgrad's pipeline\), \d+ ms each", rows["kernels"])
 
 
 def test_info_without_cuda(monkeypatch):

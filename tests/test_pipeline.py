@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -169,7 +172,7 @@ def test_loops_are_interleaved_as_the_text_says():
 
 
 def test_formulas_that_decide_on_interleaving_are_those_of_vecmath():
-    from jitgrad.compiler.numba_cpu import vecmath
+    from jitgrad.compiler.numba_cpu.vocabulary import vecmath
     words = {*_FORMULA.pattern.removeprefix(r"\b(?:").removesuffix(r")\(").split("|")}
     assert words == {*vecmath.UNARY, *vecmath.BINARY} <= {*OPERATIONS}
 
@@ -178,7 +181,9 @@ def test_formulas_that_decide_on_interleaving_are_those_of_vecmath():
     ("x = y", "y"), ("x = lo / hi", "i8 and i8 as operands of truediv"), ("x = sin(lo, hi)", "takes 1 arguments"),
     ("x = b1(True) + b1(True)", "b1 and b1 as operands of add"), ("x = where(lo, lo, lo)", "needs a condition"),
     ("x = f8(load_f4(lo, 0))", "needs a literal"), ("x = exp(lo)", "needs arguments of one type"),
-    ("x = f8(1.0) + f4(1.0)", "f8 and f4 as operands of add")])
+    ("x = f8(1.0) + f4(1.0)", "f8 and f4 as operands of add"), ("x = f4(0.1) if lo < hi else f8(0.2)", "of kind f4 where f8"),
+    ("x = f4(1.0)\n    x = f8(2.0)\n    for i in range(lo):\n        x = f4(3.0)", "of kind f"), ("x = hi // 2", "not right"),
+    ("interleave(hi)", "not right")])
 def test_what_is_not_in_the_language_is_refused(line, message):
     with pytest.raises(InternalError, match=message) as caught:
         pipeline.lower(f"def kernel(lo, hi, args):\n    {line}\n", "refused")
@@ -215,8 +220,8 @@ def test_another_version_of_numba_compiles_by_cfunc_and_says_so(unknown_numba, c
         again = kernels.get_kernel(source.replace("1024", "512"))
     assert [r.getMessage() for r in caplog.records if "numba.cfunc" in r.getMessage()] and len(caplog.records) == 1
     assert numba.__version__ in caplog.text
-    assert found.compilation.pipeline == again.compilation.pipeline == "cfunc"
-    assert "(cfunc)" in str(found.compilation)
+    assert found.compilation.pipeline == again.compilation.pipeline == kernels.PLAIN
+    assert "(numba.cfunc)" in str(found.compilation)
 
 
 def test_internals_that_are_missing_are_not_used(unknown_numba, monkeypatch, caplog):
@@ -226,23 +231,69 @@ def test_internals_that_are_missing_are_not_used(unknown_numba, monkeypatch, cap
     monkeypatch.delattr(numba.core.callconv, "MinimalCallConv")
     with caplog.at_level(logging.WARNING, "jitgrad"):
         found = kernels.get_kernel("def kernel(lo, hi, args):\n    accstore_i8(arg_i8(args, 0), 0, hi)\n")
-    assert found.compilation.pipeline == "cfunc" and "MinimalCallConv" in caplog.text
+    assert found.compilation.pipeline == kernels.PLAIN and "MinimalCallConv" in caplog.text
     out = np.zeros(1, np.int64)
     found(0, 7, buffers.address(np.array([buffers.address(out)], np.int64)))
     assert out.tolist() == [7]
 
 
-@pytest.mark.parametrize("raised", [MemoryError, TimeoutError, KeyboardInterrupt])
+@pytest.mark.parametrize("raised", [MemoryError, TimeoutError, KeyboardInterrupt, RecursionError, RuntimeError])
 def test_what_has_nothing_to_do_with_numba_is_raised(raised, monkeypatch):
+    """A handler's RuntimeError comes once; all that Numba's internals cause comes again."""
+    original, calls = pipeline.probe, []
+
     def probe():
-        raise raised
+        calls.append(1)
+        if raised is not RuntimeError or len(calls) == 1:
+            raise raised
+        return original()
 
     monkeypatch.setattr(pipeline, "probe", probe)
     kernels._pipeline.cache_clear()
     with pytest.raises(raised):
         kernels._pipeline()
     monkeypatch.undo()
-    assert kernels._pipeline()[0] in ("jitgrad", "cfunc")
+    assert kernels._pipeline()[0] in (kernels.OWN, kernels.PLAIN)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this platform")
+@pytest.mark.parametrize("seconds", [0.03, 0.1, 0.18, 0.26, 0.4])
+def test_an_interrupt_while_numba_is_imported_leaves_it_whole(seconds, tmp_path):
+    script = f"""
+import signal
+import jitgrad
+def handler(*_): raise RuntimeError("the time is up")
+signal.signal(signal.SIGALRM, handler)
+def gradient():
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    return x.grad.tolist()
+try:
+    signal.setitimer(signal.ITIMER_REAL, {seconds})
+    gradient()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+except RuntimeError as error:
+    assert str(error) == "the time is up"
+assert [gradient() for _ in range(3)] == [[2, 4]] * 3
+from jitgrad.compiler.numba_cpu import kernels
+assert kernels._pipeline()[0] == kernels.OWN
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          env={**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path / "cache")})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("left", [b"", b"kernel", b"kernel [1]\n", b'kernel ["1", "x", 0.1]\n', b"kernel [1]\nx", b"kernel {\nx", b"\x7fELF..."])
+def test_an_entry_that_is_no_kernel_is_compiled_again(left, tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "cache_dir", tmp_path / "cache")
+    cache.reset()
+    kernels.forget()
+    source = "def kernel(lo, hi, args):" + KERNELS["elementwise"]
+    key = cache.key(source, kernels.fingerprint())
+    cache.save(key, left, source)
+    assert kernels.compilations() == []
+    assert kernels.get_kernel(source).origin == "compiled"
+    assert len(kernels.compilations()) == 1
 
 
 def test_a_pipeline_that_computes_something_else_is_not_used(monkeypatch):

@@ -24,6 +24,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.steps import pending_detached
 from jitgrad.storage import any_detached, detached_storages, gradient_edge
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.threads import building
 from jitgrad.walk import edges, passed
 from jitgrad.writing import insist, write
 
@@ -111,7 +112,7 @@ def plain_backward(root: Node) -> None:
 def machine_code() -> Any:
     """The machine code of recording and delivering, which is compiled or loaded now if it is not yet there.  (It takes the
     compiler's back end, which a program that computes no gradients does not need.)"""
-    with programs.building:         # a fork waits for it: a child could not enter a module that another thread was importing
+    with building:         # a fork waits for it: a child could not enter a module that another thread was importing
         from jitgrad.operators.native import code
         code.install(accumulate, _release_detached)
     return code

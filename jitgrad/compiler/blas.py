@@ -89,8 +89,8 @@ def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Produc
 
 
 def prepare(dtype: np.dtype) -> None:
-    """Compile or load what calls BLAS for one dtype now, while a program is built, so that no lengths compile it (see
-    driver.prepare)."""
+    """Compile or load what calls BLAS for one dtype now, while a program is built, so that no lengths compile it.  (What is quicker
+    for small matrices, and takes longer to compile, waits for some.)"""
     kind = dtype.kind + str(dtype.itemsize)
     if kind in _LETTERS:
         _routine(kind, False)

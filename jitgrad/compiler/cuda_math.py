@@ -1,4 +1,4 @@
-"""The vocabulary of kernels (intrinsics.py) for CUDA: every name that a kernel's source may use, as plain Python.
+"""The vocabulary of kernels (numba_cpu/vocabulary) for CUDA: every name that a kernel's source may use, as plain Python.
 
 Input: scalars of one type; output: a scalar of that type, or bool.  The same text serves a device, where Numba compiles
 it, and the simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba

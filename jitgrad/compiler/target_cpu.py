@@ -1,6 +1,6 @@
 """What of a kernel's source is particular to the CPU: the header, loops over ranges, typed loads and stores by address.
 
-Used by emit.py, which writes everything that targets have in common.  The vocabulary is that of numba_cpu/vocabulary.py.
+Used by emit.py, which writes everything that targets have in common.  The vocabulary is that of numba_cpu/vocabulary.
 """
 from __future__ import annotations
 

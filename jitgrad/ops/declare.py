@@ -72,7 +72,7 @@ def elementwise(signature: str, *, scalar: str | Callable[..., str], numpy: Call
                 grad_name: str | None = None, doc: str = "") -> Op:
     """Declare an elementwise op.
 
-    scalar: an expression over the operand names in braces, in the kernel vocabulary (compiler/intrinsics.py), or a
+    scalar: an expression over the operand names in braces, in the kernel vocabulary (compiler/numba_cpu/vocabulary), or a
     function `scalar(dtype, **params)` that returns one; `dtype` is the operands' (the last operand's for where).
     out: 'same' | 'bool' | f(*types, **params) -> dtype.  When it is a function it also vouches for the operand dtypes.
     sample: for tests, `sample(rng, shape, dtype) -> tuple of arrays` or (low, high) for all operands.

@@ -1,4 +1,4 @@
-"""Machine code that records, calls and delivers: LLVM IR of the package's own, kept on disk like kernels.
+"""Functions of the package's own LLVM IR (recording, driver), compiled once and kept on disk like kernels.
 
 It computes nothing of a user's numbers; what does is a kernel, which Numba compiles (kernels.py).
 """

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import threading
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache as memoize
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -19,11 +20,11 @@ from typing import NamedTuple
 
 from jitgrad.compiler.numba_cpu import cache, headroom, objectcode
 from jitgrad.config import logger
+from jitgrad.threads import building
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes, besides objectcode.py.
-_GENERATORS = ("pipeline.py", "plain.py", "numba_types.py", "operation.py", "vocabulary.py", "foreign.py", "vectors.py",
-               "irvalue.py", "scalarmath.py", "vecmath/*.py", "loops.py")
+_GENERATORS = ("kernels.py", "pipeline.py", "plain.py", "numba_types.py", "vocabulary/*.py", "vocabulary/vecmath/*.py")
 
 
 class Stats:
@@ -36,18 +37,20 @@ class Stats:
         self.compile_seconds = 0.0
 
 
+OWN, PLAIN = "jitgrad's pipeline", "numba.cfunc"
+
+
 class Compilation(NamedTuple):
     """How a kernel was compiled; kept with its object code.
 
-    numba: the version.  pipeline: "jitgrad" (pipeline.py) or "cfunc" (plain.py).  seconds: what it took, LLVM included."""
+    numba: the version.  pipeline: OWN (pipeline.py) or PLAIN (plain.py).  seconds: what it took, LLVM included."""
 
     numba: str
     pipeline: str
     seconds: float
 
     def __str__(self) -> str:
-        how = "" if self.pipeline == "jitgrad" else f" ({self.pipeline})"
-        return f"by Numba {self.numba}{how} in {1000 * self.seconds:.0f} ms"
+        return f"by Numba {self.numba} ({self.pipeline}) in {1000 * self.seconds:.0f} ms"
 
 
 class Kernel:
@@ -86,7 +89,6 @@ class Kernel:
 
 stats = Stats()
 _kernels: dict[str, Kernel] = {}
-_lock = threading.RLock()
 
 
 def get_kernel(source: str) -> Kernel:
@@ -96,7 +98,7 @@ def get_kernel(source: str) -> Kernel:
     kernel = _kernels.get(source)
     if kernel is not None:
         return kernel
-    with _lock:
+    with building:
         kernel = _kernels.get(source)
         if kernel is None:
             kernel = _kernels[source] = _make(source)
@@ -105,15 +107,15 @@ def get_kernel(source: str) -> Kernel:
 
 def forget() -> None:
     """Drop all kernels of this process (those in use stay valid) and reset the counters; the disk is left alone."""
-    with _lock:
+    with building:
         _kernels.clear()
         stats.__init__()
 
 
 def compilations() -> list[Compilation]:
     """Those of the kernels on disk."""
-    heads = [cache.head(entry.name, len(_MARK) + 200) for entry in cache.entries()]
-    return [_unpack(head)[0] for head in heads if head.startswith(_MARK)]
+    heads = [_unpack(cache.head(entry.name, len(_MARK) + 200)) for entry in cache.entries()]
+    return [head[0] for head in heads if head is not None]
 
 
 @memoize
@@ -123,28 +125,63 @@ def fingerprint() -> str:
     files = [file for pattern in _GENERATORS for file in sorted(here.glob(pattern))]
     numba = PathFinder.find_spec("numba")
     if numba is not None and numba.origin is not None:
-        files.append(Path(numba.origin).with_name("_version.py"))
+        files += Path(numba.origin).parent.glob("_version.py")
     return cache.key(objectcode.fingerprint(), *[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 
 
-# What comes of internals that are missing, or are called otherwise; not what a signal handler may raise, or the end of memory.
+# What comes of internals that are missing, or are called otherwise.
 _UNEXPECTED = (ImportError, AttributeError, TypeError, ValueError, LookupError, AssertionError, RuntimeError)
 
 
 @memoize
 def _pipeline() -> tuple[str, Callable[[str, str], str], str]:
-    """How kernels are lowered: the name of the way, its function, Numba's version."""
+    """How kernels are lowered: the name of the way, its function, Numba's version.
+
+    Raises ImportError where there is no Numba that can be imported."""
     headroom.require(headroom.NUMBA, "load Numba")
-    import numba
     try:
+        with _imported_whole():
+            import numba
+    except ImportError as error:
+        raise ImportError(f"jitgrad compiles with Numba, which cannot be imported: {error}. Install a Numba that fits this Python and "
+                          "NumPy, or compute without compiling inside `with jitgrad.interpret():`") from error
+    error = _mismatch()
+    if error is None:
         from jitgrad.compiler.numba_cpu import pipeline
-        pipeline.probe()
-        return "jitgrad", pipeline.lower, numba.__version__
-    except _UNEXPECTED as error:
-        logger.warning("kernels are compiled by numba.cfunc, which takes twice the time: Numba %s is not as jitgrad expects it "
-                       "(%s: %s)", numba.__version__, type(error).__name__, str(error).partition("\n")[0])
+        return OWN, pipeline.lower, numba.__version__
+    if isinstance(error, RecursionError) or _mismatch() is None:
+        raise error             # it was not Numba's, but what a signal handler raised, for one
+    logger.warning("kernels are compiled by numba.cfunc, which takes twice the time: Numba %s is not as jitgrad expects it (%s: %s)",
+                   numba.__version__, type(error).__name__, str(error).partition("\n")[0])
     from jitgrad.compiler.numba_cpu import plain
-    return "cfunc", plain.lower, numba.__version__
+    return PLAIN, plain.lower, numba.__version__
+
+
+def _mismatch() -> Exception | None:
+    """What shows that Numba's internals are not as pipeline.py expects them."""
+    try:
+        with _imported_whole():
+            from jitgrad.compiler.numba_cpu import pipeline
+        pipeline.probe()
+        return None
+    except _UNEXPECTED as error:
+        return error
+
+
+@contextmanager
+def _imported_whole() -> Iterator[None]:
+    """Packages are imported whole or not at all.
+
+    Of a package that fails, or is interrupted, Python keeps the modules that were imported before; when it is imported again, they
+    are not its attributes."""
+    before = {*sys.modules}
+    try:
+        yield
+    except BaseException:
+        for name in sorted({*sys.modules} - before):        # parents first
+            if "." in name and name.rpartition(".")[0] not in sys.modules:
+                sys.modules.pop(name, None)
+        raise
 
 
 def _lower(source: str, name: str) -> str:
@@ -155,9 +192,10 @@ def _make(source: str) -> Kernel:
     start = time.perf_counter()
     name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
     key = cache.key(source, fingerprint())
-    kept = cache.load(key)
+    data = cache.load(key)
+    kept = None if data is None else _unpack(data)
     if kept is not None:
-        compilation, data = _unpack(kept)
+        compilation, data = kept
         kernel = Kernel(name, source, data, "disk", compilation, start)
         stats.disk_hits += 1
     else:
@@ -183,6 +221,10 @@ def _pack(compilation: Compilation, data: bytes) -> bytes:
     return _MARK + json.dumps(compilation).encode() + b"\n" + data
 
 
-def _unpack(kept: bytes) -> tuple[Compilation, bytes]:
-    line, _, data = kept[len(_MARK):].partition(b"\n")
-    return Compilation(*json.loads(line)), data
+def _unpack(kept: bytes) -> tuple[Compilation, bytes] | None:
+    """None of what is no such line and code (of another version of jitgrad, where somebody lists what is there)."""
+    line, _, data = kept.partition(b"\n")
+    try:
+        return (Compilation(*json.loads(line[len(_MARK):])), data) if line.startswith(_MARK) and data else None
+    except (ValueError, TypeError):
+        return None

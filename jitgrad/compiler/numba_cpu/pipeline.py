@@ -40,10 +40,10 @@ from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from numba.cpython import builtins, numbers, rangeobj  # noqa: F401  (they fill the registries)
 
 from jitgrad.compiler.numba_cpu import objectcode
-from jitgrad.compiler.numba_cpu.irvalue import I8, Value
 from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
-from jitgrad.compiler.numba_cpu.operation import ANY, BOOL, FLOATS, INTS, NUMBERS, Kinds, Operation, formula_of
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I8, Value
+from jitgrad.compiler.numba_cpu.vocabulary.operation import ANY, BOOL, FLOATS, INTS, NUMBERS, Kinds, Operation, formula_of
 from jitgrad.errors import InternalError
 
 # What a kernel's source uses besides the vocabulary, as Numba's registries call it.
@@ -202,6 +202,13 @@ class _TargetContext(base.BaseContext):
     def get_constant_generic(self, builder: Any, ty: Any, val: Any) -> Any:
         return self.get_dummy_value() if isinstance(ty, _OperationType) else super().get_constant_generic(builder, ty, val)
 
+    def cast(self, builder: Any, val: Any, fromty: Any, toty: Any) -> Any:
+        """Names are of one type each: only an integer that an operator takes is widened."""
+        kinds = KINDS.get(types.unliteral(fromty)), KINDS.get(types.unliteral(toty))
+        if kinds[0] != kinds[1] and kinds != ("i4", "i8"):
+            raise errors.TypingError(f"a value of kind {kinds[0] or fromty} where {kinds[1] or toty} is expected")
+        return super().cast(builder, val, fromty, toty)
+
     def create_module(self, name: str) -> Any:
         module = ir.Module(name)
         module.triple = llvm.get_process_triple()
@@ -325,7 +332,7 @@ def lower(source: str, name: str) -> str:
     compiler = _Compiler(typing, target, _Module(name, target), (types.int64,) * 3, types.none, flags, {})
     try:
         return str(compiler.compile_extra(kernel))
-    except errors.NumbaError as error:
+    except (errors.NumbaError, AttributeError, NotImplementedError) as error:     # the latter: of passes that are left out
         raise InternalError(f"a generated kernel is not right: {error}\n--- source ---\n{source}") from error
 
 

@@ -2,7 +2,8 @@
 
 Input and output: as those of pipeline.py, for versions of Numba whose internals that does not know; it takes twice the time.
 The text that is returned has been optimised by Numba.
-Invariant: the same bits as by pipeline.py, as the same formulas build the code, and the text says how loops are interleaved.
+Invariant: the same bits as by pipeline.py, as the same formulas build the code, and the text says how loops are interleaved
+(unless Numba's own settings choose another CPU, NUMBA_CPU_NAME for one: then sums are in the order of that one's vectors).
 """
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from numba.core.errors import NumbaError, TypingError
 from numba.extending import intrinsic
 
 from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
-from jitgrad.compiler.numba_cpu.operation import Operation
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
+from jitgrad.compiler.numba_cpu.vocabulary.operation import Operation
 from jitgrad.errors import InternalError
 
 _ARGUMENTS = "(i64, i64, i64)"

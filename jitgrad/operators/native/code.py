@@ -29,6 +29,7 @@ from jitgrad.operators.recipe import LONGEST
 from jitgrad.steps import pending_detached
 from jitgrad.storage import Storage, Version, detached_storages
 from jitgrad.tensor import Tensor, alike
+from jitgrad.threads import building
 
 _FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
@@ -125,7 +126,7 @@ def install(accumulate: Callable, release: Callable) -> None:
 
     accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors."""
     global functions, refused
-    with programs.building:         # which a fork waits for
+    with building:         # which a fork waits for
         if functions is not None or refused or not objects.SUPPORTED:
             return
         offsets = _offsets()

@@ -19,8 +19,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.irvalue import I4, Value, declare
 from jitgrad.compiler.numba_cpu.objectcode import LANES, host_features
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, Value, declare
 
 
 def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) -> Value:

@@ -24,12 +24,12 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu import foreign, vectors
-from jitgrad.compiler.numba_cpu import scalarmath as sm
-from jitgrad.compiler.numba_cpu import vecmath as vm
-from jitgrad.compiler.numba_cpu.irvalue import F8, I8, Value, inlined, intrinsic, select
-from jitgrad.compiler.numba_cpu.loops import mark_independent, mark_interleaved, mark_invariant
-from jitgrad.compiler.numba_cpu.operation import (
+from jitgrad.compiler.numba_cpu.vocabulary import foreign, vectors
+from jitgrad.compiler.numba_cpu.vocabulary import scalarmath as sm
+from jitgrad.compiler.numba_cpu.vocabulary import vecmath as vm
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, Value, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.loops import mark_independent, mark_interleaved, mark_invariant
+from jitgrad.compiler.numba_cpu.vocabulary.operation import (
     ANY,
     BOOL,
     FLOATS,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.irvalue import Value, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vecmath.format import Both, fabs, polynomial
-from jitgrad.compiler.numba_cpu.vecmath.logarithm import log
-from jitgrad.compiler.numba_cpu.vecmath.trigonometric import sin_of_turn, tan_of_turn
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import log
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.trigonometric import sin_of_turn, tan_of_turn
 
 # lgamma(2 + u) / u for |u| <= 1/2 (minimax: 2**-25.3, 2**-56.9).
 _LGAMMA = Both(f4=(0.42278432846069336, 0.32246699929237366, -0.0673532709479332, 0.020582029595971107, -0.007366343401372433,

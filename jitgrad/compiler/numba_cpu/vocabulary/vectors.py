@@ -17,8 +17,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.irvalue import I1, I4, I8, declare
-from jitgrad.compiler.numba_cpu.operation import IR, VECTORS, Operation, signature
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, declare
+from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, VECTORS, Operation, signature
 
 
 def _operations(kind: str, element: str, count: int) -> dict[str, Operation]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.irvalue import Value, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vecmath.exponential import exp_of_sum
-from jitgrad.compiler.numba_cpu.vecmath.format import Both, fabs, polynomial
-from jitgrad.compiler.numba_cpu.vecmath.logarithm import LN2, split
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import exp_of_sum
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, split
 
 Pair = tuple[Value, Value]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.irvalue import I1, I4, I8, Value, declare, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vecmath.format import Both, fabs, flipped, format_of, polynomial, sign_bit
-from jitgrad.compiler.numba_cpu.vecmath.lanes import corrected
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, Value, declare, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, flipped, format_of, polynomial, sign_bit
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.lanes import corrected
 
 # pi / 2 in three pieces, each rounded to the format.
 _PI_2 = Both(f4=(1.57079637050628662109375, -4.37113882867379e-08, -1.7151245100058819e-15),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.irvalue import Value, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vecmath.format import Both, clamp, fabs, format_of, polynomial
-from jitgrad.compiler.numba_cpu.vecmath.logarithm import LN2, log1p_inside
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, clamp, fabs, format_of, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, log1p_inside
 
 # (exp(r) - 1 - r) / r**2 for |r| <= 0.3466 (minimax; of the error times sqrt(r**2 + 0.002): 2**-25.9, 2**-55.4).
 _EXP = Both(f4=(0.5, 0.16666534543037415, 0.04166661575436592, 0.008367846719920635, 0.0013916882453486323),

@@ -39,13 +39,13 @@ largest error after rounding of the coefficients.
 """
 from __future__ import annotations
 
-from jitgrad.compiler.numba_cpu.vecmath.error import erf, erfc
-from jitgrad.compiler.numba_cpu.vecmath.exponential import cosh, exp, exp2, expm1, sigmoid, sinh, softplus0, tanh
-from jitgrad.compiler.numba_cpu.vecmath.gamma import digamma, lgamma
-from jitgrad.compiler.numba_cpu.vecmath.inverse import acos, asin, atan, atan2
-from jitgrad.compiler.numba_cpu.vecmath.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
-from jitgrad.compiler.numba_cpu.vecmath.power import pow, rsqrt
-from jitgrad.compiler.numba_cpu.vecmath.trigonometric import cos, sin, tan
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.error import erf, erfc
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import cosh, exp, exp2, expm1, sigmoid, sinh, softplus0, tanh
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.gamma import digamma, lgamma
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.inverse import acos, asin, atan, atan2
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.power import pow, rsqrt
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.trigonometric import cos, sin, tan
 
 UNARY = {f.__name__: f for f in (exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh,
                                  asinh, acosh, atanh, sigmoid, softplus0, erf, erfc, lgamma, digamma,

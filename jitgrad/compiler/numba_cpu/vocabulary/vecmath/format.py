@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from jitgrad.compiler.numba_cpu.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.irvalue import F4, F8, I1, I4, I8, Value
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, F8, I1, I4, I8, Value
 
 SCALARS = ("f4", "f8", "i4", "i8", "b1")
 VECTORS = {"v8f8": ("f8", 8), "v16f4": ("f4", 16)}

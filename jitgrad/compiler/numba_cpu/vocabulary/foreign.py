@@ -1,4 +1,4 @@
-"""Operations that leave the kernel: calls of functions by address, memory for copies, the CPU's floating-point flags.
+"""Kernel operations for matrix products: calls of BLAS and of other kernels by address, memory, floating-point flags.
 
 | names                                          | meaning                                                                          |
 |------------------------------------------------|----------------------------------------------------------------------------------|
@@ -18,8 +18,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.irvalue import I4, I8, declare
-from jitgrad.compiler.numba_cpu.operation import FLOATS, IR, Operation, signature
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, I8, declare
+from jitgrad.compiler.numba_cpu.vocabulary.operation import FLOATS, IR, Operation, signature
 
 _ROWS = 101             # CBLAS's number for matrices in rows
 _DENORMAL = 2           # the sticky flag's bit in MXCSR

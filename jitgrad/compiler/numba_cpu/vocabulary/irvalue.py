@@ -1,4 +1,4 @@
-"""LLVM values with Python's operators, so that the formulas in vecmath, scalarmath.py and intrinsics.py read as formulas.
+"""LLVM values with Python's operators, so that the formulas in vecmath, scalarmath.py and the vocabulary read as formulas.
 
 A `Value` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
 constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu import vecmath
-from jitgrad.compiler.numba_cpu.irvalue import Value, declare, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary import vecmath
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, declare, inlined, intrinsic, select
 
 
 def maximum(a: Value, b: Value) -> Value:
