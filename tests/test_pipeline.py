@@ -283,7 +283,8 @@ assert kernels._pipeline()[0] == kernels.OWN
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("left", [b"", b"kernel", b"kernel [1]\n", b'kernel ["1", "x", 0.1]\n', b"kernel [1]\nx", b"kernel {\nx", b"\x7fELF..."])
+@pytest.mark.parametrize("left", [
+    b"", b"kernel", b"kernel [1]\n", b'kernel ["1", "x", 0.1]\n', b"kernel [1]\nx", b"kernel {\nx", b"\x7fELF..."])
 def test_an_entry_that_is_no_kernel_is_compiled_again(left, tmp_path, monkeypatch):
     monkeypatch.setattr(config, "cache_dir", tmp_path / "cache")
     cache.reset()
