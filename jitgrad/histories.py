@@ -91,8 +91,8 @@ def written_over(tensor: Any) -> Node:
     return node
 
 
-def is_written(target: Any, value: Any) -> bool:
-    """Whether a value is the view that it is to be written to, unused since it was written: `y[1:] *= 2` ends with
+def write_to_itself(target: Any, value: Any) -> bool:
+    """Write a view to itself, if `value` is the view `target` and unused since it was written: `y[1:] *= 2` ends with
     `y[1:] = (that view)`.  This counts as a write, of which nothing is to be recorded."""
     storage, chain = target._storage, target._chain
     if value._storage is not storage or value._seen == storage.writes or value._chain != chain or _is_fixed(chain) or (
@@ -104,9 +104,8 @@ def is_written(target: Any, value: Any) -> bool:
     note_write(storage)
     depth, cell = base_depth(chain), target._cell()
     base = storage.base(chain, depth)
-    cell.value += 1
-    stamp(base, cell)
-    storage.put_base(chain, depth, base)
+    base.ensure_extra()
+    storage.commit(base, storage.spread(chain, depth, base), chain[depth - 1] if depth else None, cell, cell.writer)
     return True
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import tracing
+from jitgrad import ops, tracing
 from jitgrad.creation import finished, plain, sizes
 from jitgrad.device import check_device
 from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
+from jitgrad.graph import grad_mode
 from jitgrad.operators.conversion import write_array
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.operators.declare import finish_composite
+from jitgrad.tensor import Tensor, from_array, wrap
 
 __all__ = ["Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "normal", "rand", "rand_like",
            "randint", "randint_like", "randn", "randn_like", "randperm", "seed"]
@@ -176,7 +178,20 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
         if size is None:
             raise TypeError("normal(): with numbers for mean and std, a size is needed")
         to, shape = _floating("normal", dtype), sizes("normal", (size,) if isinstance(size, int) else tuple(size))
-    return finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
+    result = finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
+    return _with_zero_derivative(result, f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}", mean, std)
+
+
+def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
+    """What was drawn, as a function of the tensors among these of which the derivative is 0."""
+    edges = tuple([v._current() for v in given if isinstance(v, Tensor)])
+    if not grad_mode.enabled or not any([n.requires_grad for n in edges]):
+        return drawn
+    node = drawn._current()
+    for n in edges:
+        if n.requires_grad:
+            node = ops.constant_in(node, n)
+    return wrap(finish_composite(node, name, edges, ()))
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = None) -> Tensor:
@@ -184,7 +199,8 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = 
     p = input._array()
     if p.size and not (p.min() >= 0 and p.max() <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
-    return from_array((_uniform(p.shape, _floating("bernoulli", input.dtype), generator) < p).astype(p.dtype))
+    drawn = from_array((_uniform(p.shape, _floating("bernoulli", input.dtype), generator) < p).astype(p.dtype))
+    return _with_zero_derivative(drawn, "BernoulliBackward0", input)
 
 
 # -- in place --------------------------------------------------------------------------------------------------------

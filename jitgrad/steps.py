@@ -91,11 +91,13 @@ def rederive(base: Node, chain: tuple[Step, ...]) -> Node:
     return node
 
 
-def put(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
-    """The base with the elements that `chain`, movements, selects replaced by `value` (of the view's type)."""
+def put(base: Node, chain: tuple[Step, ...], value: Node, uniform: bool = False) -> Node:
+    """The base with the elements that `chain`, movements, selects replaced by `value` (of the view's type).
+
+    uniform: all elements of the value are one, so that it does not matter which is written where a view repeats elements."""
     for step in chain:
         if step.op.put is None:
-            return _put_at_positions(base, chain, value)
+            return _put_at_positions(base, chain, value, uniform)
     bases = [base]
     for step in chain[:-1]:
         bases.append(apply_step(bases[-1], step))
@@ -107,17 +109,21 @@ def put(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
     return value
 
 
-def _put_at_positions(base: Node, chain: tuple[Step, ...], value: Node) -> Node:
-    """`put` along steps that repeat elements, for a view that does not: others raise RuntimeError."""
+def _put_at_positions(base: Node, chain: tuple[Step, ...], value: Node, uniform: bool) -> Node:
+    """`put` along steps that repeat elements, for a view that does not, or a uniform value: others raise RuntimeError."""
     size = base.type.size
     positions = np.arange(size).reshape(base.type.shape)
     for step in chain:
         kwargs = {} if step.sizes is None else {"sizes": step.sizes}
         positions = step.op.numpy(positions, **dict(zip(step.op.param_names, step.params, strict=True)), **kwargs)
-    if np.unique(positions).size < positions.size:
+    once, first = np.unique(positions, return_index=True)
+    if once.size < positions.size and not uniform:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
+    values = settle(ops.reshape(value, sizes=(positions.size,)))
+    if once.size < positions.size:
+        values = settle(ops.index(values, input_node(first, array_type(first.shape, int64)), axes=(0,)))
+        positions = once
     at = input_node(positions.reshape(-1), array_type((positions.size,), int64))
     flat = settle(ops.reshape(base, sizes=(size,)))
-    values = settle(ops.reshape(value, sizes=(positions.size,)))
     return settle(ops.reshape_like(settle(ops.index_put(flat, values, at, axes=(0,))), base))

@@ -122,21 +122,36 @@ class Storage:
             stamp(step.node, step.cell)
         return step.node
 
-    def put_base(self, chain: tuple[Step, ...], depth: int, node: Node) -> None:
-        """Make `node` that of the base: all bases have its value from now on, and the others keep their history."""
-        if not depth:
-            self.hold(node)
-        else:
+    def spread(self, chain: tuple[Step, ...], depth: int, node: Node) -> Node:
+        """The node of the first base once `node` is that of the base that the first `depth` steps lead to: its value, its history."""
+        if depth:
             value = apply_step(node, NO_GRAD)
             moves = movements(chain[:depth])
             if moves:
                 value = put(apply_step(self.node, NO_GRAD), moves, value)
-            self.hold(keep(self.base((), 0), value))
-            stamp(self.node, self.cell)
+            node = keep(self.base((), 0), value)
+        node.ensure_extra()
+        return node
+
+    def commit(self, node: Node, first: Node, step: Any, cell: Version, writer: weakref.ref[Node] | None, count: int = 1) -> None:
+        """Make `node` that of a base with this version counter, and `first`, made by `spread`, that of the first base.
+
+        step: of the base, None for the first.  writer, count: see Version.  Of stores alone: an exception out of a signal handler
+        comes before or after."""
+        extra, first_extra, own = node.extra, first.extra, self.cell
+        assert extra is not None and first_extra is not None
+        cell.value += count
+        cell.writer = writer
+        first_extra.cell = own
+        first_extra.version = own.value
+        extra.cell = cell
+        extra.version = cell.value
+        self.node = first
+        self.history = None
         self.writes += 1
-        if depth:
-            step: Any = chain[depth - 1]
-            step.node, step.seen = node, self.writes
+        if step is not None:
+            step.node = node
+            step.seen = self.writes
 
     def hold(self, node: Node) -> None:
         """Take a node with its history."""

@@ -13,7 +13,7 @@ from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
 from jitgrad.histories import Accumulator, derived
 from jitgrad.ops import REGISTRY
-from jitgrad.steps import NO_GRAD, Step, apply_step, derive
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements
 from jitgrad.storage import (
     ATTACH,
     Detached,
@@ -86,9 +86,9 @@ class Tensor:
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
-        def _write(self, value: Node, name: str | None = None) -> Tensor: ...
+        def _write(self, value: Node, name: str | None = None, seen: int | None = None) -> Tensor | None: ...
         def _write_private(self, index: Any, value: np.ndarray | float | int | bool) -> bool: ...
-        def _replace(self, array: np.ndarray, seen: Node | None = None) -> bool: ...
+        def _replace(self, array: np.ndarray, seen: int | None = None) -> bool: ...
         def _rebase(self, node: Node) -> Tensor: ...
 
     # -- the current node --------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class Tensor:
         result = _new(Tensor)
         result._node = node
         result._storage = storage
-        result._chain = (*self._chain, Detached(node, writes, cell))       # type: ignore[assignment]
+        result._chain = (*movements(self._chain), Detached(node, writes, cell))       # type: ignore[assignment]
         result._seen = writes
         if cell is not storage.cell:
             result._tracks_version = False
@@ -316,8 +316,8 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if value._storage is not None and value._storage is self._storage and value._chain[:-1] == self._chain and (
-                value._chain and type(value._chain[-1]) is Detached):
+        if value._storage is not None and value._storage is self._storage and value._chain and (
+                type(value._chain[-1]) is Detached and value._chain[:-1] == movements(self._chain)):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
         note_write(self._ensure_storage())
         node = value._current()

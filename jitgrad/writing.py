@@ -26,18 +26,17 @@ from jitgrad.storage import (
     note_write,
     recorded,
     retain_along,
-    stamp,
 )
 from jitgrad.tensor import Tensor
 
 COPY, OVERWRITE = REGISTRY["copy"], REGISTRY["overwrite"]
 
 
-def write(tensor: Tensor, value: Node, name: str | None = None, seen: Node | None = None) -> Tensor | None:
+def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None = None) -> Tensor | None:
     """Replace the current value (an in-place operation).  `value` has this tensor's type.
 
     name: of the grad_fn where a tensor that has a history is overwritten by what has none.
-    seen: what `value` was made from; None, and nothing has happened, where the tensor has another node by now.
+    seen: after how many writes (see `writes`) `value` was made; None, and nothing has happened, where there are more by now.
     All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
     current = tensor._current()
     if not same_type(value.type, current.type):
@@ -56,7 +55,7 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: Node | Non
     reads_old = value.extra is not None and value.extra.in_place
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-    new = value if not steps else put(base, movements(steps), value)
+    new = value if not steps else put(base, movements(steps), value, name is not None and name.startswith(("Fill", "Zero")))
     if base.requires_grad:
         if steps or not recording or not reads_old:
             new = _with_history(base, new, value, steps, reads_old, name)
@@ -65,18 +64,11 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: Node | Non
     if new.depth > executor.MAX_DEPTH:
         executor.cut(new)
     cell, writer = storage.cell if tensor._tracks_version else tensor._cell(), weakref.ref(new)
-    extra, own_extra = new.ensure_extra(), value.ensure_extra()
-    if seen is not None and tensor._current() is not seen:
+    new.ensure_extra()
+    own_extra, first, step = value.ensure_extra(), storage.spread(chain, depth, new), chain[depth - 1] if depth else None
+    if seen is not None and storage.writes != seen:
         return None
-    extra.cell = cell
-    cell.value += 1                 # from here on stores alone, where the first base is written to: see graph.in_grad_mode
-    cell.writer = writer
-    extra.version = cell.value
-    if depth:
-        storage.put_base(chain, depth, new)
-    else:
-        storage.node, storage.history = new, None
-        storage.writes += 1
+    storage.commit(new, first, step, cell, writer)
     retain_along(base, new)
     if not steps:
         tensor._node = new
@@ -117,10 +109,10 @@ def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | 
     return tensor._ensure_storage().write_private(index, value)
 
 
-def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool:
+def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:
     """Write a whole new value that was computed outside the graph (an optimizer's step), of this tensor's type.
 
-    seen: what it was computed from; False, and nothing has happened, where the tensor has another node by now."""
+    seen: after how many writes (see `writes`) it was computed; False, and nothing has happened, where there are more by now."""
     if tensor._storage is not None and (tensor._storage.deferred or tensor._storage.owner is not None):
         tensor._current()
     old, leaf = tensor._node, tensor._leaf
@@ -134,7 +126,7 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     node, extra = input_node(array, old.spec.type, leaf is not None), Extra()
     cell = storage.cell
     # All that is new is there.
-    if seen is not None and tensor._current() is not seen:
+    if seen is not None and storage.writes != seen:
         return False
     storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
     cell.value += 1
@@ -149,7 +141,7 @@ def replace(tensor: Tensor, array: np.ndarray, seen: Node | None = None) -> bool
     return True
 
 
-def _replace_detached(tensor: Tensor, array: np.ndarray, seen: Node | None) -> bool | None:
+def _replace_detached(tensor: Tensor, array: np.ndarray, seen: int | None) -> bool | None:
     """`replace` of a tensor that is another one detached, its `.data` for instance, where both are arrays; None for others."""
     storage, chain = tensor._storage, tensor._chain
     if storage is None or not chain or any([type(step) is not Detached for step in chain]):
@@ -164,7 +156,7 @@ def _replace_detached(tensor: Tensor, array: np.ndarray, seen: Node | None) -> b
     extra, own_extra = Extra(), Extra()
     cell, own_cell = storage.cell, step.cell
     # All that is new is there.
-    if seen is not None and tensor._current() is not seen:
+    if seen is not None and storage.writes != seen:
         return False
     storage.private = None              # from here on stores alone: see graph.in_grad_mode
     own_cell.value += 1
@@ -181,6 +173,11 @@ def _replace_detached(tensor: Tensor, array: np.ndarray, seen: Node | None) -> b
     storage.writes += 1
     step.seen = tensor._seen = storage.writes
     return True
+
+
+def writes(tensor: Tensor) -> int:
+    """How often a tensor has been written to, by whichever alias; to be asked before it is read."""
+    return 0 if tensor._storage is None else tensor._storage.writes
 
 
 def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
@@ -208,9 +205,9 @@ def rebase(tensor: Tensor, node: Node) -> Tensor:
         write(tensor, node)
         return tensor
     storage = tensor._ensure_storage()
-    old = storage.base(tensor._chain, depth)
-    stamp(node, tensor._cell())
-    storage.put_base(tensor._chain, depth, node)
+    old, cell, chain = storage.base(tensor._chain, depth), tensor._cell(), tensor._chain
+    node.ensure_extra()
+    storage.commit(node, storage.spread(chain, depth, node), chain[depth - 1] if depth else None, cell, cell.writer, 0)
     retain_along(old, node)
     tensor._node = node
     tensor._seen = storage.writes

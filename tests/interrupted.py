@@ -100,6 +100,32 @@ def write_in_place():
 
 
 @way
+def write_to_a_detached_tensor():
+    """Which shares memory and version with one that keeps its history: both are as before, or both as after."""
+    x, held = leaf(0.5, -1.0, 2.0), []
+
+    def go():
+        y = x * 1.0
+        d, z = y.detach(), x * 2.0
+        held[:] = [y, d, z, d.numpy(), y._version]
+        d.copy_(z)
+        return autograd.grad((d * z).sum(), x)[0].numpy(), y.detach().numpy()
+
+    made = Way(go)
+
+    def after(interrupted: bool) -> None:
+        y, d, z, old, version = held or [x, x, x, x.detach().numpy(), x._version]
+        written = y._version != version
+        assert d._version == y._version == version + written
+        for t in (y, d):
+            assert np.array_equal(t.detach().numpy(), z.detach().numpy() if written else old)
+        made.again(interrupted)
+
+    made.after = after
+    return made
+
+
+@way
 def backward_plain():
     return backward(lambda x, w: (loss_of(x) * w).sum().backward())
 

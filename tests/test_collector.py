@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -221,14 +221,20 @@ def test_gradients_that_come_during_a_step_stay(name, warm):
             break
 
 
-def test_a_write_to_a_gradient_keeps_what_is_added_meanwhile():
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize("write", [
+    lambda g: g.mul_(1.), lambda g: g.add_(torch.zeros(3), alpha=2.), lambda g: g.addcmul_(torch.zeros(3), g, value=2.),
+    lambda g: g[:].mul_(1.), lambda g: g.view(-1).__imul__(1.), lambda g: g.clamp_(max=1e9), lambda g: g.__setitem__(g > 1e9, 0.)])
+def test_a_write_to_a_gradient_keeps_what_is_added_meanwhile(write, history):
     x = leaf(1., 2., 3.)
     add = accumulates(x)
     for at in range(MOST):
         x.grad = None
         add()
-        with pressure(add, at) as found:
-            x.grad.mul_(1.)
+        if history:
+            x.grad = x.grad * leaf(1., 1., 1.)
+        with pressure(add, at) as found, torch.no_grad() if at % 2 else nullcontext():
+            write(x.grad)
         assert x.grad.tolist() == [100. * (1 + found.calls)] * 3
         if at >= found.seen:
             break

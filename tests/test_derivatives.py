@@ -212,6 +212,19 @@ def test_comparisons_in_place_give_zeros(name: str, way: str) -> None:
             getattr(x, name)(2.0)
 
 
+@pytest.mark.parametrize(("draw", "name"), [
+    (lambda p, s: jitgrad.bernoulli(p), "BernoulliBackward0"), (lambda p, s: jitgrad.normal(p, 1.0), "NormalBackward1"),
+    (lambda p, s: jitgrad.normal(0.0, s), "NormalBackward2"), (lambda p, s: jitgrad.normal(p, s), "NormalBackward3")])
+def test_what_is_drawn_has_a_derivative_of_zeros(draw: Any, name: str) -> None:
+    p, s = leaf([0.5, 0.25]), leaf([1.0, 2.0])
+    drawn = draw(p, s)
+    assert drawn.requires_grad and type(drawn.grad_fn).__name__ == name
+    (drawn.sum() + (p * 2).sum() + s.sum()).backward()
+    assert p.grad.tolist() == [2, 2] and s.grad.tolist() == [1, 1]
+    with jitgrad.no_grad():
+        assert not draw(p, s).requires_grad
+
+
 def test_logic_in_place_is_not_seen() -> None:
     x = leaf([0.0, 2.0])
     y = x * 3

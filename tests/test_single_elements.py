@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import drawn
 import numpy as np
 import pytest
 
@@ -112,7 +113,7 @@ OPERATIONS: list[Callable[[np.random.Generator, Tensor, int], Tensor]] = [
 
 def run(seed: int, interpret: bool) -> list[np.ndarray]:
     """Values of the root, and gradients, of a program drawn anew."""
-    rng = np.random.default_rng(seed)
+    rng = drawn.generator(seed)
     shapes = [tuple(rng.choice([1, 1, 1, 2, 3], int(rng.integers(1, 4))).tolist()) for _ in range(2)]
     leaves = [T.tensor(rng.normal(size=s), requires_grad=True) for s in shapes]
     pool = list(leaves)

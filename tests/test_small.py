@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import drawn
 import numpy as np
 import pytest
 from graphs import compare, normal, reference, request, total
@@ -68,7 +69,7 @@ def agree(got: Sequence[np.ndarray | None], want: Sequence[np.ndarray | None]) -
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_graphs(seed: int) -> None:
-    r = replace(request(*random_graph(seed)), small="a test")
+    r = replace(request(*random_graph(drawn.seed(seed))), small="a test")
     single = any([n.type.dtype.code == "f4" for n in r.order])
     with np.errstate(all="ignore"):
         want = reference(r)

@@ -26,7 +26,7 @@ from jitgrad.storage import any_detached, detached_storages, gradient_edge
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.threads import building
 from jitgrad.walk import edges, passed
-from jitgrad.writing import insist, write
+from jitgrad.writing import insist, write, writes
 
 new_tensor = Tensor.__new__
 
@@ -379,6 +379,7 @@ def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
     if have is None:
         tensor._grad = first
         return True
+    seen = writes(have)
     node = have._current()
     if create_graph:
         total = wrap(bind(REGISTRY["add"], (node, g)))
@@ -387,14 +388,14 @@ def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
         tensor._grad = total
         return True
     if node.requires_grad:              # it has a history of its own, which goes on
-        return in_grad_mode(True, _write_sum, have, node, g)
-    return have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), node)
+        return in_grad_mode(True, _write_sum, have, node, g, seen)
+    return have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), seen)
 
 
-def _write_sum(have: Tensor, node: Node, g: Node) -> bool:
+def _write_sum(have: Tensor, node: Node, g: Node, seen: int) -> bool:
     total = bind(REGISTRY["add"], (node, g))
     total.ensure_extra().in_place = node
-    return write(have, total, seen=node) is not None
+    return write(have, total, seen=seen) is not None
 
 
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:

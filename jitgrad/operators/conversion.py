@@ -297,7 +297,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         broadcast_shapes(shape, source.type.shape)
         raise RuntimeError(f"copy_: output with shape {list(shape)} doesn't match the broadcast shape "
                            f"{list(source.type.shape)}") from None
-    return self._write(finish_composite(value, "CopyBackwards", (node, source), ()), "CopyBackwards")
+    self._write(finish_composite(value, "CopyBackwards", (node, source), ()), "CopyBackwards")
+    return self
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
@@ -307,7 +308,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     node = self._current()
     inputs = (node, value._current()) if isinstance(value, Tensor) else (node,)
     name = f"FillBackward{len(inputs) + 1}"
-    return self._write(finish_composite(broadcast_value(value_node(value, node), node.type.shape), name, inputs, ()), name)
+    self._write(finish_composite(broadcast_value(value_node(value, node), node.type.shape), name, inputs, ()), name)
+    return self
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -316,7 +318,8 @@ def zero_(self: Tensor) -> Tensor:
     if not self._chain and type(node.value) is np.ndarray and not node.requires_grad:
         self._replace(np.zeros(node.type.shape, node.type.dtype.np))
         return self
-    return self._write(input_node(np.zeros(node.type.shape, node.type.dtype.np), node.type), "ZeroBackward0")
+    self._write(input_node(np.zeros(node.type.shape, node.type.dtype.np), node.type), "ZeroBackward0")
+    return self
 
 
 def detach_(self: Tensor) -> Tensor:
@@ -337,8 +340,8 @@ def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
     """Write an array of this tensor's shape, in this tensor's dtype."""
     refuse_complex(array)
     type = self._node.type
-    return write_result(self, called, input_node(array.astype(type.dtype.np, copy=False),
-                                                 array_type(type.shape, type.dtype)))
+    write_result(self, called, input_node(array.astype(type.dtype.np, copy=False), array_type(type.shape, type.dtype)))
+    return self
 
 
 METHODS = (to, type_as, cpu, cuda, item, tolist, numpy, __array__, __array_wrap__, __float__, __int__, __complex__,

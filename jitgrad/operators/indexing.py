@@ -9,13 +9,14 @@ from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
 from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
-from jitgrad.histories import is_written, written_over
+from jitgrad.histories import write_to_itself, written_over
 from jitgrad.operators.declare import finish_composite
 from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.origin import user_line
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.writing import insist, writes
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if _is_basic(key):
         if isinstance(value, Tensor):
             storage = value._storage
-            stale = storage is not None and storage is self._storage and storage.writes != value._seen      # see is_written
+            stale = storage is not None and storage is self._storage and storage.writes != value._seen      # see write_to_itself
             if (not stale and (source := value._current()).op is INPUT and not source.requires_grad
                     and source.type.dtype is self._node.type.dtype and self._write_private(key, source.value)):
                 return
@@ -164,20 +165,25 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             check_fits(value, to)
             if self._write_private(key, value):
                 return
+    insist(_record, self, key, value)
+
+
+def _record(self: Tensor, key: Any, value: Any) -> bool:
+    """setitem, the general way; False where somebody has written in between."""
     parsed = parse(key, self._node.type.shape)
     target = self
     steps = tuple([step for _, steps in parsed.views for step in steps])
     if steps:
         target = view(self, steps, parsed.views[-1][0])
-        if not parsed.positions and isinstance(value, Tensor) and is_written(target, value):
-            return
+        if not parsed.positions and isinstance(value, Tensor) and write_to_itself(target, value):
+            return True
+    seen = writes(target)
     node = written_over(target) if parsed.positions else target._current()
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()
     if not parsed.positions:
         new = broadcast_value(new, node.type.shape)
-        target._write(finish_composite(new, "CopyBackwards", inputs, ()), "CopyBackwards")
-        return
+        return target._write(finish_composite(new, "CopyBackwards", inputs, ()), "CopyBackwards", seen) is not None
     masks = [(dim, t) for dim, t in parsed.positions if t.dtype is bool_]
     if len(parsed.positions) == 1 and masks and not new.type.ndim:
         dim, mask = masks[0]
@@ -202,4 +208,4 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     new = finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed))
     if new.requires_grad:
         new.ensure_extra().in_place = node
-    target._write(new)
+    return target._write(new, None, seen) is not None

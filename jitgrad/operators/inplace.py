@@ -18,14 +18,15 @@ from jitgrad.operators.declare import Operator, finish, operand_nodes
 from jitgrad.operators.operands import cast
 from jitgrad.storage import Detached
 from jitgrad.tensor import Tensor
-from jitgrad.writing import insist
+from jitgrad.writing import insist, writes
 
 
 def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
     """An operation in place on what is known; None where its result does not fit, False where somebody has come in between."""
-    seen = tensor._current()
+    seen = writes(tensor)
+    type_ = tensor._current().spec.type
     node = op.call(tensor, *args)._node
-    if type(node.value) is not np.ndarray or node.spec.type is not seen.spec.type:
+    if type(node.value) is not np.ndarray or node.spec.type is not type_:
         return None
     return tensor._replace(node.value, seen)
 
@@ -41,6 +42,12 @@ def inplace_method(op: Operator) -> Callable:
                 _is_known(self) and all(map(_is_known, args)):
             if insist(_overwrite, self, op, args):
                 return self
+        insist(record, self, args, kwargs)
+        return self
+
+    def record(self: Tensor, args: tuple, kwargs: dict[str, Any]) -> bool:
+        """The general way; False where somebody has come in between."""
+        seen = writes(self)
         args, kwargs = converted((self, *args), kwargs)
         if self._chain:
             args = (written_over(self), *args[1:])
@@ -51,7 +58,7 @@ def inplace_method(op: Operator) -> Callable:
                 result.ensure_extra().in_place = True
         elif result.requires_grad:
             _keep_overwritten(result, args, kwargs)
-        return write_result(self, called, result)
+        return write_result(self, called, result, seen) is not None
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
@@ -82,8 +89,8 @@ def _is_known(operand: Any) -> bool:
     return type(node.value) is np.ndarray and not (node.requires_grad and grad_mode.enabled)
 
 
-def write_result(self: Tensor, called: str, result: Node) -> Tensor:
-    """Write an in-place operator's result, checking that it fits the tensor's shape and category of dtype."""
+def write_result(self: Tensor, called: str, result: Node, seen: int | None = None) -> Tensor | None:
+    """Write an in-place operator's result, checking that it fits the tensor's shape and category of dtype; see writing.write."""
     type = self._node.type
     if result.type.shape != type.shape:
         raise RuntimeError(f"output with shape {list(type.shape)} doesn't match the broadcast shape "
@@ -96,5 +103,5 @@ def write_result(self: Tensor, called: str, result: Node) -> Tensor:
         result = finish(cast(result, type.dtype))
         if in_place:
             result.ensure_extra().in_place = in_place
-    return self._write(result)
+    return self._write(result, None, seen)
 
