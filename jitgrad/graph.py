@@ -66,8 +66,9 @@ class Extra:
         self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
-        # The operand that its operator has written over, and keeps a copy of for backward; True where it keeps none.
-        self.in_place: Any = False
+        # Of what an operator in place gave: the operand that it was written over, of which backward has a copy; True where it has
+        # none; False of all other nodes.
+        self.in_place: Node | bool = False
         self.held: Any = None       # gradients computed along with the value, waiting for backward()
         self.reach: Any = None      # the least and the greatest element, of positions that were asked for it
         self.grad_fn: Any = None    # weak reference to the grad_fn object shown to the user
@@ -182,6 +183,7 @@ def in_grad_mode(enabled: bool, function: Callable[..., _T], *args: Any) -> _T:
     finally:
         grad_mode.enabled = before
         recording_thread[0] = 0
+
 
 # Leaves of every graph.  INPUT holds an array in `value`; SCALAR a Python number, a run-time argument of type ();
 # CONST a literal that is part of the structure (params: the dtype and the number's repr, since 1 == 1.0 == True).
