@@ -52,7 +52,7 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None
     recording = grad_mode.enabled
     if recording and (base.requires_grad or value.requires_grad):
         check_writable(current, base, steps)
-    reads_old = value.extra is not None and value.extra.in_place
+    reads_old = value.extra is not None and bool(value.extra.in_place)
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
     new = value if not steps else put(base, movements(steps), value, name is not None and name.startswith(("Fill", "Zero")))

@@ -247,7 +247,8 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
     extra = node.extra
     if extra is not None and (extra.fn is not None or extra.in_place):
         made = new.ensure_extra()
-        made.in_place = mapping.get(extra.in_place, bool(extra.in_place))
+        held = extra.in_place
+        made.in_place = held if isinstance(held, bool) else mapping.get(held, True)
         fn = extra.fn
         if fn is not None:
             made.fn = Composite(fn.name, tuple([None if n is None else mapping[n] for n in fn.inputs]),
