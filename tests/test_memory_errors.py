@@ -28,6 +28,9 @@ try:
 except ImportError:
     resource = None
 
+# Weak references call back while there is no memory: what Python's own WeakSet cannot do then, it says, and goes on.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PATIENCE = 40           # allocations in a row without a failure, after which a run is over
 BURST = 8               # allocations that fail in a row, from every BURST-th on
 
