@@ -122,13 +122,15 @@ class Storage:
             stamp(step.node, step.cell)
         return step.node
 
-    def spread(self, chain: tuple[Step, ...], depth: int, node: Node) -> Node:
-        """The node of the first base once `node` is that of the base that the first `depth` steps lead to: its value, its history."""
+    def spread(self, chain: tuple[Step, ...], depth: int, node: Node, uniform: bool = False) -> Node:
+        """The node of the first base once `node` is that of the base that the first `depth` steps lead to: its value, its history.
+
+        uniform: see steps.put."""
         if depth:
             value = apply_step(node, NO_GRAD)
             moves = movements(chain[:depth])
             if moves:
-                value = put(apply_step(self.node, NO_GRAD), moves, value)
+                value = put(apply_step(self.node, NO_GRAD), moves, value, uniform)
             node = keep(self.base((), 0), value)
         node.ensure_extra()
         return node

@@ -36,8 +36,19 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None
     """Replace the current value (an in-place operation).  `value` has this tensor's type.
 
     name: of the grad_fn where a tensor that has a history is overwritten by what has none.
-    seen: after how many writes (see `writes`) `value` was made; None, and nothing has happened, where there are more by now.
+    seen: after how many writes (see `writes`) `value` was made; None, and nothing has happened, where there are more by now."""
+    if seen is None:
+        insist(_write, tensor, value, name, None)
+        return tensor
+    return tensor if _write(tensor, value, name, seen) else None
+
+
+def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None) -> bool:
+    """See `write`; False, and nothing has happened, where somebody has come in between.
+
     All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
+    if seen is None:
+        seen = writes(tensor)
     current = tensor._current()
     if not same_type(value.type, current.type):
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
@@ -55,7 +66,9 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None
     reads_old = value.extra is not None and bool(value.extra.in_place)
     if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-    new = value if not steps else put(base, movements(steps), value, name is not None and name.startswith(("Fill", "Zero")))
+    uniform = name is not None and name.startswith(("Fill", "Zero")) and not (
+        recording and (base.requires_grad or value.requires_grad))
+    new = value if not steps else put(base, movements(steps), value, uniform)
     if base.requires_grad:
         if steps or not recording or not reads_old:
             new = _with_history(base, new, value, steps, reads_old, name)
@@ -65,9 +78,10 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None
         executor.cut(new)
     cell, writer = storage.cell if tensor._tracks_version else tensor._cell(), weakref.ref(new)
     new.ensure_extra()
-    own_extra, first, step = value.ensure_extra(), storage.spread(chain, depth, new), chain[depth - 1] if depth else None
-    if seen is not None and storage.writes != seen:
-        return None
+    own_extra, step = value.ensure_extra(), chain[depth - 1] if depth else None
+    first = storage.spread(chain, depth, new, uniform and not steps)
+    if storage.writes != seen:
+        return False
     storage.commit(new, first, step, cell, writer)
     retain_along(base, new)
     if not steps:
@@ -78,10 +92,10 @@ def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None
         if new.requires_grad or tensor._leaf is not None:       # it is derived again when somebody asks
             if tensor._node.extra is not None and tensor._node.extra.watch is not None:
                 tensor._current()
-            return tensor
+            return True
         tensor._node = value
     tensor._seen = storage.writes
-    return tensor
+    return True
 
 
 def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], reads_old: bool, name: str | None) -> Node:

@@ -221,6 +221,26 @@ def test_gradients_that_come_during_a_step_stay(name, warm):
             break
 
 
+@pytest.mark.parametrize("write", [
+    lambda v: v.zero_(), lambda v: v.fill_(5.), lambda v: v.copy_(torch.ones(2)), lambda v: v.uniform_(), lambda v: v.mul_(2.),
+    lambda v: v.__setitem__(slice(None), 3.), lambda v: v.masked_fill_(v > -1, 2.)])
+@pytest.mark.parametrize("made", [lambda b: b, lambda b: b * leaf(1., 1., 1., 1.), lambda b: b.detach(), lambda b: b.data])
+def test_a_write_to_a_part_keeps_what_is_written_to_the_rest_meanwhile(made, write):
+    for at in range(MOST):
+        b = made(torch.zeros(4))
+        v = b[:2]
+
+        def other(b=b):
+            with torch.no_grad():
+                b.detach()[3] = 77.
+
+        with pressure(other, at) as found:
+            write(v)
+        assert b[3].item() == 77. * bool(found.calls)
+        if at >= found.seen:
+            break
+
+
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize("write", [
     lambda g: g.mul_(1.), lambda g: g.add_(torch.zeros(3), alpha=2.), lambda g: g.addcmul_(torch.zeros(3), g, value=2.),
