@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache as memoize
+from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from jitgrad.compiler.numba_cpu import cache, headroom, objectcode
@@ -140,8 +141,7 @@ def _pipeline() -> tuple[str, Callable[[str, str], str], str]:
     Raises ImportError where there is no Numba that can be imported."""
     headroom.require(headroom.NUMBA, "load Numba")
     try:
-        with _imported_whole():
-            import numba
+        numba = _import_numba()
     except ImportError as error:
         raise ImportError(f"jitgrad compiles with Numba, which cannot be imported: {error}. Install a Numba that fits this Python and "
                           "NumPy, or compute without compiling inside `with jitgrad.interpret():`") from error
@@ -160,28 +160,30 @@ def _pipeline() -> tuple[str, Callable[[str, str], str], str]:
 def _mismatch() -> Exception | None:
     """What shows that Numba's internals are not as pipeline.py expects them."""
     try:
-        with _imported_whole():
-            from jitgrad.compiler.numba_cpu import pipeline
+        from jitgrad.compiler.numba_cpu import pipeline
         pipeline.probe()
         return None
     except _UNEXPECTED as error:
         return error
 
 
-@contextmanager
-def _imported_whole() -> Iterator[None]:
-    """Packages are imported whole or not at all.
+def _import_numba() -> ModuleType:
+    """Numba, imported in a thread of its own: signal handlers run in the main thread, and one that raised in the middle of it would
+    leave modules of C half-made for good."""
+    found: list[ModuleType | BaseException] = []
 
-    Of a package that fails, or is interrupted, Python keeps the modules that were imported before; when it is imported again, they
-    are not its attributes."""
-    before = {*sys.modules}
-    try:
-        yield
-    except BaseException:
-        for name in sorted({*sys.modules} - before):        # parents first
-            if "." in name and name.rpartition(".")[0] not in sys.modules:
-                sys.modules.pop(name, None)
-        raise
+    def work() -> None:
+        try:
+            found.append(import_module("numba"))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _lower(source: str, name: str) -> str:
