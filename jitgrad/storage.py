@@ -142,6 +142,7 @@ class Storage:
         comes before or after."""
         extra, first_extra, own = node.extra, first.extra, self.cell
         assert extra is not None and first_extra is not None
+        self.private = None             # what was written by index before
         cell.value += count
         cell.writer = writer
         first_extra.cell = own

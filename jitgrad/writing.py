@@ -167,25 +167,14 @@ def _replace_detached(tensor: Tensor, array: np.ndarray, seen: int | None) -> bo
     note_write(storage)
     leaf = None if base.extra is None else base.extra.leaf
     node, own = input_node(array, base.spec.type, leaf is not None), input_node(array, base.spec.type)
-    extra, own_extra = Extra(), Extra()
-    cell, own_cell = storage.cell, step.cell
+    node.ensure_extra().leaf = leaf
+    own.ensure_extra()
     # All that is new is there.
     if seen is not None and storage.writes != seen:
         return False
-    storage.private = None              # from here on stores alone: see graph.in_grad_mode
-    own_cell.value += 1
-    own_cell.writer = None
-    node.extra = extra
-    own.extra = own_extra
-    extra.leaf = leaf
-    extra.cell = cell
-    extra.version = cell.value
-    own_extra.cell = own_cell
-    own_extra.version = own_cell.value
-    storage.node = node
-    step.node = tensor._node = own
-    storage.writes += 1
-    step.seen = tensor._seen = storage.writes
+    storage.commit(own, node, step, step.cell, None)
+    tensor._node = own
+    tensor._seen = storage.writes
     return True
 
 
