@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import jitgrad
-from jitgrad import executor, programs
 from jitgrad.compiler.plan import Evaluator
 from jitgrad.compiler.program import KernelStep, Pointer
+from jitgrad.requests import execute, programs
 
 from .workloads import Workload
 
@@ -15,7 +15,7 @@ from .workloads import Workload
 def bytes_moved(loss: Any) -> int:
     """What the kernels of a loss's program read and write, each buffer once a kernel; library calls are not counted.  (What
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
-    captured = executor.capture([loss._current()])
+    captured = execute.capture([loss._current()])
     _, program = programs.program_for(captured, loss._current())
     value = Evaluator(program._plans.sources, captured.order)
     moved = 0

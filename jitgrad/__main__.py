@@ -12,13 +12,13 @@ from importlib import metadata, util
 from pathlib import Path
 
 import jitgrad
-from jitgrad import programs
 from jitgrad.compiler.numba_cpu import cache, kernels
 from jitgrad.config import config
 from jitgrad.explain import describe, explain
 from jitgrad.nist import NAMES, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.operators import OPERATORS
+from jitgrad.requests import programs
 
 USAGE_ERROR = 2
 

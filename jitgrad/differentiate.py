@@ -1,10 +1,13 @@
 """The reverse sweep: from a graph to the graph of its vector-Jacobian products.  The only place that un-broadcasts."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, const, grad_mode, in_grad_mode
+from jitgrad.graph import Node, Op, const, grad_mode, in_grad_mode, input_node, topological
 from jitgrad.ops.declare import REGISTRY
 from jitgrad.ops.movement import constant_in, zeros_like
 
@@ -110,3 +113,31 @@ def backward_graph(order: Sequence[Node], roots: Sequence[Node], cotangents: Seq
                    stop: Collection[Node] = ()) -> dict[Node, Node]:
     """The derivative of a request as nodes, not recorded for a further derivative."""
     return in_grad_mode(False, lambda: differentiate(order, cotangent_map(roots, cotangents), set(wrt), stop))
+
+
+_saved_positions: dict[tuple, tuple[int, ...]] = {}
+
+
+def saved_operands(node: Node) -> tuple[int, ...]:
+    """Which operands the derivative of a primitive reads, given which of them need one; -1 stands for the result."""
+    needs = tuple([n.requires_grad for n in node.inputs])
+    key = (node.op, node.params, needs, tuple([n.type.key for n in node.inputs]))
+    found = _saved_positions.get(key)
+    if found is None:
+        found = _saved_positions[key] = _find_saved(node.op, node, needs)
+    return found
+
+
+def _find_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]:
+    dummy = np.zeros(())
+    operands = [input_node(dummy, n.type) for n in node.inputs]
+    result, g = input_node(dummy, node.type), input_node(dummy, node.type)
+    rules: Sequence[Node | None] = ()
+    if op.vjp is not None:
+        rules = in_grad_mode(False, functools.partial(op.vjp, g, result, *operands, **node.kwargs))
+
+    def children(n: Node) -> Sequence[Node]:
+        return [m for i, m in enumerate(n.inputs) if i not in n.op.shape_only] if n.op.shape_only else n.inputs
+
+    used = set(topological([r for r, need in zip(rules, needs, strict=True) if need and r is not None], children))
+    return tuple([i for i, n in enumerate(operands) if n in used] + ([-1] if result in used else []))

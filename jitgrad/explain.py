@@ -5,12 +5,12 @@ from collections import Counter
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitgrad import executor, programs
 from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 from jitgrad.operators import memo
+from jitgrad.requests import counters, execute, programs
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
@@ -38,7 +38,7 @@ def cache_info() -> CacheInfo:
 
     from jitgrad.compiler.numba_cpu import cache
     kernels = sys.modules.get("jitgrad.compiler.numba_cpu.kernels")
-    s = programs.stats
+    s = counters.stats
     return CacheInfo(s.compilations, s.memory_hits, s.disk_hits, s.interpreted,
                      0 if kernels is None else kernels.stats.kernels_compiled, cache.usage())
 
@@ -75,7 +75,7 @@ def explain(tensor: Any) -> str:
     if not root.requires_grad:
         raise RuntimeError("explain: this tensor does not require grad: there is no backward to explain; give it the loss "
                            "before or after backward()")
-    captured = executor.capture([root])
+    captured = execute.capture([root], anew=True)
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = station_reasons([root])
@@ -89,7 +89,7 @@ def explain(tensor: Any) -> str:
         return "\n".join(lines)
     state, program = programs.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
-    asked = executor.asker(root, programs.entry_for(captured, root)[0])
+    asked = execute.asker(root, programs.entry_for(captured, root))
     if asked is not None and asked.joint is not None:
         lines.append("in the present loop a program of its own computes the optimizer's step along with it: "
                      f"{len(asked.joint.kernels)} kernels, {len(asked.joint.steps)} steps")

@@ -84,9 +84,9 @@ class Spec:
 
     differentiable: a gradient can flow through it.  selective: which inputs need a gradient decides (see Op.shape_only).
     kwargs: params by name, and `sizes` where the op has them: what its rules are called with.
-    walks: the graphs that backward went through lately from such a root (see walk.py)."""
+    patterns: the requests that were made lately of such a root (see requests/matcher.py)."""
 
-    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "walks")
+    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "patterns")
 
     def __init__(self, op: Op, params: tuple, sizes: tuple | None, type: ArrayType, sig: int) -> None:
         self.op = op
@@ -99,7 +99,7 @@ class Spec:
         self.kwargs = dict(zip(op.param_names, params, strict=True))
         if op.has_sizes:
             self.kwargs["sizes"] = sizes
-        self.walks: tuple[Any, ...] = ()
+        self.patterns: tuple[Any, ...] = ()
 
 
 class Node:

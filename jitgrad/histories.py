@@ -4,8 +4,8 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from jitgrad import executor
 from jitgrad.graph import Node
+from jitgrad.requests import execute
 from jitgrad.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
 from jitgrad.storage import base_depth, keep, leaf_node, note_write, recorded, retain_along, stamp
 
@@ -59,13 +59,13 @@ def derived(tensor: Any, record: bool) -> Node:
                 node = derive(apply_step(base, NO_GRAD), steps)
                 if not record:
                     return node
-                node = leaf_node(executor.value(node), node, Accumulator(tensor))   # whose gradient nobody wants
+                node = leaf_node(execute.value(node), node, Accumulator(tensor))   # whose gradient nobody wants
             else:
                 node = recorded(rederive, base, steps)
         else:
             node = recorded(rederive, base, steps)
             if tensor._leaf is not None and not node.requires_grad:
-                node = leaf_node(executor.value(node), node, tensor._leaf)
+                node = leaf_node(execute.value(node), node, tensor._leaf)
         stamp(node, cell, version)
         retain_along(old, node)
     tensor._node = node

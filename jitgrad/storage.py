@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jitgrad import executor, tracing
+from jitgrad import tracing
 from jitgrad.graph import INPUT, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
+from jitgrad.requests import execute
 from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put
 
 ATTACH = REGISTRY["attach"]
@@ -256,7 +257,7 @@ def keep(old: Node, value: Node) -> Node:
     if not old.requires_grad:
         return value
     if old.extra is not None and old.extra.leaf is not None:
-        return leaf_node(executor.value(value), value, old.extra.leaf)
+        return leaf_node(execute.value(value), value, old.extra.leaf)
     return recorded(bind, ATTACH, (gradient_edge(old), value))
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.arraytype import array_type, same_type
 from jitgrad.device import CPU, device
 from jitgrad.dtype import dtype, from_numpy_dtype
 from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
 from jitgrad.histories import Accumulator, derived
 from jitgrad.ops import REGISTRY
+from jitgrad.requests import execute
 from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements
 from jitgrad.storage import (
     ATTACH,
@@ -222,7 +222,7 @@ class Tensor:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._leaf is None:
                 self._leaf = Accumulator(self)
-            new = leaf_node(executor.value(node), node, self._leaf)
+            new = leaf_node(execute.value(node), node, self._leaf)
         else:
             if not self.is_leaf:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -301,7 +301,7 @@ class Tensor:
         storage = self._storage
         if storage is not None and storage.deferred:
             return storage.value(self)
-        return executor.value(self._to_look())
+        return execute.value(self._to_look())
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut off from the graph."""
@@ -321,7 +321,7 @@ class Tensor:
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
         note_write(self._ensure_storage())
         node = value._current()
-        new = input_node(executor.value(node), node.type)
+        new = input_node(execute.value(node), node.type)
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
         elif (old := self._current()).requires_grad and same_type(old.type, new.type):
@@ -341,7 +341,7 @@ class Tensor:
         import copy
         result = memo[id(self)] = blank(type(self))
         node = self._current()
-        result._node = input_node(executor.value(node), node.type)
+        result._node = input_node(execute.value(node), node.type)
         for name, value in self.__dict__.items():
             if name not in ("_chain", "_seen", "_leaf", "_tracks_version"):
                 result.__dict__[name] = copy.deepcopy(value, memo)

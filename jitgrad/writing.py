@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.arraytype import same_type
 from jitgrad.graph import INPUT, Composite, Extra, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.histories import check_writable
 from jitgrad.ops import REGISTRY
+from jitgrad.requests import execute
 from jitgrad.steps import Step, covers, movements, put
 from jitgrad.storage import (
     ATTACH,
@@ -74,8 +74,8 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None) -> b
             new = _with_history(base, new, value, steps, reads_old, name)
     elif steps and new.requires_grad and new.op.grad_name != "CopySlices":
         new.ensure_extra().fn = Composite("CopySlices", (base, value), ())
-    if new.depth > executor.MAX_DEPTH:
-        executor.cut(new)
+    if new.depth > execute.MAX_DEPTH:
+        execute.cut(new)
     cell, writer = storage.cell if tensor._tracks_version else tensor._cell(), weakref.ref(new)
     new.ensure_extra()
     own_extra, step = value.ensure_extra(), chain[depth - 1] if depth else None
@@ -101,7 +101,7 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None) -> b
 def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], reads_old: bool, name: str | None) -> Node:
     """The new node of a base that has a history.  reads_old: whether `value` has a gradient to pass on to it."""
     if base.extra is not None and base.extra.leaf is not None:      # written without grad mode
-        return leaf_node(executor.value(new), new, base.extra.leaf)
+        return leaf_node(execute.value(new), new, base.extra.leaf)
     if not grad_mode.enabled:                                       # the history stays as it was
         return recorded(bind, ATTACH, (gradient_edge(base), new))
     if not reads_old and covers(steps):      # nothing of it is left

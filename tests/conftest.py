@@ -48,6 +48,13 @@ def machine_code(request):
         engine.machine_code()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled():
+    """What tests compare is compiled, however many structures come once; test_new_structures.py has its own patience."""
+    from jitgrad.requests import programs
+    programs.PATIENCE = 1 << 62
+
+
 @pytest.fixture
 def counters(tmp_path, monkeypatch):
     """A process cache and a disk cache of this test's own."""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from together import together
 
 import jitgrad as torch
-from jitgrad import nn, programs
+from jitgrad import nn
+from jitgrad.requests import counters
 
 X = torch.tensor([0.5, -1.0, 2.0])
 SCALE = 2.0
@@ -102,12 +103,12 @@ def test_backward_is_one_run_and_shapes_and_values_compile_nothing():
     f = torch.compile(lambda x, a: (x * a).exp().sum())
     gradient(f, leaf(1.0, 2.0), 0.1)
     gradient(f, leaf(1.0, 2.0), 0.1)
-    before = programs.stats.compilations, programs.stats.disk_hits, programs.stats.memory_hits
+    before = counters.stats.compilations, counters.stats.disk_hits, counters.stats.memory_hits
     gradient(f, leaf(3.0, 4.0), 0.1)
-    assert programs.stats.memory_hits == before[2] + 1
+    assert counters.stats.memory_hits == before[2] + 1
     gradient(f, leaf(3.0, 4.0), 0.2)
     gradient(f, leaf(3.0, 4.0, 5.0), 0.3)
-    assert (programs.stats.compilations, programs.stats.disk_hits) == before[:2]
+    assert (counters.stats.compilations, counters.stats.disk_hits) == before[:2]
 
 
 def test_floats_become_inputs_when_they_change():
@@ -208,10 +209,10 @@ def test_looking_before_backward_runs_the_joint_program_once():
     gradient(f, x)
     x.grad = None
     loss = f(x)
-    before = programs.stats.memory_hits
+    before = counters.stats.memory_hits
     assert loss.item() == 5.0
     loss.backward()
-    assert programs.stats.memory_hits == before + 1 and x.grad.tolist() == [2.0, 4.0]
+    assert counters.stats.memory_hits == before + 1 and x.grad.tolist() == [2.0, 4.0]
 
 
 def test_hooks_on_leaves_and_accumulation():
@@ -393,10 +394,10 @@ class TestNeverStale:
         torch.set_default_dtype(torch.float32)
         assert f(torch.ones(1)).dtype is torch.float32
         torch.set_default_dtype(torch.float64)
-        before = programs.stats.interpreted
+        before = counters.stats.interpreted
         with torch.interpret():
             f(x).sum().backward()
-        assert programs.stats.interpreted == before + 1
+        assert counters.stats.interpreted == before + 1
 
     def test_module_attribute(self):
         space = types.ModuleType("user_settings")

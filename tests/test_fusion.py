@@ -7,11 +7,12 @@ from graphs import check, leaf, normal, reference, request, total
 from test_compiler import network, normalised, softmax
 
 import jitgrad
-from jitgrad import executor, ops, programs
+from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.program import KernelStep, LibraryStep, Program
 from jitgrad.graph import Node
 from jitgrad.nn import functional
+from jitgrad.requests import execute, programs
 
 
 def library_calls(program: Program) -> list[str]:
@@ -244,7 +245,7 @@ def test_positions_in_an_empty_array_raise() -> None:
 # -- losses and public operators -------------------------------------------------------------------------------------
 
 def program_of(loss: jitgrad.Tensor) -> Program:
-    captured = executor.capture([loss._current()])
+    captured = execute.capture([loss._current()])
     return programs.program_for(captured, loss._current())[1]
 
 
@@ -335,7 +336,7 @@ def runge_kutta(steps: int) -> tuple[Program, int]:
         k4 = f(y + 0.5 * k3)
         y = y + (0.5 / 6) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
     root = y.sum()._node
-    capture = executor.capture([root])
+    capture = execute.capture([root])
     program = programs.program_for(capture, root)[1]
     program.run(capture.order)
     return program, program._plans.plan(capture.order)._plan.arena_bytes

@@ -7,7 +7,7 @@ import pytest
 from oracle import check, check_error
 
 import jitgrad
-from jitgrad import programs
+from jitgrad.requests import programs
 
 KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2", ":, ::2", "1:1", "5:", "-2:", "None",
         ":, None", "..., None", "None, 0", "0, None", "..., 0", "..., 1:", "None, ..., 0", ":, -1", "0:1, 0", "(0,)",

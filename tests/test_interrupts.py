@@ -24,7 +24,8 @@ import pytest
 from interrupted import WAYS, Way
 
 import jitgrad
-from jitgrad import programs, tracing
+from jitgrad import tracing
+from jitgrad.requests import programs
 
 pytestmark = [pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers"),
               # One that comes in a finalizer is lost, as CPython has it.

@@ -17,12 +17,13 @@ import pytest
 import test_operators as operators
 
 import jitgrad
-from jitgrad import programs, tracing
+from jitgrad import tracing
 from jitgrad.autograd import engine
 from jitgrad.graph import INPUT, Composite, Node, input_node
 from jitgrad.operators.native import code, faces, objects, tapes, words
 from jitgrad.operators.native.faces import FACES, State
 from jitgrad.operators.origin import PACKAGE
+from jitgrad.requests import programs
 from jitgrad.tensor import Tensor, wrap
 
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")

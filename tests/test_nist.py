@@ -6,11 +6,11 @@ import pytest
 from scipy import optimize
 
 import jitgrad
-from jitgrad import programs
 from jitgrad.nist import NAMES, least_squares, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.nist.levenberg import jacobian
 from jitgrad.nist.problems import parse
+from jitgrad.requests import programs
 
 SMALL = """NIST/ITL StRD
 Dataset Name:  Small             (Small.dat)

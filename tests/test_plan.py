@@ -4,14 +4,14 @@ import pytest
 from together import together
 
 import jitgrad
-from jitgrad import executor, programs
 from jitgrad.compiler import plan as plan_module
+from jitgrad.requests import execute, programs
 
 
 def captured(f, *tensors):
     """The program of f's gradient, and a captured order."""
     root = f(*tensors)._node
-    capture = executor.capture([root])
+    capture = execute.capture([root])
     return programs.program_for(capture, root)[1], capture.order
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad import executor, programs
 from jitgrad.compiler import slabs
 from jitgrad.compiler.workspace import Parts
+from jitgrad.requests import execute, programs
 
 
 def leaf(rng, *shape):
@@ -46,7 +46,7 @@ def run(f, monkeypatch, least, threads=1):
         rng = np.random.default_rng(0)
         leaves = [leaf(rng, 20, 30, 8), leaf(rng, 20, 8, 8), leaf(rng, 20, 8, 8)]
         root = f(*leaves)
-        capture = executor.capture([root._node])
+        capture = execute.capture([root._node])
         entry = programs.program_for(capture, root._node)
         results = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         again = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]

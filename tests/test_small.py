@@ -18,7 +18,7 @@ from jitgrad.compiler.cuts import cut
 from jitgrad.compiler.program import KernelStep, Program
 from jitgrad.config import config
 from jitgrad.graph import Node
-from jitgrad.programs import stats
+from jitgrad.requests.programs import stats
 
 UNARY: Sequence[Callable] = [jitgrad.tanh, jitgrad.sin, jitgrad.sigmoid, jitgrad.relu, lambda x: (x * x + 1.0).sqrt(),
                              lambda x: x * 0.7 + 0.1, lambda x: -x, lambda x: (1 + x.abs()).log()]

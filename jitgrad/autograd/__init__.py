@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad import executor
 from jitgrad.autograd import engine, history, hooks
 from jitgrad.autograd.function import Function, once_differentiable
 from jitgrad.autograd.modes import (
@@ -19,6 +18,7 @@ from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import OPERATORS
 from jitgrad.operators.operands import cast
+from jitgrad.requests import execute
 from jitgrad.storage import gradient_edge
 from jitgrad.tensor import Tensor
 
@@ -45,7 +45,7 @@ def _cotangents(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None
                                f"of {output.shape}.")
         gn = cast(g._current(), node.type.dtype)
         if gn.inputs and not gn.requires_grad:
-            gn = input_node(executor.value(gn), gn.type)
+            gn = input_node(execute.value(gn), gn.type)
         result.append(gn)
     return result
 
@@ -154,8 +154,8 @@ def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph:
         if storage is not None and storage.deferred and storage.backward():
             return
         node = self._node if storage is None else self._current()
-        for walk in node.spec.walks:
-            if walk.again is not None and walk.again(node):
+        for pattern in node.spec.patterns:
+            if pattern.again is not None and pattern.again(node):
                 return
         if node.requires_grad and node.spec.type.size == 1:
             engine.plain_backward(node)

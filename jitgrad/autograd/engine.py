@@ -1,31 +1,33 @@
-"""Backward: checks, cuts the graph where Python is called, sends the segments to the executor, delivers gradients.
+"""Backward: what is asked of the graph, what Python is called on the way, and the gradients delivered.
 
-The straight way: one capture, one call of the executor, `.grad` accumulates.  Hooks, retain_grad and Functions are
-*stations*: the graph is cut there, and stations are visited from the roots downwards, each when all gradient that can
-reach it has arrived.  With create_graph the derivative is recorded instead of evaluated.
+A request goes to requests/execute.py, which recognises, compiles or interprets the graph, and calls back where hooks,
+retain_grad and Functions are.  With create_graph the derivative is recorded instead of evaluated, along the same way.
 """
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, interpreter, programs, tracing
-from jitgrad.autograd.function import FunctionCtx, PyFunction, call_backward
+from jitgrad import interpreter, tracing
+from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks, run_post_hooks
-from jitgrad.differentiate import backward_graph, cotangent_map, differentiate
-from jitgrad.graph import INPUT, Node, become_input, bind, grad_mode, in_grad_mode, input_node, topological
+from jitgrad.differentiate import cotangent_map, differentiate
+from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
+from jitgrad.requests import execute, programs
+from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
+from jitgrad.requests.execute import Wanted
+from jitgrad.requests.schedule import Callbacks, Schedule, Stop
 from jitgrad.steps import pending_detached
-from jitgrad.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.storage import any_detached, detached_storages, gradient_edge, is_stale
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.threads import building
-from jitgrad.walk import edges, passed
 from jitgrad.writing import insist, write, writes
 
 new_tensor = Tensor.__new__
@@ -62,45 +64,51 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 
     Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
-    captured = executor.capture([*roots, *[g for g in cotangents if g is not None]])
-    wanted = None if inputs is None else _wanted(captured.order, inputs)
-    if captured.special:        # what gradients flow through, below Functions too
-        order = topological([n for n in roots if n.requires_grad], _children)
-        wanted = None if inputs is None else _wanted(order, inputs)
-    else:
-        order = [captured.order[i] for i in passed(captured.order, roots)]
-    cut = captured.special and any([_is_station(n) for n in order])
-    if wanted is not None:
-        needed = _leading_to(order, wanted, _children)
-        order = [n for n in order if n in needed]
-    if captured.special or wanted is not None:
-        check_saved(roots, set(order))
-    symbolic = create_graph or tracing.current() is not None        # a trace wants the derivative as a graph
-    if symbolic or cut:
-        run = programs.Run(None, not retain_graph,
-                           "create_graph" if create_graph else "hooks, retain_grad or a Function with Python backward")
-        try:
-            result = _by_stations(roots, cotangents, retain_graph, symbolic, create_graph, wanted)
-        finally:                # also when a hook raises: what was gone through is freed
-            _mark(order, captured, run)
-    else:
-        result, run = _straight(captured, roots, cotangents, wanted)
-        run.freed = not retain_graph
-        _mark(order, captured, run)
+    wanted = None if inputs is None else Wanted(
+        {t._leaf for t in inputs if t._leaf is not None}, {gradient_edge(t._current()) for t in inputs if t._leaf is None})
+    if create_graph or tracing.current() is not None:           # a trace wants the derivative as a graph
+        return in_grad_mode(create_graph, _record, roots, cotangents, retain_graph, create_graph, wanted)
+    result = Gradients()
+    calls: list[_Calls] = []
+
+    def callbacks(order: Sequence[Node]) -> Callbacks:
+        calls.append(_Calls(order, retain_graph))
+        return calls[-1]
+
+    try:
+        served = in_grad_mode(False, execute.gradients, *_distinct(roots, cotangents), wanted, retain_graph, callbacks, check_saved)
+    except BaseException:       # also when a hook raises: what was gone through is freed
+        for call in calls:
+            call.give_up()
+        raise
+    run = served.run
+    run.freed = not retain_graph
+    execute.mark(served.order, served.interior, run)
+    for k, array in zip(served.places, served.arrays, strict=True):
+        if array is not None:
+            node = served.order[k]
+            result.add(node, input_node(array, node.spec.type))
     if any_detached():
         _release_detached()
     return result
 
 
+def _distinct(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> tuple[Sequence[Node], Sequence[np.ndarray | None]]:
+    """Each root once, and its gradient as an array, or None for an implicit 1."""
+    if len(set(roots)) == len(roots):
+        return roots, [None if g is None else execute.own(execute.value(g)) for g in cotangents]
+    summed = cotangent_map(roots, cotangents)
+    return list(summed), [execute.own(interpreter.evaluate([g])[0]) for g in summed.values()]
+
+
 def plain_backward(root: Node) -> None:
-    """root.backward(), root being a scalar that requires a gradient: the general way without what it seldom needs."""
+    """root.backward(), root being a scalar that requires a gradient."""
     if tracing.traces:
         tracing.refuse("it calls backward()")
-    if root.spec.walks:             # the program repeats itself
-        code = machine_code()
-        for walk in root.spec.walks:
-            code.equip(walk)
-    found = executor.plain_backward(root)
+    for pattern in root.spec.patterns:          # the program repeats itself
+        if pattern.usual is None and pattern.kind == execute.PLAIN and not pattern.stops and pattern.root not in pattern.known:
+            machine_code().equip(pattern)
+    found = execute.plain_backward(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
@@ -124,7 +132,11 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -
         extra = node.extra
         leaf = None if extra is None else extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
-            deliver(_gathered(leaves, arrays), False)
+            found = Gradients()
+            for n, array in zip(leaves, arrays, strict=True):
+                if array is not None:
+                    found.add(n, input_node(array, n.spec.type))
+            deliver(found, False)
             return
     with _accumulating:
         for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
@@ -141,57 +153,146 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -
                     accumulate(tensor, g, False)
 
 
-def _gathered(nodes: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> Gradients:
+
+# -- where Python is called ------------------------------------------------------------------------------------------
+
+class _Calls(Callbacks):
+    """Hooks, retain_grad and Functions of one backward, whose gradients are arrays."""
+
+    def __init__(self, order: Sequence[Node], retain_graph: bool) -> None:
+        self._order = order
+        self._retain_graph = retain_graph
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """See Callbacks."""
+        node = self._order[place]
+        watch = None if node.extra is None else node.extra.watch
+        if watch is None:
+            return gradient
+        g = visited(node, input_node(execute.explicit(node, gradient), node.spec.type), False)
+        return execute.own(execute.value(g))
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """See Callbacks."""
+        nodes = [self._order[k] for k in stop.outputs]
+        given = [None if g is None else input_node(execute.explicit(n, g), n.spec.type)
+                 for n, g in zip(nodes, gradients, strict=True)]
+        return [None if g is None else execute.own(execute.value(g)) for g in called(nodes, given, False, self._retain_graph)]
+
+    def give_up(self) -> None:
+        """Something was raised: what was gone through is freed."""
+        execute.mark(self._order, [k for k, n in enumerate(self._order) if n.inputs and n.requires_grad],
+                     programs.Run(None, not self._retain_graph, "it raised an exception"))
+
+
+class _NodeCalls(_Calls):
+    """The same where the derivative is recorded: gradients are nodes."""
+
+    def __init__(self, order: Sequence[Node], retain_graph: bool, create_graph: bool) -> None:
+        super().__init__(order, retain_graph)
+        self._create_graph = create_graph
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """See Callbacks."""
+        return visited(self._order[place], gradient, self._create_graph)
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """See Callbacks."""
+        return called([self._order[k] for k in stop.outputs], gradients, self._create_graph, self._retain_graph)
+
+
+def visited(node: Node, g: Node, create_graph: bool) -> Node:
+    """All gradient of a node is there: it after hooks, and kept where retain_grad asks for it."""
+    watch = None if node.extra is None else node.extra.watch
+    if watch is not None:
+        g = run_hooks(watch.hooks, wrap(g))._current()
+        if watch.retains():
+            accumulate(watch.tensor(), g, create_graph)
+    return g
+
+
+def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_graph: bool,
+           retain_graph: bool) -> Sequence[Node | None]:
+    """The gradients of a Function's operands, from those of the outputs that were reached."""
+    ctx = outputs[0].extra.fn.ctx                                       # type: ignore[union-attr]
+    grads: list[Node | None] = [None] * len(ctx._outputs)
+    for node, g in zip(outputs, gradients, strict=True):
+        grads[node.extra.fn.number] = g                                 # type: ignore[union-attr]
+    try:
+        return call_backward(ctx, grads, create_graph)
+    finally:
+        if not retain_graph:
+            ctx._freed = True
+
+
+# -- recorded derivatives --------------------------------------------------------------------------------------------
+
+def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
+            wanted: Wanted | None) -> Gradients:
+    """The gradients as nodes, computed of nodes that the derivative can be taken of again."""
+    order, leading = between(roots, Wanted.of_leaves if wanted is None else wanted.has, 0 if wanted is None else wanted.depth)
+    if any([n.run is not None or not n.inputs or is_stale(n) for n in order]):
+        check_saved(roots, set(order))
+    start = cotangent_map(roots, cotangents)
+    targets = [n for n in order if wanted is None and Wanted.of_leaves(n) or wanted is not None and wanted.has(n)]
     result = Gradients()
-    for node, array in zip(nodes, arrays, strict=True):
-        if array is not None:
-            result.add(node, input_node(array, node.type))
+    try:
+        if any([_calls_python(n) for n in leading]):
+            found = _by_segments(leading, start, targets, retain_graph, create_graph)
+        else:
+            found = differentiate(leading, start, set(targets))
+    finally:
+        execute.mark(leading, [k for k, n in enumerate(leading) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
+    for node in targets:
+        if node in found:
+            result.add(node, found[node])
     return result
 
 
-def _mark(order: Sequence[Node], captured: programs.Capture, run: programs.Run) -> None:
-    """Note on the nodes that a backward went through them.  order: of these, and perhaps of leaves."""
-    for node in order:
-        if node.inputs:
-            node.run = run
-            node.position = captured.index.get(node, -1)        # -1: below a Function, where no one program goes
+def _by_segments(order: Sequence[Node], start: dict[Node, Node], wanted: Sequence[Node], retain_graph: bool,
+                 create_graph: bool) -> dict[Node, Node]:
+    """The derivative of a graph in which Python is called: recorded segment by segment."""
+    index = {n: k for k, n in enumerate(order)}
+    children: list[Sequence[int]] = []
+    for n in order:
+        below = gradient_inputs(n) if n.inputs else function_edges(n)
+        children.append([-1 if m is None else index.get(m, -1) for m in below] if not n.inputs else [
+            index[m] for m in below if m in index])
+    captured = Capture(list(order), index, children, [], set(), [k for k, n in enumerate(order) if _calls_python(n)], True, [])
+    schedule = Schedule(captured, [(index[n], True) for n in start if n in index], (), [index[n] for n in wanted])
+
+    def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
+        part = schedule.segments[number]
+        stop = [order[k] for k in part.ins]
+        gives = [order[k] for k in part.gives]
+        found = differentiate([*stop, *[order[k] for k in part.body]], {order[k]: g for k, g in taken.items()}, set(gives), stop)
+        return [(index[n], found[n]) for n in gives if n in found]
+
+    found = schedule.sweep({index[n]: g for n, g in start.items() if n in index}, segment, lambda k, a, b: _add(a, b),
+                           _NodeCalls(order, retain_graph, create_graph))
+    return {order[k]: g for k, g in found.items()}
 
 
-def _straight(captured: programs.Capture, roots: Sequence[Node], cotangents: Sequence[Node | None],
-              wanted: set[Node] | None) -> tuple[Gradients, programs.Run]:
-    """One request to the executor for the whole graph; or the gradients that an earlier look at the value left."""
-    wrt = captured.leaves if wanted is None else [n for n in captured.order if n in wanted]
-    extra = roots[0].extra
-    held = None if extra is None else extra.held
-    if extra is not None and held is not None and held[1] == wrt and list(cotangents) == [None]:
-        extra.held = None
-        entry, _, arrays = held
-        run = programs.Run(entry, True, None)
-    else:
-        arrays, run = executor.gradients(captured, roots, cotangents, wrt)
-    return _gathered(wrt, arrays), run
+def _calls_python(node: Node) -> bool:
+    """Whether backward calls Python at a node."""
+    extra = node.extra
+    return extra is not None and ((extra.watch is not None and extra.watch.is_active()) or type(extra.fn) is PyFunction)
 
 
-def _children(node: Node) -> Sequence[Node]:
-    """The operands through which gradient may flow, those of Functions included."""
-    fn = _python(node)
-    return edges(node) if fn is None else [n for n in fn.ctx._edges if n is not None and n.requires_grad]
-
-
-def _wanted(order: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
-    """The nodes of the order that stand for the given tensors."""
-    leaves = {t._leaf for t in inputs if t._leaf is not None}
-    interior = {gradient_edge(t._current()) for t in inputs if t._leaf is None}
-    return {n for n in order if n in interior or (n.extra is not None and n.extra.leaf in leaves)}
-
-
-def _leading_to(order: Sequence[Node], wanted: set[Node], children: Callable[[Node], Sequence[Node]]) -> set[Node]:
-    """The nodes that lie strictly above a wanted one."""
-    found: set[Node] = set()
-    for node in order:
-        if node.requires_grad and any([n in found or n in wanted for n in children(node)]):
-            found.add(node)
-    return found
+def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Where a backward from these roots is cut, and why."""
+    reasons = []
+    for node in execute.capture(roots).order:
+        extra = node.extra
+        if extra is None:
+            continue
+        if extra.watch is not None and extra.watch.hooks:
+            reasons.append((node, "a hook on this tensor"))
+        if extra.watch is not None and extra.watch.retains():
+            reasons.append((node, "retain_grad on this tensor"))
+        if type(extra.fn) is PyFunction:
+            reasons.append((node, "a Function whose backward is Python"))
+    return reasons
 
 
 def _release_detached() -> None:
@@ -205,130 +306,6 @@ def _release_detached() -> None:
             become_input(node, node.inputs[0].value)
         if not node.inputs:
             pending_detached.discard(node)
-
-
-def _python(node: Node) -> PyFunction | None:
-    fn = None if node.extra is None else node.extra.fn
-    return fn if type(fn) is PyFunction else None
-
-
-def _is_station(node: Node) -> bool:
-    extra = node.extra
-    return extra is not None and ((extra.watch is not None and extra.watch.is_active()) or type(extra.fn) is PyFunction)
-
-
-class _Stations:
-    """One backward through a graph with stations.  An object rather than closures: those would refer to each other, and
-    keep every array of the graph until the garbage collector comes."""
-
-    def __init__(self, roots: Sequence[Node], create_graph: bool, retain_graph: bool, wanted: set[Node] | None) -> None:
-        order = topological(roots, _children)
-        self.create_graph = create_graph
-        self.retain_graph = retain_graph
-        self.position = {n: i for i, n in enumerate(order)}
-        self.needed: Container[Node] = self.position
-        if wanted is None:
-            wanted = {n for n in order if n.extra is not None and n.extra.leaf is not None}
-        else:
-            self.needed = _leading_to(order, wanted, _children)
-        self.wanted = wanted
-        interior = {n for n in wanted if n.extra is None or n.extra.leaf is None}
-        self.stops = {n for n in order if (_is_station(n) and (n in self.needed or n in wanted)) or n in interior}
-        self.remaining: dict[FunctionCtx, int] = {}         # outputs of a Function that are still to be visited
-        for n in self.stops:
-            if (fn := _python(n)) is not None:
-                self.remaining[fn.ctx] = self.remaining.get(fn.ctx, 0) + 1
-        self.watched = any([n.extra is not None and n.extra.watch is not None for n in self.stops])
-        self.incoming: dict[Node, Node] = {}
-        self.outputs: dict[FunctionCtx, list[Node | None]] = {}
-        self.memo: dict[Node, np.ndarray] = {}
-        self.result = Gradients()
-
-    def run(self, start: dict[Node, Node]) -> Gradients:
-        """From the roots' gradients to those of the wanted nodes."""
-        if self.watched and not self.create_graph:
-            programs.stats.interpreted += 1
-        self.incoming.update(start)
-        for node in sorted(self.stops | set(start), key=lambda n: -self.position[n]):
-            g = self.incoming.pop(node, None)
-            if g is not None:
-                g = self._visit(node, g)
-            if node in self.needed:
-                if (fn := _python(node)) is not None:
-                    self._call(fn, g)
-                elif g is not None and node.inputs:
-                    self._propagate(node, g)
-        return self.result
-
-    def _visit(self, node: Node, g: Node) -> Node:
-        """All gradient of a station is there: hooks, retain_grad, and the result if it is wanted."""
-        if not self.create_graph and g.op is not INPUT:
-            g = input_node(executor.own(executor.value(g)), g.type)
-        watch = None if node.extra is None else node.extra.watch
-        if watch is not None:
-            g = run_hooks(watch.hooks, wrap(g))._current()
-            if watch.retains():
-                accumulate(watch.tensor(), g, self.create_graph)
-        if node in self.wanted:
-            self.result.add(node, g)
-        return g
-
-    def _call(self, fn: PyFunction, g: Node | None) -> None:
-        """One output of a Function has its gradient; with the last one, call its backward."""
-        grads = self.outputs.setdefault(fn.ctx, [None] * len(fn.ctx._outputs))
-        grads[fn.number] = g
-        self.remaining[fn.ctx] -= 1
-        if self.remaining[fn.ctx] or not any([x is not None for x in grads]):
-            return
-        try:
-            found = call_backward(fn.ctx, grads, self.create_graph)
-        finally:
-            if not self.retain_graph:
-                fn.ctx._freed = True
-        for edge, gi in zip(fn.ctx._edges, found, strict=True):
-            if edge is not None and gi is not None and edge.requires_grad:
-                self._arrive(edge, gi)
-
-    def _arrive(self, node: Node, g: Node) -> None:
-        if node in self.stops:
-            have = self.incoming.get(node)
-            self.incoming[node] = g if have is None else _add(have, g)
-        elif node.inputs:
-            self._propagate(node, g)
-        elif node in self.wanted:
-            self.result.add(node, g)
-
-    def _propagate(self, source: Node, g: Node) -> None:
-        """The gradient of a station on to the next ones and to the leaves."""
-        stops = self.stops - {source}
-        segment = topological([source], lambda n: () if n in stops else n.inputs)
-        ends = [n for n in segment if n is not source and (n in stops or n in self.wanted)]
-        if self.create_graph:
-            found = differentiate(segment, {source: g}, set(ends), stops)
-        else:
-            found = _evaluate(segment, source, g, ends, stops, self.watched, self.memo)
-        for n in ends:
-            if n in found:
-                self._arrive(n, found[n])
-
-
-def _by_stations(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, symbolic: bool,
-                 create_graph: bool, wanted: set[Node] | None) -> Gradients:
-    return in_grad_mode(create_graph, lambda: _Stations(roots, symbolic, retain_graph, wanted).run(cotangent_map(roots, cotangents)))
-
-
-def _evaluate(segment: Sequence[Node], source: Node, g: Node, ends: Sequence[Node], stops: set[Node], watched: bool,
-              memo: dict[Node, np.ndarray]) -> dict[Node, Node]:
-    """Gradients of one segment as arrays: compiled if only Functions cut the graph, interpreted if hooks do."""
-    if not ends:
-        return {}
-    captured = executor.capture([source, g])
-    if not watched and not any([n.inputs for n in ends]):       # nothing to stop at but leaves and Functions' outputs
-        arrays, _ = executor.gradients(captured, [source], [g], ends)
-        return {n: input_node(a, n.type) for n, a in zip(ends, arrays, strict=True) if a is not None}
-    found = backward_graph(segment, [source], [g], ends, stops)
-    arrays = interpreter.evaluate(list(found.values()), memo, keep=True)
-    return {n: input_node(executor.own(a), n.type) for n, a in zip(found, arrays, strict=True)}
 
 
 def deliver(gradients: Gradients, create_graph: bool) -> None:
@@ -389,26 +366,10 @@ def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
         return True
     if node.requires_grad:              # it has a history of its own, which goes on
         return in_grad_mode(True, _write_sum, have, node, g, seen)
-    return have._replace(np.asarray(interpreter.quiet.run(np.add, executor.value(node), executor.value(g))), seen)
+    return have._replace(np.asarray(interpreter.quiet.run(np.add, execute.value(node), execute.value(g))), seen)
 
 
 def _write_sum(have: Tensor, node: Node, g: Node, seen: int) -> bool:
     total = bind(REGISTRY["add"], (node, g))
     total.ensure_extra().in_place = node
     return write(have, total, seen=seen) is not None
-
-
-def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
-    """Where a backward from these roots would be cut, and why."""
-    reasons = []
-    for node in executor.capture(roots).order:
-        extra = node.extra
-        if extra is None:
-            continue
-        if extra.watch is not None and extra.watch.hooks:
-            reasons.append((node, "a hook on this tensor"))
-        if extra.watch is not None and extra.watch.retains():
-            reasons.append((node, "retain_grad on this tensor"))
-        if type(extra.fn) is PyFunction:
-            reasons.append((node, "a Function whose backward is Python"))
-    return reasons

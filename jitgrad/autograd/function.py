@@ -8,8 +8,8 @@ from typing import Any
 
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.differentiate import sum_to
-from jitgrad.executor import value
 from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node
+from jitgrad.requests.execute import value
 from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor, wrap
 
@@ -187,6 +187,7 @@ def _record(ctx: FunctionCtx, number: int, output: Tensor, args: tuple) -> Tenso
         return output if not any([output is a for a in args]) else output.detach()
     result = input_node(value(node), node.type, True)
     result.ensure_extra().fn = PyFunction(ctx, number)
+    result.depth = 1 + max([n.depth for n in ctx._edges if n is not None])      # above its operands: see requests/capture.py
     ctx._outputs.append(weakref.ref(result))
     if id(output) in ctx._dirty:
         return output._rebase(result)

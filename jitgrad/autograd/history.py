@@ -4,16 +4,14 @@ What an operator saves follows from its derivative: the inputs, and the result, 
 """
 from __future__ import annotations
 
-import functools
 import re
 import weakref
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
+from jitgrad.differentiate import saved_operands
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Composite, Node, Op, in_grad_mode, input_node, topological
+from jitgrad.graph import CONST, SCALAR, Composite, Node, topological
 from jitgrad.storage import gradient_edge, is_stale
 from jitgrad.tensor import Tensor
 
@@ -22,40 +20,12 @@ FREED = ("Trying to backward through the graph a second time (or directly access
          "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
          "saved tensors after calling backward.")
 
-_saved_positions: dict[tuple, tuple[int, ...]] = {}
-
-
-def saved_positions(node: Node) -> tuple[int, ...]:
-    """Which operands the derivative of a primitive reads, given which of them need one; -1 stands for the result."""
-    needs = tuple([n.requires_grad for n in node.inputs])
-    key = (node.op, node.params, needs, tuple([n.type.key for n in node.inputs]))
-    found = _saved_positions.get(key)
-    if found is None:
-        found = _saved_positions[key] = _trace_saved(node.op, node, needs)
-    return found
-
-
-def _trace_saved(op: Op, node: Node, needs: tuple[bool, ...]) -> tuple[int, ...]:
-    dummy = np.zeros(())
-    operands = [input_node(dummy, n.type) for n in node.inputs]
-    result, g = input_node(dummy, node.type), input_node(dummy, node.type)
-    rules: Sequence[Node | None] = ()
-    if op.vjp is not None:
-        rules = in_grad_mode(False, functools.partial(op.vjp, g, result, *operands, **node.kwargs))
-
-    def children(n: Node) -> Sequence[Node]:
-        return [m for i, m in enumerate(n.inputs) if i not in n.op.shape_only] if n.op.shape_only else n.inputs
-
-    used = set(topological([r for r, need in zip(rules, needs, strict=True) if need and r is not None], children))
-    return tuple([i for i, n in enumerate(operands) if n in used] + ([-1] if result in used else []))
-
-
 def saved_nodes(node: Node) -> list[Node]:
     """The nodes whose values the operator that produced `node` has saved for backward."""
     node = gradient_edge(node)
     fn = composite(node)
     if fn is None:
-        return [node if i < 0 else node.inputs[i] for i in saved_positions(node)]
+        return [node if i < 0 else node.inputs[i] for i in saved_operands(node)]
     if fn.saves is not None:
         return [*fn.saves, node] if fn.saves_result else list(fn.saves)
     boundary = set(fn.inputs)
@@ -64,7 +34,7 @@ def saved_nodes(node: Node) -> list[Node]:
         if inner in boundary or not inner.inputs or not inner.requires_grad:
             continue
         # Numbers made by the operator itself (the count of a mean) are no saved tensors in PyTorch either.
-        found += [_operand(n, boundary) for n in (inner if i < 0 else inner.inputs[i] for i in saved_positions(inner))
+        found += [_operand(n, boundary) for n in (inner if i < 0 else inner.inputs[i] for i in saved_operands(inner))
                   if n.op is not SCALAR and n.op is not CONST]
     return found
 

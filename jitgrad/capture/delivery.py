@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad import programs
 from jitgrad.autograd import engine
 from jitgrad.generated import function
+from jitgrad.requests import counters, programs
 
 MOST = 200          # inputs of a call that is gone through by generated code
 
@@ -42,7 +42,7 @@ def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int]
     if inputs > MOST or not wrt:
         return None
     deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
-    given: dict[str, Any] = {"run": run, "done": done, "hits": programs.hits, "latest": programs.latest, "source": source,
+    given: dict[str, Any] = {"run": run, "done": done, "hits": counters.hits, "latest": programs.latest, "source": source,
                              "deliver": deliver, "era": programs.era, "era_word": programs.era_word}
     lines = ["if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False",
              f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]

@@ -19,7 +19,7 @@ from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import plain
 from jitgrad.config import config, logger
-from jitgrad.programs import compiling_thread, interpreting
+from jitgrad.requests.programs import compiling_thread, interpreting
 
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they

@@ -24,11 +24,11 @@ from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
 from jitgrad.dtype import get_default_dtype
-from jitgrad.executor import value
 from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.operators.layout import layout
 from jitgrad.operators.native.faces import usual
-from jitgrad.programs import interpreting
+from jitgrad.requests.execute import value
+from jitgrad.requests.programs import interpreting
 from jitgrad.tensor import Tensor, wrap
 
 SMALL = 4096                # bytes of an array that is compared by its contents

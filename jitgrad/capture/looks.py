@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.capture.replay import Given, Template, run
 from jitgrad.graph import Node
+from jitgrad.requests import execute
 
 
 class Looks:
@@ -24,11 +24,11 @@ class Looks:
         template = self.template
         for leaf, given in zip(template.leaves, inputs, strict=True):
             if leaf is not None and type(given) is Node:
-                executor.value(given)
+                execute.value(given)
         plan = template.values(inputs)
         if plan is None:
             real = template.instantiate(inputs)
-            now: list[Any] = [executor.value(real[template.nodes[i]]) for i in template.outputs]
+            now: list[Any] = [execute.value(real[template.nodes[i]]) for i in template.outputs]
         else:
             results = run(plan, inputs)
             now = [results[k] for k in plan.places]

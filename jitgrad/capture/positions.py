@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.graph import Node
+from jitgrad.requests import execute
 
 
 def value_of(given: Node | np.ndarray) -> np.ndarray:
     """The array of an input."""
-    return executor.value(given) if type(given) is Node else given         # type: ignore[return-value]
+    return execute.value(given) if type(given) is Node else given         # type: ignore[return-value]
 
 
 class Positions:

@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import executor, programs
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
-from jitgrad.config import config
 from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, topological
+from jitgrad.requests import counters, execute, programs
 from jitgrad.storage import is_stale
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
     from jitgrad.capture.trace import Trace
     from jitgrad.compiler.program import Bound
-    from jitgrad.look_ahead import Asker
+    from jitgrad.requests.speculate import Asker
 
 Given = Node | np.ndarray
 
@@ -140,8 +139,8 @@ class Template:
                 return None
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
-            captured = executor.capture((root,))
-            entry, _ = programs.entry_for(captured, root)
+            captured = execute.capture((root,), anew=True)
+            entry = programs.entry_for(captured, root)
             plan = self._plan(entry, captured, mapping, captured.leaves, [0])
             self.plans[output] = plan
         elif plan.deliver is None:          # from the second time on: a program that calls but once needs none
@@ -155,7 +154,7 @@ class Template:
         [output] = [k for k, p in self.plans.items() if p is plan]
         mapping = self._apart(inputs)
         root = mapping[self.nodes[self.outputs[output]]]
-        captured = executor.capture((root,))
+        captured = execute.capture((root,), anew=True)
         leaves = [mapping[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
         return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, mapping))
 
@@ -172,11 +171,10 @@ class Template:
                 return None
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
-            captured = executor.capture(list(dict.fromkeys(outputs)))
+            captured = execute.capture(list(dict.fromkeys(outputs)), anew=True)
             positions = [captured.index[n] for n in outputs]
-            extra = tuple(sorted(set(positions)))
-            key = (tuple(captured.parts), "values", extra, config.target)
-            entry = programs.find(key, captured, (), (), (), extra)
+            extra = sorted(set(positions))
+            entry = programs.find(programs.make_key(captured, (), (), extra), captured, (), (), extra)
             plan = self.plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
         return plan
 
@@ -187,14 +185,15 @@ class Template:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
-            captured = executor.capture(list(dict.fromkeys(outputs)))
+            captured = execute.capture(list(dict.fromkeys(outputs)), anew=True)
+            index = captured.index
             others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
-            extra = tuple([captured.index[n] for n in others])
-            if extra or leaves != captured.leaves:
-                key = (*programs.make_key(captured, outputs[:1], [None], leaves), extra)
-                entry = programs.find(key, captured, outputs[:1], [None], leaves, extra)
+            if others or leaves != captured.leaves:
+                roots, places = [(index[outputs[0]], False)], [index[n] for n in leaves]
+                values = [index[n] for n in (outputs[0], *others)]
+                entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
             else:
-                entry, _ = programs.entry_for(captured, outputs[0])
+                entry = programs.entry_for(captured, outputs[0])
             plan = self.plans["derivative"] = self._plan(
                 entry, captured, mapping, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
         return plan
@@ -204,7 +203,7 @@ class Template:
         return self.instantiate([
             given if leaf is None else Node(given.spec, (), False, 0, given.value)
             if type(given) is Node and given.spec.op is not INPUT and not given.inputs
-            else input_node(executor.value(given) if type(given) is Node else given, leaf.type, leaf.requires_grad)
+            else input_node(execute.value(given) if type(given) is Node else given, leaf.type, leaf.requires_grad)
             for given, leaf in zip(inputs, self.leaves, strict=True)])
 
     def _plan(self, entry: programs.Entry, captured: programs.Capture, mapping: dict[Node, Node], wrt: Sequence[Node],
@@ -261,14 +260,14 @@ def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
 
 def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     """The results of a program for the inputs of a call."""
-    programs.hits[0] += 1
+    counters.hits[0] += 1
     values = [n.value if type(n) is Node else n for n in inputs]
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
 def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
     """`run` where all inputs are nodes."""
-    programs.hits[0] += 1
+    counters.hits[0] += 1
     return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
 
 
@@ -307,7 +306,7 @@ class Call:
                 leaves = [inputs[k] for k in plan.wrt]
                 real[template.nodes[template.outputs[i]]].ensure_extra().held = (plan.entry, leaves, grads)
             for i, plan in (self.done or {}).items():
-                executor.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
+                execute.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
             self.real, self.held = real, None       # at once, and once all is there
         return self.real
 

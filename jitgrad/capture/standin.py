@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.capture.replay import Call
+from jitgrad.requests import execute
 from jitgrad.storage import Version
 from jitgrad.tensor import Tensor, wrap
 
@@ -40,7 +40,7 @@ class Single(Call, StandIn):
     def value(self, tensor: Tensor) -> np.ndarray:
         """See storage.Deferred."""
         array = self.look(0)
-        return executor.value(tensor._current()) if array is None else array
+        return execute.value(tensor._current()) if array is None else array
 
     def backward(self) -> bool:
         """See storage.Deferred."""
@@ -66,7 +66,7 @@ class Deferred(StandIn):
     def value(self, tensor: Tensor) -> np.ndarray:
         """See storage.Deferred."""
         array = self.call.look(self.output)
-        return executor.value(tensor._current()) if array is None else array
+        return execute.value(tensor._current()) if array is None else array
 
     def backward(self) -> bool:
         """See storage.Deferred."""

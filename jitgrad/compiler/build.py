@@ -6,7 +6,7 @@ layouts of inputs), never on values or lengths, and keeps no node and no array o
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from jitgrad.compiler.dims import Dims, lengths
@@ -28,7 +28,8 @@ class Request:
     roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
     wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty.
     then: from the gradients (None where there is structurally none) to further nodes whose values are wanted; leaves that
-    only these have are in the order."""
+    only these have are in the order.  known: operations of the order whose values are arrays that each call brings, contiguous,
+    as those of leaves are."""
 
     order: list[Node]
     outputs: list[Node]
@@ -37,6 +38,7 @@ class Request:
     wrt: list[Node]
     small: str = ""
     then: Callable[[list[Node | None]], list[Node]] | None = None
+    known: Collection[Node] = ()
 
 
 def build(request: Request, target: Target | None = None) -> Program:
@@ -52,7 +54,7 @@ def build(request: Request, target: Target | None = None) -> Program:
         wanted += _further(request.then, wanted[len(request.outputs):])
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
-    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources)
+    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources, request.known)
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
     if request.small:

@@ -31,9 +31,11 @@ class Cuts:
         return 3 * self.distinct <= len(self.body)
 
 
-def cut(order: Sequence[Node], least: int) -> Cuts:
-    """Find the stretches of a graph, of `least` operations or a whole number of periods that has as many."""
-    body = [k for k, n in enumerate(order) if n.inputs]
+def cut(order: Sequence[Node], children: Sequence[Sequence[int]], least: int) -> Cuts:
+    """Find the stretches of a graph, of `least` operations or a whole number of periods that has as many.
+
+    children: the places of each node's operands."""
+    body = [k for k, of in enumerate(children) if of and order[k].inputs]
     kinds = np.array([2 * order[k].spec.sig + order[k].requires_grad for k in body], np.int64)
     bounds = []
     at, end = 0, len(body)
@@ -45,18 +47,16 @@ def cut(order: Sequence[Node], least: int) -> Cuts:
         for _ in range(run // step):
             bounds.append((at, at + step))
             at += step
-    index = {n: k for k, n in enumerate(order)}
-    sizes = {(kinds[lo:hi].tobytes(), _wiring(order, index, body[lo:hi])): hi - lo for lo, hi in bounds}
+    sizes = {(kinds[lo:hi].tobytes(), _wiring(children, body[lo:hi])): hi - lo for lo, hi in bounds}
     return Cuts(body, bounds, sum(sizes.values()))
 
 
-def _wiring(order: Sequence[Node], index: dict[Node, int], body: list[int]) -> tuple[int, ...]:
+def _wiring(children: Sequence[Sequence[int]], body: list[int]) -> tuple[int, ...]:
     """Which values the operations of a stretch read: of its own, how far back; of others, a number by first use."""
     own = {k: i for i, k in enumerate(body)}
     others: dict[int, int] = {}
     found = []
     for i, k in enumerate(body):
-        for n in order[k].inputs:
-            j = index[n]
+        for j in children[k]:
             found.append(i - own[j] if j in own else -1 - others.setdefault(j, len(others)))
     return tuple(found)

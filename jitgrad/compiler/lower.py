@@ -8,7 +8,7 @@ built into a kernel, since fuse.py starts from the outputs.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler import expr as E
@@ -47,13 +47,14 @@ class Lowering:
     """Holds the values made so far.
 
     refs[node]: what a node is, seen from the core of its dimensions.  checks: values whose computation raises errors.
-    accumulate: whether kernels may add to elements at computed positions."""
+    accumulate: whether kernels may add to elements at computed positions.  known: operations whose values are arrays."""
 
     def __init__(self, captured: Mapping[Node, int], sizes: Mapping[int, int], dims: Mapping[Node, Dims],
-                 uses: Mapping[Node, int], accumulate: bool, sources: Sources) -> None:
+                 uses: Mapping[Node, int], accumulate: bool, sources: Sources, known: Collection[Node] = ()) -> None:
         self.values: list[Value] = []
         self.refs: dict[Node, Ref] = {}
         self._captured = captured
+        self._known_nodes = known
         self._sizes = sizes
         self.dims = dims
         self.uses = uses
@@ -164,7 +165,7 @@ class Lowering:
 
     def _lower(self, node: Node) -> Ref:
         op, dims = node.op, self.dims[node]
-        if op.kind == "leaf":
+        if op.kind == "leaf" or node in self._known_nodes:
             return self._leaf(node, dims)
         if op.kind == "elementwise":
             space = core(dims)
@@ -187,9 +188,8 @@ class Lowering:
             raise InternalError(f"a derivative made the leaf {node}")
         if node.op is SCALAR:
             return Ref(self.value(("scalar", position), "scalar", (), d, position=position), ())
-        assert node.op is INPUT
         layout = None
-        if not node.value.flags.c_contiguous:
+        if node.op is INPUT and not node.value.flags.c_contiguous:
             layout = tuple([("stride", position, axis) for axis in positions(dims)])
         return identity(self.value(("input", position), "input", core(dims), d, position=position, layout=layout))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops
+from jitgrad import ops
 from jitgrad.dtype import bool_, float64, refuse_complex
 from jitgrad.graph import Node, bind, scalar_node
 from jitgrad.operators.arguments import number
@@ -25,6 +25,7 @@ from jitgrad.operators.declare import (
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Number, Scalar, cast, number_node, operand, promoted, result_dtype, to_node
 from jitgrad.operators.recipes import by_recipe, no_recipe
+from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, wrap
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
@@ -137,7 +138,7 @@ def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     divisor = nodes[1]
     if divisor.type.dtype.category < 2:
         no_recipe()
-        value = divisor.value if divisor.op.kind == "leaf" else executor.value(divisor)
+        value = divisor.value if divisor.op.kind == "leaf" else execute.value(divisor)
         if not np.all(value):
             raise RuntimeError("ZeroDivisionError")
     return nodes

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops
+from jitgrad import ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
 from jitgrad.operators.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
 from jitgrad.operators.operands import cast, number_node, promoted
+from jitgrad.requests import execute
 
 _R = ops.REGISTRY
 
@@ -116,7 +117,7 @@ def isclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08, 
 @operator()
 def allclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements are close, see isclose."""
-    a, b = executor.value(input), executor.value(other)
+    a, b = execute.value(input), execute.value(other)
     if a.dtype != b.dtype:
         raise RuntimeError(f"{input.type.dtype.name} did not match {other.type.dtype.name}")
     return bool(np.allclose(a, b, rtol, atol, equal_nan))
@@ -125,4 +126,4 @@ def allclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08,
 @operator()
 def equal(input: Node, other: Node) -> bool:
     """Whether two tensors have the same shape and the same elements."""
-    return bool(np.array_equal(executor.value(input), executor.value(other)))
+    return bool(np.array_equal(execute.value(input), execute.value(other)))

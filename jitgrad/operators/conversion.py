@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, tracing
+from jitgrad import tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
@@ -18,6 +18,7 @@ from jitgrad.operators.inplace import write_result
 from jitgrad.operators.layout import is_contiguous, layout
 from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.operators.recipes import no_recipe
+from jitgrad.requests import execute
 from jitgrad.steps import NO_GRAD, apply_step
 from jitgrad.storage import base_depth
 from jitgrad.tensor import Size, Tensor, from_array
@@ -131,7 +132,7 @@ def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     array = node.value
     if type(array) is not np.ndarray or tracing.traces:
-        array = executor.value(node)
+        array = execute.value(node)
     array = array.view()
     array.setflags(write=False)
     return array
@@ -251,7 +252,7 @@ def storage_offset(input: Tensor) -> int:
 def data_ptr(input: Tensor) -> int:
     """The address of the first element at this moment.  Values are immutable underneath: a write changes it."""
     node = input._node if input._storage is None else input._storage.node
-    return executor.value(node).ctypes.data + layout(input)[1] * element_size(input)
+    return execute.value(node).ctypes.data + layout(input)[1] * element_size(input)
 
 
 def is_floating_point(input: Tensor) -> bool:

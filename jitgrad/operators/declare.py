@@ -17,7 +17,6 @@ from jitgrad import interpreter, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
-from jitgrad.executor import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.graph import Composite, Node, Op, Spec, become_input, bind, grad_mode, input_node, scalar_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.arguments import arguments
@@ -31,6 +30,7 @@ from jitgrad.operators.operands import (
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipes import by_recipe
 from jitgrad.ops import REGISTRY
+from jitgrad.requests.execute import MAX_DEPTH, MAX_HISTORY, cut
 from jitgrad.tensor import Tensor, wrap
 
 new_tensor = Tensor.__new__

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad import executor, ops, tracing
+from jitgrad import ops, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
@@ -18,6 +18,7 @@ from jitgrad.operators.operands import cast
 from jitgrad.operators.shape import region, selected
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.ops.indexing import check_positions
+from jitgrad.requests import execute
 from jitgrad.steps import Step
 from jitgrad.storage import stamp
 from jitgrad.tensor import Tensor, from_array
@@ -176,7 +177,7 @@ def read_at(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
         node = tensor._current()
         if node.type.dtype is bool_:
             cell = tensor._ensure_storage().cell
-            for i, array in enumerate(np.nonzero(executor.value(node))):
+            for i, array in enumerate(np.nonzero(execute.value(node))):
                 axes.append(dim + i)
                 nodes.append(input_node(array, array_type(array.shape, int64)))
                 stamp(nodes[-1], cell)      # a write to the mask is seen by what has read at these positions
@@ -186,7 +187,7 @@ def read_at(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
             trace = tracing.current()
             length = source.type.shape[dim]
             if node.value is not None and (trace is None or not trace.positions(node, -length, length)):
-                check_positions(source.type.shape, (executor.value(node),), (dim,))
+                check_positions(source.type.shape, (execute.value(node),), (dim,))
     try:
         shape = broadcast_shapes(*[n.type.shape for n in nodes])
     except RuntimeError:

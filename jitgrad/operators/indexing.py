@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops, tracing
+from jitgrad import ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
 from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
@@ -15,6 +15,7 @@ from jitgrad.operators.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.origin import user_line
 from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
+from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes
 
@@ -101,7 +102,7 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
     if type_.dtype is not int64 or not type_.shape or dim >= of.ndim or type(node.value) is not np.ndarray or tracing.traces:
         return None
     source = self._node if self._storage is None else self._current()
-    if not source.requires_grad or not grad_mode.enabled or source.depth >= executor.MAX_HISTORY or node.depth:
+    if not source.requires_grad or not grad_mode.enabled or source.depth >= execute.MAX_HISTORY or node.depth:
         return None
     n = of.shape[dim]
     bounds = reach(node)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops, tracing
+from jitgrad import ops, tracing
 from jitgrad.arraytype import array_type
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node, scalar_node
@@ -15,6 +15,7 @@ from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, number_node, promoted, within
 from jitgrad.operators.origin import warn_user
 from jitgrad.operators.recipes import by_recipe, holds, no_recipe
+from jitgrad.requests import execute
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -227,7 +228,7 @@ def _check_classes(target: Node, classes: int, ignore_index: int) -> None:
     if trace is not None and trace.positions(target, 0, classes, ignore_index):
         return
     if trace is not None and value is not None:
-        value = executor.value(target)          # which notes that it is looked at
+        value = execute.value(target)          # which notes that it is looked at
     if isinstance(value, np.ndarray) and value.size and (value.min() < 0 or value.max() >= classes):
         wrong = value[((value < 0) | (value >= classes)) & (value != ignore_index)]
         if wrong.size:
@@ -333,7 +334,7 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
     if tensor.type.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    value = executor.value(tensor)
+    value = execute.value(tensor)
     if not value.size and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if value.size and value.min() < 0:

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, tracing
+from jitgrad import tracing
 from jitgrad.dtype import dtype, get_default_dtype
-from jitgrad.executor import MAX_DEPTH, MAX_HISTORY
 from jitgrad.graph import Node, grad_mode, input_node
 from jitgrad.interpreter import leaf_value
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipe import LONGEST, Recipe, computer, take
+from jitgrad.requests import execute
+from jitgrad.requests.execute import MAX_DEPTH, MAX_HISTORY
 from jitgrad.tensor import Tensor, wrap
 
 MAX_RECIPES = 1000          # of one operator; then its table starts anew
@@ -306,7 +307,7 @@ def _settled(result: Any) -> Any:
     """What was recorded of operands that are known, computed."""
     if isinstance(result, Tensor):
         node = result._current()
-        return wrap(input_node(executor.value(node), node.type))
+        return wrap(input_node(execute.value(node), node.type))
     if isinstance(result, tuple):
         values = [_settled(v) for v in result]
         return type(result)(*values) if hasattr(result, "_fields") else tuple(values)

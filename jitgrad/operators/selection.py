@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor, ops, tracing
+from jitgrad import ops, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declare import operator, register
 from jitgrad.operators.operands import cast, normal_dim, number_node, to_node, within
 from jitgrad.operators.recipes import holds, no_recipe
+from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, from_array
 
 
@@ -76,7 +77,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     holds(index, within(0, length))
     trace = tracing.current()
     if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
-        at = executor.value(index)
+        at = execute.value(index)
         if ((at < 0) | (at >= length)).any():
             raise IndexError("index out of range in self")
     if not index.type.ndim:
@@ -93,14 +94,14 @@ def masked_select(input: Node, mask: Node) -> Node:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(input.type.shape, mask.type.shape) or (1,)
     x = input if input.type.shape == shape else ops.expand(input, sizes=shape)
-    arrays = np.nonzero(np.broadcast_to(executor.value(mask), shape))
+    arrays = np.nonzero(np.broadcast_to(execute.value(mask), shape))
     positions = [input_node(a, array_type(a.shape, int64)) for a in arrays]
     return ops.index(x, *positions, axes=tuple(range(len(shape))))
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
-    array = executor.value(to_node(input))
+    array = execute.value(to_node(input))
     found = np.nonzero(array.reshape(1) if as_tuple and not array.ndim else array) if array.ndim or as_tuple else ()
     if as_tuple:
         return tuple([from_array(a.astype(np.int64)) for a in found])

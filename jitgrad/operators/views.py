@@ -14,13 +14,13 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
-from jitgrad.executor import MAX_HISTORY
 from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
 from jitgrad.operators.declare import register
 from jitgrad.operators.native.words import CHAINS, VIEWS
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
+from jitgrad.requests.execute import MAX_HISTORY
 from jitgrad.steps import NO_GRAD, Step
 from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor

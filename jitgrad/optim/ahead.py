@@ -16,9 +16,9 @@ from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.generated import function
 from jitgrad.graph import Node, input_node, scalar_node
-from jitgrad.look_ahead import Run, joint_program
 from jitgrad.optim.steady import OFF, Steady, replacement
-from jitgrad.programs import interpreting
+from jitgrad.requests.programs import interpreting
+from jitgrad.requests.speculate import Run, joint_program
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram, Bound

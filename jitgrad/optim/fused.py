@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import executor
 from jitgrad.config import config
 from jitgrad.dtype import dtype
 from jitgrad.graph import Node, input_node, scalar_node
@@ -14,7 +13,8 @@ from jitgrad.interpreter import quiet
 from jitgrad.optim.ahead import MOST, Ahead
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Group, Run, Settings, State, Steady, steady
-from jitgrad.programs import interpreting, latest
+from jitgrad.requests import execute
+from jitgrad.requests.programs import interpreting, latest
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick
@@ -153,7 +153,7 @@ class _Program:
                 k += 1
             self._leaves += own
             outputs += rule(own[0], *own[1:], *given[id(row.numbers), own[0].type.dtype])
-        self._program, self._order, self._outputs = executor.values_program(outputs)
+        self._program, self._order, self._outputs = execute.values_program(outputs)
 
     def run(self, rule: Rule, rows: Sequence[Row]) -> list[np.ndarray]:
         """The new values of all tensors, row by row."""

@@ -19,7 +19,7 @@ from jitgrad.generated import function
 from jitgrad.graph import Extra, Node, Spec, input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.programs import interpreting
+from jitgrad.requests.programs import interpreting
 from jitgrad.storage import Storage
 from jitgrad.tensor import Tensor
 

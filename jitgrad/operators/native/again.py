@@ -1,8 +1,8 @@
 """The machine code that goes through a graph like one seen before: recognise it, run its program, deliver the gradients.
 
-Input: the root of a recorded graph, a scalar; a pattern (walk.Walk) as words.  Output: True; None, and nothing has happened, where
+Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has happened, where
 the graph is not the pattern's or needs autograd's attention.
-Invariant: a match means what walk.Walk says.  Nothing that Python could observe happens before the program has run.
+Invariant: a match means what Pattern says.  Nothing that Python could observe happens before the program has run.
 
 In Python, for x * x:
 
@@ -35,6 +35,7 @@ from jitgrad.operators.native.words import (
     ARRAY,
     DELIVER,
     INTERIOR,
+    KNOWN,
     LEAF,
     PATTERN_COMMON,
     PATTERN_ENTRY,
@@ -131,12 +132,12 @@ class Delivery(ObjectAssembly):
 class Deliver(Delivery):
     """The function `deliver(self, args, nargs)`: of a tuple of leaves and a list of arrays, of which the first is no gradient.
 
-    `self` is a Pattern of which only the shared words are read."""
+    `self` is a PatternWords of which only the shared words are read."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, DELIVER, 3, offsets)
         self.prepare()
-        self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
+        self.shared = self.load(self.get(self.get(self.arguments[0], "PatternWords.header"), "data"), PATTERN_COMMON * WORD)
         leaves, arrays = self.load(self.arguments[1]), self.load(self.arguments[1], WORD)
         count, outcome, end = self.get(leaves, "length"), self.variable(0), self.block("end")
         self.waiting.set(self.memory(count))
@@ -166,7 +167,7 @@ class Usual(ObjectAssembly):
 
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, USUAL, 3, offsets)
-        self.shared = self.load(self.get(self.get(self.arguments[0], "Pattern.header"), "data"), PATTERN_COMMON * WORD)
+        self.shared = self.load(self.get(self.get(self.arguments[0], "PatternWords.header"), "data"), PATTERN_COMMON * WORD)
         otherwise = self.block("otherwise")
         self.go_if(self.differ(self.load(self.common("default")), self.load(self.arguments[1])), otherwise)
         self.in_mode("recording_thread", "grad_mode", "enabled", "true", otherwise)
@@ -192,7 +193,7 @@ class Again(Delivery):
         self.order, self.holds = self.variable(0), self.variable(0)         # the nodes, and of how many a reference is held
         self.values, self.results, self.mark = self.owned(), self.owned(), self.owned()
         outcome = self.variable(0)
-        header = self.get(self.get(self.arguments[0], "Pattern.header"), "data")
+        header = self.get(self.get(self.arguments[0], "PatternWords.header"), "data")
         self.header = header
         self.shared = self.load(header, PATTERN_COMMON * WORD)
         self.root = self.load(self.arguments[1])
@@ -284,16 +285,16 @@ class Again(Delivery):
             extra = self.get(node, "Node.extra")
             with self.when(self.differ(extra, none)):
                 self.needs_nothing(extra)
-                with self.when(self.differ(kind, INTERIOR)):
+                with self.when(self.builder.and_(self.differ(kind, INTERIOR), self.differ(kind, KNOWN))):
                     self.go_if(self.differ(self.get(extra, "Extra.fn"), none), self.refuse)
-            with self.when(self.same(kind, INTERIOR)):
+            with self.when(self.builder.or_(self.same(kind, INTERIOR), self.same(kind, KNOWN))):
                 self.go_if(self.differ(self.get(node, "Node.run"), none), self.refuse)
             array = self.get(node, "Node.value")
             with self.when(self.same(kind, STRIDED)):
                 self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
                 with self.loop(self.word()) as i:
                     self.go_if(self.differ(self.load(self.at(self.get(array, "strides"), i)), self.word()), self.refuse)
-            with self.when(self.same(kind, ARRAY)):
+            with self.when(self.builder.or_(self.same(kind, ARRAY), self.same(kind, KNOWN))):
                 self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
                 contiguous = self.builder.and_(self.get(array, "flags"), self.number(1))
                 self.go_if(self.same(contiguous, 0), self.refuse)

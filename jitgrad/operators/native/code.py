@@ -12,20 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad import programs, tracing
+from jitgrad import tracing
 from jitgrad.compiler.numba_cpu import glue
 from jitgrad.config import config, logger
 from jitgrad.dtype import default_address
-from jitgrad.executor import MAX_HISTORY
 from jitgrad.graph import Composite, Extra, Node, Spec, grad_mode, recording_thread
 from jitgrad.histories import Accumulator
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
-from jitgrad.operators.native.patterns import Pattern, function
+from jitgrad.operators.native.patterns import PatternWords, function
 from jitgrad.operators.native.tapes import learner
 from jitgrad.operators.origin import OUTSIDE, user_line
 from jitgrad.operators.recipe import LONGEST
+from jitgrad.requests import counters, programs
+from jitgrad.requests.execute import MAX_HISTORY
 from jitgrad.steps import pending_detached
 from jitgrad.storage import Storage, Version, detached_storages
 from jitgrad.tensor import Tensor, alike
@@ -34,7 +35,7 @@ from jitgrad.threads import building
 _FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
-    "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "Pattern": (Pattern,)}
+    "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "PatternWords": (PatternWords,)}
 
 
 class Shared(np.ndarray):
@@ -63,7 +64,7 @@ def _offsets() -> dict[str, int] | None:
 def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
     """words.SHARED."""
     words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
-             "compiling_thread": programs.compiling_thread, "hits": programs.hits, "era": programs.era_word}
+             "compiling_thread": programs.compiling_thread, "hits": counters.hits, "era": programs.era_word}
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
@@ -132,26 +133,26 @@ def install(accumulate: Callable, release: Callable) -> None:
         offsets = _offsets()
         if offsets is None:
             return
-        Pattern.shared = _shared(accumulate, release)
+        PatternWords.shared = _shared(accumulate, release)
         try:
             found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
         except MemoryError as error:        # all goes on without them, only slower
             refused = True
             logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
             return
-        faces.usual[0] = function(found.usual, "usual", Pattern(None))
-        faces.give_code(found.record, Pattern.shared, learner)
+        faces.usual[0] = function(found.usual, "usual", PatternWords(None))
+        faces.give_code(found.record, PatternWords.shared, learner)
         functions = found           # last: until then it is tried again
         logger.debug("operators are recorded by machine code")
 
 
-def equip(walk: Any) -> None:
-    """Let a walk go through its graphs by machine code, if there is any (see again.py)."""
-    if walk.usual is None and functions is not None and walk.size <= W.MOST_NODES:
+def equip(pattern: Any) -> None:
+    """Let the pattern of a plain backward go through its graphs by machine code, if there is any (see again.py)."""
+    if pattern.usual is None and functions is not None and pattern.size <= W.MOST_NODES:
         code = functions.again
-        walk.go(lambda run: function(code, "again", Pattern(walk, run)))
+        pattern.go(lambda run: function(code, "again", PatternWords(pattern, run)))
 
 
 def delivery() -> Callable[..., None] | None:
     """deliver(leaves, arrays), by machine code, if there is any (see again.py)."""
-    return None if functions is None else function(functions.deliver, "deliver", Pattern(None))
+    return None if functions is None else function(functions.deliver, "deliver", PatternWords(None))

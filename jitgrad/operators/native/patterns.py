@@ -1,4 +1,4 @@
-"""The pattern of a graph that machine code recognises (again.py), from a Walk."""
+"""The pattern of a graph that machine code recognises (again.py), from that of a request."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from jitgrad.buffers import address
 from jitgrad.builtin import FASTCALL, Definition
 from jitgrad.graph import CONST, SCALAR
 from jitgrad.operators.native import words as W
-from jitgrad.walk import Walk
+from jitgrad.requests.matcher import KNOWN, Pattern
 
 
-class Pattern:
-    """What again.py reads of one walk, and what that refers to.
+class PatternWords:
+    """What again.py reads of one pattern, and what that refers to.
 
     shared: of the process, words.SHARED.  definition: as that of a face."""
 
@@ -23,36 +23,37 @@ class Pattern:
 
     shared: np.ndarray
 
-    def __init__(self, walk: Walk | None, program: Callable | None = None) -> None:
+    def __init__(self, pattern: Pattern | None, program: Callable | None = None) -> None:
         """program: what runs, from a list of values to one of arrays."""
         self.header = np.zeros(W.PATTERN_HEADER, np.int64)
         self.header[W.PATTERN_COMMON] = address(self.shared)
         self.kept: list[Any] = [self.shared]
-        if walk is None:        # of deliver(), which has none
+        if pattern is None:     # of deliver(), which has none
             return
-        specs = [visit[3] for visit in walk.visits]
-        words = [len(walk.visits), len(walk.leaves), len(walk.bound.positions), walk.root]
-        for place, user, k, spec, requires_grad, strides in walk.visits:
-            words += [user, k, place, id(spec), id(requires_grad), _kind(spec, strides, place in walk.leaves)]
+        [_, *visits] = pattern.visits
+        specs = [visit[3] for visit in visits]
+        words = [len(visits), len(pattern.leaves), len(pattern.bound.positions), pattern.root]
+        for place, user, k, spec, requires_grad, what, strides, _ in visits:
+            words += [user, k, place, id(spec), id(requires_grad), _kind(spec, what, strides, place in pattern.leaves)]
             if type(strides) is tuple:
                 words += [len(strides), *strides]
-        words.append(len(walk.repeats))
-        for repeat in walk.repeats:
+        words.append(len(pattern.repeats))
+        for repeat in pattern.repeats:
             words += repeat
-        interior = [word for number in walk.interior for word in (number, id(number))]
-        for numbers in (walk.leaves, walk.bound.positions):
+        interior = [word for number in pattern.interior for word in (number, id(number))]
+        for numbers in (pattern.leaves, pattern.bound.positions):
             words += [len(numbers), *numbers]
-        words += [len(walk.interior), *interior]
-        pattern = np.array(words, np.int64)
-        self.kept += [specs, pattern, program, walk.entry, walk.reference, walk.interior]
+        words += [len(pattern.interior), *interior]
+        array = np.array(words, np.int64)
+        self.kept += [specs, array, program, pattern.entry, pattern.reference, pattern.interior]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
-            address(pattern), id(program), id(walk.entry), walk.era, id(walk.reference)]
+            address(array), id(program), id(pattern.entry), pattern.era, id(pattern.reference)]
 
 
 _definitions: dict[int, Definition] = {}        # by address of the code
 
 
-def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
+def function(code: int, name: str, pattern: PatternWords) -> Callable[..., Any]:
     """The function of machine code at an address, with a pattern as its `self`."""
     definition = _definitions.get(code)
     if definition is None:
@@ -61,10 +62,12 @@ def function(code: int, name: str, pattern: Pattern) -> Callable[..., Any]:
     return builtin.function(definition, pattern)
 
 
-def _kind(spec: Any, strides: Any, is_leaf: bool) -> int:
+def _kind(spec: Any, what: int, strides: Any, is_leaf: bool) -> int:
     """What there is to check of a node."""
     if spec.op is SCALAR or spec.op is CONST:
         return W.OTHER
+    if what == KNOWN:
+        return W.KNOWN
     if strides is None:
         return W.INTERIOR
     if type(strides) is tuple:

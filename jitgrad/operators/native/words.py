@@ -28,7 +28,7 @@ NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 # Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
 PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA, PATTERN_SOURCE = range(6)
 PATTERN_HEADER = 6
-INTERIOR, ARRAY, LEAF, OTHER, STRIDED = 0, 1, 2, 3, 4       # ARRAY: a contiguous one; OTHER: with nothing to check
+INTERIOR, ARRAY, LEAF, OTHER, STRIDED, KNOWN = 0, 1, 2, 3, 4, 5     # ARRAY: a contiguous one; OTHER: with nothing to check
 MOST_NODES = 10_000
 SHARED = (
     # addresses of words that Python writes
@@ -55,7 +55,7 @@ SLOTS = (
     *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
     *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
     "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
-    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "Pattern.header", "State.header",
+    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "State.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
 RECORD, AGAIN, DELIVER, USUAL = "jitgrad_record", "jitgrad_again", "jitgrad_deliver", "jitgrad_usual"

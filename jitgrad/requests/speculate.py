@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jitgrad.executor import capture
 from jitgrad.graph import Node
-from jitgrad.programs import Capture, Then, find, interpret_reason, make_key
+from jitgrad.requests.capture import capture
+from jitgrad.requests.programs import Then, further_program, interpret_reason, make_key
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram, Bound
@@ -59,11 +59,11 @@ def joint_program(order: list[Node], root: Node, leaves: Sequence[Node], further
     """The program of the root, the gradients of all leaves and what `then` makes of these; None: there is to be none.
 
     further: leaves that only `then` uses, of contiguous arrays and numbers; structure: tells different `then` apart."""
-    captured = capture((root,))
+    captured = capture((root,), anew=True)
     if captured.special or captured.order != order or captured.leaves != list(leaves):
         return None
-    everything = Capture([*order, *further], captured.index, captured.leaves, False, captured.parts)
-    if interpret_reason() is not None or len(everything.order) > MOST:
+    everything = [*order, *further]
+    if interpret_reason() is not None or len(everything) > MOST:
         return None
-    key = (*make_key(captured, (root,), (None,), captured.leaves), structure)
-    return find(key, everything, (root,), (None,), captured.leaves, then=then).program
+    key = (*make_key(captured, [(captured.index[root], False)], None), structure)
+    return further_program(key, captured, everything, root, leaves, then)

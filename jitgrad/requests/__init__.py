@@ -1,0 +1,1 @@
+"""Requests for values and gradients of recorded graphs, and what serves them."""

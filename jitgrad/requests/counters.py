@@ -1,0 +1,27 @@
+"""What has happened in this process: compilations, hits, graphs that were interpreted."""
+from __future__ import annotations
+
+from array import array
+
+hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
+
+
+class Stats:
+    """Counters of this process, as `cache_info()` shows them."""
+
+    def __init__(self) -> None:
+        self.compilations = 0
+        self.disk_hits = 0
+        self.interpreted = 0
+
+    @property
+    def memory_hits(self) -> int:
+        """Requests that a program in memory served."""
+        return hits[0]
+
+    def clear(self) -> None:
+        """Count from 0."""
+        self.compilations = self.disk_hits = self.interpreted = hits[0] = 0
+
+
+stats = Stats()

@@ -1,0 +1,162 @@
+"""Recognising a recorded graph as one seen before, without capturing it.
+
+Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which is followed from other roots and gives the same
+order, or None where the graph is not the same.
+Invariant: a match means equal specs (so equal shapes and sizes), equal needs of gradients, equal strides and equal stops at every
+place, nothing freed or overwritten, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern
+has two: what is computed twice then is right all the same.
+"""
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jitgrad.graph import INPUT, Node, Spec
+from jitgrad.requests.capture import Capture
+
+OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
+
+
+class Pattern:
+    """A request that comes again.
+
+    kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
+    or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
+    contiguous, whether Python is called there); repeats: further uses of a node.
+    leaves, interior: places of leaves with gradients, and of what gradients go through.
+    entry, bound, era: the executor's: what to run.  again(root): match, run, mark and deliver in one, by machine code
+    (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
+    than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
+
+    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "stops", "leaves", "interior", "entry", "bound", "era",
+                 "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
+
+    def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
+                 era: int) -> None:
+        order, index, children = captured.order, captured.index, captured.children
+        self.kind = kind
+        self.root = index[roots[0]]
+        self.size = len(order)
+        self.leaves = [index[n] for n in captured.leaves]
+        self.interior = interior
+        self.entry = entry
+        self.bound = bound
+        self.era = era
+        self.known = captured.known
+        self.stops = frozenset(captured.stops)
+        self.visits: list[tuple[int, int, int, Spec, bool, int, Any, bool]] = []
+        self.repeats: list[tuple[int, int, int]] = []
+        # Of outputs of Functions: the place, that of the first output of the same application, the output's number, and which
+        # operands need a gradient.
+        self.functions: list[tuple[int, int, int, list[bool]]] = []
+        first: dict[Any, int] = {}
+        seen: set[int] = set()
+        stack: list[tuple[int, Sequence[int]]] = [(-1, [index[n] for n in roots])]
+        while stack:
+            user, below = stack.pop()
+            for k, place in enumerate(below):
+                if place < 0:
+                    continue
+                if place in seen:
+                    self.repeats.append((user, k, place))
+                    continue
+                seen.add(place)
+                n = order[place]
+                what, strides = OPERATION, None
+                if n.spec.op is INPUT:
+                    what = OUTPUT if place in self.stops else ARRAY
+                    strides = n.value.flags.c_contiguous or n.value.strides
+                elif n.inputs and (place in captured.known or not children[place]):
+                    what = KNOWN
+                self.visits.append((place, user, k, n.spec, n.requires_grad, what, strides, place in self.stops))
+                if what == OUTPUT:
+                    fn = n.extra.fn                                         # type: ignore[union-attr]
+                    self.functions.append((place, first.setdefault(fn.ctx, place), fn.number, [j >= 0 for j in children[place]]))
+                if children[place]:
+                    stack.append((place, children[place]))
+        self.again: Any = None
+        self.usual: Any = None
+        self.asker: Any = None
+        self.deliver: Any = None
+        self.reference = weakref.ref(self)
+
+    def go(self, deliver: Callable[[Callable], Callable]) -> None:
+        """Go through graphs by machine code from now on (operators/native/code.py)."""
+        self.deliver = deliver
+        self.again = self.usual = deliver(self.bound.run)
+
+    def ask(self, asker: Any) -> bool:
+        """See speculate.Source."""
+        if self.usual is None:
+            return False
+        own = self.reference
+
+        def leave(gone: Any) -> None:
+            pattern = own()
+            if pattern is not None and pattern.asker is gone:
+                pattern.again, pattern.asker = pattern.usual, None
+
+        def again(root: Node) -> bool | None:
+            pattern = own()
+            order = None if pattern is None else pattern.match((root,))
+            if pattern is None or order is None:
+                return None
+            leaves = [order[i] for i in pattern.leaves]
+            accumulators = [n.extra and n.extra.leaf for n in leaves]
+            asked = pattern.asker and pattern.asker()
+            if asked is None or asked.wants(accumulators):
+                run = None if asked is None else asked.program(order, root, leaves, accumulators, pattern.bound, {})
+                pattern.again = pattern.usual if run is None else pattern.deliver(run)
+                return pattern.again(root)
+            return pattern.usual(root)
+
+        self.asker = weakref.ref(asker, leave)
+        self.again = again
+        return True
+
+    def match(self, roots: Sequence[Node]) -> list[Node] | None:
+        """The order of the graph below `roots` if it is the pattern's."""
+        order: list[Any] = [None] * self.size
+        for place, user, k, spec, requires_grad, what, strides, stop in self.visits:
+            if user < 0:
+                n = roots[k]
+            else:
+                above = order[user]
+                inputs = above.inputs or above.extra.fn.ctx._edges
+                n = inputs[k]
+                if n is None:
+                    return None
+            if n.spec is not spec or n.requires_grad is not requires_grad:
+                return None
+            extra = n.extra
+            active = False
+            if extra is not None:
+                if extra.cell is not None and extra.cell.value != extra.version:
+                    return None
+                active = extra.watch is not None and extra.watch.is_active()
+            if what == OUTPUT:
+                if extra is None or extra.fn is None:
+                    return None
+            elif active is not stop:
+                return None
+            if what == OPERATION or what == KNOWN:
+                if (n.run is not None and n.run.freed) or (
+                        what == KNOWN and (n.value is None or not n.value.flags.c_contiguous)):
+                    return None
+            elif strides is not None and (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides):
+                return None
+            elif what == ARRAY and extra is not None and extra.fn is not None:
+                return None
+            order[place] = n
+        for user, k, place in self.repeats:
+            above = order[user] if user >= 0 else None
+            of = roots if above is None else above.inputs or above.extra.fn.ctx._edges
+            if of[k] is not order[place]:
+                return None
+        for place, other, number, needs in self.functions:
+            fn, ctx = order[place].extra.fn, order[other].extra.fn.ctx
+            if fn.ctx is not ctx or fn.number != number or ctx._freed or [
+                    e is not None and e.requires_grad for e in ctx._edges] != needs:
+                return None
+        return order

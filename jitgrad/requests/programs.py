@@ -1,0 +1,177 @@
+"""Schedules by the structure that they were made for, and when there is none.
+
+Input: a captured graph and what is wanted of it.  Output: a key, which names the structure; the entry of a schedule, compiled
+if need be; or the reason to interpret instead.
+Invariant: one entry serves every graph of its structure, whatever the lengths and values.
+"""
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from jitgrad.compiler.build import Request
+from jitgrad.compiler.program import AnyProgram
+from jitgrad.config import config
+from jitgrad.graph import Node, Spec
+from jitgrad.requests import segment
+from jitgrad.requests.capture import Capture
+from jitgrad.requests.choose import partition
+from jitgrad.requests.counters import stats
+from jitgrad.requests.schedule import Schedule
+from jitgrad.threads import building
+
+Key = tuple
+Then = Callable[[list[Node | None]], list[Node]]
+MAX_ENTRIES = 4096
+PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
+
+
+@dataclass(eq=False)
+class Entry:
+    """One structure that was asked for: its schedule, and which intermediates are read after the run."""
+
+    program: Schedule
+    extra: tuple[int, ...] = ()     # places whose values are returned as well, after the roots'
+    looks: dict[int, int] = field(default_factory=dict)
+    wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the schedule
+    specs: list[Spec] | None = None  # of the order last run
+    returned: bool = False          # whether it has been met again
+
+
+class Run:
+    """One backward that went through a graph.  Nodes refer to it; it refers to none of them.
+
+    reason: why it was interpreted (then there is no entry)."""
+
+    __slots__ = ("entry", "freed", "reason")
+
+    def __init__(self, entry: Entry | None, freed: bool, reason: str | None) -> None:
+        self.entry = entry
+        self.freed = freed
+        self.reason = reason
+
+
+class _Interpreting(threading.local):
+    active = False              # whoever sets it sets compiling_thread to 0 after it
+
+
+compiling_thread = array("q", [0])      # as graph.recording_thread: not inside interpret()
+interpreting = _Interpreting()
+known: dict[Key, Entry] = {}
+met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
+unreturned = [0]                # entries that have not been met again
+_further: dict[Key, AnyProgram] = {}
+# The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
+latest: list = [None]
+era = 0                         # counts clear(): patterns of earlier ones are void
+era_word = array("q", [0])      # the same for machine code
+
+
+def make_key(captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence[int] | None, outputs: Sequence[int] = ()) -> Key:
+    """The structure of a request: nothing in it depends on values or lengths.
+
+    roots: places, and whether their gradients are arrays.  wrt: places; None: all leaves."""
+    stops = tuple(captured.stops)
+    if len(roots) == 1 and wrt is None and not outputs and not stops and not roots[0][1]:
+        return tuple(captured.parts), roots[0][0], config.target
+    return (tuple(captured.parts), tuple(roots), None if wrt is None else tuple(wrt), tuple(outputs), stops, config.target)
+
+
+def interpret_reason() -> str | None:
+    """Why nothing is compiled now, or None."""
+    if interpreting.active:
+        return "requested by jitgrad.interpret()"
+    return "requested by JITGRAD_INTERPRET=1" if config.interpret else None
+
+
+def is_new(key: Key, meetings: int) -> bool:
+    """Whether a structure without entry is to be interpreted once more: new ones keep coming and old ones do not return.
+
+    meetings: after how many it is compiled in any case."""
+    if unreturned[0] < PATIENCE and meetings == 1:
+        return False
+    count = met.get(key, 0)
+    if count >= meetings:
+        return False
+    if len(met) >= MAX_ENTRIES:
+        met.pop(next(iter(met)))
+    met[key] = count + 1
+    return True
+
+
+def hit(entry: Entry) -> None:
+    """An entry serves once more."""
+    hits_of_entry = entry.returned
+    if not hits_of_entry:
+        entry.returned = True
+        unreturned[0] -= 1
+
+
+def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence[int], outputs: Sequence[int] = (),
+         extra: tuple[int, ...] = ()) -> Entry:
+    """The entry of a request, made and compiled if need be, or made anew if it does not return all of `extra`.
+
+    The schedule's outputs are `outputs`, the roots where there are none, then `extra`."""
+    with building:
+        entry = known.get(key)
+        if entry is not None and entry.extra == extra:
+            return entry
+        bounds, small = partition(captured)
+        values = list(outputs) or [k for k, _ in roots]
+        schedule = Schedule(captured, roots, [*values, *extra], wrt, bounds, small)
+        schedule.compile(captured.order)
+        if entry is None and len(known) >= MAX_ENTRIES:
+            known.pop(next(iter(known)))
+        if entry is None:
+            unreturned[0] += 1
+        # A new entry: another thread may be running the old one.
+        made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks, returned=entry is not None and entry.returned)
+        return made
+
+
+def further_program(key: Key, captured: Capture, order: Sequence[Node], root: Node, leaves: Sequence[Node],
+                    then: Then) -> AnyProgram:
+    """The program of a root, of the gradients of leaves, and of what `then` computes of these (see compiler.build.Request)."""
+    program = _further.get(key)
+    if program is None:
+        with building:
+            program = _further[key] = segment.compiled(
+                Request(list(order), [root], [root], [None], list(leaves), partition(captured)[1], then))
+    return program
+
+
+def plain(captured: Capture, root: Node) -> tuple[Key, list[tuple[int, bool]], list[int]]:
+    """Key, roots and places of a plain backward() from a captured root."""
+    roots = [(captured.index[root], False)]
+    return make_key(captured, roots, None), roots, [captured.index[n] for n in captured.leaves]
+
+
+def program_for(captured: Capture, root: Node) -> tuple[str, Schedule]:
+    """The schedule of a plain backward() from a captured root, compiled if need be, and where it came from."""
+    if plain(captured, root)[0] in known:
+        return "in memory", entry_for(captured, root).program
+    before = stats.compilations
+    program = entry_for(captured, root).program
+    return "compiled now" if stats.compilations > before else "kernels found in the cache", program
+
+
+def entry_for(captured: Capture, root: Node) -> Entry:
+    """The entry of a plain backward() from a captured root, compiled if need be."""
+    key, roots, wrt = plain(captured, root)
+    return known.get(key) or find(key, captured, roots, wrt)
+
+
+def clear() -> None:
+    """Forget all programs of this process and reset the counters."""
+    global era
+    with building:
+        era += 1
+        era_word[0] = era
+        known.clear()
+        met.clear()
+        _further.clear()
+        unreturned[0] = 0
+        segment.forget()
+        stats.clear()

@@ -1,0 +1,397 @@
+"""What serves a request: programs of segments of a graph, in order, and the stops between them where Python is called.
+
+Input: a captured graph and what is wanted of it.  Output: a `Schedule`, which a caller binds to lengths and runs.
+Invariant: a stop is the last place of its segment, so that all gradient that can reach it has arrived when it is visited;
+compiling takes as long as the segments that differ, whatever the length; a run without stops touches no node.
+
+A plain backward is a schedule of one segment.  A graph is cut behind each stop, and, if it is long, on the period of the
+sequence of its operations.  Forward, each segment computes what later ones read; backward, from the last to the first, a
+program of its own computes the segment anew and the gradients of what it read, given those of what it gave.
+"""
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad.compiler.program import Bound, KernelInfo, Program
+from jitgrad.graph import CONST, INPUT, Node
+from jitgrad.ops.quiet import quiet
+from jitgrad.requests.capture import Capture
+from jitgrad.requests.segment import Segment, find_program, incoming
+
+
+class One:
+    """The gradient of a root that is an implicit 1: its type has one."""
+
+
+ONE: Any = One()
+MAX_BOUND = 8               # sets of lengths that are kept by a schedule
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where Python is called on the way back: at a place, for hooks and retain_grad; then, where all gradient of a Function
+    has arrived, its backward.
+
+    output: whether a Function's output is here.  outputs: the places of all of its outputs, if this is the last to be reached;
+    edges: then, of its operands, -1 for none."""
+
+    place: int
+    output: bool = False
+    outputs: tuple[int, ...] = ()
+    edges: tuple[int, ...] = ()
+
+
+class Call(NamedTuple):
+    """One run of a program: arguments are places of values, or ~place of a gradient; results are places of values, then of
+    gradients."""
+
+    run: Callable[[list[Any]], list[np.ndarray | None]]
+    arguments: list[int]
+    values: list[int]
+    gradients: list[int]
+
+
+class Callbacks:
+    """What a schedule calls at its stops; gradients are arrays (or, of a recorded derivative, nodes)."""
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """All gradient of a node is there: hooks and retain_grad.  What goes on from there."""
+        raise NotImplementedError
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """The gradients of a Function's operands (None: none), from those of its outputs."""
+        raise NotImplementedError
+
+
+class Schedule:
+    """A compiled request.
+
+    roots: places, and whether their gradients are arrays or an implicit 1.  outputs: places whose values are wanted; wanted:
+    those whose gradients are.  small: why each operation is a kernel of its own, or empty."""
+
+    def __init__(self, captured: Capture, roots: Sequence[tuple[int, bool]], outputs: Sequence[int], wanted: Sequence[int],
+                 bounds: Sequence[int] = (), small: str = "") -> None:
+        """bounds: places at which a long graph is cut."""
+        self.roots = list(roots)
+        self.outputs = list(outputs)
+        self.wanted = list(wanted)
+        self.small = small
+        self.children, self.known = captured.children, captured.known
+        order = captured.order
+        self.size = len(order)
+        self._leads, self._needed = _leading(order, captured.children, set(wanted))
+        self.stops = [_stop(captured, k) for k in captured.stops if self._needed[k]] if roots else []
+        self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
+        self._receive()
+        self.sources = [k for k, n in enumerate(order) if (not captured.children[k] and n.spec.op is not CONST) or k in self.known
+                        or (n.spec.op is INPUT)]
+        self._strided = [k for k, n in enumerate(order) if n.spec.op is INPUT and n.spec.type.shape and not n.value.flags.c_contiguous]
+        everything = set(self.segments[0].places) if len(self.segments) == 1 else set()
+        self.single = bool(everything) and not self.stops and everything.issuperset(
+            [*[k for k, _ in roots], *self.outputs, *self.wanted])
+        self._program: Program | None = None
+        self._bound: dict[tuple, BoundSchedule] = {}
+        self._programs: list[tuple[str, Program]] = []
+
+    def _receive(self) -> None:
+        """For each segment, whose gradients may have come before it and which it gives."""
+        coming = {k for k, _ in self.roots}
+        stopped = {stop.place for stop in self.stops}
+        wanted = set(self.wanted)
+        for step in self.steps_back:
+            if isinstance(step, Stop):
+                coming.update([k for k in step.edges if k >= 0])
+                continue
+            segment = self.segments[step]
+            segment.receives = [k for k in segment.places if k in coming and self._needed[k]]
+            segment.gives = [k for k in segment.ins if self._needed[k]]
+            coming.update(segment.gives)
+            segment.gives += [k for k in segment.body if k in wanted and k not in stopped]
+
+    # -- what people see ---------------------------------------------------------------------------------------------
+
+    def programs(self) -> list[tuple[str, Program]]:
+        """Each program that has been made so far, and whether it goes "forward" or "backward"."""
+        if self._program is not None:
+            return [("", self._program)]
+        return self._programs
+
+    @property
+    def kernels(self) -> list[KernelInfo]:
+        """The kernels of all programs, each once."""
+        if self._program is not None:
+            return self._program.kernels
+        found = []
+        for number, program in enumerate({id(p): p for _, p in self._programs}.values()):
+            found += [replace(info, name=f"p{number}.{info.name}") for info in program.kernels]
+        return found
+
+    @property
+    def steps(self) -> list[Any]:
+        """str()-able steps in order."""
+        if self._program is not None:
+            return self._program.steps
+        numbers: dict[int, int] = {}
+        counts: dict[str, int] = {}
+        for way, program in self._programs:
+            number = numbers.setdefault(id(program), len(numbers))
+            step = f"{way} of a segment: p{number}, {len(program.kernels)} kernels"
+            counts[step] = counts.get(step, 0) + 1
+        return [f"{step}; {times} times" for step, times in counts.items()]
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def note(self, way: str, program: Program) -> None:
+        """A program has been made or found for a segment."""
+        self._programs.append((way, program))
+
+    def compile(self, order: Sequence[Node]) -> None:
+        """Compile now what is certain to run; what lies behind stops is compiled when it is reached."""
+        if self.single:
+            self._whole(order)
+        else:
+            self.bind(order)
+
+    def _whole(self, order: Sequence[Node]) -> Program:
+        """The program of a schedule of one segment."""
+        program = self._program
+        if program is None:
+            program = self._program = find_program(order, self.children, self.known, self.segments[0], self.outputs, self.roots,
+                                                   self.wanted, self.small)
+        return program
+
+    def bind(self, order: Sequence[Node]) -> Bound | BoundSchedule:
+        """For runs with the lengths, strides and run-time sizes of an order."""
+        if self.single:
+            segment = self.segments[0]
+            seeds = [incoming(order[k]) for k, given in self.roots if given]
+            bound = self._whole(order).bind([*segment.nodes(order), *seeds])
+            return Placed(bound, [*segment.places, *range(self.size, self.size + len(seeds))])
+        key: tuple = (*[n.spec for n in order], *[order[k].value.strides for k in self._strided])
+        found = self._bound.get(key)
+        if found is None:
+            found = BoundSchedule(self, order)
+            if len(self._bound) >= MAX_BOUND:
+                self._bound.pop(next(iter(self._bound)))
+            self._bound[key] = found
+        return found
+
+    def run(self, order: Sequence[Node], seeds: Sequence[np.ndarray] = ()) -> list[np.ndarray | None]:
+        """The outputs' values, then the gradients (None: structurally none), of a schedule without stops.
+
+        seeds: the gradients of those roots that have arrays.  The results are fresh at each call, C-contiguous, of the right
+        shape and dtype, and alias neither each other nor an input."""
+        bound = self.bind(order)
+        return bound.run([order[p].value if p < self.size else seeds[p - self.size] for p in bound.positions])
+
+    def sweep(self, gradients: dict[int, Any], segment: Callable[[int, dict[int, Any]], Iterable[tuple[int, Any]]],
+              add: Callable[[int, Any, Any], Any], callbacks: Callbacks) -> dict[int, Any]:
+        """Go through segments and stops from the roots' gradients, by place, to those that are wanted.
+
+        segment(number, incoming gradients): what it gives.  add(place, a, b): the sum of two."""
+        final: dict[int, Any] = {}
+        arrived: dict[int, Any] = {}            # at outputs of Functions
+        wanted = set(self.wanted)
+        for step in self.steps_back:
+            if not isinstance(step, Stop):
+                taken = {k: gradients.pop(k) for k in self.segments[step].receives if k in gradients}
+                if taken:
+                    for k, g in segment(step, taken):
+                        if g is not None:
+                            gradients[k] = g
+                continue
+            k = step.place
+            if k in gradients:
+                g = callbacks.visit(k, gradients.pop(k))
+                if k in wanted:
+                    final[k] = g
+                if self._leads[k]:
+                    (arrived if step.output else gradients)[k] = g
+            if step.outputs and any([o in arrived for o in step.outputs]):
+                for edge, g in zip(step.edges, callbacks.function(step, [arrived.pop(o, None) for o in step.outputs]), strict=True):
+                    if edge >= 0 and g is not None and self._needed[edge]:
+                        gradients[edge] = add(edge, gradients[edge], g) if edge in gradients else g
+        gradients.update(final)
+        return gradients
+
+
+class Placed:
+    """What is bound of a schedule of one segment, by places of the whole order."""
+
+    def __init__(self, bound: Bound, places: Sequence[int]) -> None:
+        self._bound = bound
+        self._places = places
+        self.positions = [places[p] for p in bound.positions]
+        self.run = bound.run
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> Placed:
+        """See program.Bound."""
+        local = {i: numbers[k] for i, k in enumerate(self._places) if k in numbers}
+        return Placed(self._bound.fixing(local), self._places) if local else self
+
+
+class BoundSchedule:
+    """A schedule for one set of lengths, as program.Bound.
+
+    A run has a list of values by place and a dict of gradients by place.  Which program a segment runs backward depends on which
+    gradients have come; where no stop is, that is known beforehand, and all is bound here."""
+
+    def __init__(self, schedule: Schedule, order: Sequence[Node]) -> None:
+        self._schedule = schedule
+        self._calls: dict[Any, Call] = {}
+        self._fixed: Mapping[int, Any] = {}
+        self.positions = [*schedule.sources, *[schedule.size + i for i in range(sum([given for _, given in schedule.roots]))]]
+        top = len(schedule.segments) - 1
+        self._joint = top >= 0 and any([k in schedule.segments[top].receives for k, _ in schedule.roots])
+        self._forward = [i for i, s in enumerate(schedule.segments) if s.outs and not (self._joint and i == top)]
+        for i in self._forward:
+            self._call(i, (), order)
+        if not schedule.stops:
+            self._sweep(order, {k: np.empty(0) if given else ONE for k, given in schedule.roots}, None, Callbacks())
+
+    def _call(self, number: int, roots: tuple[tuple[int, bool], ...], order: Sequence[Node] | None) -> Call:
+        """What runs a segment: forward, or backward from the gradients of some places."""
+        found = self._calls.get((number, roots))
+        if found is None:
+            assert order is not None
+            schedule = self._schedule
+            segment = schedule.segments[number]
+            joint = self._joint and number == len(schedule.segments) - 1
+            outs = segment.outs if joint or not roots else []
+            gives = segment.gives if roots else []
+            program = find_program(order, schedule.children, schedule.known, segment, outs, roots, gives, schedule.small)
+            schedule.note("backward" if roots else "forward", program)
+            given = [k for k, array in roots if array]
+            bound = program.bind([*segment.nodes(order), *[incoming(order[k]) for k in given]])
+            places = [*segment.places, *[~k for k in given]]
+            present = [k for k, output in zip(gives, program.outputs[len(outs):], strict=True) if output is not None]
+            keep = [output is not None for output in program.outputs]
+            run = bound.run if all(keep) else _without(bound.run, keep)
+            found = self._calls[number, roots] = Call(run, [places[p] for p in bound.positions], outs, present)
+        return found
+
+    def _sweep(self, order: Sequence[Node] | None, gradients: dict[int, Any], values: list[Any] | None,
+               callbacks: Callbacks) -> dict[int, Any]:
+        """Backward.  values: None to find out only what is to run."""
+        schedule = self._schedule
+
+        def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
+            call = self._call(number, tuple([(k, g is not ONE) for k, g in taken.items()]), order)
+            if values is None:
+                return [(k, ARRIVES) for k in call.gradients]
+            results = call.run([values[p] if p >= 0 else taken[~p] for p in call.arguments])
+            for k, array in zip(call.values, results, strict=False):
+                values[k] = array
+            return zip(call.gradients, results[len(call.values):], strict=True)
+
+        return schedule.sweep(gradients, segment, lambda k, a, b: _sum(order, k, a, b), callbacks)
+
+    def run(self, values: list[Any], order: Sequence[Node] | None = None,
+            callbacks: Callbacks | None = None) -> list[np.ndarray | None]:
+        """See Program.run; with stops, `order` and what is called there."""
+        schedule = self._schedule
+        slots: list[Any] = [None] * (schedule.size + len(schedule.roots))       # the latter: the roots' gradients
+        for k, value in zip(self.positions, values, strict=True):
+            slots[k] = value
+        for k, value in self._fixed.items():
+            slots[k] = value
+        for i in self._forward:
+            call = self._calls[i, ()]
+            for k, array in zip(call.values, call.run([slots[p] for p in call.arguments]), strict=True):
+                slots[k] = array
+        seeds = iter(slots[schedule.size:])
+        gradients = {k: next(seeds) if given else ONE for k, given in schedule.roots}
+        taken: set[int] = {id(v) for v in values}
+        if gradients:
+            gradients = self._sweep(order, gradients, slots, callbacks or Callbacks())
+        found = [slots[k] for k in schedule.outputs] + [_explicit(gradients, k, slots[k]) for k in schedule.wanted]
+        for i, array in enumerate(found):
+            if array is not None:
+                if id(array) in taken:
+                    found[i] = np.array(array)
+                taken.add(id(array))
+        return found
+
+    def fixing(self, numbers: Mapping[int, float | int]) -> BoundSchedule:
+        """See program.Bound."""
+        fixed = copy.copy(self)
+        fixed._fixed = {**self._fixed, **{p: numbers[p] for p in self.positions if p in numbers}}
+        fixed.positions = [p for p in self.positions if p not in numbers]
+        return fixed
+
+
+ARRIVES = object()          # a gradient of which only is known that it comes
+
+
+def _without(run: Callable[[list[Any]], list[Any]], keep: list[bool]) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: [array for array, is_kept in zip(run(values), keep, strict=True) if is_kept]
+
+
+def _explicit(gradients: Mapping[int, Any], k: int, value: Any) -> np.ndarray | None:
+    """A gradient as an array, also where it is a root's implicit 1."""
+    if k not in gradients:
+        return None
+    g = gradients[k]
+    return np.ones_like(value) if g is ONE else g
+
+
+def _sum(order: Sequence[Node] | None, k: int, a: Any, b: Any) -> Any:
+    if a is ARRIVES or b is ARRIVES:
+        return ARRIVES
+    if order is not None and a is ONE:
+        a = np.ones(order[k].spec.type.shape, order[k].spec.type.dtype.np)
+    return np.asarray(quiet.run(np.add, a, b))
+
+
+# -- what a schedule is made of --------------------------------------------------------------------------------------
+
+def _leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
+    """Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one."""
+    leads, needed = [False] * len(order), [False] * len(order)
+    for k, of in enumerate(children):
+        leads[k] = order[k].requires_grad and any([needed[j] for j in of if j >= 0])
+        needed[k] = leads[k] or k in wanted
+    return leads, needed
+
+
+def _stop(captured: Capture, k: int) -> Stop:
+    node = captured.order[k]
+    if node.inputs:
+        return Stop(k)
+    ctx = node.extra.fn.ctx                                                 # type: ignore[union-attr]
+    outputs = tuple([j for j in captured.stops if not captured.order[j].inputs and captured.order[j].extra.fn.ctx is ctx])     # type: ignore
+    if k != min(outputs):
+        return Stop(k, True)
+    return Stop(k, True, outputs, tuple(captured.children[k]))
+
+
+def _segments(captured: Capture, stops: Sequence[Stop], bounds: Sequence[int],
+              outputs: Sequence[int]) -> tuple[list[Segment], list[int | Stop]]:
+    """The segments, and the way back through them and the stops."""
+    order, children = captured.order, captured.children
+    at = {stop.place: stop for stop in stops}
+    ends = sorted({*[k + 1 for k in at], *bounds, len(order)})
+    segments: list[Segment] = []
+    steps: list[int | Stop] = []
+    where = [-1] * len(order)
+    start = 0
+    for end in ends:
+        body = [k for k in range(start, end) if children[k] and order[k].inputs]
+        if body:
+            for k in body:
+                where[k] = len(segments)
+            steps.append(len(segments))
+            ins = dict.fromkeys([j for k in body for j in children[k] if where[j] != len(segments)])
+            segments.append(Segment(list(ins), body, []))
+        if end - 1 in at:
+            steps.append(at[end - 1])
+        start = end
+    read = {*outputs, *[j for s in segments for j in s.ins]}
+    for s in segments:
+        s.outs = [k for k in s.body if k in read and k not in captured.known]
+    return segments, steps[::-1]
