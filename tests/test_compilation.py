@@ -115,13 +115,29 @@ def test_interpreting_compiles_nothing(counters):
     assert (info.compilations, info.kernels, info.interpreted) == (0, 0, 10)
 
 
-def test_a_hook_interprets_and_its_removal_compiles(counters):
-    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
-    y = x * 2
-    y.register_hook(lambda g: g * 2)
-    y.sum().backward()
-    assert counters().interpreted == 1 and counters().compilations == 0
-    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 4.0])
+def test_a_hook_cuts_and_what_lies_around_it_is_compiled_once(counters):
+    def backward(factor, *hooks):
+        x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+        y = (x * factor).exp()
+        for hook in hooks:
+            y.register_hook(hook)
+        (y * y).sum().backward()
+        return x.grad.numpy(), 2 * factor * np.exp(2 * factor * np.float32([1.0, 2.0]))
+
+    seen = []
+    for i in range(4):
+        got, expected = backward(0.1 * i, lambda g: g * 2, lambda g: seen.append(g.tolist()))
+        np.testing.assert_allclose(got, 2 * expected, rtol=1e-5)
+        if i == 0:
+            first = counters()
+    assert counters().interpreted == 0 and len(seen) == 4
+    assert first.compilations + first.disk_hits == 3        # what is below the hook forward; above it; below it backward
+    assert counters()[:1] == first[:1] and counters().disk_hits == first.disk_hits
+    for _ in range(3):              # another hook there changes nothing; none is another structure
+        np.testing.assert_allclose(*backward(0.2, lambda g: g), rtol=1e-5)
+    assert counters()[:1] == first[:1] and counters().disk_hits == first.disk_hits
+    np.testing.assert_allclose(*backward(0.2), rtol=1e-5)
+    assert counters().compilations + counters().disk_hits == 4
 
 
 def test_what_lies_around_a_function_is_compiled(counters):

@@ -79,7 +79,7 @@ def capture(roots: Sequence[Node], gradients: bool = True, anew: bool = False) -
             inputs = node.inputs
             if not inputs:
                 inputs = function_edges(node)
-            elif not node.requires_grad and _reads_finished_graph(node):
+            elif gradients and not node.requires_grad and _reads_finished_graph(node):
                 from jitgrad.requests.execute import value
                 become_input(node, value(node))
                 inputs = NO_NODES
