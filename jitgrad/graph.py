@@ -84,9 +84,10 @@ class Spec:
 
     differentiable: a gradient can flow through it.  selective: which inputs need a gradient decides (see Op.shape_only).
     kwargs: params by name, and `sizes` where the op has them: what its rules are called with.
-    patterns: the requests that were made lately of such a root (see requests/matcher.py)."""
+    patterns: the requests that were made lately of such a root (see requests/matcher.py); derivatives: what was recorded for
+    create_graph (see autograd/recorded.py)."""
 
-    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "patterns")
+    __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "patterns", "derivatives")
 
     def __init__(self, op: Op, params: tuple, sizes: tuple | None, type: ArrayType, sig: int) -> None:
         self.op = op
@@ -100,6 +101,7 @@ class Spec:
         if op.has_sizes:
             self.kwargs["sizes"] = sizes
         self.patterns: tuple[Any, ...] = ()
+        self.derivatives: tuple[Any, ...] = ()
 
 
 class Node:
@@ -153,6 +155,12 @@ class Node:
         return self.extra
 
 
+def is_stale(node: Node) -> bool:
+    """Whether the storage that held this value has been written to since."""
+    extra = node.extra
+    return extra is not None and extra.cell is not None and extra.cell.value != extra.version
+
+
 class GradMode(threading.local):
     """Per-thread recording state.  `enabled`: torch.is_grad_enabled(); `inference`: inside inference_mode.
 
@@ -191,6 +199,13 @@ INPUT = Op(name="input", kind="leaf", arg_names=(), param_names=(), doc="an arra
 SCALAR = Op(name="scalar", kind="leaf", arg_names=(), param_names=(), doc="a Python number, a run-time argument")
 CONST = Op(name="const", kind="leaf", arg_names=(), param_names=("dtype", "text"), doc="a literal of the formula")
 
+class _Differentiating(threading.local):
+    """sizes: whether the compiler differentiates, which tells by a `sizes` tuple itself which node's sizes a derivative uses."""
+
+    sizes = False
+
+
+differentiating = _Differentiating()
 _signatures: dict[tuple, int] = {}
 _numbers = itertools.count()
 _specs: dict[tuple, Spec] = {}
@@ -227,7 +242,7 @@ def find_spec(op: Op, inputs: tuple[Node, ...], params: tuple = (), sizes: tuple
         if len(_specs) > MAX_SPECS:
             _specs.clear()
         _specs[key] = found
-    elif found.sizes is not sizes:      # the compiler tells by the object itself which node's sizes a derivative uses
+    elif found.sizes is not sizes and differentiating.sizes:
         found = Spec(op, params, sizes, found.type, found.sig)
     return found
 

@@ -26,6 +26,11 @@ def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
     return as_array(op.numpy(*args, **spec.kwargs), spec.type)
 
 
+def known(node: Node) -> np.ndarray | None:
+    """The array of a node whose value is known, None of others, of which only the shape is asked."""
+    return None if node.value is None else leaf_value(node)
+
+
 def as_array(value: Any, type_: ArrayType) -> np.ndarray:
     """What a NumPy function returned (a scalar, or an array of a wider dtype, possibly) as an array of the type."""
     if type(value) is not np.ndarray or value.dtype != type_.dtype.np:

@@ -217,12 +217,6 @@ def stamp(node: Node, cell: Version, version: int | None = None) -> None:
     extra.version = cell.value if version is None else version
 
 
-def is_stale(node: Node) -> bool:
-    """Whether the storage that held this value has been written to since."""
-    extra = node.extra
-    return extra is not None and extra.cell is not None and extra.cell.value != extra.version
-
-
 def base_depth(chain: tuple[Step, ...]) -> int:
     """How many steps of a chain lead to the tensor's base; the others lead from there to the view."""
     if not chain:

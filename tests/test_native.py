@@ -68,7 +68,7 @@ def native_code(request):
     """Machine code that has learnt nothing yet, even in a run without; without it again after that."""
     engine.machine_code()
     assert code.functions is not None
-    faces.give_code(code.functions.record, code.Pattern.shared, tapes.learner)
+    faces.give_code(code.functions.record, code.PatternWords.shared, tapes.learner)
     yield
     use_code(not request.config.getoption("--plain"))
 

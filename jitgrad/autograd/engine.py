@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad import interpreter, tracing
+from jitgrad.autograd import recorded
 from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import run_hooks, run_post_hooks
-from jitgrad.differentiate import cotangent_map, differentiate
-from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.differentiate import cotangent_map
+from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node, is_stale
 from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute, programs
-from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
 from jitgrad.requests.execute import Wanted
-from jitgrad.requests.schedule import Callbacks, Schedule, Stop
+from jitgrad.requests.schedule import Callbacks, Stop
 from jitgrad.steps import pending_detached
-from jitgrad.storage import any_detached, detached_storages, gradient_edge, is_stale
+from jitgrad.storage import any_detached, detached_storages, gradient_edge
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.threads import building
 from jitgrad.writing import insist, write, writes
@@ -106,7 +106,7 @@ def plain_backward(root: Node) -> None:
     if tracing.traces:
         tracing.refuse("it calls backward()")
     for pattern in root.spec.patterns:          # the program repeats itself
-        if pattern.usual is None and pattern.kind == execute.PLAIN and not pattern.stops and pattern.root not in pattern.known:
+        if pattern.usual is None and pattern.kind == execute.PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
     found = execute.plain_backward(root)
     if found is None:
@@ -230,47 +230,24 @@ def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_gra
 def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
             wanted: Wanted | None) -> Gradients:
     """The gradients as nodes, computed of nodes that the derivative can be taken of again."""
-    order, leading = between(roots, Wanted.of_leaves if wanted is None else wanted.has, 0 if wanted is None else wanted.depth)
-    if any([n.run is not None or not n.inputs or is_stale(n) for n in order]):
-        check_saved(roots, set(order))
-    start = cotangent_map(roots, cotangents)
-    targets = [n for n in order if wanted is None and Wanted.of_leaves(n) or wanted is not None and wanted.has(n)]
+    def callbacks(order: Sequence[Node]) -> Callbacks:
+        return _NodeCalls(order, retain_graph, create_graph)
+
+    def check(roots: Sequence[Node], order: Sequence[Node]) -> None:
+        if any([(n.run is not None and n.run.freed) or not n.inputs or is_stale(n) for n in order]) or any(
+                [is_stale(m) for n in order for m in n.inputs]):
+            check_saved(roots, set(order))
+
+    def mark(order: Sequence[Node]) -> None:
+        execute.mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
+
+    found = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, mark)
     result = Gradients()
-    try:
-        if any([_calls_python(n) for n in leading]):
-            found = _by_segments(leading, start, targets, retain_graph, create_graph)
-        else:
-            found = differentiate(leading, start, set(targets))
-    finally:
-        execute.mark(leading, [k for k, n in enumerate(leading) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
-    for node in targets:
-        if node in found:
-            result.add(node, found[node])
+    has = Wanted.of_leaves if wanted is None else wanted.has
+    for node in found.order:
+        if node in found.gradients and has(node):
+            result.add(node, found.gradients[node])
     return result
-
-
-def _by_segments(order: Sequence[Node], start: dict[Node, Node], wanted: Sequence[Node], retain_graph: bool,
-                 create_graph: bool) -> dict[Node, Node]:
-    """The derivative of a graph in which Python is called: recorded segment by segment."""
-    index = {n: k for k, n in enumerate(order)}
-    children: list[Sequence[int]] = []
-    for n in order:
-        below = gradient_inputs(n) if n.inputs else function_edges(n)
-        children.append([-1 if m is None else index.get(m, -1) for m in below] if not n.inputs else [
-            index[m] for m in below if m in index])
-    captured = Capture(list(order), index, children, [], set(), [k for k, n in enumerate(order) if _calls_python(n)], True, [])
-    schedule = Schedule(captured, [(index[n], True) for n in start if n in index], (), [index[n] for n in wanted])
-
-    def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
-        part = schedule.segments[number]
-        stop = [order[k] for k in part.ins]
-        gives = [order[k] for k in part.gives]
-        found = differentiate([*stop, *[order[k] for k in part.body]], {order[k]: g for k, g in taken.items()}, set(gives), stop)
-        return [(index[n], found[n]) for n in gives if n in found]
-
-    found = schedule.sweep({index[n]: g for n, g in start.items() if n in index}, segment, lambda k, a, b: _add(a, b),
-                           _NodeCalls(order, retain_graph, create_graph))
-    return {order[k]: g for k, g in found.items()}
 
 
 def _calls_python(node: Node) -> bool:

@@ -8,9 +8,8 @@ from typing import Any
 
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.differentiate import sum_to
-from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node
+from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node, is_stale
 from jitgrad.requests.execute import value
-from jitgrad.storage import is_stale
 from jitgrad.tensor import Tensor, wrap
 
 _ctx_classes: weakref.WeakKeyDictionary[type, type[FunctionCtx]] = weakref.WeakKeyDictionary()

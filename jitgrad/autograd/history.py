@@ -11,8 +11,8 @@ from typing import Any
 
 from jitgrad.differentiate import saved_operands
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Composite, Node, topological
-from jitgrad.storage import gradient_edge, is_stale
+from jitgrad.graph import CONST, SCALAR, Composite, Node, is_stale, topological
+from jitgrad.storage import gradient_edge
 from jitgrad.tensor import Tensor
 
 FREED = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "

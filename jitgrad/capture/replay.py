@@ -20,9 +20,8 @@ from jitgrad.autograd.history import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
-from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, topological
+from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, is_stale, topological
 from jitgrad.requests import counters, execute, programs
-from jitgrad.storage import is_stale
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:

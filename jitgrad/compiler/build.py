@@ -17,7 +17,7 @@ from jitgrad.compiler.small import apart
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import Node, in_grad_mode, own_sizes, topological
+from jitgrad.graph import Node, differentiating, in_grad_mode, own_sizes, topological
 
 
 @dataclass
@@ -48,10 +48,15 @@ def build(request: Request, target: Target | None = None) -> Program:
     target = target or chosen_target()
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
-    gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
-    wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
-    if request.then is not None:
-        wanted += _further(request.then, wanted[len(request.outputs):])
+    before = differentiating.sizes
+    differentiating.sizes = True
+    try:
+        gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
+        wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
+        if request.then is not None:
+            wanted += _further(request.then, wanted[len(request.outputs):])
+    finally:
+        differentiating.sizes = before
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
     lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources, request.known)

@@ -13,6 +13,17 @@ from jitgrad.requests.capture import Capture
 FINE = 64       # operations of the pieces that are compared to find out how much repeats
 LONG = 8192     # nodes of the shortest graph that is cut: its passes take some seconds
 LENGTH = 1024   # operations of a segment, at least: compiled in some 0.5 s, run in some 50 microseconds
+SHORT = 128     # operations of a segment, at least, while a graph has come a few times only
+TRIED = 384     # nodes of the shortest graph that is cut then
+
+
+def first_partition(captured: Capture) -> list[int]:
+    """The places behind which a graph is cut while it has come a few times only, if it repeats itself: the programs of segments are
+    soon compiled, and serve other numbers of repetitions, too."""
+    if len(captured.order) <= TRIED:
+        return []
+    cuts = cut(captured.order, captured.children, SHORT)
+    return [cuts.body[end - 1] + 1 for _, end in cuts.bounds] if cuts.repeats else []
 
 
 def partition(captured: Capture) -> tuple[list[int], str]:

@@ -21,10 +21,10 @@ from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, stats
 from jitgrad.requests.matcher import Pattern
-from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, make_key
+from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
 from jitgrad.requests.schedule import ONE, Callbacks, Schedule
 
-MAX_PATTERNS = 12           # from roots of one spec
+MAX_PATTERNS = 6            # from roots of one spec
 MAX_DEPTH = 4096            # longest chain of pending operations; deeper ones are cut by computing the value there
 MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which stay whatever is computed: only a look is long
 FEW = 4                     # operations whose values are computed node by node, which takes no longer
@@ -87,13 +87,18 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
     given = [s for s in seeds if s is not None]
     if not (interpreting.active or config.interpret):
         for pattern in roots[0].spec.patterns:
-            if pattern.kind == kind and pattern.era == programs.era and not pattern.entry.wanted:
-                order = pattern.match(roots)
+            if pattern.kind == kind and pattern.era == programs.era and not is_outdated(pattern.entry):
+                order, exact = pattern.match(roots)
                 if order is not None and (wanted is None or wanted.places(order) == pattern.entry.program.wanted):
                     hits[0] += 1
-                    arrays = _run(pattern.entry, pattern.bound, order, roots, given, callbacks)
+                    hit(pattern.entry)
+                    bound = pattern.bound if exact else pattern.entry.program.bind(order)
+                    arrays = _run(pattern.entry, bound, order, roots, given, callbacks)
                     return Served(order, pattern.entry.program.wanted, arrays, Run(pattern.entry, True, None), pattern.interior)
-    captured = capture(roots, anew=len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW)
+    anew = len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW
+    if anew:
+        programs.looked_at.add(roots[0].spec.sig)
+    captured = capture(roots, anew=anew)
     order, index = captured.order, captured.index
     interior = passed(order, roots)
     if wanted is None:
@@ -118,10 +123,11 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
                 root.value = arrays.pop(0)
         return Served(order, places, arrays, Run(None, True, reason), interior)
     if entry is None:
-        entry = find(key, captured, at, places, (), extra)
-    elif entry.wanted:
-        logger.info("rebuilding a program to return what is read after each backward")
-        entry = find(key, captured, at, places, (), entry.wanted)
+        entry = find(key, captured, at, places, (), extra, True)
+    elif is_outdated(entry):
+        logger.info("rebuilding a program to return what is read after each backward" if entry.wanted else
+                    "compiling as a whole what was cut in segments")
+        entry = find(key, captured, at, places, (), entry.wanted or extra)
     else:
         hits[0] += 1
         hit(entry)
@@ -174,12 +180,12 @@ def _saved(captured: Capture, interior: Collection[int], roots: Collection[int])
 
 def _learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Entry, bound: Any) -> None:
     """Remember the way through a graph that comes a second time with the same lengths."""
-    specs = [n.spec for n in captured.order]
-    if entry.specs == specs:
+    types = [n.spec.type for n in captured.order]
+    if entry.types == types:
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
-        spec.patterns = (pattern, *spec.patterns[:MAX_PATTERNS - 1])
-    entry.specs = specs
+        spec.patterns = (pattern, *[p for p in spec.patterns if p.entry is not entry or p.kind != kind][:MAX_PATTERNS - 1])
+    entry.types = types
 
 
 def plain_backward(root: Node) -> tuple[list[Node], Sequence[np.ndarray | None]] | None:
@@ -304,13 +310,14 @@ def _look_joint(root: Node) -> None:
     """Run the program of a backward from here, if there is one."""
     for pattern in root.spec.patterns:
         if pattern.kind == PLAIN and pattern.era == programs.era and not pattern.stops:
-            order = pattern.match((root,))
+            order, exact = pattern.match((root,))
             if order is not None:
                 hits[0] += 1
-                arrays = _run(pattern.entry, pattern.bound, order, (root,), (), _no_callbacks)
+                bound = pattern.bound if exact else pattern.entry.program.bind(order)
+                arrays = _run(pattern.entry, bound, order, (root,), (), _no_callbacks)
                 root.ensure_extra().held = (pattern.entry, [order[k] for k in pattern.leaves], arrays)
                 return
-    if root.depth > ANEW:
+    if root.spec.sig not in programs.looked_at or root.depth > ANEW:
         return
     captured = capture((root,), anew=True)
     if captured.special or not captured.leaves:
@@ -343,25 +350,27 @@ def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
     for pattern in node.spec.patterns:
         if pattern.kind == VALUES and pattern.era == programs.era:
-            order = pattern.match((node,))
+            order, exact = pattern.match((node,))
             if order is not None:
                 hits[0] += 1
-                _leave(pattern.entry, order, pattern.bound.run([order[p].value for p in pattern.bound.positions]))
+                bound = pattern.bound if exact else pattern.entry.program.bind(order)
+                _leave(pattern.entry, order, bound.run([order[p].value for p in bound.positions]))
                 return
-    captured = capture((node,), gradients=False)
-    if node.value is not None:
+    few = _few(node)
+    if few is not None and node.spec.type.size <= 4096:
+        for n in few:
+            n.value = own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs]))
         return
+    captured = capture((node,), gradients=False)
     order = captured.order
     keep = _kept(captured)
-    entry = None
-    if sum(map(bool, captured.children)) > FEW or node.spec.type.size > 4096:
-        key = make_key(captured, (), (), keep)
-        entry = programs.known.get(key)
-        if entry is None and not programs.is_new(key, MEETINGS):
-            entry = find(key, captured, (), (), keep)
-        elif entry is not None:
-            hits[0] += 1
-            hit(entry)
+    key = make_key(captured, (), (), keep)
+    entry = programs.known.get(key)
+    if entry is not None:
+        hits[0] += 1
+        hit(entry)
+    elif not programs.is_new(key, MEETINGS):
+        entry = find(key, captured, (), (), keep)
     if entry is None:
         for k, array in zip(keep, interpreter.evaluate([order[k] for k in keep]), strict=True):
             order[k].value = own(array)
@@ -371,9 +380,28 @@ def _values(node: Node) -> None:
     _leave(entry, order, bound.run([order[p].value for p in bound.positions]))
 
 
+def _few(node: Node) -> list[Node] | None:
+    """The operations that are to be computed for a node's value, inputs first, if they are few."""
+    order: list[Node] = []
+    stack = [node]
+    while stack:
+        n = stack[-1]
+        for m in n.inputs:
+            if m.value is None and m.inputs and m not in order:
+                stack.append(m)
+                break
+        else:
+            stack.pop()
+            order.append(n)
+        if len(stack) + len(order) > FEW + 1:
+            return None
+    return order
+
+
 def _kept(captured: Capture) -> list[int]:
     """The places whose values a look keeps: of what it asks for; and, of what gradients go through, those that a derivative reads,
-    what something smaller is made from (which is mostly what was looked at), and a value every few operations."""
+    what something smaller is made from (which is mostly what was looked at), where ways meet (a state and its change, a total), and
+    a value every few operations."""
     order, children = captured.order, captured.children
     found = {len(order) - 1}
     apart = [0] * len(order)
@@ -384,6 +412,8 @@ def _kept(captured: Capture) -> list[int]:
         reads = [k if i < 0 else of[i] for i in saved_operands(node)]
         smaller = [j for j in of if order[j].spec.type.size > node.spec.type.size]
         found.update([j for j in (*reads, *smaller) if children[j] and order[j].requires_grad])
+        if sum([order[j].requires_grad for j in of]) > 1:
+            found.add(k)
         apart[k] = 1 + max([apart[j] for j in of if j not in found], default=0)
         if apart[k] > APART:
             found.add(k)

@@ -2,8 +2,8 @@
 
 Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which is followed from other roots and gives the same
 order, or None where the graph is not the same.
-Invariant: a match means equal specs (so equal shapes and sizes), equal needs of gradients, equal strides and equal stops at every
-place, nothing freed or overwritten, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern
+Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of gradients, equal strides and equal stops at every
+place, nothing freed, the same overwritten, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern
 has two: what is computed twice then is right all the same.
 """
 from __future__ import annotations
@@ -12,10 +12,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.graph import INPUT, Node, Spec
+from jitgrad.graph import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
 
+NOTHING = (None, False)
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
+
+
+def _owner(node: Node) -> Any:
+    extra = node.extra
+    return None if extra is None else (extra.fn and (extra.fn.name, extra.fn.number), type(extra.in_place), extra.in_place is True)
 
 
 class Pattern:
@@ -23,13 +29,13 @@ class Pattern:
 
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
-    contiguous, whether Python is called there); repeats: further uses of a node.
+    contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
     leaves, interior: places of leaves with gradients, and of what gradients go through.
     entry, bound, era: the executor's: what to run.  again(root): match, run, mark and deliver in one, by machine code
     (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
     than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
 
-    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "stops", "leaves", "interior", "entry", "bound", "era",
+    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "owners", "stops", "leaves", "interior", "entry", "bound", "era",
                  "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
@@ -45,7 +51,7 @@ class Pattern:
         self.era = era
         self.known = captured.known
         self.stops = frozenset(captured.stops)
-        self.visits: list[tuple[int, int, int, Spec, bool, int, Any, bool]] = []
+        self.visits: list[tuple[int, int, int, Spec, bool, int, Any, bool, bool]] = []
         self.repeats: list[tuple[int, int, int]] = []
         # Of outputs of Functions: the place, that of the first output of the same application, the output's number, and which
         # operands need a gradient.
@@ -69,17 +75,24 @@ class Pattern:
                     strides = n.value.flags.c_contiguous or n.value.strides
                 elif n.inputs and (place in captured.known or not children[place]):
                     what = KNOWN
-                self.visits.append((place, user, k, n.spec, n.requires_grad, what, strides, place in self.stops))
+                self.visits.append((place, user, k, n.spec, n.requires_grad, what, strides, place in self.stops, is_stale(n)))
                 if what == OUTPUT:
                     fn = n.extra.fn                                         # type: ignore[union-attr]
                     self.functions.append((place, first.setdefault(fn.ctx, place), fn.number, [j >= 0 for j in children[place]]))
                 if children[place]:
                     stack.append((place, children[place]))
+        # Where values were overwritten: who owns the nodes, which decides what of that was saved.
+        self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
         self.again: Any = None
         self.usual: Any = None
         self.asker: Any = None
         self.deliver: Any = None
         self.reference = weakref.ref(self)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether machine code can follow it: nothing calls Python, nothing was overwritten, the root is to be computed."""
+        return not self.stops and self.owners is None and self.root not in self.known and not self.entry.provisional
 
     def go(self, deliver: Callable[[Callable], Callable]) -> None:
         """Go through graphs by machine code from now on (operators/native/code.py)."""
@@ -99,8 +112,8 @@ class Pattern:
 
         def again(root: Node) -> bool | None:
             pattern = own()
-            order = None if pattern is None else pattern.match((root,))
-            if pattern is None or order is None:
+            order, exact = NOTHING if pattern is None else pattern.match((root,))
+            if pattern is None or order is None or not exact:
                 return None
             leaves = [order[i] for i in pattern.leaves]
             accumulators = [n.extra and n.extra.leaf for n in leaves]
@@ -115,10 +128,11 @@ class Pattern:
         self.again = again
         return True
 
-    def match(self, roots: Sequence[Node]) -> list[Node] | None:
-        """The order of the graph below `roots` if it is the pattern's."""
+    def match(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
+        """The order of the graph below `roots` if it is the pattern's, and whether all run-time sizes are the pattern's, too."""
         order: list[Any] = [None] * self.size
-        for place, user, k, spec, requires_grad, what, strides, stop in self.visits:
+        exact = True
+        for place, user, k, spec, requires_grad, what, strides, stop, stale in self.visits:
             if user < 0:
                 n = roots[k]
             else:
@@ -126,37 +140,45 @@ class Pattern:
                 inputs = above.inputs or above.extra.fn.ctx._edges
                 n = inputs[k]
                 if n is None:
-                    return None
-            if n.spec is not spec or n.requires_grad is not requires_grad:
-                return None
+                    return NOTHING
+            if n.requires_grad is not requires_grad:
+                return NOTHING
+            if n.spec is not spec:
+                if n.spec.sig != spec.sig or n.spec.type is not spec.type:
+                    return NOTHING
+                exact = False
             extra = n.extra
             active = False
             if extra is not None:
-                if extra.cell is not None and extra.cell.value != extra.version:
-                    return None
+                if extra.cell is not None and (extra.cell.value != extra.version) is not stale:
+                    return NOTHING
                 active = extra.watch is not None and extra.watch.is_active()
+            elif stale:
+                return NOTHING
             if what == OUTPUT:
                 if extra is None or extra.fn is None:
-                    return None
+                    return NOTHING
             elif active is not stop:
-                return None
+                return NOTHING
             if what == OPERATION or what == KNOWN:
                 if (n.run is not None and n.run.freed) or (
                         what == KNOWN and (n.value is None or not n.value.flags.c_contiguous)):
-                    return None
+                    return NOTHING
             elif strides is not None and (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides):
-                return None
+                return NOTHING
             elif what == ARRAY and extra is not None and extra.fn is not None:
-                return None
+                return NOTHING
             order[place] = n
         for user, k, place in self.repeats:
             above = order[user] if user >= 0 else None
             of = roots if above is None else above.inputs or above.extra.fn.ctx._edges
             if of[k] is not order[place]:
-                return None
+                return NOTHING
+        if self.owners is not None and self.owners != [_owner(n) for n in order]:
+            return NOTHING
         for place, other, number, needs in self.functions:
             fn, ctx = order[place].extra.fn, order[other].extra.fn.ctx
             if fn.ctx is not ctx or fn.number != number or ctx._freed or [
                     e is not None and e.requires_grad for e in ctx._edges] != needs:
-                return None
-        return order
+                return NOTHING
+        return order, exact

@@ -11,13 +11,14 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from jitgrad.arraytype import ArrayType
 from jitgrad.compiler.build import Request
 from jitgrad.compiler.program import AnyProgram
 from jitgrad.config import config
-from jitgrad.graph import Node, Spec
+from jitgrad.graph import Node
 from jitgrad.requests import segment
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.choose import partition
+from jitgrad.requests.choose import first_partition, partition
 from jitgrad.requests.counters import stats
 from jitgrad.requests.schedule import Schedule
 from jitgrad.threads import building
@@ -25,6 +26,7 @@ from jitgrad.threads import building
 Key = tuple
 Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
+TRIALS = 5          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
 
 
@@ -36,8 +38,9 @@ class Entry:
     extra: tuple[int, ...] = ()     # places whose values are returned as well, after the roots'
     looks: dict[int, int] = field(default_factory=dict)
     wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the schedule
-    specs: list[Spec] | None = None  # of the order last run
-    returned: bool = False          # whether it has been met again
+    types: list[ArrayType] | None = None    # of the order last run
+    meetings: int = 1
+    provisional: bool = False       # cut in short segments, until it has come a few times
 
 
 class Run:
@@ -61,6 +64,7 @@ compiling_thread = array("q", [0])      # as graph.recording_thread: not inside 
 interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
+looked_at: set[int] = set()     # signatures of roots that were looked at before their backward: Spec.sig
 unreturned = [0]                # entries that have not been met again
 _further: dict[Key, AnyProgram] = {}
 # The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
@@ -103,22 +107,30 @@ def is_new(key: Key, meetings: int) -> bool:
 
 def hit(entry: Entry) -> None:
     """An entry serves once more."""
-    hits_of_entry = entry.returned
-    if not hits_of_entry:
-        entry.returned = True
+    entry.meetings += 1
+    if entry.meetings == 2:
         unreturned[0] -= 1
 
 
+def is_outdated(entry: Entry) -> bool:
+    """Whether an entry is to be made anew: to return more, or since it has come often enough to be worth it."""
+    return bool(entry.wanted) or (entry.provisional and entry.meetings > TRIALS)
+
+
 def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence[int], outputs: Sequence[int] = (),
-         extra: tuple[int, ...] = ()) -> Entry:
+         extra: tuple[int, ...] = (), tried: bool = False) -> Entry:
     """The entry of a request, made and compiled if need be, or made anew if it does not return all of `extra`.
 
+    tried: whether it is to be compiled soon rather than well, until it has come a few times.
     The schedule's outputs are `outputs`, the roots where there are none, then `extra`."""
     with building:
         entry = known.get(key)
-        if entry is not None and entry.extra == extra:
+        if entry is not None and entry.extra == extra and not is_outdated(entry):
             return entry
-        bounds, small = partition(captured)
+        bounds, small = first_partition(captured) if tried and (entry is None or entry.meetings <= TRIALS) else [], ""
+        provisional = bool(bounds)
+        if not provisional:
+            bounds, small = partition(captured)
         values = list(outputs) or [k for k, _ in roots]
         schedule = Schedule(captured, roots, [*values, *extra], wrt, bounds, small)
         schedule.compile(captured.order)
@@ -127,7 +139,8 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
         if entry is None:
             unreturned[0] += 1
         # A new entry: another thread may be running the old one.
-        made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks, returned=entry is not None and entry.returned)
+        made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks,
+                                  meetings=1 if entry is None else entry.meetings, provisional=provisional)
         return made
 
 
@@ -172,6 +185,7 @@ def clear() -> None:
         known.clear()
         met.clear()
         _further.clear()
+        looked_at.clear()
         unreturned[0] = 0
         segment.forget()
         stats.clear()

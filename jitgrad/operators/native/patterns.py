@@ -33,7 +33,7 @@ class PatternWords:
         [_, *visits] = pattern.visits
         specs = [visit[3] for visit in visits]
         words = [len(visits), len(pattern.leaves), len(pattern.bound.positions), pattern.root]
-        for place, user, k, spec, requires_grad, what, strides, _ in visits:
+        for place, user, k, spec, requires_grad, what, strides, *_ in visits:
             words += [user, k, place, id(spec), id(requires_grad), _kind(spec, what, strides, place in pattern.leaves)]
             if type(strides) is tuple:
                 words += [len(strides), *strides]

@@ -1,0 +1,217 @@
+"""Derivatives that are recorded, so that the derivative can be taken of them again (create_graph).
+
+Input: roots and their gradients as nodes, and what is wanted.  Output: the gradients as nodes.
+Invariant: only what lies between the roots and what is wanted is gone through, however long the history behind.
+
+The derivative of a graph like one before is instantiated from a template instead of being derived anew.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jitgrad.differentiate import cotangent_map, differentiate
+from jitgrad.graph import CONST, INPUT, Node, Spec, grad_mode, topological
+from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
+from jitgrad.requests.execute import Wanted
+from jitgrad.requests.schedule import Callbacks, Schedule
+
+MOST = 4096         # nodes of a derivative that is kept as a template
+MAX_TEMPLATES = 4   # from roots of one spec
+
+
+class Derivative:
+    """What was recorded: `order` of what gradients went through, `gradients` by node."""
+
+    def __init__(self, order: Sequence[Node], gradients: dict[Node, Node]) -> None:
+        self.order = order
+        self.gradients = gradients
+
+
+def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wanted | None, calls_python: Callable[[Node], bool],
+           callbacks: Callable[[Sequence[Node]], Callbacks], add: Callable[[int, Node, Node], Node],
+           check: Callable[[Sequence[Node], Sequence[Node]], None], mark: Callable[[Sequence[Node]], None]) -> Derivative:
+    """The derivative, recorded in the grad mode of the caller.
+
+    calls_python(node): whether a hook, retain_grad or a Function is there; callbacks(order): what is called then.  add: the sum of
+    two gradients.  check(roots, order): raises what is wrong with saved values.  mark(order): notes that it was gone through."""
+    has = Wanted.of_leaves if wanted is None else wanted.has
+    least = 0 if wanted is None else wanted.depth
+    for template in roots[0].spec.derivatives:
+        order = template.match(roots, cotangents, has, least)
+        if order is not None:
+            found = template.instantiate(order, cotangents)
+            mark(order)
+            return Derivative(order, found)
+    order, leading = between(roots, has, least)
+    plain = not any([calls_python(n) for n in leading])
+    check(roots, order)
+    start = cotangent_map(roots, cotangents)
+    targets = {n for n in leading if has(n)}
+    try:
+        if plain:
+            gradients = differentiate(leading, start, targets)
+        else:
+            gradients = _by_segments(leading, start, targets, calls_python, callbacks, add)
+    finally:
+        mark(leading)
+    if plain and len(order) == len(leading) <= MOST and len(set(roots)) == len(roots):
+        template = Template.of(leading, roots, cotangents, gradients, has)
+        if template is not None:
+            spec = roots[0].spec
+            spec.derivatives = (template, *spec.derivatives[:MAX_TEMPLATES - 1])
+    return Derivative(leading, gradients)
+
+
+def _by_segments(order: Sequence[Node], start: dict[Node, Node], wanted: Iterable[Node], calls_python: Callable[[Node], bool],
+                 callbacks: Callable[[Sequence[Node]], Callbacks],
+                 add: Callable[[int, Node, Node], Node]) -> dict[Node, Node]:
+    """The derivative of a graph in which Python is called: recorded segment by segment."""
+    index = {n: k for k, n in enumerate(order)}
+    children: list[Sequence[int]] = []
+    for n in order:
+        below: Sequence[Node | None] = gradient_inputs(n) if n.inputs else function_edges(n)
+        places = [-1 if m is None else index.get(m, -1) for m in below]
+        children.append([k for k in places if k >= 0] if n.inputs else places)
+    captured = Capture(list(order), index, children, [], set(), [k for k, n in enumerate(order) if calls_python(n)], True, [])
+    roots = [(index[n], True) for n in start if n in index]
+    schedule = Schedule(captured, roots, (), [index[n] for n in wanted])
+
+    def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
+        part = schedule.segments[number]
+        stop = [order[k] for k in part.ins]
+        gives = [order[k] for k in part.gives]
+        found = differentiate([*stop, *[order[k] for k in part.body]], {order[k]: g for k, g in taken.items()}, set(gives), stop)
+        return [(index[n], found[n]) for n in gives if n in found]
+
+    found = schedule.sweep({index[n]: g for n, g in start.items() if n in index}, segment, add, callbacks(order))
+    return {order[k]: g for k, g in found.items()}
+
+
+# -- templates -------------------------------------------------------------------------------------------------------
+
+OF_ORDER, OPERAND, COTANGENT, MADE = range(4)
+
+
+class Template:
+    """A graph and its derivative as data.
+
+    nodes: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
+    its operands: of each, whether it is in the order; else whether it requires a gradient, and its op or, of a literal, its spec.
+    made: of each node of the derivative the spec, its operands as (where, number, operand), whether it requires a gradient, and
+    the value of a number.  gradients: of wanted places, the number of a node of the derivative or where else it is."""
+
+    __slots__ = ("size", "kinds", "visits", "repeats", "targets", "made", "gradients")
+
+    def __init__(self, size: int, kinds: tuple[bool, ...], visits: list[tuple], repeats: list[tuple], targets: set[int],
+                 made: list[tuple], gradients: dict[int, tuple[int, int, int]]) -> None:
+        self.size = size
+        self.kinds = kinds
+        self.visits = visits
+        self.repeats = repeats
+        self.targets = targets
+        self.made = made
+        self.gradients = gradients
+
+    @staticmethod
+    def of(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], gradients: dict[Node, Node],
+           wanted: Callable[[Node], bool]) -> Template | None:
+        """The template of a derivative that was recorded; None where it holds arrays of its own."""
+        where: dict[Node, tuple[int, int, int]] = {}
+        for k, n in enumerate(order):
+            for i, m in enumerate(n.inputs):
+                where.setdefault(m, (OPERAND, k, i))
+        for k, n in enumerate(order):
+            where[n] = (OF_ORDER, k, 0)
+        for k, g in enumerate(cotangents):
+            if g is not None:
+                where[g] = (COTANGENT, k, 0)
+        made: list[tuple] = []
+        for n in topological(gradients.values(), lambda n: () if n in where else n.inputs):
+            if n in where:
+                continue
+            if n.spec.op is INPUT or n.extra is not None or len(made) >= MOST:
+                return None
+            made.append((n.spec, tuple([where[m] for m in n.inputs]), n.requires_grad, n.value if not n.inputs else None))
+            where[n] = (MADE, len(made) - 1, 0)
+        index = {n: k for k, n in enumerate(order)}
+        visits: list[tuple[int, int, int, Spec, tuple]] = []
+        repeats: list[tuple[int, int, int]] = []
+        seen: set[Node] = set()
+        stack: list[tuple[int, Sequence[Node]]] = [(-1, roots)]
+        while stack:
+            user, below = stack.pop()
+            for i, n in enumerate(below):
+                if n not in index:
+                    continue
+                if n in seen:
+                    repeats.append((user, i, index[n]))
+                    continue
+                seen.add(n)
+                if not n.inputs and n.extra is not None and n.extra.fn is not None:
+                    return None
+                operands = tuple([True if m in index else (m.requires_grad, m.spec if m.spec.op is CONST else m.spec.op)
+                                  for m in n.inputs])
+                visits.append((index[n], user, i, n.spec, operands))
+                stack.append((index[n], n.inputs))
+        return Template(len(order), (grad_mode.enabled, *[g is not None for g in cotangents]), visits, repeats,
+                        {k for k, n in enumerate(order) if wanted(n)}, made,
+                        {index[n]: where[g] for n, g in gradients.items()})
+
+    def match(self, roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Callable[[Node], bool],
+              least: int) -> list[Node] | None:
+        """The order between the roots and what is wanted, if it is the template's and nothing in it was freed or overwritten."""
+        if (grad_mode.enabled, *[g is not None for g in cotangents]) != self.kinds:
+            return None
+        order: list[Any] = [None] * self.size
+        targets = self.targets
+        for place, user, k, spec, operands in self.visits:
+            n = roots[k] if user < 0 else order[user].inputs[k]
+            if n.spec is not spec or not n.requires_grad or (n.run is not None and n.run.freed) or wanted(n) is not (place in targets):
+                return None
+            extra = n.extra
+            if extra is not None and (extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version) or (
+                    extra.fn is not None and not n.inputs)):
+                return None
+            if place in targets and not n.inputs:
+                order[place] = n
+                continue
+            for m, known in zip(n.inputs, operands):        # noqa: B905 (of one length)
+                if known is not True:
+                    spec = m.spec
+                    if m.requires_grad is not known[0] or (spec.op is not known[1] and spec is not known[1]) or (
+                            known[0] and (m.depth > least or wanted(m))):
+                        return None
+                    extra = m.extra
+                    if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
+                        return None
+            order[place] = n
+        for user, k, place in self.repeats:
+            if (roots[k] if user < 0 else order[user].inputs[k]) is not order[place]:
+                return None
+        return order
+
+    def instantiate(self, order: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
+        """The gradients of the wanted nodes of another order."""
+        made: list[Node] = []
+
+        def find(at: tuple[int, int, int]) -> Any:
+            where, k, i = at
+            return made[k] if where == MADE else order[k] if where == OF_ORDER else order[k].inputs[i] if where == OPERAND else (
+                cotangents[k])
+
+        for spec, operands, requires_grad, value in self.made:
+            if not operands:
+                made.append(Node(spec, (), False, 0, value))
+                continue
+            inputs = []
+            depth = 0
+            for where, k, i in operands:
+                n: Any = made[k] if where == MADE else order[k] if where == OF_ORDER else order[k].inputs[i] if where == OPERAND else (
+                    cotangents[k])
+                if n.depth > depth:
+                    depth = n.depth
+                inputs.append(n)
+            made.append(Node(spec, tuple(inputs), requires_grad, depth + 1 if depth or requires_grad else 0))
+        return {order[k]: find(at) for k, at in self.gradients.items()}
+
