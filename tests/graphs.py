@@ -13,6 +13,9 @@ from jitgrad.differentiate import differentiate
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import Node, const, in_grad_mode, input_node, topological
 from jitgrad.interpreter import evaluate
+from jitgrad.requests import choose
+from jitgrad.requests.capture import Capture
+from jitgrad.requests.schedule import Schedule
 
 
 def leaf(value: object, requires_grad: bool = True, dtype: type | None = None) -> Node:
@@ -82,3 +85,14 @@ def check(outputs: Sequence[Node], wrt: Sequence[Node] = (), root: Node | None =
     for _ in range(2):
         compare(program.run(r.order), want, tolerance(r.order))
     return program
+
+
+def schedule_of(r: Request) -> Schedule:
+    """What serves a request, cut as long graphs are."""
+    index = {n: k for k, n in enumerate(r.order)}
+    children = [tuple([index[m] for m in n.inputs]) for n in r.order]
+    leaves = [n for n in r.order if not n.inputs and n.requires_grad]
+    captured = Capture(r.order, index, children, leaves, set(), [], False, [])
+    bounds, small = choose.partition(captured)
+    roots = [(index[n], g is not None) for n, g in zip(r.roots, r.cotangents, strict=True)]
+    return Schedule(captured, roots, [index[n] for n in r.outputs], [index[n] for n in r.wrt], bounds, small)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from graphs import compare, leaf, normal, reference, request, total
+from graphs import compare, leaf, normal, reference, request, schedule_of, total
 from test_compiler_random import random_graph
 
 import jitgrad
@@ -16,7 +16,6 @@ from jitgrad.compiler.segments import repetition
 from jitgrad.dtype import float64
 from jitgrad.graph import Node, scalar_node, topological
 from jitgrad.requests import choose, programs, segment
-from jitgrad.requests.capture import Capture
 from jitgrad.requests.schedule import Schedule
 
 
@@ -30,14 +29,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def long_program(r: Request) -> Schedule:
     """The schedule of a request, in segments."""
-    index = {n: k for k, n in enumerate(r.order)}
-    children = [tuple([index[m] for m in n.inputs]) for n in r.order]
-    leaves = [n for n in r.order if not n.inputs and n.requires_grad]
-    captured = Capture(r.order, index, children, leaves, set(), [], False, [])
-    bounds, small = choose.partition(captured)
-    assert bounds
-    return Schedule(captured, [(index[n], g is not None) for n, g in zip(r.roots, r.cotangents, strict=True)],
-                    [index[n] for n in r.outputs], [index[n] for n in r.wrt], bounds, small)
+    schedule = schedule_of(r)
+    assert len(schedule.segments) > 1
+    return schedule
 
 
 def seeds(r: Request) -> list[np.ndarray]:

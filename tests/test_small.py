@@ -7,23 +7,35 @@ from dataclasses import replace
 import drawn
 import numpy as np
 import pytest
-from graphs import compare, normal, reference, request, total
+from graphs import compare, normal, reference, request, schedule_of, total
 from test_compiler_random import random_graph
 
 import jitgrad
 from jitgrad import ops
-from jitgrad.compiler import choose, stretches
-from jitgrad.compiler.build import build
-from jitgrad.compiler.cuts import cut
+from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.cuts import Cuts, cut
 from jitgrad.compiler.program import KernelStep, Program
 from jitgrad.config import config
 from jitgrad.graph import Node
-from jitgrad.requests.programs import stats
+from jitgrad.requests import choose, segment
+from jitgrad.requests.counters import stats
+from jitgrad.requests.schedule import Schedule
 
 UNARY: Sequence[Callable] = [jitgrad.tanh, jitgrad.sin, jitgrad.sigmoid, jitgrad.relu, lambda x: (x * x + 1.0).sqrt(),
                              lambda x: x * 0.7 + 0.1, lambda x: -x, lambda x: (1 + x.abs()).log()]
 BINARY: Sequence[Callable] = [lambda x, y: (x + y) * 0.5, lambda x, y: x - y, lambda x, y: jitgrad.tanh(x * y), jitgrad.maximum,
                               lambda x, y: x / (1.5 + y.abs())]
+
+
+def cut_of(r: Request, least: int) -> Cuts:
+    index = {n: k for k, n in enumerate(r.order)}
+    return cut(r.order, [tuple([index[m] for m in n.inputs]) for n in r.order], least)
+
+
+def compiled(r: Request) -> Schedule:
+    schedule = schedule_of(r)
+    schedule.compile(r.order)
+    return schedule
 
 
 def irregular(seed: int, operations: int, leaves: Sequence[jitgrad.Tensor]) -> jitgrad.Tensor:
@@ -129,11 +141,11 @@ def test_chains_are_not_mistaken_for_loops() -> None:
     for _ in range(300):
         pool.append(ops.add(pool[-1], pool[int(rng.integers(len(pool)))]))
     r = request([total(pool[-1])], pool[:3])
-    assert cut(r.order, 16).distinct > 250
+    assert cut_of(r, 16).distinct > 250
     loop = normal(3)
     for _ in range(300):
         loop = ops.add(ops.sin(loop), pool[0])
-    assert cut(request([total(loop)]).order, 16).distinct < 50
+    assert cut_of(request([total(loop)]), 16).distinct < 50
 
 
 def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,20 +155,20 @@ def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
         x, y = y, ops.tanh(x) if k * k % 7 < 3 else ops.mul(x, y)
     r = request([total(ops.add(x, y))], leaves)
     monkeypatch.setattr(config, "max_nodes", 60)
-    fused = choose.compile_request(r)
+    fused = compiled(r)
     monkeypatch.setattr(config, "max_nodes", 20)
-    small = choose.compile_request(r)
+    small = compiled(r)
     assert not fused.small and len(fused.kernels) < 4
     assert small.small and 4 < len(small.kernels) < 20 and sum([k.times for k in small.kernels]) == len(small.steps) > 60
     compare(small.run(r.order), reference(r), 1e-12)
     compare(fused.run(r.order), reference(r), 1e-12)
 
 
-def test_loops_of_long_different_steps_are_cut_in_stretches_of_small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "LONG", 20)
-    monkeypatch.setattr(stretches, "LENGTH", 50)
+def test_loops_of_long_different_steps_are_cut_in_segments_of_small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "LONG", 20)
+    monkeypatch.setattr(choose, "LENGTH", 50)
     monkeypatch.setattr(config, "max_nodes", 60)
-    stretches.forget()
+    segment.forget()
     rng = np.random.default_rng(0)
     kinds = rng.integers(4, size=100)
     x, w = leaves = [normal(3, seed=k) for k in range(2)]
@@ -164,11 +176,11 @@ def test_loops_of_long_different_steps_are_cut_in_stretches_of_small_kernels(mon
         for k in kinds.tolist():
             x = [ops.sin(x), ops.mul(x, w), ops.add(x, w), ops.tanh(x)][k]
     r = request([total(x)], leaves)
-    program = choose.compile_request(r)
-    assert isinstance(program, stretches.LongProgram) and program.small
-    assert all([p.small for p in stretches._programs.values()]) and len(stretches._programs) < 10
+    program = compiled(r)
+    assert len(program.segments) > 1 and program.small
+    assert all([p.small for p in segment._programs.values()]) and len(segment._programs) < 10
     compare(program.run(r.order), reference(r), 1e-10)
-    stretches.forget()
+    segment.forget()
 
 
 @pytest.mark.parametrize("way", ["compile", "value_and_grad"])

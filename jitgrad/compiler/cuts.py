@@ -19,11 +19,16 @@ MAX_PERIOD = 4096           # operations of the longest period that is looked fo
 @dataclass
 class Cuts:
     """Where a graph is cut.  body: positions in the order of what is computed; bounds: of stretches, in the body.
-    distinct: operations of all stretches that differ, in what they do or in which of their values that reads."""
+    forms: of all stretches that differ, in what they do or in which of their values that reads, how many operations they have."""
 
     body: list[int]
     bounds: list[tuple[int, int]]
-    distinct: int
+    forms: dict[tuple, int]
+
+    @property
+    def distinct(self) -> int:
+        """The operations of all stretches that differ."""
+        return sum(self.forms.values())
 
     @property
     def repeats(self) -> bool:
@@ -47,8 +52,7 @@ def cut(order: Sequence[Node], children: Sequence[Sequence[int]], least: int) ->
         for _ in range(run // step):
             bounds.append((at, at + step))
             at += step
-    sizes = {(kinds[lo:hi].tobytes(), _wiring(children, body[lo:hi])): hi - lo for lo, hi in bounds}
-    return Cuts(body, bounds, sum(sizes.values()))
+    return Cuts(body, bounds, {(kinds[lo:hi].tobytes(), _wiring(children, body[lo:hi])): hi - lo for lo, hi in bounds})
 
 
 def _wiring(children: Sequence[Sequence[int]], body: list[int]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from jitgrad.differentiate import backward_graph, saved_operands
 from jitgrad.graph import Node, become_input, input_node, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
+from jitgrad.requests.choose import first_partition
 from jitgrad.requests.counters import hits, stats
 from jitgrad.requests.matcher import Pattern
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
@@ -114,7 +115,7 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
     key = make_key(captured, at, None if wanted is None else places, extra)
     entry = programs.known.get(key)
     reason = interpret_reason()
-    if reason is None and entry is None and programs.is_new(key, 1):
+    if reason is None and entry is None and programs.is_varying() and not first_partition(captured, True) and programs.is_new(key, 1):
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         arrays = _interpret(captured, at, given, places, callbacks(order), reason)

@@ -10,10 +10,9 @@ import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jitgrad.arraytype import ArrayType
-from jitgrad.compiler.build import Request
-from jitgrad.compiler.program import AnyProgram
 from jitgrad.config import config
 from jitgrad.graph import Node
 from jitgrad.requests import segment
@@ -23,10 +22,13 @@ from jitgrad.requests.counters import stats
 from jitgrad.requests.schedule import Schedule
 from jitgrad.threads import building
 
+if TYPE_CHECKING:
+    from jitgrad.compiler.program import AnyProgram
+
 Key = tuple
 Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
-TRIALS = 5          # meetings of a structure that is cut in short segments before it is compiled as a whole
+TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
 
 
@@ -90,11 +92,16 @@ def interpret_reason() -> str | None:
     return "requested by JITGRAD_INTERPRET=1" if config.interpret else None
 
 
+def is_varying() -> bool:
+    """Whether new structures keep coming and old ones do not return."""
+    return unreturned[0] >= PATIENCE
+
+
 def is_new(key: Key, meetings: int) -> bool:
     """Whether a structure without entry is to be interpreted once more: new ones keep coming and old ones do not return.
 
     meetings: after how many it is compiled in any case."""
-    if unreturned[0] < PATIENCE and meetings == 1:
+    if not is_varying() and meetings == 1:
         return False
     count = met.get(key, 0)
     if count >= meetings:
@@ -127,7 +134,9 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
         entry = known.get(key)
         if entry is not None and entry.extra == extra and not is_outdated(entry):
             return entry
-        bounds, small = first_partition(captured) if tried and (entry is None or entry.meetings <= TRIALS) else [], ""
+        bounds, small = [], ""
+        if tried and (entry is None or entry.meetings <= TRIALS):
+            bounds = first_partition(captured, is_varying())
         provisional = bool(bounds)
         if not provisional:
             bounds, small = partition(captured)
@@ -151,7 +160,7 @@ def further_program(key: Key, captured: Capture, order: Sequence[Node], root: No
     if program is None:
         with building:
             program = _further[key] = segment.compiled(
-                Request(list(order), [root], [root], [None], list(leaves), partition(captured)[1], then))
+                list(order), [root], [root], [None], list(leaves), partition(captured)[1], then)
     return program
 
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.program import Bound, KernelInfo, Program
 from jitgrad.graph import CONST, INPUT, Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.segment import Segment, find_program, incoming
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.program import Bound, KernelInfo, Program
 
 
 class One:

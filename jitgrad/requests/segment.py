@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.program import Program
 from jitgrad.config import config, logger
 from jitgrad.graph import INPUT, Node, input_spec
 from jitgrad.requests.capture import array_of
 from jitgrad.requests.counters import stats
 from jitgrad.threads import building
+
+if TYPE_CHECKING:
+    from jitgrad.compiler.program import Program
 
 MAX_PROGRAMS = 4096         # kept for other graphs that have the same segments
 
@@ -97,25 +99,26 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
             if k in known:
                 arrays.add(copies[i])
         cotangents = [incoming(order[k]) if given else None for k, given in roots]
-        request = Request([*copies, *[n for n in cotangents if n is not None]], [copies[local[k]] for k in outputs],
-                          [copies[local[k]] for k, _ in roots], cotangents, [copies[local[k]] for k in wrt], small, None, arrays)
-        program = compiled(request)
+        program = compiled([*copies, *[n for n in cotangents if n is not None]], [copies[local[k]] for k in outputs],
+                           [copies[local[k]] for k, _ in roots], cotangents, [copies[local[k]] for k in wrt], small, None, arrays)
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program
     return program
 
 
-def compiled(request: Request) -> Program:
-    """The program of a request, which is counted and logged."""
+def compiled(order: list[Node], *request: Any) -> Program:
+    """The program of a request (compiler.build.Request), which is counted and logged."""
     with building:
-        from jitgrad.compiler.numba_cpu import headroom, kernels
+        from jitgrad.compiler.numba_cpu import headroom
         headroom.require_library()
+        from jitgrad.compiler import build
+        from jitgrad.compiler.numba_cpu import kernels
         before = kernels.stats.kernels_compiled
-        program = build(request)
+        program = build.build(build.Request(order, *request))
         if kernels.stats.kernels_compiled > before:
             stats.compilations += 1
         else:
             stats.disk_hits += 1
-        logger.info("program of %d operations: %d kernels", len(request.order), len(program.kernels))
+        logger.info("program of %d operations: %d kernels", len(order), len(program.kernels))
         return program
