@@ -3,6 +3,7 @@
 READS: (setup, expression or body of `f(x)`, change, undo).  EFFECTS: (setup, body of `f(x)`, expression that shows the effect,
 undo).  `undo` is for what other modules share.
 """
+# ruff: noqa: E501 (a line a case)
 from __future__ import annotations
 
 P = "class P: pass\np = P(); "
@@ -224,7 +225,6 @@ READS: dict[str, tuple[str, ...]] = {
     "environment": ("import os; os.environ['JITGRAD_CASE'] = '2'", "x * float(os.environ['JITGRAD_CASE'])", "os.environ['JITGRAD_CASE'] = '3'"),
     "recursion_limit": ("import sys; n = sys.getrecursionlimit()", "x * sys.getrecursionlimit()", "sys.setrecursionlimit(n + 100)",
                         "sys.setrecursionlimit(n)"),
-    "reference_count": ("import sys; k = []; h = []", "x * sys.getrefcount(k)", "h.append(k)"),
     "subclasses": ("class B: pass\nclass A(B): pass", "x * len(B.__subclasses__())", "class C(B): pass"),
     "module_attribute": ("import types; m = types.ModuleType('m'); m.k = 2.0", "x * m.k", "m.k = 3.0"),
     "module_attribute_added": ("import types; m = types.ModuleType('m')", "try:\n return x * m.k\nexcept AttributeError:\n return x * 5",

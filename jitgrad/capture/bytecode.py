@@ -52,32 +52,38 @@ class Code:
         self.catches = handlers.count("PUSH_EXC_INFO") > handlers.count("WITH_EXCEPT_START")
         parameters = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
         line = code.co_firstlineno
+        called = False          # whether what the instruction before has loaded is called, or the last attribute of it
         for k, instruction in enumerate(instructions):
             name, value = instruction.opname, instruction.argval
+            before, after = instructions[k - 1].opname, instructions[k + 1].opname if k + 1 < len(instructions) else ""
             line = (instruction.positions.lineno if instruction.positions else None) or line
             if name in GLOBALS:
                 self.globals_[value] = None
-                self._used(value, instruction.argrepr)
-            elif name in ATTRIBUTES:
+                called = "NULL" in instruction.argrepr or "PUSH_NULL" in (before, after)
+                self._used(value, called and after not in ATTRIBUTES)
+                continue
+            if name in ATTRIBUTES:
                 self.attributes.add(value)
                 if name in ("STORE_ATTR", "DELETE_ATTR"):
                     self.stored.add(value)
-                self._used(value, "NULL" if name == "LOAD_METHOD" else instruction.argrepr)
-                before = instructions[k - 1]
-                kind = "global" if before.opname == "LOAD_GLOBAL" else "local" if before.opname in LOCALS and \
-                    before.argval in parameters else None
-                if kind is None or before.argval in stored or instruction.is_jump_target or name == "IMPORT_FROM":
+                called = called or name == "LOAD_METHOD" or "NULL" in instruction.argrepr or after == "PUSH_NULL"
+                self._used(value, called and after not in ATTRIBUTES)
+                owner = instructions[k - 1].argval
+                kind = "global" if before == "LOAD_GLOBAL" else "local" if before in LOCALS and owner in parameters else None
+                if kind is None or owner in stored or instruction.is_jump_target or name == "IMPORT_FROM":
                     self.loose.add(value)
                 else:
-                    self.own.setdefault((kind, before.argval), set()).add(value)
-            elif name == "IMPORT_NAME":
+                    self.own.setdefault((kind, owner), set()).add(value)
+                continue
+            if name == "IMPORT_NAME":
                 self.imports.append((value, instructions[k - 2].argval))
                 self.attributes.update(value.split("."))
             elif not name.startswith(FAMILIES) and self.unknown is None:
                 self.unknown = name, line
+            called = False
         self.computed = bool(COMPUTED & {*self.attributes, *self.globals_}) or "MATCH_CLASS" in names
         self.catches = self.catches or "suppress" in self.attributes or "suppress" in self.globals_
 
-    def _used(self, name: str, how: str) -> None:
-        if "NULL" not in how:
+    def _used(self, name: str, called: bool) -> None:
+        if not called:
             self.values.add(name)

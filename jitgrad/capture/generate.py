@@ -389,7 +389,8 @@ def plain_result(call: Call, output: int) -> Tensor:
 _SCOPE: dict[str, Any] = {
     "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "usual": usual,
     "tracing": tracing, "Node": Node, "value_of": value_of,
-    "changed": changed, "differ": differ, "present": present, "filled": filled, "same_type": same_type, "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
+    "changed": changed, "differ": differ, "present": present, "filled": filled, "same_type": same_type,
+    "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
     "new": object.__new__, "Tensor": Tensor,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

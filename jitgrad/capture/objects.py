@@ -10,7 +10,7 @@ import abc
 import types
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -24,6 +24,7 @@ from jitgrad.capture.understood import (
     ATOMS,
     DYNAMIC_NAMES,
     belongs_to_library,
+    fields_of,
     impure,
     is_constant,
     is_understood,
@@ -116,8 +117,9 @@ class Objects(Guards):
         elif kind is slice:
             for part in ("start", "stop", "step"):
                 self.read(f"{name}.{part}", getattr(value, part), about)
-        elif kind in (property, staticmethod, classmethod):
-            for function in (value.fget, value.fset, value.fdel) if kind is property else (value.__func__,):
+        elif kind in (property, staticmethod, classmethod, cached_property):
+            for function in (value.fget, value.fset, value.fdel) if kind is property else \
+                    (value.func if kind is cached_property else value.__func__,):
                 self.reach(function, about)
         else:
             self._instance(value, about)
@@ -140,7 +142,9 @@ class Objects(Guards):
 
     def contents(self, expression: str, value: np.ndarray, about: str) -> None:
         """Guard what a NumPy array holds."""
-        if value.nbytes > MAX_BYTES or value.dtype.hasobject:
+        if value.dtype.hasobject:
+            raise Refusal(f"reads {about}, a NumPy array of objects")
+        if value.nbytes > MAX_BYTES:
             raise Refusal(f"reads {about}, a NumPy array that is too large to be compared at each call: make it a tensor")
         self.test(f"type({expression}) is not {self.constant(np.ndarray)} or {expression}.dtype != "
                   f"{self.constant(value.dtype)} or {expression}.shape != {self.constant(value.shape)} or "
@@ -208,8 +212,8 @@ class Objects(Guards):
 
     def _instance(self, value: Any, about: str) -> None:
         cls = type(value)
-        base = state_of(cls)
-        if base is None or isinstance(value, BaseException) and base is not BaseException:
+        base: Any = state_of(cls)
+        if base is None:
             raise Refusal(f"reads {about}, {article(cls.__name__)}, whose state cannot be guarded")
         name = self.constant(value)
         if base in (list, tuple, deque):
@@ -226,18 +230,18 @@ class Objects(Guards):
         elif base is BaseException:
             self.read(f"{name}.args", value.args, about)
             self.test(f"{name}.__traceback__ is not None or {name}.__context__ is not None or {name}.__cause__ is not None", about)
-        fields = getattr(value, "__dict__", None)
+        fields = fields_of(value)
         if cls is base and fields is None:
             return
         self.reach(cls, about)
-        self.test(f"{name}.__class__ is not {self.constant(cls)}", about)
+        self.test(f"type({name}) is not {self.constant(cls)}", about)
         module = False
-        if type(fields) is dict:
+        if fields is not None:
             self.keys(self.constant(fields), list(fields), f"the attributes of {about}")
             module = "_parameters" in fields and "_modules" in fields
         self.add_space(value)
         library = [c for c in cls.__mro__ if c not in base.__mro__ and belongs_to_library(c.__module__)]
-        if module:
+        if module and fields is not None:
             self._module(fields, about, len(library) > 1)       # of which the last is nn.Module
         elif library or base is types.SimpleNamespace:
             self.all_attributes(value, about)      # methods of a library read attributes of whatever name

@@ -18,7 +18,7 @@ from typing import Any
 from jitgrad.capture.bytecode import HIDDEN, Code
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.objects import INERT, Objects
-from jitgrad.capture.understood import belongs_to_library, slots
+from jitgrad.capture.understood import belongs_to_library, fields_of, slots
 from jitgrad.tensor import Tensor
 
 MISSING = object()
@@ -33,7 +33,7 @@ class Reads(Objects):
         self.names: set[str] = set()
         self.asks_types = False         # whether code that ran names `type`
         self._spaces: list[tuple[Any, str]] = []
-        self._tensors: dict[str, tuple[Tensor, str, list[str]]] = {}    # by name: with their place, and the attributes that users gave them
+        self._tensors: dict[str, tuple[Tensor, str, list[str]]] = {}    # by name: with place, and attributes that users gave
         self._ran: dict[CodeType, int] = {}
         self._code: dict[CodeType, Code] = {}
         self._nested: set[CodeType] = set()
@@ -93,20 +93,21 @@ class Reads(Objects):
         """Guard one attribute of a module, class, function or instance, if it has it by itself."""
         called = name not in self._values
         own = isinstance(value, (ModuleType, type, FunctionType))
-        fields = vars(value) if own else getattr(value, "__dict__", None)
-        if own or type(fields) is dict:
-            if name in fields:
-                self.read(f"{self.constant(fields)}[{name!r}]", fields[name], f"{about}.{name}", called)
-                return
+        fields: Any = vars(value) if own else fields_of(value)
+        if fields is not None and name in fields:
+            self.read(f"{self.constant(fields)}[{name!r}]", fields[name], f"{about}.{name}", called)
+            return
         if isinstance(value, ModuleType):
             if name in self._stored:
                 self.test(f"{name!r} in {self.constant(fields)}", f"{about}.{name}")
             return
         if own and name[:2] == "__":
-            if type(item := getattr(value, name, MISSING)) in (str, dict, tuple, type(None)):
+            item: Any = getattr(value, name, MISSING)
+            if type(item) in (str, dict, tuple, type(None)):
                 self.read(f"{self.constant(value)}.{name}", item, f"{about}.{name}")
             return
-        for cls in type(value).__mro__:
+        kind: Any = type(value)
+        for cls in kind.__mro__:
             if name in vars(cls) and name in slots(cls):
                 descriptor = self.constant(vars(cls)[name])
                 try:
@@ -126,7 +127,7 @@ class Reads(Objects):
         if isinstance(value, ModuleType):
             raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
         own = [] if isinstance(value, (type, FunctionType)) else [n for c in type(value).__mro__ for n in slots(c)]
-        for name in [*(getattr(value, "__dict__", None) or ()), *own]:
+        for name in [*(vars(value) if isinstance(value, type) else fields_of(value) or ()), *own]:
             if not (isinstance(value, type) and name in INERT):
                 self._attribute(value, about, name)
 
@@ -169,7 +170,7 @@ class Reads(Objects):
                 loose |= attributes
         if done is None:
             if seen.unknown is not None:
-                raise Refusal("has an instruction that is not understood, %s in line %d" % seen.unknown)
+                raise Refusal(f"has an instruction that is not understood, {seen.unknown[0]} in line {seen.unknown[1]}")
             self.asks_types = self.asks_types or "type" in seen.globals_
             self._catches = self._catches or seen.catches
             self._nested.update([c for c in code.co_consts if isinstance(c, CodeType)])

@@ -30,6 +30,7 @@ from jitgrad.capture.understood import (
     DYNAMIC_NAMES,
     NUMPY,
     PACKAGE,
+    belongs_to_library,
     impure,
     kind_of,
     of_package,
@@ -39,7 +40,6 @@ from jitgrad.formatting import format_tensor, get_printoptions, set_printoptions
 from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
 from jitgrad.operators.layout import is_contiguous, layout
-from jitgrad.operators.native.faces import State
 from jitgrad.operators.shape import view_shape
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array
@@ -297,7 +297,8 @@ class Trace(tracing.Trace):
             code = frame.f_code
             kind = self._kinds.get(code)
             if kind is None:
-                made = code.co_filename == "<string>" and frame.f_globals.get("__name__", "").startswith("namedtuple_")
+                module = frame.f_globals.get("__name__", "")
+                made = code.co_filename == "<string>" and (module.startswith("namedtuple_") or belongs_to_library(module))
                 kind = self._kinds[code] = "pure" if made else kind_of(code)
             if kind == "user":
                 try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.reads import Reads
-from jitgrad.capture.understood import is_constant, is_named_tuple
+from jitgrad.capture.understood import CONSTANTS, is_named_tuple
 from jitgrad.device import device
 from jitgrad.dtype import dtype, float64
 from jitgrad.graph import Node, scalar_node
@@ -79,7 +79,7 @@ class Arguments:
                        f"type({expression}) is not float")
         elif value is None or kind is bool:
             reads.test(f"{expression} is not {value}", place)
-        elif kind in STATIC or (isinstance(value, np.generic) and is_constant(value)):
+        elif kind in STATIC or (kind in CONSTANTS and isinstance(value, np.generic)):
             name = reads.constant(value)
             reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
         elif kind is dict:

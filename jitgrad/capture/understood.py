@@ -32,25 +32,27 @@ SITE = tuple({sysconfig.get_paths()[k] for k in ("purelib", "platlib")})
 ATOMS = (int, float, str, bytes, complex, range, Size)      # compared by type and text
 CONSTANTS = {dtype, device, type(np.sum), type(Ellipsis), type(NotImplemented), types.CodeType, types.GenericAlias,
              types.UnionType, re.Pattern, types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType,
-             types.ClassMethodDescriptorType, type(namedtuple("One", "a").a), *np.sctypeDict.values()} - {np.void, np.object_}
-STATES = (object, bool, int, float, complex, str, bytes, list, tuple, OrderedDict, defaultdict, dict, set, frozenset, deque, partial,
+             types.ClassMethodDescriptorType, type(namedtuple("One", "a").__dict__["a"]),
+             *np.sctypeDict.values()} - {np.void, np.object_}
+STATES = (object, int, float, complex, str, bytes, list, tuple, OrderedDict, defaultdict, dict, set, frozenset, deque, partial,
           types.SimpleNamespace, BaseException)             # what a class that is written in Python may get its state from
 
 # Code.
 PURE_STDLIB = ("contextlib", "functools", "typing", "collections", "dataclasses", "enum", "operator", "abc", "_collections_abc",
-               "types", "copy", "numbers", "inspect", "re", "string", "fractions", "statistics", "<frozen abc>", "copyreg")
+               "types", "copy", "numbers", "inspect", "re", "string", "fractions", "statistics", "copyreg")
 BY_COMPUTED_NAMES = ("dataclasses.py", "copy.py", "inspect.py", "operator.py")      # of the standard library
 PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "einsumfunc", "fft", "fromnumeric", "function_base",
               "getlimits", "globals", "histograms", "index_tricks", "inspect", "internal", "linalg", "methods", "mixins",
               "multiarray", "nanfunctions", "numeric", "numerictypes", "overrides", "polynomial", "scimath", "shape_base",
-              "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils", "exceptions")
+              "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils",
+              "exceptions")
 PURE_PACKAGE = ("__init__", "arraytype", "autograd", "builtin", "capture", "creation", "device", "differentiate", "dtype",
                 "formatting", "graph", "histories", "legacy", "methods", "nn", "operators", "ops", "optim", "random", "steps",
                 "storage", "tensor", "writing")
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc")
-PURE_BUILTINS = ("abs", "all", "any", "bin", "callable", "chr", "divmod", "format", "getattr", "hasattr", "hash", "hex", "isinstance",
-                 "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr", "round", "setattr", "delattr",
-                 "sorted", "sum", "vars", "dir", "__build_class__", "ascii")
+PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
+                 "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",
+                 "round", "setattr", "sorted", "sum", "vars", "__build_class__")
 DYNAMIC_NAMES = ("getattr", "hasattr", "setattr", "delattr", "vars", "dir")
 IMPURE_NAMES = ("tofile", "dump", "fromfile", "setbufsize", "getbufsize", "seterrobj", "geterrobj", "mro", "__subclasses__")
 CONTAINERS = (str, bytes, int, float, complex, list, tuple, dict, set, frozenset, slice, range, np.ndarray, np.generic, deque)
@@ -80,7 +82,8 @@ def kind_of(code: CodeType) -> str:
     if name.startswith(PACKAGE):
         return "package"
     if name.startswith(NUMPY):
-        return "pure" if any([part in PURE_NUMPY or _stem(part) in PURE_NUMPY for part in _parts(name, NUMPY)[-2:]]) or name == np.__file__ else "impure"
+        known = [part for part in _parts(name, NUMPY)[-2:] if part in PURE_NUMPY or _stem(part) in PURE_NUMPY]
+        return "pure" if known or name == np.__file__ else "impure"
     if name.endswith(("_weakrefset.py", "weakref.py")) and code.co_name in ("_remove", "remove"):
         return "pure"           # called when an object goes, whoever runs
     if name.startswith("<frozen "):
@@ -118,12 +121,19 @@ def slots(cls: type) -> list[str]:
     return [name for name, value in vars(cls).items() if type(value) is MemberDescriptorType]
 
 
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """The `__dict__` of an instance, if it has one."""
+    try:
+        fields = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return fields if type(fields) is dict else None
+
+
 def state_of(cls: type) -> type | None:
     """The built-in class that the instances of a class have their state from, besides attributes: `object` where that is none.
     None for classes with state of their own, which their size tells."""
-    for base in cls.__mro__:
-        if base in STATES:
-            break
+    base = next(c for c in cls.__mro__ if c in STATES)
     spare = cls.__basicsize__ - base.__basicsize__ - 8 * sum([len(slots(c)) for c in cls.__mro__ if not issubclass(base, c)])
     attached = bool(cls.__dictoffset__) + bool(cls.__weakrefoffset__)
     if cls is base:
