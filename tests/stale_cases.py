@@ -313,6 +313,16 @@ READS: dict[str, tuple[str, ...]] = {
     "nested_compiled": ("g = torch.compile(lambda x: x * k); k = 2.0", "g(x)", "k = 3.0"),
 }
 
+RECORDED = set("""
+dict_view bytearray memoryview array_array iterator generator generator_in_partial count map_object attrgetter
+attrgetter_aliased attrgetter_made_before exception_arguments exception_attribute exception_cause exception_raised
+os_error stop_iteration lru_cache single_dispatch weak_reference weak_dictionary context_variable
+context_variable_mapped thread_local random_object random_function random_mapped random_in_c decimal_context ctypes
+string_io environment recursion_limit subclasses module_getattr import_fails array_of_objects array_subclass_attribute
+masked_array masked_array_item matrix record_array structured_scalar structured_dtype numpy_frompyfunc numpy_geterr
+numpy_printing numpy_random numpy_random_state thread_number print_options seed
+""".split())             # of READS: nothing guards what they read
+
 COUNT = "n = [0]\n"
 EFFECTS: dict[str, tuple[str, ...]] = {
     "list": (COUNT, "n[0] += 1", "n[0]"),

@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from stale_cases import EFFECTS, READS
+from stale_cases import EFFECTS, READS, RECORDED
 
 import jitgrad
 
@@ -22,7 +22,7 @@ def module_of(case: str, setup: str, body: str) -> types.ModuleType:
     if "return" not in body:
         body = f"return {body}"
     text = f"{setup}\ndef f(x):\n " + body.replace("\n", "\n ") + "\n"
-    exec(compile(text, f"<{case}>", "exec"), scope)
+    exec(compile(text, f"<{case}>", "exec", dont_inherit=True), scope)
     return module
 
 
@@ -65,6 +65,8 @@ def test_what_a_function_reads_is_read_again(case, way):
         try:
             for _ in range(CALLS):
                 found.append(result(called, x if captured else given))
+            if captured and way == "compile":
+                assert ("\nreplayed" in jitgrad.explain(called)) is (case not in RECORDED), jitgrad.explain(called)
             exec(change, vars(module))
             for _ in range(CALLS):
                 found.append(result(called, x if captured else given))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import types
+from functools import partial
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -187,7 +188,8 @@ def run(program, capture: bool) -> list:
     module = types.ModuleType("stale_random")
     reads = " + ".join([f"{k + 1} * {read(chain, name)}" for k, (name, chain) in enumerate(state.items())])
     text = SETUP + "\n".join([f"{name} = {built(chain, start[name])}" for name, chain in state.items()])
-    text += f"\ndef f({', '.join(['x', *given])}):\n    {effect and 'global ' + ', '.join(state)}\n    y = x * ({reads})\n    {effect or 'pass'}\n    return y\n"
+    text += f"\ndef f({', '.join(['x', *given])}):\n    {effect and 'global ' + ', '.join(state)}\n    y = x * ({reads})\n"
+    text += f"    {effect or 'pass'}\n    return y\n"
     exec(compile(text, "<random>", "exec"), vars(module))
     f = jitgrad.compile(module.f) if capture else module.f
     x = jitgrad.tensor([1.0, 2.0], dtype=jitgrad.float64)
@@ -195,7 +197,7 @@ def run(program, capture: bool) -> list:
     for event in events:
         if event is None:
             found.append(plain(lambda: f(x, *[vars(module)[name] for name in given])))
-            found += [plain(lambda text=read(chain, name): eval(text, vars(module))) for name, chain in state.items()]
+            found += [plain(partial(eval, read(chain, name), vars(module))) for name, chain in state.items()]
         else:
             exec(event, vars(module))
     return found

@@ -30,14 +30,14 @@ HIDDEN = {"__globals__", "__closure__", "__builtins__", "f_globals", "f_locals",
 class Code:
     """The instructions of one code object.
 
-    globals_, attributes: names; values: those of both that are read other than to be called at once; stored: attributes that are
-    written.  imports: (name, level).
+    globals_: names, and whether each is read to be called at once, and for nothing else.  attributes: names; values: those that are
+    read for something else; stored: those that are written.  imports: (name, level).
     own: names that are attributes of nothing but a parameter or global, by its name; loose: of anything.
     computed: whether attributes are read by names that do not stand in it; catches: whether an exception that it causes may
     stay unseen; unknown: (instruction, line) that is not understood."""
 
     def __init__(self, code: CodeType) -> None:
-        self.globals_: dict[str, None] = {}
+        self.globals_: dict[str, bool] = {}
         self.attributes: set[str] = set()
         self.values: set[str] = set()
         self.stored: set[str] = set()
@@ -58,16 +58,16 @@ class Code:
             before, after = instructions[k - 1].opname, instructions[k + 1].opname if k + 1 < len(instructions) else ""
             line = (instruction.positions.lineno if instruction.positions else None) or line
             if name in GLOBALS:
-                self.globals_[value] = None
                 called = "NULL" in instruction.argrepr or "PUSH_NULL" in (before, after)
-                self._used(value, called and after not in ATTRIBUTES)
+                self.globals_[value] = self.globals_.get(value, True) and called and after not in ATTRIBUTES
                 continue
             if name in ATTRIBUTES:
                 self.attributes.add(value)
                 if name in ("STORE_ATTR", "DELETE_ATTR"):
                     self.stored.add(value)
                 called = called or name == "LOAD_METHOD" or "NULL" in instruction.argrepr or after == "PUSH_NULL"
-                self._used(value, called and after not in ATTRIBUTES)
+                if not called or after in ATTRIBUTES:
+                    self.values.add(value)
                 owner = instructions[k - 1].argval
                 kind = "global" if before == "LOAD_GLOBAL" else "local" if before in LOCALS and owner in parameters else None
                 if kind is None or owner in stored or instruction.is_jump_target or name == "IMPORT_FROM":
@@ -83,7 +83,3 @@ class Code:
             called = False
         self.computed = bool(COMPUTED & {*self.attributes, *self.globals_}) or "MATCH_CLASS" in names
         self.catches = self.catches or "suppress" in self.attributes or "suppress" in self.globals_
-
-    def _used(self, name: str, called: bool) -> None:
-        if not called:
-            self.values.add(name)

@@ -187,8 +187,8 @@ class Reads(Objects):
             for tensor, (_, _, given) in list(self._tensors.items()):
                 for attribute in fresh.intersection(given):
                     self._of_tensor(tensor, attribute)
-        for name in seen.globals_:
-            self._global(scope, name, name not in seen.values)
+        for name, called in seen.globals_.items():
+            self._global(scope, name, called)
 
     def _import(self, scope: dict[str, Any], name: str, level: int) -> None:
         """An import of a module that has been imported before reads it from sys.modules."""
