@@ -131,6 +131,24 @@ READS: dict[str, tuple[str, ...]] = {
     "vars": (P + "p.k = 2.0", "x * vars(p)['k']", "p.k = 3.0"),
     "dict_of_instance": (P + "p.k = 2.0", "x * p.__dict__['k']", "p.k = 3.0"),
     "hasattr": (P, "x * (2 if hasattr(p, 'k') else 3)", "p.k = 3.0"),
+    "dict_replaced": (P + "p.k = 2.0", "x * p.k", "p.__dict__ = {'k': 3.0}"),
+    "dict_of_a_function_replaced": ("def g(): pass\ng.k = 2.0", "x * g.k", "g.__dict__ = {'k': 3.0}"),
+    "str_format": (P + "p.k = 2.0; t = '{p.k}'", "x * float(t.format(p=p))", "p.k = 3.0"),
+    "str_format_mapped": (P + "p.k = 2.0", "x * float([*map(str.format, ['{0.k}'], [p])][0])", "p.k = 3.0"),
+    "string_formatter": ("import string\n" + P + "p.k = 2.0", "x * float(string.Formatter().format('{0.k}', p))", "p.k = 3.0"),
+    "protocol": ("from typing import Protocol, runtime_checkable\n@runtime_checkable\nclass Q(Protocol):\n k: float\n" + P,
+                 "x * (2 if isinstance(p, Q) else 3)", "p.k = 3.0"),
+    "itemgetter": ("import operator; g = operator.itemgetter; d = {'k': 2.0}", "x * g('k')(d)", "d['k'] = 3.0"),
+    "descriptor_of_slots_replaced": ("class P: __slots__ = ('k',)\np = P(); p.k = 2.0", "x * p.k", "P.k = property(lambda self: 3.0)"),
+    "data_descriptor_added": ("class P: pass\np = P(); p.k = 2.0", "x * p.k", "P.k = property(lambda self: 3.0)"),
+    "global_dict_of_a_function": ("k = 2.0", "x * globals()['k']", "k = 3.0"),
+    "nested_function_default": ("k = 2.0", "def g(x, a=k): return x * a\nreturn g(x)", "k = 3.0"),
+    "class_inside": ("k = 2.0", "class P: a = k\nreturn x * P.a", "k = 3.0"),
+    "class_inside_of_a_base": ("class B: k = 2.0", "class P(B): pass\nreturn x * P().k", "B.k = 3.0"),
+    "comprehension": ("k = [1.0, 1.0]", "x * sum([v for v in k])", "k[1] = 2.0"),
+    "star_arguments": ("k = [2.0]\ndef g(x, a): return x * a", "g(x, *k)", "k[0] = 3.0"),
+    "star_keywords": ("k = {'a': 2.0}\ndef g(x, a): return x * a", "g(x, **k)", "k['a'] = 3.0"),
+    "walrus": ("k = [2.0]", "x * (v := k[0])", "k[0] = 3.0"),
     "class_of_instance": ("class P: k = 2.0\nclass Q: k = 3.0\np = P()", "x * p.k", "p.__class__ = Q"),
     "class_name": ("class P: pass\np = P()", "x * len(type(p).__name__)", "P.__name__ = 'longer'"),
     "class_qualname": ("class P: pass", "x * len(P.__qualname__)", "P.__qualname__ = 'longer'"),
@@ -314,6 +332,7 @@ READS: dict[str, tuple[str, ...]] = {
 }
 
 RECORDED = set("""
+global_dict_of_a_function
 dict_view bytearray memoryview array_array iterator generator generator_in_partial count map_object attrgetter
 attrgetter_aliased attrgetter_made_before exception_arguments exception_attribute exception_cause exception_raised
 os_error stop_iteration lru_cache single_dispatch weak_reference weak_dictionary context_variable

@@ -99,3 +99,64 @@ def test_effects_happen_at_each_call(case):
             del sys.modules[module.__name__]
         seen.append(str(found))
     assert seen[0] == seen[1], jitgrad.explain(called)
+
+
+LIST, OTHER, TABLE = [2.0], [2.0], {"a": 2.0}
+
+
+@pytest.mark.parametrize("function, calls", [
+    (lambda x, a, b: x * (2 if a is b else 3), [([1], [1]), (LIST, LIST), ([1], [1]), (OTHER, LIST)]),
+    (lambda x, a, b: x * (2 if a is b else 3), [(LIST, LIST), ([2.0], [2.0]), (LIST, LIST)]),
+    (lambda x, a, b: x * (2 if a["k"] is b["k"] else 3), [({"k": [1]}, {"k": [1]}), ({"k": LIST}, {"k": LIST})]),
+    (lambda x, a, b: x * (2 if a is b else 3), [({}, {}), (TABLE, TABLE), ({"a": 2.0}, {"a": 2.0})]),
+    (lambda x, a, b: x * (2 if a is LIST else 3), [([2.0], 1), (LIST, 1), ([2.0], 1)]),
+    (lambda x, a, b: x * (2 if a is LIST else 3), [(LIST, 1), ([2.0], 1), (OTHER, 1)]),
+    (lambda x, a, b: x * (2 if a[0] is a[1] else 3), [([[1], [1]], 1), ([LIST, LIST], 1), ([OTHER, LIST], 1)]),
+    (lambda x, a, b: (a.append(1), x * len(b), a.pop())[1], [([1], [1]), (OTHER, OTHER), ([2.0], [2.0])]),
+])
+def test_the_same_container_twice(function, calls):
+    f = jitgrad.compile(function)
+    for arguments in calls * 2:
+        for _ in range(3):
+            x = jitgrad.ones(2)
+            assert f(x, *arguments).tolist() == function(x, *arguments).tolist()
+
+
+def test_a_flag_of_a_view_that_was_made_inside_is_its_own():
+    def f(x):
+        y = x.detach()
+        y.requires_grad_()
+        return x * 2 if y.requires_grad else x
+
+    g = jitgrad.compile(f)
+    for k in (1.0, 2.0):
+        x = jitgrad.tensor([k])
+        assert g(x).tolist() == [2 * k] and not x.requires_grad
+    assert "replayed" in jitgrad.explain(g)
+    h = jitgrad.compile(lambda x: x.requires_grad_() * 2)
+    x = jitgrad.tensor([1.0])
+    assert h(x).requires_grad and "sets requires_grad of a tensor that it did not make" in jitgrad.explain(h)
+
+
+def test_numbers_are_not_taken_for_tensors_nor_tensors_for_numbers():
+    """fill_ makes a 0-dimensional tensor a number: what a program takes is of another kind then."""
+    k = jitgrad.tensor(2.0)
+    f = jitgrad.compile(lambda x: x * k)
+    x = jitgrad.ones(2)
+    for value in (2.0, 3.0, 4.0):
+        for change in (lambda v: k.fill_(v), lambda v: k.copy_(jitgrad.tensor(v))):
+            change(value)
+            assert [f(x).tolist() for _ in range(3)] == [[value, value]] * 3
+
+
+def test_an_instruction_that_is_not_known_is_recorded():
+    def f(x):
+        try:
+            y = x * 2
+        except* ValueError:
+            y = x
+        return y
+
+    g = jitgrad.compile(f)
+    assert g(jitgrad.ones(1)).tolist() == g(jitgrad.ones(1)).tolist() == [2.0]
+    assert "an instruction that is not understood" in jitgrad.explain(g) and "line" in jitgrad.explain(g)

@@ -22,7 +22,8 @@ FAMILIES = ("LOAD_FAST", "STORE_FAST", "DELETE_FAST", "LOAD_CONST", "LOAD_SMALL_
             "WITH_EXCEPT_START", "CHECK_EXC_MATCH", "RAISE_VARARGS", "RERAISE", "INSTRUMENTED_", "IMPORT_NAME", "MATCH_CLASS",
             "MATCH_KEYS", "MATCH_MAPPING", "MATCH_SEQUENCE", "SETUP_ANNOTATIONS")
 COMPUTED = {"__dict__", "__getattribute__", "__setattr__", "__delattr__", "__getattr__", "__get__", "__set__", "__dir__",
-            "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__match_args__", "attrgetter", "methodcaller"}
+            "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__match_args__", "attrgetter", "methodcaller", "format",
+            "format_map"}
 HIDDEN = {"__globals__", "__closure__", "__builtins__", "f_globals", "f_locals", "f_back", "gi_frame", "tb_frame", "cr_frame",
           "__subclasses__", "cell_contents", "__traceback__"}
 

@@ -38,7 +38,7 @@ MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
 INERT = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__slots__", "__parameters__",
          "__orig_bases__", "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__dataclass_fields__",
          "__dataclass_params__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__classdictcell__",
-         "__type_params__", "__hash__"}        # of what a class has: Python reads these of no instance by itself
+         "__type_params__", "__hash__", "_abc_impl"}        # of what a class has: Python reads these of no instance by itself
 FLOATING_POINT = umath._extobj_contextvar          # what seterr and errstate set
 OF_NUMPY = (np.ufunc, type(np.sum), np.ndarray, np.generic)
 
@@ -50,6 +50,7 @@ class Objects(Guards):
         super().__init__()
         self.functions: dict[CodeType, list[tuple[FunctionType, str | None]]] = {}
         self.reached: dict[int, Any] = {}
+        self._inside: dict[int, str] = {}
         self.arrays: list[np.ndarray] = []      # that were reached
         self._on_tensor = on_tensor
 
@@ -162,10 +163,10 @@ class Objects(Guards):
         for i, item in enumerate(base.__iter__(value)):             # type: ignore[attr-defined]
             self.read(f"{name}[{i}]" if exact else f"{get}({name}, {i})", item, f"{about}[{i}]")
 
-    def keys(self, iterable: str, keys: list[Any], about: str) -> None:
+    def keys(self, iterable: str, keys: list[Any], about: str, sized: bool = True) -> None:
         """Guard the keys of a dict or the elements of a set, and their order."""
         if all([type(k) is str for k in keys]):
-            self.test(f"[*{iterable}] != {self.constant(keys)}" if keys or "(" in iterable else iterable, about)
+            self.test(f"[*{iterable}] != {self.constant(keys)}" if keys or not sized else iterable, about)
             return
         for key in keys:
             self._object(key, about)
@@ -174,7 +175,8 @@ class Objects(Guards):
     def _mapping(self, value: Any, about: str, base: type) -> None:
         name, exact = self.constant(value), type(value) in (base, types.MappingProxyType)
         items = list(value.items() if exact else base.items(value))         # type: ignore[attr-defined]
-        self.keys(name if exact else f"{self.constant(base.__iter__)}({name})", [k for k, _ in items], about)  # type: ignore
+        self.keys(name if exact else f"{self.constant(base.__iter__)}({name})", [k for k, _ in items], about,  # type: ignore
+                  exact)
         for key, item in items:
             place = repr(key) if type(key) in (int, str) else self.constant(key)
             self.read(f"{name}[{place}]" if exact else f"{self.constant(base.__getitem__)}({name}, {place})", item,  # type: ignore
@@ -221,7 +223,8 @@ class Objects(Guards):
         elif base in (dict, OrderedDict, defaultdict):
             self._mapping(value, about, base)
         elif base in (set, frozenset):
-            self.keys(name if cls is base else f"{self.constant(base.__iter__)}({name})", list(base.__iter__(value)), about)
+            self.keys(name if cls is base else f"{self.constant(base.__iter__)}({name})", list(base.__iter__(value)), about,
+                      cls is base)
         if base is defaultdict:
             self.read(f"{name}.default_factory", value.default_factory, about)
         elif base is partial:
@@ -237,7 +240,7 @@ class Objects(Guards):
         self.test(f"type({name}) is not {self.constant(cls)}", about)
         module = False
         if fields is not None:
-            self.keys(self.constant(fields), list(fields), f"the attributes of {about}")
+            self._fields(value, fields, about)
             module = "_parameters" in fields and "_modules" in fields
         self.add_space(value)
         library = [c for c in cls.__mro__ if c not in base.__mro__ and belongs_to_library(c.__module__)]
@@ -246,9 +249,22 @@ class Objects(Guards):
         elif library or base is types.SimpleNamespace:
             self.all_attributes(value, about)      # methods of a library read attributes of whatever name
 
+    def inside(self, fields: Any) -> str:
+        """How the guard function reads the `__dict__` of an object."""
+        return self._inside.get(id(fields)) or self.constant(fields)
+
+    def _fields(self, value: Any, fields: dict[str, Any], about: str) -> None:
+        """Guard which attributes an object has: another `__dict__` may be put in place of this one."""
+        name = self._inside[id(fields)] = f"d{len(self._inside)}"
+        own = type(value).__getattribute__ is not object.__getattribute__
+        given = f"{self.constant(object.__getattribute__)}({self.constant(value)}, '__dict__')" if own else \
+            f"{self.constant(value)}.__dict__"
+        self.constant(fields)           # which keeps it
+        self.keys(f"({name} := {given})", list(fields), f"the attributes of {about}")
+
     def _module(self, fields: dict[str, Any], about: str, layer: bool) -> None:
         """An nn.Module: what its own methods read, whatever their names.  layer: whether it is one of this package's classes."""
-        inside = self.constant(fields)
+        inside = self.inside(fields)
         for attribute, item in fields.items():
             place = f"{inside}[{attribute!r}]"
             if attribute in ("_parameters", "_buffers", "_modules"):
@@ -272,7 +288,7 @@ class Objects(Guards):
             self.function_runs(function, None)
         if kind == "user" or vars(function):
             fields = vars(function)
-            self.keys(self.constant(fields), list(fields), f"the attributes of {about}")
+            self._fields(function, fields, about)
             self.add_space(function)
             if (inner := fields.get("__wrapped__")) is not None:
                 self.reach(inner, about)

@@ -95,7 +95,7 @@ class Reads(Objects):
         own = isinstance(value, (ModuleType, type, FunctionType))
         fields: Any = vars(value) if own else fields_of(value)
         if fields is not None and name in fields:
-            self.read(f"{self.constant(fields)}[{name!r}]", fields[name], f"{about}.{name}", called)
+            self.read(f"{self.inside(fields)}[{name!r}]", fields[name], f"{about}.{name}", called)
             return
         if isinstance(value, ModuleType):
             if name in self._stored:

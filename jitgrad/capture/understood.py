@@ -12,6 +12,7 @@ import sysconfig
 import types
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from types import CodeType, MemberDescriptorType, ModuleType
 from typing import Any
@@ -40,7 +41,8 @@ STATES = (object, int, float, complex, str, bytes, list, tuple, OrderedDict, def
 # Code.
 PURE_STDLIB = ("contextlib", "functools", "typing", "collections", "dataclasses", "enum", "operator", "abc", "_collections_abc",
                "types", "copy", "numbers", "inspect", "re", "string", "fractions", "statistics", "copyreg")
-BY_COMPUTED_NAMES = ("dataclasses.py", "copy.py", "inspect.py", "operator.py")      # of the standard library
+BY_COMPUTED_NAMES = ("dataclasses.py", "copy.py", "inspect.py", "operator.py", "string.py", "typing.py",
+                     "fractions.py")        # of the standard library
 PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "einsumfunc", "fft", "fromnumeric", "function_base",
               "getlimits", "globals", "histograms", "index_tricks", "inspect", "internal", "linalg", "methods", "mixins",
               "multiarray", "nanfunctions", "numeric", "numerictypes", "overrides", "polynomial", "scimath", "shape_base",
@@ -49,7 +51,7 @@ PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "eins
 PURE_PACKAGE = ("__init__", "arraytype", "autograd", "builtin", "capture", "creation", "device", "differentiate", "dtype",
                 "formatting", "graph", "histories", "legacy", "methods", "nn", "operators", "ops", "optim", "random", "steps",
                 "storage", "tensor", "writing")
-PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc")
+PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc", "_bisect", "_heapq")
 PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
                  "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",
                  "round", "setattr", "sorted", "sum", "vars", "__build_class__")
@@ -146,7 +148,7 @@ def state_of(cls: type) -> type | None:
 def is_understood(cls: type) -> bool:
     """Whether calling a library's class, which no profile function is told of, is without effects, and instances of it have
     no state besides what `state_of` tells."""
-    return cls.__module__ in PURE_TYPES or cls.__module__.partition(".")[0] == "jitgrad" or (
+    return cls is itemgetter or cls.__module__ in PURE_TYPES or cls.__module__.partition(".")[0] == "jitgrad" or (
         cls.__module__.partition(".")[0] != "numpy" and state_of(cls) is not None) or issubclass(cls, BaseException)
 
 
