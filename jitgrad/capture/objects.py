@@ -51,6 +51,7 @@ class Objects(Guards):
         self.functions: dict[CodeType, list[tuple[FunctionType, str | None]]] = {}
         self.reached: dict[int, Any] = {}
         self._inside: dict[int, str] = {}
+        self._methods: set[int] = set()         # classes of libraries whose instances are reached
         self.arrays: list[np.ndarray] = []      # that were reached
         self._on_tensor = on_tensor
 
@@ -103,6 +104,8 @@ class Objects(Guards):
         elif kind is MethodType:
             self.reach(value.__func__, about)
             self._object(value.__self__, about)
+        elif kind.__name__ == "instancemethod":         # of C: what makes a method of a built-in function
+            self.reach(value.__func__, about, called)
         elif isinstance(value, ModuleType):
             if not belongs_to_library(value.__name__):
                 self.test(f"type({name}) is not {self.constant(kind)}", about)
@@ -244,6 +247,13 @@ class Objects(Guards):
             module = "_parameters" in fields and "_modules" in fields
         self.add_space(value)
         library = [c for c in cls.__mro__ if c not in base.__mro__ and belongs_to_library(c.__module__)]
+        for c in library:
+            if id(c) not in self._methods:
+                self._methods.add(id(c))
+                self.add_space(c)
+                for method in ("forward", "__call__") if module else ():
+                    if method in vars(c):
+                        self.read(f"{self.constant(vars(c))}[{method!r}]", vars(c)[method], f"{c.__name__}.{method}", True)
         if module and fields is not None:
             self._module(fields, about, len(library) > 1)       # of which the last is nn.Module
         elif library or base is types.SimpleNamespace:
@@ -276,7 +286,7 @@ class Objects(Guards):
             elif attribute in ("_forward_hooks", "_forward_pre_hooks"):
                 self.test(f"{place} is not {self.constant(item)}", f"the hooks of {about}")
                 self.reach(item, f"the hooks of {about}") if item else self.test(self.constant(item), f"the hooks of {about}")
-            elif attribute == "training" or layer and attribute != "_non_persistent_buffers_set":
+            elif attribute == "training" or (fields["_buffers"] if attribute == "_non_persistent_buffers_set" else layer):
                 self.read(place, item, f"{about}.{attribute}")
 
     def _followed(self, function: FunctionType, about: str) -> None:

@@ -43,6 +43,7 @@ class Reads(Objects):
         self._loose: set[str] = set()           # names that may be an attribute of a tensor
         self._everything = False
         self._catches = False
+        self.add_space(Tensor)
 
     # -- attributes by name ------------------------------------------------------------------------------------------
 
@@ -71,7 +72,9 @@ class Reads(Objects):
 
     def finish(self) -> None:
         """All names are known: guard that no tensor has got an attribute that is read."""
-        foreign = sorted([n for n in self._loose if n[:2] != "__" and not hasattr(Tensor, n)])
+        foreign = sorted([n for n in self._loose if n[:2] != "__"])
+        if all([hasattr(Tensor, n) for n in foreign]):
+            foreign = []            # they are methods; that one tensor has another one by itself is not looked for
         for name, (_, about, given) in self._tensors.items():
             if self._everything or given:
                 self.test(f"[k for k in {name}.__dict__ if k not in {self.constant(OWN)}] != {given}", f"the attributes of {about}")
@@ -124,6 +127,10 @@ class Reads(Objects):
             fields = self.constant(vars(value))
             self.test_once(f"{fields} != {self.constant(dict(vars(value)))}", f"the names of {about}")
             return
+        if isinstance(value, type) and belongs_to_library(value.__module__):
+            return
+        if isinstance(value, FunctionType):
+            self.function_runs(value, None)         # of which inspect tells
         if isinstance(value, ModuleType):
             raise Refusal(f"reads attributes of the module {value.__name__} by computed names")
         own = [] if isinstance(value, (type, FunctionType)) else [n for c in type(value).__mro__ for n in slots(c)]
