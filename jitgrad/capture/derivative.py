@@ -18,7 +18,7 @@ from jitgrad.capture.generate import Misled, Replay, attempt, generate, recordin
 from jitgrad.capture.guards import Refusal, article
 from jitgrad.capture.replay import Given, Plan, Template, run
 from jitgrad.capture.trace import Input, Trace
-from jitgrad.capture.trees import is_named_tuple
+from jitgrad.capture.understood import is_named_tuple
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import grad_mode, in_grad_mode, input_node
 from jitgrad.requests import execute, programs

@@ -15,7 +15,7 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import same_type
 from jitgrad.capture.arrays import kept, lies
-from jitgrad.capture.guards import Refusal, Test, changed
+from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, present
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
 from jitgrad.capture.replay import Call, Template
@@ -104,6 +104,7 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
 
     Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
     what it reads."""
+    trace.guards.finish()
     outputs: list[Node] = []
     tensors: list[Tensor] = []
     names: dict[Any, str] = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()},
@@ -203,6 +204,7 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
     # What is computed after the return is not to see what the caller writes to an array meanwhile.
     later = any([template.nodes[number].requires_grad for number in template.outputs])
     lines += _distinct([given.name for given in trace.arrays.values()])
+    lines += _containers(trace)
     if trace.guards.arrays:
         reached = {id(array): array for array in trace.guards.arrays}   # which the namespace keeps alive
         others = [given.name for given in trace.arrays.values()] + [e for e, array in trace.compared if id(array) not in reached]
@@ -247,6 +249,20 @@ def _distinct(names: list[str]) -> list[str]:
     if len(names) > 6:
         return [f"if len(set(map(id, {_tuple(names)}))) != {len(names)}: return None"]
     return [f"if {' or '.join([f'{a} is {b}' for a, b in combinations(names, 2)])}: return None"] * (len(names) > 1)
+
+
+def _containers(trace: Trace) -> list[str]:
+    """The tests that the lists and dicts of the caller are others than each other and than those that are read besides."""
+    constant = trace.guards.constant
+    held = {i: v for i, v in trace.guards.reached.items() if type(v) in (list, dict)}       # which the namespace keeps alive
+    given = {i: e for i, e in trace.arguments.containers.items() if i in trace.arguments.mutable}
+    lines = _distinct(list(given.values()))
+    for i, expression in given.items():
+        if i in held:
+            lines.append(f"if {expression} is not {constant(held[i])}: return None")
+        elif held:
+            lines.append(f"if id({expression}) in {constant(frozenset(held))}: return None")
+    return lines
 
 
 def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
@@ -303,6 +319,8 @@ def _node_lines(i: int, given: Input, used: bool, later: bool, constant: Callabl
     lines.append(f"if n{i}.spec is not {spec} and (n{i}.inputs or not same_type(n{i}.spec.type, {type_})): return None")
     if given.spec.type.shape:
         lines.append(_strides_line(f"n{i}.value", given, constant))
+    else:               # a number, which fill_ makes, is no array to a program
+        lines.append(f"if n{i}.spec is not {spec} and n{i}.spec.op is not {constant(given.spec.op)}: return None")
     return lines
 
 
@@ -371,7 +389,8 @@ def plain_result(call: Call, output: int) -> Tensor:
 _SCOPE: dict[str, Any] = {
     "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "usual": usual,
     "tracing": tracing, "Node": Node, "value_of": value_of,
-    "changed": changed, "same_type": same_type, "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
+    "changed": changed, "differ": differ, "present": present, "filled": filled, "same_type": same_type,
+    "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
     "new": object.__new__, "Tensor": Tensor,
     "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

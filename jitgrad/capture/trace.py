@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import sysconfig
-import types
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
@@ -22,36 +20,38 @@ from jitgrad import buffers, random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
 from jitgrad.capture.arrays import ArrayArgument, is_supported
-from jitgrad.capture.guards import MAX_BYTES, Reads, Refusal, is_of_python
+from jitgrad.capture.guards import Refusal
+from jitgrad.capture.objects import MAX_BYTES
 from jitgrad.capture.positions import Positions
+from jitgrad.capture.reads import Reads
 from jitgrad.capture.trees import Arguments
+from jitgrad.capture.understood import (
+    BY_COMPUTED_NAMES,
+    DYNAMIC_NAMES,
+    NUMPY,
+    PACKAGE,
+    belongs_to_library,
+    impure,
+    kind_of,
+    of_package,
+)
 from jitgrad.dtype import set_default_dtype
+from jitgrad.formatting import format_tensor, get_printoptions, set_printoptions
 from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
 from jitgrad.operators.layout import is_contiguous, layout
-from jitgrad.operators.native.faces import State
 from jitgrad.operators.shape import view_shape
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array
-
-PACKAGE = str(Path(__file__).resolve().parent.parent)
-NUMPY = str(Path(np.__file__).resolve().parent)
-STDLIB = sysconfig.get_paths()["stdlib"]
-SITE = tuple({sysconfig.get_paths()[k] for k in ("purelib", "platlib")})
-PURE_STDLIB = ("contextlib", "functools", "typing", "collections", "dataclasses", "enum", "operator", "abc", "_collections_abc",
-               "types", "copy", "numbers", "inspect", "re", "string", "fractions", "statistics", "<frozen abc>", "copyreg")
-PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc")
-PURE_BUILTINS = ("abs", "all", "any", "bin", "callable", "chr", "divmod", "format", "getattr", "hasattr", "hash", "hex", "isinstance",
-                 "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr", "round", "setattr", "delattr",
-                 "sorted", "sum", "vars", "dir", "__build_class__", "__import__", "ascii")
-DYNAMIC_NAMES = ("getattr", "hasattr", "setattr", "delattr", "vars", "dir")
-BY_COMPUTED_NAMES = ("dataclasses.py", "copy.py", "inspect.py")     # of the standard library
-CONTAINERS = (str, bytes, int, float, complex, list, tuple, dict, set, frozenset, slice, range, np.ndarray, np.generic)
 
 # What of this package is not to be replayed: always, or where its first argument was there before the call.
 FORBIDDEN: dict[CodeType, str] = {
     random.Generator.draw.__code__: "draws random numbers",
     random.Generator.manual_seed.__code__: "seeds a random generator",
+    random.Generator.initial_seed.__code__: "asks for the seed of a random generator",
+    format_tensor.__code__: "formats a tensor, by the settings for printing",
+    set_printoptions.__code__: "sets how tensors are printed",
+    get_printoptions.__code__: "asks how tensors are printed",
     Function.apply.__func__.__code__: "applies a Function whose backward is Python",                  # type: ignore
     hooks.register_hook.__code__: "registers a hook",
     hooks.register_post_accumulate_grad_hook.__code__: "registers a hook",
@@ -71,6 +71,7 @@ CHANGES: dict[CodeType, str] = {
     Tensor.grad.fget.__code__: "reads the gradient of a tensor that it did not make",                 # type: ignore
     engine.accumulate.__code__: "calls backward()",
 }
+REQUIRES_GRAD = Tensor.requires_grad_.__code__
 LAYOUTS = (layout.__code__, is_contiguous.__code__)
 SAME_ELEMENTS = {REGISTRY[name] for name in ("copy", "cast", "detach", "permute", "reshape", "slice", "squeeze", "unsqueeze")}
 VIEWS = view_shape.__code__             # of all view operators; view() raises for some layouts
@@ -132,6 +133,7 @@ class Trace(tracing.Trace):
         name = f"t{len(self.inputs)}"
         self.guards.test(f"type({name} := {expression}) is not {self.guards.constant(type(tensor))}", about)
         self.add(Input(name, tensor, tensor._current()))
+        self.guards.add_tensor(name, tensor, about)
 
     def _number(self, name: str, node: Node) -> None:
         self.add(Input(name, None, node, "number"))
@@ -237,7 +239,7 @@ class Trace(tracing.Trace):
                 prepared = self.arguments.describe(args, kwargs)
             finally:
                 self.argument_tests = len(self.guards.tests)
-            self.guards.reach(self.function, getattr(self.function, "__qualname__", "the function"))
+            self.guards.reach(self.function, getattr(self.function, "__qualname__", "the function"), True)
             return prepared
         except Refusal as refusal:
             self.reason = str(refusal)
@@ -295,11 +297,12 @@ class Trace(tracing.Trace):
             code = frame.f_code
             kind = self._kinds.get(code)
             if kind is None:
-                made = code.co_filename == "<string>" and frame.f_globals.get("__name__", "").startswith("namedtuple_")
-                kind = self._kinds[code] = "pure" if made else _kind(code)
+                module = frame.f_globals.get("__name__", "")
+                made = code.co_filename == "<string>" and (module.startswith("namedtuple_") or belongs_to_library(module))
+                kind = self._kinds[code] = "pure" if made else kind_of(code)
             if kind == "user":
                 try:
-                    self.guards.run(code, frame.f_globals)
+                    self.guards.run(code, frame.f_globals, frame.f_locals)
                 except Refusal as refusal:
                     self.refuse(str(refusal))
             elif kind == "package":
@@ -311,8 +314,11 @@ class Trace(tracing.Trace):
                     self.refuse(FORBIDDEN[code])
                 elif code in CHANGES:
                     changed = frame.f_locals.get("self", frame.f_locals.get("tensor"))
-                    if isinstance(changed, Tensor) and self.shares_storage(changed):
+                    own = self.input_of if code is REQUIRES_GRAD else self.shares_storage       # a view's flag is its own
+                    if isinstance(changed, Tensor) and own(changed):
                         self.refuse(CHANGES[code])
+                elif not of_package(code) and frame.f_back is not None and self._kinds.get(frame.f_back.f_code) == "user":
+                    self.refuse(f"calls {code.co_name}()")
             elif kind == "pure" and code.co_filename.endswith(BY_COMPUTED_NAMES):
                 self._everything()
             elif kind == "impure" and self._asked_for(frame):
@@ -329,9 +335,9 @@ class Trace(tracing.Trace):
 
     def _asked_for(self, frame: FrameType | None) -> bool:
         """Whether a function of the standard library runs for the user, not for this package or NumPy."""
-        while frame is not None and _kind(frame.f_code) == "impure":
+        while frame is not None and kind_of(frame.f_code) == "impure":
             frame = frame.f_back
-        return frame is None or (_kind(frame.f_code) != "package" and not frame.f_code.co_filename.startswith(NUMPY))
+        return frame is None or (kind_of(frame.f_code) != "package" and not frame.f_code.co_filename.startswith(NUMPY))
 
     def _everything(self) -> None:
         """Attributes are read by computed names."""
@@ -341,45 +347,16 @@ class Trace(tracing.Trace):
             self.refuse(str(refusal))
 
     def _builtin(self, function: Any) -> None:
-        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "?")
-        module = owner.__name__ if isinstance(owner, types.ModuleType) else getattr(function, "__module__", None) or ""
-        if module == "builtins" and isinstance(owner, types.ModuleType):
-            if name in DYNAMIC_NAMES:
-                self._everything()
-            if name not in PURE_BUILTINS:
-                self.refuse(f"calls {name}()")
-        elif isinstance(owner, types.ModuleType) or owner is None:
-            if module not in PURE_MODULES and (module.partition(".")[0] != "numpy" or "random" in module):
-                self.refuse(f"calls {module}.{name}()")
-        elif isinstance(owner, type):
-            if owner.__module__ != "builtins" and owner.__module__.partition(".")[0] not in ("jitgrad", "collections"):
-                self.refuse(f"calls {owner.__name__}.{name}()")
-        elif isinstance(owner, (BaseException, State)) or name in ("__init_subclass__", "__new__", "__init__"):
-            pass
-        elif not isinstance(owner, CONTAINERS) and not is_of_python(type(owner)):
-            self.refuse(f"calls {name}() of {type(owner).__name__}")
-
-
-def _kind(code: CodeType) -> str:
-    """Whose code it is: "user", "package", or of a library, "pure" or "impure"."""
-    name = code.co_filename
-    if name.startswith(PACKAGE):
-        return "package"
-    if name.startswith(NUMPY):
-        return "impure" if f"{NUMPY}/random" in name else "pure"
-    if name.endswith(("_weakrefset.py", "weakref.py")) and code.co_name in ("_remove", "remove"):
-        return "pure"           # called when an object goes, whoever runs
-    if name.startswith("<frozen "):
-        return "pure" if "importlib" in name or "abc" in name else "impure"
-    if name.startswith(STDLIB) and not name.startswith(SITE):
-        return "pure" if name[len(STDLIB) + 1:].split("/")[0].removesuffix(".py") in PURE_STDLIB else "impure"
-    return "user"
+        if getattr(function, "__name__", "?") in DYNAMIC_NAMES:
+            self._everything()
+        if (name := impure(function)) is not None:
+            self.refuse(f"calls {name}")
 
 
 def _line(frame: FrameType | None) -> str:
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE) and _kind(frame.f_code) == "user":
+        if not name.startswith(PACKAGE) and kind_of(frame.f_code) == "user":
             return f"{Path(name).name}:{frame.f_lineno}, in {frame.f_code.co_name}"
         frame = frame.f_back
     return "?"

@@ -5,13 +5,15 @@ x0, x1, ...; `Results` writes the expression that builds a result of the same st
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.guards import Reads, Refusal
+from jitgrad.capture.guards import Refusal
+from jitgrad.capture.reads import Reads
+from jitgrad.capture.understood import CONSTANTS, is_named_tuple
 from jitgrad.device import device
 from jitgrad.dtype import dtype, float64
 from jitgrad.graph import Node, scalar_node
@@ -21,11 +23,6 @@ from jitgrad.tensor import Tensor
 
 MAX_LEVELS = 50
 STATIC = (int, str, bytes, complex)
-
-
-def is_named_tuple(value: Any) -> bool:
-    """Whether a value is an instance of a namedtuple class."""
-    return isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(type(value), "_make")
 
 
 class Arguments:
@@ -46,7 +43,8 @@ class Arguments:
         self.on_array: Callable[[str, Any, str], Any] | None = None     # for what value_and_grad makes tensors of
         self.floats: dict[str, float] = {}
         self.numbers: dict[Node, str] = {}
-        self.containers: set[int] = set()
+        self.containers: dict[int, str] = {}    # of the caller, by identity: how each is read
+        self.mutable: set[int] = set()          # which of them are lists and dicts
         self.rebuilt: list[tuple[Any, Any, Any, str]] = []  # containers made for stand-ins: theirs, ours, a copy, place
 
     def describe(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -81,7 +79,7 @@ class Arguments:
                        f"type({expression}) is not float")
         elif value is None or kind is bool:
             reads.test(f"{expression} is not {value}", place)
-        elif kind in STATIC or isinstance(value, np.generic):
+        elif kind in STATIC or (kind in CONSTANTS and isinstance(value, np.generic)):
             name = reads.constant(value)
             reads.test(f"{expression} is not {name} and changed({expression}, {name})", place)
         elif kind is dict:
@@ -93,6 +91,8 @@ class Arguments:
         elif kind in (list, tuple) or is_named_tuple(value):
             name = kind.__name__ if kind in (list, tuple) else reads.constant(kind)
             reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
+            if kind not in (list, tuple):
+                reads.reach(kind, place)
             return self._children(expression, value, list(enumerate(value)), place, level)
         elif kind is np.ndarray:
             return self._on_ndarray(expression, value, place)
@@ -110,8 +110,11 @@ class Arguments:
 
     def _children(self, expression: str, value: Any, items: list[tuple[Any, Any]], place: str, level: int) -> Any:
         changed, new = False, {}
-        if value != ():         # of which there is only one
-            self.containers.add(id(value))
+        if value != () and expression not in ("args", "kwargs"):        # of () there is only one, the others are the call's
+            if (known := self.containers.setdefault(id(value), expression)) is not expression and type(value) in (dict, list):
+                self._reads.test(f"{expression} is not {known}", place)
+            if type(value) in (dict, list):
+                self.mutable.add(id(value))
         for key, item in items:
             inner = f"{expression}[{key!r}]"
             if type(item) in (dict, list, tuple) and item:          # named, since its parts are read several times
@@ -176,7 +179,7 @@ class Results:
     run-time numbers and arrays, by node, and of arrays that are guarded by their contents, by identity."""
 
     def __init__(self, constant: Callable[[Any], str], on_tensor: Callable[[Tensor], str], numbers: dict[Any, str],
-                 containers: set[int]) -> None:
+                 containers: Container[int]) -> None:
         self._numbers = numbers
         self._containers = containers
         self._constant = constant
