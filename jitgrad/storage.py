@@ -184,6 +184,10 @@ class Deferred(Protocol):
     deferred: bool
     writes: int
 
+    def detach(self, tensor: Any, tracks: bool) -> Any:
+        """See Tensor._detached."""
+        ...
+
     def materialise(self, tensor: Any) -> None:
         """Give the tensor its node."""
         ...

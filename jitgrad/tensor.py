@@ -201,7 +201,7 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this tensor.  Settable on leaves."""
         storage = self._storage
-        if storage is None or storage.writes == self._seen:
+        if storage is None or storage.writes == self._seen or storage.deferred:
             return self._node.requires_grad
         return self._to_look().requires_grad or (
             bool(self._chain) and storage.base(self._chain, base_depth(self._chain)).requires_grad)
@@ -305,12 +305,14 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut off from the graph."""
-        return self._detached(True)
+        storage = self._storage
+        return self._detached(True) if storage is None or not storage.deferred else storage.detach(self, True)
 
     @property
     def data(self) -> Tensor:
         """The value, cut off from the graph; writes to it are not seen by autograd's version check."""
-        return self._detached(False)
+        storage = self._storage
+        return self._detached(False) if storage is None or not storage.deferred else storage.detach(self, False)
 
     @data.setter
     def data(self, value: Tensor) -> None:

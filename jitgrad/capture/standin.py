@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.capture.replay import Call
+from jitgrad.graph import Node
 from jitgrad.requests import execute
 from jitgrad.storage import Version
 from jitgrad.tensor import Tensor, wrap
@@ -26,6 +27,43 @@ class StandIn:
     def cell(self) -> Version:
         """A version counter, at 0: nobody has written to the result yet."""
         return Version()
+
+    def detach(self, tensor: Tensor, tracks: bool) -> Tensor:
+        """See storage.Deferred: the graph is recorded when it takes more than the value."""
+        result = wrap(Node(tensor._node.spec, (), False, 0))
+        result._storage = DetachedResult(tensor, tracks)
+        return result
+
+
+class DetachedResult(StandIn):
+    """What detach() or `.data` of a result gives, until more than its value is asked for.
+
+    source: the result; of: its storage when it was detached; tracks: see Tensor._detached."""
+
+    __slots__ = ("source", "of", "tracks", "__weakref__")
+
+    def __init__(self, source: Tensor, tracks: bool) -> None:
+        self.source = source
+        self.of: Any = source._storage
+        self.tracks = tracks
+
+    def materialise(self, tensor: Tensor) -> None:
+        """See storage.Deferred."""
+        found = self.source._detached(self.tracks)
+        tensor._node, tensor._storage, tensor._chain = found._node, found._storage, found._chain
+        tensor._seen, tensor._tracks_version = found._seen, found._tracks_version
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """See storage.Deferred."""
+        return self.of.value(self.source) if self.source._storage is self.of else execute.value(tensor._current())
+
+    def backward(self) -> bool:
+        """See storage.Deferred."""
+        return False
+
+    def detach(self, tensor: Tensor, tracks: bool) -> Tensor:
+        """See storage.Deferred."""
+        return tensor._detached(tracks)
 
 
 class Single(Call, StandIn):

@@ -196,6 +196,15 @@ def plain_backward(root: Node) -> tuple[list[Node], Sequence[np.ndarray | None]]
     if extra is None or extra.held is None:
         return None
     held, extra.held = extra.held, None
+    for pattern in root.spec.patterns:
+        if pattern.kind == PLAIN and pattern.entry is held[0]:
+            order, _ = pattern.match((root,))
+            if order is not None:
+                leaves = [order[k] for k in pattern.leaves]
+                if leaves != held[1]:
+                    return None
+                mark(order, pattern.interior, Run(held[0], True, None))
+                return leaves, held[2]
     captured = capture((root,), anew=True)
     if captured.special or held[1] != captured.leaves:
         return None
