@@ -7,13 +7,13 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, operator, register
+from jitgrad.operators.declare import OPERATORS, function, operator
 from jitgrad.operators.inplace import inplace_method
-from jitgrad.operators.native.words import PLAIN
 from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.origin import warn_user
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.out import EXACT
 from jitgrad.operators.reduction import largest
+from jitgrad.operators.template import no_template
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -24,8 +24,6 @@ def _number(value: float, x: Node) -> Node:
 
 
 def _floating(called: str, x: Any) -> Node:
-    if type(x) is not Node:
-        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
         raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{x.type.dtype.title}': it "
                                   "takes floating-point tensors")
@@ -39,43 +37,42 @@ def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None
         x = cast(x, as_dtype(dtype))
     _floating(called, x)
     if dim is None:
-        no_recipe()
+        no_template()
         warn_user(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X as an "
                   "argument.")
         dim = 0 if x.type.ndim in (0, 1, 3) else 1
     return x, (normal_dim(dim, x.type.ndim),) if x.type.ndim else ()
 
 
-def _softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+@operator("SoftmaxBackward0", saves=("result",), out=EXACT)
+def softmax(input: Node, dim: int | None, dtype: dtype | None = None) -> Node:
     """exp(input), divided by its sum along `dim`."""
     x, dims = _softmax_operands("softmax", input, dim, dtype)
     e = ops.exp(x - largest(x, dims))
     return e / ops.sum(e, axes=dims)
 
 
-def _log_softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+@operator("LogSoftmaxBackward0", saves=("result",), out=EXACT)
+def log_softmax(input: Node, dim: int | None, dtype: dtype | None = None) -> Node:
     """log(softmax(input)) along `dim`, without overflow."""
     x, dims = _softmax_operands("log_softmax", input, dim, dtype)
     below = x - largest(x, dims)
     return below - ops.log(ops.sum(ops.exp(below), axes=dims))
 
 
-softmax = operator("SoftmaxBackward0", name="softmax", saves=("result",))(_softmax)
-log_softmax = operator("LogSoftmaxBackward0", name="log_softmax", saves=("result",))(_log_softmax)
-
-
-def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
-                       dtype: dtype | None = None) -> Tensor:
+@function(name="softmax.functional", places=())
+def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """torch.softmax with the arguments of nn.functional."""
     return softmax(input, dim, dtype)
 
 
-def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
-                           dtype: dtype | None = None) -> Tensor:
+@function(name="log_softmax.functional", places=())
+def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """torch.log_softmax with the arguments of nn.functional."""
     return log_softmax(input, dim, dtype)
 
 
+@function(places=F)
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """softmax of -input."""
     return softmax(OPERATORS["neg"].call(input), dim, dtype)
@@ -187,32 +184,34 @@ def threshold(input: Node, threshold: float, value: float) -> Node:
     return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), ops.piece(input, backward=None))
 
 
+@function(places=F)
 def softsign(input: Tensor) -> Tensor:
     """input / (1 + |input|)."""
     return OPERATORS["div"].call(input, OPERATORS["add"].call(OPERATORS["abs"].call(input), 1))
 
 
+@function(places=F)
 def tanhshrink(input: Tensor) -> Tensor:
     """input - tanh(input)."""
     return OPERATORS["sub"].call(input, OPERATORS["tanh"].call(input))
 
 
-for _function in (softsign, tanhshrink, softmin):
-    register(_function.__name__, _function, _function, None, F, kind=PLAIN)
-
-
 def with_inplace(name: str) -> Any:
     """nn.functional's form of an activation: with an `inplace` argument, by position or by name after the others."""
     op = OPERATORS[name]
-    written, count = inplace_method(op), op.fn.__code__.co_argcount
+    written, plain, most = inplace_method(op), op.call, op.schemas[0].positional
+    schema = op.schemas[0].extended("inplace", "bool", False)
 
-    def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
-        if len(args) == count:
-            args, inplace = args[:-1], args[-1]
-        return written(input, *args, **kwargs) if inplace else op.call(input, *args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        if kwargs or len(args) > most:
+            (*args, inplace), _ = schema.bind(args, kwargs)
+            if inplace:
+                return written(*args)
+        return plain(*args)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = op.call.__doc__
+    call.__signature__ = schema.signature()         # type: ignore[attr-defined]
     return call
 
 

@@ -16,8 +16,11 @@ from jitgrad.tensor import Tensor
 
 Number = REAL
 Scalar = int | float                            # the same, as an annotation
+Operand = Any                                   # a node, or a number that counts as one
+Dim = int | None
 Dims = int | tuple[int, ...] | list[int] | None
 Integers = Any                                  # one, or a sequence of them
+Tensors = Any                                   # a sequence of nodes
 
 
 def to_node(value: Any) -> Any:

@@ -23,9 +23,9 @@ from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import State
 from jitgrad.operators.native.patterns import Pattern, function
-from jitgrad.operators.native.tapes import learner
+from jitgrad.operators.native.templates import learner
 from jitgrad.operators.origin import OUTSIDE, user_line
-from jitgrad.operators.recipe import LONGEST
+from jitgrad.operators.template import LONGEST
 from jitgrad.steps import pending_detached
 from jitgrad.storage import Storage, Version, detached_storages
 from jitgrad.tensor import Tensor, alike

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.operators import memo
+from jitgrad.operators import constant_cache
 
 
 @pytest.fixture(autouse=True)
 def _empty():
-    memo.forget()
+    constant_cache.forget()
     yield
-    memo.forget()
+    constant_cache.forget()
 
 
 def data(n=300):
@@ -62,25 +62,25 @@ def test_nothing_outlives_its_operands():
         view = p.T.reshape(4, -1)
         constant(p)
         view.exp()
-    assert memo._held > 0
+    assert constant_cache._held > 0
     del p, view
     gc.collect()
-    assert not memo._entries and memo._held == 0
+    assert not constant_cache._entries and constant_cache._held == 0
 
 
 def test_bounds(monkeypatch):
-    monkeypatch.setattr(memo, "ENTRIES", 10)
+    monkeypatch.setattr(constant_cache, "ENTRIES", 10)
     kept = [data() for _ in range(30)]
     for p in kept:
         constant(p)
-    assert len(memo._entries) <= 10
-    monkeypatch.setattr(memo, "TOTAL_BYTES", 20_000)
+    assert len(constant_cache._entries) <= 10
+    monkeypatch.setattr(constant_cache, "TOTAL_BYTES", 20_000)
     for p in kept * 3:
         constant(p), constant(p)
-    assert memo._held <= 20_000
+    assert constant_cache._held <= 20_000
     large = jitgrad.ones(1 << 19)
     for _ in range(3):
         large * 2.0
-    assert memo._held <= 20_000
+    assert constant_cache._held <= 20_000
     jitgrad.clear_cache()
-    assert not memo._entries
+    assert not constant_cache._entries
