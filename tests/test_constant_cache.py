@@ -56,6 +56,43 @@ def test_numbers_count_and_zeros_have_signs():
         assert (p * 2.0).sum().item() != (p * 3.0).sum().item()
 
 
+def test_views_of_the_same_memory_and_small_operands_of_the_same_contents():
+    """Each step makes a new view and new exponents, of the same values."""
+    t = jitgrad.tensor(np.linspace(0.5, 1, 256))
+    want = np.linspace(0.5, 1, 256)[:, None] ** np.arange(32.)
+
+    def powers(k=32):
+        return t[:, None] ** jitgrad.arange(k, dtype=jitgrad.float64)
+
+    found = [powers() for _ in range(6)]
+    assert found[-1]._array() is found[-2]._array()
+    np.testing.assert_allclose(found[-1].numpy(), want, rtol=1e-14)
+    assert powers(31).shape == (256, 31)
+    half = [(t[::2] * 3.0)._array() for _ in range(4)], [(t[1::2] * 3.0)._array() for _ in range(4)]
+    assert not np.array_equal(half[0][-1], half[1][-1])
+    for k in range(4):          # written to: another memory, and other contents
+        t[0] = float(k)
+        assert powers()._array()[0, 2] == k ** 2
+        e = jitgrad.arange(32, dtype=jitgrad.float64)
+        for j in range(3):
+            e[1] = float(j)
+            for _ in range(3):
+                assert (t[:, None] ** e)._array()[1, 1] == t[1].item() ** j
+    signed = jitgrad.ones(256, 8)
+    for zero in (0.0, -0.0) * 3:
+        row = jitgrad.tensor([zero] * 8)
+        assert np.signbit((signed * row)._array()).all() == np.signbit(zero)
+
+
+def test_memory_of_the_pool_is_another_when_its_owner_is_gone():
+    """Large arrays get the memory of those before them."""
+    for k in range(12):
+        big = jitgrad.ones(300, 300, dtype=jitgrad.float64) * float(k)
+        for _ in range(3):
+            assert (big[:, :64] * 2.0)._array()[0, 0] == 2 * k
+        del big
+
+
 def test_nothing_outlives_its_operands():
     p = data()
     for _ in range(4):

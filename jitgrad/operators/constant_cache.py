@@ -2,18 +2,19 @@
 
 `((x - data) ** 2 * (1 / sigma ** 2)).sum()` computes what depends on no gradient leaf at once, in each iteration.  Arrays
 behind nodes never change, so the same operation on the same memory gives the same result, which is kept from the second time on,
-for as long as the memory lives.  `t[:, None] ** k` makes a new view each time: what counts is the memory that it shows.
+for as long as the memory lives.  `t[:, None] ** arange(128)` makes a new view and a new exponent each time: what counts of a view is
+the memory that it shows, and of an operand much smaller than the work what it contains.
 
-Invariant: a result is given only for the very memory that it was computed from, seen in the same way (a weak reference to the
-array that owns the memory, address, strides, shape, dtype), and is an array that nobody writes to, like any behind a node.
-Memory is used again only when the array that owns it is gone.  What is kept keeps nothing else alive and is bounded in number and
-bytes.
+Invariant: a result is given only for the same bytes as it was computed from: for the very memory, seen in the same way (a weak
+reference to the array that owns it, address, strides, shape, dtype), or for equal contents.  It is an array that nobody writes to,
+like any behind a node.  Memory is used again only when the array that owns it is gone.  What is kept keeps nothing else alive and is
+bounded in number and bytes.
 """
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,15 @@ LEAST = 256                 # elements of an operation: below, computing takes n
 MOST_BYTES = 1 << 20        # of one result
 TOTAL_BYTES = 32 << 20
 ENTRIES = 256
+PATIENCE = 2 * ENTRIES      # calls that find nothing, before
+SELDOM = 8                  # only so many times fewer are looked at
+SMALL = 512                 # elements of an operand that is known by its contents, if the work is so many times as large:
+TIMES = 8
 
 
 class _Entry:
-    """An operation that has been seen: who owns the memory that it was applied to (None for a number, which is in the key), and
-    its result from the second time on."""
+    """An operation that has been seen: who owns the memory that it was applied to (None for what is in the key itself), and its
+    result from the second time on."""
 
     __slots__ = ("owners", "result")
 
@@ -41,12 +46,27 @@ _entries: dict[tuple, _Entry] = {}
 _held = 0                   # bytes of all results
 
 
-def cached(run: Callable[..., np.ndarray], what: Any, *operands: np.ndarray | float) -> np.ndarray:
-    """run(what, *operands), or the array that it gave before for the same `what` and operands."""
+def by_contents(sizes: Sequence[int], work: int) -> int:
+    """Which operands of so many elements are known by their contents, as bits; work: the elements of the largest array."""
+    return sum([1 << i for i, size in enumerate(sizes) if size <= SMALL and size * TIMES <= work])
+
+
+def cached(run: Callable[..., np.ndarray], misses: list[int], small: int, what: Any, *operands: np.ndarray | float) -> np.ndarray:
+    """run(what, *operands), or the array that it gave before for the same `what` and operands.
+
+    misses: how often in a row there was none, [0] at first: where operands are always others they are looked at only for a while now
+    and then.  small: see `by_contents`."""
+    count = misses[0] = misses[0] + 1
+    if count // PATIENCE % SELDOM:
+        return run(what, *operands)
     parts: list[Any] = [what]
     owners: list[np.ndarray | None] = []
     for v in operands:
-        if type(v) is np.ndarray:
+        is_small, small = small & 1, small >> 1
+        if is_small:
+            owners.append(None)
+            parts.append(v.tobytes())   # type: ignore[union-attr]  (`what` goes with their shapes and dtypes)
+        elif type(v) is np.ndarray:
             owner = _owner(v)
             owners.append(owner)
             parts += (id(owner),) if owner is v else (id(owner), address(v), v.strides, v.shape, v.dtype)
@@ -62,6 +82,7 @@ def cached(run: Callable[..., np.ndarray], what: Any, *operands: np.ndarray | fl
                 break
         else:
             if entry.result is not None:
+                misses[0] = 0
                 return entry.result
     result = run(what, *operands)
     if entry is None:
@@ -80,7 +101,10 @@ def forget() -> None:
 
 def _note(key: tuple, owners: list[np.ndarray | None]) -> None:
     if len(_entries) >= ENTRIES:
-        forget()
+        for seen_once in [k for k, entry in list(_entries.items()) if entry.result is None]:
+            _entries.pop(seen_once, None)
+        if len(_entries) >= ENTRIES:
+            forget()
     gone = functools.partial(_remove, key)
     _entries[key] = _Entry([None if v is None else weakref.ref(v, gone) for v in owners])
 

@@ -27,6 +27,7 @@ from jitgrad.operators.schema import Schema, no_form
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import wrap
 
+FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
 OFTEN = 10_000
 evaluations = [0]       # of all threads, about
 
@@ -76,7 +77,7 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
 
 def _computed(node: Node) -> Node:
     """A node that depends on nothing pending, computed; by machine code, once a program has done so often."""
-    become_input(node, interpreter.compute(node))
+    become_input(node, interpreter.compute(node) if len(node.inputs) <= FEW else interpreter.evaluate([node])[0])
     evaluations[0] += 1
     if evaluations[0] == OFTEN:
         faces.repeats[0]()

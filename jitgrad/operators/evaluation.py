@@ -20,7 +20,7 @@ import numpy as np
 from jitgrad.generated import function
 from jitgrad.graph import Node, input_node
 from jitgrad.interpreter import as_array, quiet
-from jitgrad.operators.constant_cache import LEAST, MOST_BYTES, cached
+from jitgrad.operators.constant_cache import LEAST, MOST_BYTES, by_contents, cached
 from jitgrad.operators.template import Template
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensor import wrap
@@ -34,8 +34,11 @@ def evaluator(operands: Sequence[Node], found: Template, arguments: Sequence[int
     if make is None:
         [type_] = types
         # Below LEAST elements computing takes no longer than looking up.
-        if max([n.type.size for n in operands]) >= LEAST and type_.size * type_.dtype.itemsize <= MOST_BYTES:
-            return lambda *values: wrap(input_node(cached(run, compute, *values), type_))
+        sizes = [n.type.size for n in operands]
+        work = max(*sizes, type_.size)
+        if work >= LEAST and type_.size * type_.dtype.itemsize <= MOST_BYTES:
+            small, misses = by_contents(sizes, work), [0]
+            return lambda *values: wrap(input_node(cached(run, misses, small, compute, *values), type_))
         return lambda *values: wrap(input_node(run(compute, *values), type_))
     return lambda *values: make([wrap(input_node(v, t)) for v, t in zip(run(compute, *values), types, strict=True)])
 
