@@ -11,7 +11,7 @@ from jitgrad.operators.declare import OPERATORS, function, operator
 from jitgrad.operators.inplace import inplace_method
 from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.origin import warn_user
-from jitgrad.operators.out import EXACT
+from jitgrad.operators.out import CAST, EXACT
 from jitgrad.operators.reduction import largest
 from jitgrad.operators.template import no_template
 from jitgrad.tensor import Tensor
@@ -110,7 +110,7 @@ def celu(input: Node, alpha: float = 1.0) -> Node:
     return _elu(_floating("celu", input), 1.0, alpha, 1 / alpha, 1.0)
 
 
-@operator("GeluBackward0", places=F, saves=("input",))
+@operator("GeluBackward0", places=F, out=EXACT, saves=("input",))
 def gelu(input: Node, approximate: str = "none") -> Node:
     """input times the normal distribution function at it; approximate="tanh": by a tanh."""
     x = _floating("gelu", input)
@@ -133,7 +133,7 @@ def mish(input: Node) -> Node:
     return _floating("mish", input) * ops.tanh(ops.softplus(input))
 
 
-@operator("SoftplusBackward0", places=F, saves=("input",))
+@operator("SoftplusBackward0", places=F, out=EXACT, saves=("input",))
 def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     """log(1 + exp(beta * input)) / beta, and input itself where beta * input > threshold."""
     x = _floating("softplus", input)
@@ -142,7 +142,7 @@ def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     return ops.where(ops.gt(scaled, _number(threshold, x)), x, ops.softplus(scaled) / b)
 
 
-@operator("LogSigmoidBackward0", places=F, saves=("input",))
+@operator("LogSigmoidBackward0", places=F, out=EXACT, saves=("input",))
 def logsigmoid(input: Node) -> Node:
     """log(sigmoid(input)), without overflow."""
     return -ops.softplus(-_floating("log_sigmoid", input))
@@ -178,7 +178,7 @@ def hardswish(input: Node) -> Node:
     return ops.hardswish(_floating("hardswish", input))
 
 
-@operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
+@operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, out=CAST, saves=("input",))
 def threshold(input: Node, threshold: float, value: float) -> Node:
     """input where it is above the threshold, value elsewhere."""
     return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), ops.piece(input, backward=None))

@@ -8,7 +8,7 @@ from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
 from jitgrad.operators.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
 from jitgrad.operators.operands import Operand, cast, number_node, promoted
-from jitgrad.operators.out import CAST
+from jitgrad.operators.out import CAST, EXACT
 
 _R = ops.REGISTRY
 
@@ -42,7 +42,7 @@ binary(_R["copysign"], floating=True, numbers="other")
 binary(_R["atan2"], name="arctan2", floating=True, numbers="none")
 
 
-@operator("NotImplemented", inplace=True, saves=(), out=CAST)
+@operator("NotImplemented", inplace=True, saves=(), out=EXACT)
 def heaviside(input: Node, values: Node) -> Node:
     """0 below 0, `values` at 0, 1 above.  Its derivative is not implemented: backward through it raises, as in PyTorch."""
     return ops.undefined(ops.heaviside(*promoted("heaviside", input, values)), name="heaviside")
@@ -84,7 +84,7 @@ def logical_not(input: Node) -> Node:
     return ops.logical_not(cast(input, bool_))
 
 
-@operator(inplace=True, out=CAST)
+@operator(inplace=True, out=EXACT)
 def bitwise_not(input: Node) -> Node:
     """~input of integers or bools."""
     if input.type.dtype.category == 2:

@@ -63,17 +63,25 @@ def stack(tensors: Tensors, dim: int = 0) -> Node:
     return ops.cat(*[ops.unsqueeze(cast(n, to), dims=(d,)) for n in nodes], dim=d)
 
 
-@function(kind=None)
-def atleast_1d(input: Tensor) -> Tensor:
-    """A 0-d tensor with one dimension, any other as it is."""
-    return input if input.ndim else OPERATORS["unsqueeze"].call(input, 0)
+def _each(tensors: tuple[Tensor, ...], least: int) -> Any:
+    found = []
+    for t in tensors:
+        for _ in range(least - t.ndim):
+            t = OPERATORS["unsqueeze"].call(t, 0)
+        found.append(t)
+    return found[0] if len(found) == 1 else tuple(found)
 
 
 @function(kind=None)
-def atleast_2d(input: Tensor) -> Tensor:
-    """The tensor with dimensions put in front until there are two."""
-    input = atleast_1d(input)
-    return input if input.ndim > 1 else OPERATORS["unsqueeze"].call(input, 0)
+def atleast_1d(*tensors: Tensor) -> Any:
+    """0-d tensors with one dimension, others as they are."""
+    return _each(tensors, 1)
+
+
+@function(kind=None)
+def atleast_2d(*tensors: Tensor) -> Any:
+    """The tensors with dimensions put in front until there are two."""
+    return _each(tensors, 2)
 
 
 @function(kind=None, out=CAST)
@@ -129,7 +137,7 @@ def roll(input: Node, shifts: Integers, dims: Integers | None = None) -> Node:
     """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
     if dims is None:
         flat = ops.reshape(input, sizes=(input.type.size,))
-        return ops.reshape(_rolled(flat, int(shifts), 0), sizes=input.type.shape)
+        return ops.reshape(_rolled(flat, integers("roll", (shifts,))[0], 0), sizes=input.type.shape)
     moves = [shifts] if isinstance(shifts, int) else list(shifts)
     along = [dims] if isinstance(dims, int) else list(dims)
     if len(moves) != len(along):

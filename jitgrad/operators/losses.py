@@ -328,13 +328,13 @@ def _soft_cross_entropy(logarithms: Tensor, target: Tensor, weight: Tensor | Non
 
 
 @operator(places=F)
-def one_hot(tensor: Node, num_classes: int = -1) -> Node:
+def one_hot(input: Node, num_classes: int = -1) -> Node:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
-    if tensor.type.dtype is not int64:
+    if input.type.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    value = executor.value(tensor)
+    value = executor.value(input)
     if not value.size and num_classes <= 0:
-        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        raise RuntimeError("Can not infer total number of classes from empty input.")
     if value.size and value.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
@@ -342,4 +342,4 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     elif value.size and value.max() >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
     numbers = input_node(np.arange(num_classes), array_type((num_classes,), int64))
-    return cast(ops.eq(ops.unsqueeze(tensor, dims=(tensor.type.ndim,)), numbers), int64)
+    return cast(ops.eq(ops.unsqueeze(input, dims=(input.type.ndim,)), numbers), int64)

@@ -28,9 +28,9 @@ def _equal_pieces(shape: Ints, dim: int, size: int) -> Pieces:
 
 
 @pieces_operator
-def split(input: Tensor, split_size_or_sections: Integers, dim: int = 0) -> Pieces:
+def split(tensor: Tensor, split_size_or_sections: Integers, dim: int = 0) -> Pieces:
     """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
-    shape = input._node.type.shape
+    shape = tensor._node.type.shape
     if not shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = normal_dim(dim, len(shape))

@@ -26,12 +26,12 @@ for _name in ("tanh", "sigmoid"):
 for _name, _op in (("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan"), ("arcsinh", "asinh"),
                    ("arccosh", "acosh"), ("arctanh", "atanh"), ("floor", "floor"), ("ceil", "ceil"),
                    ("trunc", "trunc"), ("fix", "trunc"), ("sign", "sign"), ("sgn", "sign"), ("frac", "frac")):
-    unary(_R[_op], name=_name, floating=_name.startswith("arc"))
+    unary(_R[_op], name=_name, floating=_name.startswith("arc"), out=CAST if _name.startswith("arc") else EXACT)
 for _name in ("neg", "negative"):
-    unary(_R["neg"], name=_name, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
+    unary(_R["neg"], name=_name, out=EXACT, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
           "are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 for _name in ("abs", "absolute"):
-    unary(_R["abs"], name=_name, refuse_bool="\"abs_cpu\" not implemented for 'Bool'", refusal=NotImplementedError)
+    unary(_R["abs"], name=_name, out=EXACT, refuse_bool="\"abs_cpu\" not implemented for 'Bool'", refusal=NotImplementedError)
 unary(_R["relu"], places=EVERYWHERE, out=None, refuse_bool="Boolean inputs not supported for relu")
 for _name in ("isnan", "isinf", "isfinite"):
     unary(_R[_name], inplace=False, out=None)
@@ -43,7 +43,7 @@ def square(input: Node) -> Node:
     return ops.power(cast(input, int64) if input.type.dtype is bool_ else input, n=2)
 
 
-@operator(lambda a: "RoundBackward1" if a.get("decimals") else "RoundBackward0", inplace=True, out=CAST)
+@operator(lambda a: "RoundBackward1" if a.get("decimals") else "RoundBackward0", inplace=True, out=EXACT)
 def round(input: Node, *, decimals: int = 0) -> Node:
     """The nearest integer, half to even, or the nearest multiple of 10 ** -decimals.  The derivative is 0."""
     if decimals == 0 or input.type.dtype.category < 2:
@@ -54,7 +54,7 @@ def round(input: Node, *, decimals: int = 0) -> Node:
     return ops.round(input / scale) * scale
 
 
-@operator("NanToNumBackward0", inplace=True, out=CAST, edges=("input",))
+@operator("NanToNumBackward0", inplace=True, out=EXACT, edges=("input",))
 def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Node:
     """nan replaced by `nan` (0), the infinities by `posinf` and `neginf` (the largest finite numbers)."""
     to = input.type.dtype
@@ -101,7 +101,7 @@ def _clamp(input: Node, min: Node | Scalar | None = None, max: Node | Scalar | N
 
 
 for _name in ("clamp", "clip"):
-    operator(lambda a: "ClampBackward0" if _has_tensor_bound(a) else "ClampBackward1", name=_name, inplace=True, out=CAST,
+    operator(lambda a: "ClampBackward0" if _has_tensor_bound(a) else "ClampBackward1", name=_name, inplace=True, out=EXACT,
              edges=lambda a: ("input", "min", "max") if _has_tensor_bound(a) else ("input",))(_clamp)
 
 
@@ -142,7 +142,7 @@ overloaded("where", (_positions, _where), "input where condition, other elsewher
            "which it is true, a tuple.", ("torch",))
 
 
-@operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True, out=CAST,
+@operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True, out=EXACT,
           edges=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ("input", "end"),
           saves=lambda a: () if type(a.get("weight")) is not Node else ("input", "end", "weight") if a["weight"].requires_grad else
           ("weight",))

@@ -170,7 +170,7 @@ def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Scalar = 1, alpha: Scala
     return (input if beta == 1 else input * number_node(beta, input.type.dtype)) + product
 
 
-@function(places=("functional",))
+@function(places=("functional",), out=EXACT)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias, over the last dimension of input."""
     pending = _records(input, weight)

@@ -159,7 +159,7 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: Callable, re
     """max and min: of all elements; of two tensors; or along a dimension, with positions."""
     title = called.capitalize()
 
-    @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"), out=EXACT)
+    @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"), out=CAST)
     def of_all(input: Node) -> Node:
         """Of all elements."""
         _check_not_empty(called, input.type, None)

@@ -21,7 +21,9 @@ from jitgrad.operators.template import no_template
 from jitgrad.tensor import Tensor
 
 REQUIRED = PythonParameter.empty
-NUMPY_NAMES = {"dim": ("axis",), "keepdim": ("keepdims",), "input": ("x", "a", "x1"), "other": ("x2",)}
+# NumPy's, and one of PyTorch's methods.
+OTHER_NAMES = {"dim": ("axis",), "keepdim": ("keepdims",), "input": ("x", "a", "x1"), "other": ("x2",),
+               "split_size_or_sections": ("split_size",)}
 
 
 def _is_integer(value: Any) -> bool:
@@ -122,7 +124,7 @@ class Schema:
             self.rest = _parameter(rest, annotations[rest], REQUIRED, False)
         self._gathers = count > 0 and "Integers" in self.parameters[count - 1].takes
         self._plain = count if nodes and all([p.tensor for p in self.parameters]) else -1       # operands and nothing else
-        self._aliases = {alias: n for n in names for alias in NUMPY_NAMES.get(n, ()) if alias not in names}
+        self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
 
     # -- binding -----------------------------------------------------------------------------------------------------
 
@@ -244,7 +246,7 @@ class Schema:
         if len(self.forms()) > 1:
             return self._no_form(args, kwargs)
         missing = [f'"{p.name}"' for p in self.parameters[len(args):] if p.default is REQUIRED and p.name not in by_name]
-        return TypeError(f"{self.name}() missing {len(missing)} required positional argument{'' if by_name else 's'}: "
+        return TypeError(f"{self.name}() missing {len(missing)} required positional argument{'s' * (len(missing) == 1)}: "
                          f"{', '.join(missing)}")
 
     def _unexpected(self, name: str, args: tuple, kwargs: dict[str, Any]) -> TypeError:

@@ -273,7 +273,7 @@ def expand_as(input: Tensor, other: Tensor) -> Any:
 @function(kind=None)
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors broadcast to their common shape."""
-    shape = broadcast_shapes(*[t._node.type.shape for t in tensors])
+    shape = broadcast_shapes((), *[t._node.type.shape for t in tensors])
     return tuple([expand(t, shape) for t in tensors])
 
 
