@@ -30,7 +30,7 @@ BY_OPERATOR = {
     ("bmm", "mat2"): "b", ("dot", "input"): "v", ("outer", "input"): "v", ("permute", "dims"): "(1, 0)", ("tile", "dims"): "(2, 1)",
     ("where", "other"): "y", ("select", "index"): "0", ("index_select", "index"): "c", ("one_hot", "input"): "c", ("clamp", "min"): "0.3", ("clip", "min"): "0.3",
     ("masked_fill", "value"): "0.5", ("broadcast_tensors", "tensors"): "x", ("nll_loss", "target"): "c",
-    ("cross_entropy", "target"): "c", ("t", "input"): "x", ("movedim", "source"): "0",
+    ("cross_entropy", "target"): "c", ("t", "input"): "x", ("split", "tensor"): "x", ("movedim", "source"): "0",
     **{(name, p): "k" for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not") for p in ("input", "other")},
 }
 
