@@ -10,7 +10,7 @@ from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
-from jitgrad.operators import constant_cache
+from jitgrad.operators.templates import constant_cache
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram

@@ -10,9 +10,10 @@ from jitgrad import writing
 from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.dtype import refuse_complex
 from jitgrad.formatting import format_tensor, format_value
-from jitgrad.operators import conversion, indexing
-from jitgrad.operators.declare import OPERATORS
-from jitgrad.operators.inplace import inplace_method
+from jitgrad.operators import conversion
+from jitgrad.operators.declaration.declare import OPERATORS
+from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number
@@ -63,8 +64,8 @@ def _attach_operators() -> None:
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented, PLAIN)
-    Tensor.__getitem__ = method(face(indexing.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
-    Tensor.__setitem__ = indexing.setitem                # type: ignore[attr-defined]
+    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
+    Tensor.__setitem__ = getitem.setitem                # type: ignore[attr-defined]
 
 
 def _attach_methods() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.operators import constant_cache
+from jitgrad.operators.templates import constant_cache
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Operators of n tensors take time in n, by counting: calls of functions, and comparisons and hashes of nodes (`in` a tuple compares)."""
+"""Operators of n tensors take time in n, by counting: calls of functions, comparisons and hashes of nodes (`in` a tuple compares)."""
 from __future__ import annotations
 
 import sys

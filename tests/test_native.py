@@ -21,8 +21,8 @@ from jitgrad import programs, tracing
 from jitgrad.autograd import engine
 from jitgrad.graph import INPUT, Composite, Node, input_node
 from jitgrad.operators.native import code, faces, objects, templates, words
-from jitgrad.operators.native.faces import FACES, State
-from jitgrad.operators.origin import PACKAGE
+from jitgrad.operators.native.faces import FACES, FaceState
+from jitgrad.operators.provenance import PACKAGE
 from jitgrad.tensor import Tensor, wrap
 
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")
@@ -300,7 +300,7 @@ def test_evaluates_what_python_computes(numbers: str) -> None:
                     with pytest.raises(type(error), match=re.escape(str(error))):
                         eval(program, names)
                 continue
-            for k in range(3):
+            for _ in range(3):
                 with Forwarded(reference=False) as missed:
                     got = eval(program, names)
                 assert type(got) is type(expected), text
@@ -731,7 +731,7 @@ def test_faces_are_functions_like_others() -> None:
     assert wrapped.__name__ == "exp" and wrapped.__doc__ == jitgrad.exp.__doc__
     x = jitgrad.tensor([1.0], requires_grad=True)
     assert pickle.loads(pickle.dumps(x.exp))().item() == x.exp().item()
-    assert isinstance(FACES["exp"].__self__, State)
+    assert isinstance(FACES["exp"].__self__, FaceState)
     assert list(map(jitgrad.neg, [x, x]))[1].item() == -1
 
 

@@ -6,7 +6,7 @@ import pytest
 from oracle import check, check_error, run, torch
 
 import jitgrad
-from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators.declaration.declare import OPERATORS
 
 # Each is written with {}: a tensor of the numbers in the list.
 NUMBERS = [

@@ -17,7 +17,7 @@ from jitgrad.autograd.modes import (
 )
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
-from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.native import faces
 from jitgrad.operators.operands import cast
 from jitgrad.storage import gradient_edge

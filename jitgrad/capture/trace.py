@@ -28,9 +28,9 @@ from jitgrad.capture.trees import Arguments
 from jitgrad.dtype import set_default_dtype
 from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
-from jitgrad.operators.layout import is_contiguous, layout
-from jitgrad.operators.native.faces import State
-from jitgrad.operators.shape import view_shape
+from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.views.layout import is_contiguous, layout
+from jitgrad.operators.views.shape import view_shape
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array
 
@@ -354,7 +354,7 @@ class Trace(tracing.Trace):
         elif isinstance(owner, type):
             if owner.__module__ != "builtins" and owner.__module__.partition(".")[0] not in ("jitgrad", "collections"):
                 self.refuse(f"calls {owner.__name__}.{name}()")
-        elif isinstance(owner, (BaseException, State)) or name in ("__init_subclass__", "__new__", "__init__"):
+        elif isinstance(owner, (BaseException, FaceState)) or name in ("__init_subclass__", "__new__", "__init__"):
             pass
         elif not isinstance(owner, CONTAINERS) and not is_of_python(type(owner)):
             self.refuse(f"calls {name}() of {type(owner).__name__}")

@@ -12,12 +12,12 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
 from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.operators.declare import OPERATORS, finish_composite, function, operator
-from jitgrad.operators.indexing import broadcast_value, value_node
-from jitgrad.operators.inplace import write_result
-from jitgrad.operators.layout import is_contiguous, layout
+from jitgrad.operators.declaration.declare import OPERATORS, finish_composite, function, operator
+from jitgrad.operators.declaration.inplace import write_result
+from jitgrad.operators.indexing.getitem import broadcast_value, value_node
 from jitgrad.operators.operands import Number, cast, normal_dim
-from jitgrad.operators.template import no_template
+from jitgrad.operators.templates.template import no_template
+from jitgrad.operators.views.layout import is_contiguous, layout
 from jitgrad.steps import NO_GRAD, apply_step
 from jitgrad.storage import base_depth
 from jitgrad.tensor import Size, Tensor, from_array

@@ -5,9 +5,9 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph import Node
-from jitgrad.operators.declare import EVERYWHERE, OPERATORS, function, operator
+from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, function, operator
+from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.operands import Integers, Tensors, cast, describe, integers, normal_dim, normal_dims, result_dtype
-from jitgrad.operators.out import CAST
 from jitgrad.tensor import Tensor
 
 

@@ -11,12 +11,12 @@ from jitgrad import ops
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
 from jitgrad.graph import Node, Op, bind, scalar_node
-from jitgrad.operators.comparison import maximum, minimum
-from jitgrad.operators.declare import finish_composite, function, operator, overloaded
+from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
+from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
+from jitgrad.operators.elementwise.comparison import maximum, minimum
 from jitgrad.operators.operands import Dim, Dims, Scalar, cast, normal_dim, normal_dims, number_node
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.out import CAST, COMPUTES, EXACT
-from jitgrad.operators.template import no_template
+from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor, wrap
 
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]

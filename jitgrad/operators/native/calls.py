@@ -40,7 +40,7 @@ from jitgrad.operators.native.words import (
 )
 
 
-class Call(ObjectAssembly):
+class CallAssembly(ObjectAssembly):
     """A function of a call `f(self, args, nargs, kwnames)` that finds the template of the call, or forwards it.
 
     After `find_template`: `template` and `line` are held, and the nodes of the operands in `nodes`; or, where nothing is to be recorded
@@ -62,7 +62,7 @@ class Call(ObjectAssembly):
         self.target = self.variable(0)                      # what the call is forwarded to
         self.known = self.variable(1)                       # whether all operands are
         self.forward, self.leave, self.evaluation = self.block("forward"), self.block("leave"), self.block("evaluation")
-        self.header = self.get(self.get(self.self, "State.header"), "data")
+        self.header = self.get(self.get(self.self, "FaceState.header"), "data")
         self.shared = self.load(self.header, COMMON * WORD)
         self.target.set(self.load(self.header, FUNCTION * WORD))
 

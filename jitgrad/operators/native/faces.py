@@ -22,7 +22,7 @@ from jitgrad.builtin import FASTCALL, KEYWORDS, Definition
 from jitgrad.operators.native import objects, words
 
 
-class State(functools.partial):
+class FaceState(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
     header: an array of words.HEADER words; table: the entries, replaced as a whole; templates: by number of entry, what it keeps
@@ -65,21 +65,21 @@ usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]
 # Called once a program has evaluated operators often: autograd makes the machine code, which needs what is above this layer.
 repeats: list[Callable[[], Any]] = [lambda: None]
 FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
-_states: list[State] = []
+_states: list[FaceState] = []
 _definitions: list[Definition] = []
 
 
-def _state(name: str) -> State:
+def _state(name: str) -> FaceState:
     return FACES[name].__self__
 
 
 def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str | None = None) -> Any:
     """What users call instead of `function`; the function itself where there can be no machine code.
 
-    kind: see State.  signature: what inspect.signature and help() show."""
+    kind: see FaceState.  signature: what inspect.signature and help() show."""
     if not objects.SUPPORTED:
         return function
-    state = State(function)
+    state = FaceState(function)
     state.header = np.zeros(words.HEADER, np.int64)
     state.name = name
     state.kind = kind
@@ -104,7 +104,7 @@ def method(function: Any) -> Any:
     return make(function)
 
 
-def give_code(address: int, common: np.ndarray, learner: Callable[[State], Callable]) -> None:
+def give_code(address: int, common: np.ndarray, learner: Callable[[FaceState], Callable]) -> None:
     """Let every face run machine code from now on.  learner: makes what is called where there is no template."""
     take_code()         # some may have it, if an exception out of a signal handler came in between last time
     for state in _states:

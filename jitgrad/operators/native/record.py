@@ -29,11 +29,11 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import Variable
-from jitgrad.operators.native.calls import Call
+from jitgrad.operators.native.calls import CallAssembly
 from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, RECORD
 
 
-class Record(Call):
+class Record(CallAssembly):
     """The function `record(self, args, nargs, kwnames)`."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int], deepest: int) -> None:

@@ -24,10 +24,10 @@ import numpy as np
 from jitgrad import executor
 from jitgrad.dtype import dtype, get_default_dtype
 from jitgrad.graph import SCALAR, Composite, Node, grad_mode, input_node
-from jitgrad.operators.evaluation import evaluator
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import State
-from jitgrad.operators.template import Owner, Step, Template, Test, passes, template, watched
+from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.templates.evaluation import evaluator
+from jitgrad.operators.templates.template import Template, TemplateNode, TemplateOwner, Test, passes, template, watched
 from jitgrad.tensor import Tensor, wrap
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
@@ -44,7 +44,7 @@ class Encoded(np.ndarray):
     kept: list[Any]
 
 
-def learner(state: State) -> Callable:
+def learner(state: FaceState) -> Callable:
     """What a face calls where it has no template: the operator, of which it learns."""
     function = state.func
 
@@ -52,7 +52,7 @@ def learner(state: State) -> Callable:
         state.left -= 1
         if (state.left < 0 and state.left % RARELY) or "out" in kwargs:
             return function(*args, **kwargs)
-        call = _Call(args, kwargs, state.kind)
+        call = _CallWords(args, kwargs, state.kind)
         if not (grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
             return _evaluated(state, call, args, kwargs)
         result, refused, tests = watched(function, args, kwargs)
@@ -63,7 +63,7 @@ def learner(state: State) -> Callable:
     return learn
 
 
-def _evaluated(state: State, call: _Call, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _evaluated(state: FaceState, call: _CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result of an operator of what is known, of whose evaluation an entry is made.  It is learnt from operands of the same
     types and values for which the operator has to record."""
     distinct = list(dict.fromkeys(call.nodes))
@@ -84,7 +84,7 @@ def _evaluated(state: State, call: _Call, args: tuple, kwargs: dict[str, Any]) -
             words = [*_tests([(nodes.index(n), test) for n, test in tests], call.kept), id(evaluate), len(distinct),
                      *[call.nodes.index(n) for n in distinct], *(numbered.values() or [-1])]
         _enter(state, call, _encoded(words, call.kept))
-    return _settled(result)
+    return _values(result)
 
 
 def _on(value: Any, nodes: Iterator[Node]) -> Any:
@@ -96,18 +96,18 @@ def _on(value: Any, nodes: Iterator[Node]) -> Any:
     return value
 
 
-def _settled(result: Any) -> Any:
+def _values(result: Any) -> Any:
     """What was recorded of operands that are known, computed."""
     if isinstance(result, Tensor):
         node = result._current()
         return wrap(input_node(executor.value(node), node.type))
     if isinstance(result, tuple):
-        values = [_settled(v) for v in result]
+        values = [_values(v) for v in result]
         return type(result)(*values) if hasattr(result, "_fields") else tuple(values)
     return result
 
 
-class _Call:
+class _CallWords:
     """The words of a call, as record.py makes them, and what they keep alive."""
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], kind: int) -> None:
@@ -156,7 +156,7 @@ class _Call:
         return type(value) in _SAME
 
 
-def note(state: State, call: _Call, args: tuple, result: Any, tests: Sequence[Test]) -> None:
+def note(state: FaceState, call: _CallWords, args: tuple, result: Any, tests: Sequence[Test]) -> None:
     """Make an entry of a call, unless it cannot be one.  tests: what operands have to pass."""
     if not call.valid or not call.nodes:
         return
@@ -182,7 +182,7 @@ def note(state: State, call: _Call, args: tuple, result: Any, tests: Sequence[Te
     _enter(state, call, _encoded(words, call.kept))
 
 
-def _enter(state: State, call: _Call, encoded: Encoded) -> None:
+def _enter(state: FaceState, call: _CallWords, encoded: Encoded) -> None:
     """Make an entry of the table."""
     entry = array("q", [0] * W.ENTRY)
     entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TEMPLATE] = call.count, id(call.default), call.pattern, id(encoded)
@@ -217,19 +217,19 @@ def _view(input: Any, nodes: list[Node], result: Any) -> Template | None:
         return None
     made.reverse()
     numbers = {source: 0, **{n: 1 + k for k, n in enumerate(made)}}
-    owners: dict[int, Owner] = {}
+    owners: dict[int, TemplateOwner] = {}
     for n in made:
         fn = None if n.extra is None else n.extra.fn
         if fn is not None:
             if type(fn) is not Composite or fn.saves or any([m not in numbers for m in fn.inputs if m is not None]):
                 return None
-            owners[numbers[n]] = Owner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
+            owners[numbers[n]] = TemplateOwner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
                                        fn.saves_result, fn.number)
-    steps = [Step(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
+    steps = [TemplateNode(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
     return Template(steps, owners, [len(made)], None)
 
 
-def _place(state: State, call: _Call) -> int:
+def _place(state: FaceState, call: _CallWords) -> int:
     """The number of the entry for such a call: its own, an empty one, or that of another."""
     words = call.words
     mixed = call.count

@@ -15,10 +15,10 @@ from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.executor import MAX_HISTORY
 from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
-from jitgrad.operators.declare import EVERYWHERE, register
+from jitgrad.operators.declaration.declare import EVERYWHERE, register
+from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.native.words import CHAINS, VIEWS
-from jitgrad.operators.origin import OUTSIDE, user_line
-from jitgrad.operators.schema import Schema
+from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.steps import NO_GRAD, Step

@@ -7,13 +7,13 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, function, operator
-from jitgrad.operators.inplace import inplace_method
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import cast, normal_dim, number_node
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.out import CAST, EXACT
+from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.reduction import largest
-from jitgrad.operators.template import no_template
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -204,8 +204,9 @@ def with_inplace(name: str) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Tensor:
         if kwargs or len(args) > most:
-            (*args, inplace), _ = schema.bind(args, kwargs)
-            if inplace:
+            bound, _ = schema.bind(args, kwargs)
+            args = bound[:-1]
+            if bound[-1]:
                 return written(*args)
         return plain(*args)
 

@@ -6,9 +6,9 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
-from jitgrad.operators.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
+from jitgrad.operators.declaration.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Operand, cast, number_node, promoted
-from jitgrad.operators.out import CAST, EXACT
 
 _R = ops.REGISTRY
 

@@ -8,7 +8,7 @@ Names, order, defaults and what is given by name alone are those of the signatur
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import CO_VARARGS, Signature
 from inspect import Parameter as PythonParameter
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad.dtype import REAL, refuse_complex
 from jitgrad.operators.operands import to_node
-from jitgrad.operators.template import no_template
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor
 
 REQUIRED = PythonParameter.empty
@@ -73,7 +73,7 @@ KINDS = {
 _TENSORS = frozenset({"Node", "Tensor", "Operand", "Any"})
 
 
-class Parameter(NamedTuple):
+class Argument(NamedTuple):
     """One parameter.  takes: names of KINDS; tensor: whether tensors are among them; number: the kind for which a tensor may stand;
     `named`: by name alone."""
 
@@ -86,14 +86,14 @@ class Parameter(NamedTuple):
     number: str | None
 
 
-def _parameter(name: str, annotation: str, default: Any, named: bool) -> Parameter:
+def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument:
     words = [word for word in annotation.split(" | ") if word != "None"]
     takes = tuple([word for word in words if word in KINDS])
     if len(takes) != len(words):
         raise TypeError(f"a parameter {name!r} is declared as {annotation!r}; annotations are {', '.join(KINDS)}")
     tensor = bool(_TENSORS.intersection(takes))
     number = None if tensor else next((word for word in takes if KINDS[word].number), None)
-    return Parameter(name, takes, default, default is None or "None" in annotation.split(" | "), named, tensor, number)
+    return Argument(name, takes, default, default is None or "None" in annotation.split(" | "), named, tensor, number)
 
 
 class Schema:
@@ -111,17 +111,17 @@ class Schema:
         defaults = (REQUIRED,) * (count - len(fn.__defaults__ or ())) + (fn.__defaults__ or ())
         by_name = fn.__kwdefaults__ or {}
         self.name = name.partition(".")[0]
-        self.parameters = tuple([_parameter(n, annotations[n], by_name.get(n, REQUIRED) if i >= count else defaults[i], i >= count)
+        self.parameters = tuple([_argument(n, annotations[n], by_name.get(n, REQUIRED) if i >= count else defaults[i], i >= count)
                                  for i, n in enumerate(names)])
         self.names = names
         self.positional = count
         self.nodes = nodes
         self.out = out
         self.returns = annotations.get("return", "Any")
-        self.rest = None
+        self.rest: Argument | None = None
         if code.co_flags & CO_VARARGS:
             rest = code.co_varnames[count + code.co_kwonlyargcount]
-            self.rest = _parameter(rest, annotations[rest], REQUIRED, False)
+            self.rest = _argument(rest, annotations[rest], REQUIRED, False)
         self._gathers = count > 0 and "Integers" in self.parameters[count - 1].takes
         self._plain = count if nodes and all([p.tensor for p in self.parameters]) else -1       # operands and nothing else
         self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
@@ -184,26 +184,25 @@ class Schema:
             found[known] = value
         return found
 
-    def _converted(self, parameter: Parameter, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _converted(self, parameter: Argument, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> Any:
         takes = parameter.takes
         if isinstance(value, Tensor):
             if parameter.tensor:
                 return value._current() if self.nodes else value
             if parameter.number is not None:
                 return number(value, self.name, parameter.name, KINDS[parameter.number].title)
-        elif value is None and parameter.optional:
-            return None
-        else:
-            if type(value) in (tuple, list) and any([isinstance(v, Tensor) for v in value]):
+        elif not parameter.optional or value is not None:
+            if isinstance(value, (tuple, list)) and any([isinstance(v, Tensor) for v in value]):
                 if parameter.number is not None:
-                    value = type(value)([number(v, self.name, parameter.name, "int") if isinstance(v, Tensor) else v
-                                         for v in value])
+                    value = [number(v, self.name, parameter.name, "int") if isinstance(v, Tensor) else v for v in value]
                 elif self.nodes:
                     value = to_node(value)
             for kind in takes:
                 if KINDS[kind].fits(value):
                     return value
             refuse_complex(value)
+        else:
+            return None
         raise self._wrong(parameter, value, position, args, kwargs)
 
     def fits(self, args: tuple, kwargs: dict[str, Any]) -> bool:
@@ -216,7 +215,7 @@ class Schema:
         return all([self._is(p, given[p.name]) if p.name in given else p.default is not REQUIRED for p in self.parameters])
 
     @staticmethod
-    def _is(parameter: Parameter, value: Any) -> bool:
+    def _is(parameter: Argument, value: Any) -> bool:
         if isinstance(value, Tensor):
             return parameter.tensor or (parameter.number is not None and value.numel() == 1)
         return (value is None and parameter.optional) or any([KINDS[kind].fits(value) for kind in parameter.takes])
@@ -226,7 +225,7 @@ class Schema:
         schema = object.__new__(Schema)
         for slot in Schema.__slots__:
             setattr(schema, slot, getattr(self, slot))
-        schema.parameters = (*self.parameters, _parameter(name, kind, default, False))
+        schema.parameters = (*self.parameters, _argument(name, kind, default, False))
         schema.names = (*self.names, name)
         schema.positional += 1
         schema.nodes = False
@@ -234,7 +233,7 @@ class Schema:
 
     # -- errors ------------------------------------------------------------------------------------------------------
 
-    def _wrong(self, parameter: Parameter, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> TypeError:
+    def _wrong(self, parameter: Argument, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> TypeError:
         forms = self.forms()
         if len(forms) > 1 and (parameter is not self.parameters[0] or "Number" in forms[-1]):
             return self._no_form(args, kwargs)
@@ -273,7 +272,7 @@ class Schema:
                           for title in ("Tensor", "Number")])
         return (self._form(written),)
 
-    def _form(self, written: list[tuple[Parameter, str]]) -> str:
+    def _form(self, written: list[tuple[Argument, str]]) -> str:
         texts = [text for p, text in written if not p.named]
         named = [text for p, text in written if p.named] + (["Tensor out = None"] if self.out else [])
         return f"({', '.join([*texts, *(['*'] if named else []), *named])})"
@@ -291,7 +290,7 @@ class Schema:
         return Signature(shown)
 
 
-def no_form(name: str, forms: tuple[str, ...], args: tuple, kwargs: dict[str, Any]) -> TypeError:
+def no_form(name: str, forms: Sequence[str], args: tuple, kwargs: dict[str, Any]) -> TypeError:
     """The error for arguments that are none of an operator's signatures."""
     got = [type(v).__name__ for v in args] + [f"{k}={type(v).__name__}" for k, v in kwargs.items()]
     listed = "one of:" + "".join([f"\n * {form}" for form in forms]) if len(forms) > 1 else forms[0]

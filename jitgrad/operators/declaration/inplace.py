@@ -13,9 +13,9 @@ from jitgrad import tracing
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, grad_mode
 from jitgrad.histories import written_over
-from jitgrad.operators.declare import Operator, finish, operand_nodes
+from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
+from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast
-from jitgrad.operators.schema import Schema
 from jitgrad.storage import Detached
 from jitgrad.tensor import Tensor
 from jitgrad.writing import insist, writes

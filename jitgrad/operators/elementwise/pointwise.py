@@ -8,9 +8,9 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, function, operator, overloaded, unary
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded, unary
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Scalar, cast, number_node, promoted, result_dtype
-from jitgrad.operators.out import CAST, EXACT
 from jitgrad.tensor import Tensor
 
 _R = ops.REGISTRY

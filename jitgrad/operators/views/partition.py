@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from operator import index
 
 from jitgrad.operators.operands import Integers, integers, normal_dim
-from jitgrad.operators.shape import Ints, region, selected
-from jitgrad.operators.views import Steps, pieces_operator
+from jitgrad.operators.views.shape import Ints, region, selected
+from jitgrad.operators.views.view import Steps, pieces_operator
 from jitgrad.steps import Part
 from jitgrad.tensor import Tensor
 

@@ -17,7 +17,7 @@ from jitgrad.tensor import Tensor
 LONGEST = 64                # nodes of a template
 
 
-class Step(NamedTuple):
+class TemplateNode(NamedTuple):
     """One node: inputs are numbers of operands (first) and of nodes made before; leaves are numbers (`value`)."""
 
     spec: Spec
@@ -27,7 +27,7 @@ class Step(NamedTuple):
     value: Any
 
 
-class Owner(NamedTuple):
+class TemplateOwner(NamedTuple):
     """A Composite, its nodes by number."""
 
     name: str
@@ -41,8 +41,8 @@ class Template(NamedTuple):
     """All nodes, who owns them, by number, the numbers of the results, and what puts several results together (None: there is
     one)."""
 
-    nodes: list[Step]
-    owners: dict[int, Owner]
+    nodes: list[TemplateNode]
+    owners: dict[int, TemplateOwner]
     results: list[int]
     make: Callable[[list[Tensor]], Any] | None
 
@@ -61,7 +61,7 @@ def template(operands: list[Node], result: Any) -> Template | None:
     roots = [t._node for t in tensors]
     if any([n in numbers for n in roots]) or len(set(roots)) != len(roots):
         return None
-    made: list[Step] = []
+    made: list[TemplateNode] = []
     owned: list[Node] = []
     base = max([n.depth for n in operands], default=0)
     for node in topological(roots, lambda n: () if n in numbers else n.inputs):
@@ -74,9 +74,9 @@ def template(operands: list[Node], result: Any) -> Template | None:
         if node.spec.op is INPUT or (node.inputs and node.value is not None):
             return None
         numbers[node] = len(operands) + len(made)
-        made.append(Step(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
+        made.append(TemplateNode(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
                          max(node.depth - base, 1) if node.depth else 0, node.value))
-    owners: dict[int, Owner] = {}
+    owners: dict[int, TemplateOwner] = {}
     for node in owned:
         fn = node.ensure_extra().fn
         if fn is None:
@@ -84,7 +84,7 @@ def template(operands: list[Node], result: Any) -> Template | None:
         if type(fn) is not Composite or any([n not in numbers for n in (*fn.inputs, *(fn.saves or ())) if n is not None]):
             return None
         saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
-        owners[numbers[node]] = Owner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
+        owners[numbers[node]] = TemplateOwner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
                                       fn.saves_result, fn.number)
     return Template(made, owners, [numbers[n] for n in roots], make)
 

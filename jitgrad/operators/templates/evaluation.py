@@ -20,8 +20,8 @@ import numpy as np
 from jitgrad.generated import function
 from jitgrad.graph import Node, input_node
 from jitgrad.interpreter import as_array, quiet
-from jitgrad.operators.constant_cache import LEAST, MOST_BYTES, by_contents, cached
-from jitgrad.operators.template import Template
+from jitgrad.operators.templates.constant_cache import LEAST, MOST_BYTES, by_contents, cached
+from jitgrad.operators.templates.template import Template
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensor import wrap
 

@@ -9,10 +9,10 @@ from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
-from jitgrad.operators.declare import EVERYWHERE, function, operator
+from jitgrad.operators.declaration.declare import EVERYWHERE, function, operator
+from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.operands import cast, normal_dim, number_node, within
-from jitgrad.operators.out import EXACT
-from jitgrad.operators.template import holds, no_template
+from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.tensor import Tensor, from_array
 
 

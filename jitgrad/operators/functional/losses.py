@@ -9,11 +9,11 @@ from jitgrad import executor, ops, tracing
 from jitgrad.arraytype import array_type
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node, scalar_node
-from jitgrad.operators.activation import log_softmax
-from jitgrad.operators.declare import OPERATORS, function, operator
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.functional.activation import log_softmax
 from jitgrad.operators.operands import cast, number_node, promoted, within
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.template import holds, no_template
+from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.tensor import Tensor
 
 F = ("functional",)

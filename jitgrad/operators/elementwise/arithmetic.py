@@ -8,7 +8,7 @@ import numpy as np
 from jitgrad import executor, ops
 from jitgrad.dtype import bool_, float64
 from jitgrad.graph import Node, bind, scalar_node
-from jitgrad.operators.declare import (
+from jitgrad.operators.declaration.declare import (
     binary,
     binary_nodes,
     declare,
@@ -19,10 +19,10 @@ from jitgrad.operators.declare import (
     operator,
     unary,
 )
+from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, cast, number_node, promoted, result_dtype
-from jitgrad.operators.out import CAST
-from jitgrad.operators.template import no_template
+from jitgrad.operators.templates.template import no_template
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
 _POWER, _POW, _MUL = ops.REGISTRY["power"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]

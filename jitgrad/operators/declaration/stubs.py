@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from jitgrad.operators.declare import OPERATORS, Operator
-from jitgrad.operators.schema import KINDS, REQUIRED, Parameter, Schema
+from jitgrad.operators.declaration.declare import OPERATORS, Operator
+from jitgrad.operators.declaration.schema import KINDS, REQUIRED, Argument, Schema
 
-HEADER = '''"""Made by jitgrad.operators.stubs: do not edit."""
+HEADER = '''"""Made by jitgrad.operators.declaration.stubs: do not edit."""
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -22,12 +22,12 @@ _RESULTS = {"Node": "Tensor", "Tensor": "Tensor", "bool": "bool", "int": "int", 
 
 def stub(called: str, schema: Schema, *, method: bool = False) -> str:
     """The line of one form of an operator: `def sum(input: Tensor, dim: int | Sequence[int] | None = None, ...) -> Tensor: ...`."""
-    shown = [_parameter(p) for p in schema.parameters if not p.named]
+    shown = [_argument(p) for p in schema.parameters if not p.named]
     if method:
         shown[0] = "self"
     if schema.rest is not None:
         shown.append(f"*{schema.rest.name}: Tensor")
-    by_name = [_parameter(p) for p in schema.parameters if p.named]
+    by_name = [_argument(p) for p in schema.parameters if p.named]
     if schema.out and not method:
         by_name.append("out: Any = None")
     if by_name and schema.rest is None:
@@ -36,7 +36,7 @@ def stub(called: str, schema: Schema, *, method: bool = False) -> str:
     return f"def {called}({', '.join([*shown, *by_name])}) -> {result}: ..."
 
 
-def _parameter(p: Parameter) -> str:
+def _argument(p: Argument) -> str:
     kinds = list(dict.fromkeys([word for kind in p.takes for word in KINDS[kind].stub.split(" | ")]))
     if p.optional and "Any" not in kinds:
         kinds.append("None")

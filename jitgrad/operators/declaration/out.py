@@ -6,16 +6,14 @@ through: PyTorch refuses operands that require a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitgrad.graph import grad_mode
+from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.template import no_template
+from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor, wrap
-
-if TYPE_CHECKING:
-    from jitgrad.operators.schema import Schema
 
 # How the dtype of a result becomes that of `out`: by a cast within its category or to a higher one; not at all; or the operator
 # computes in it.

@@ -17,13 +17,13 @@ from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
 from jitgrad.executor import MAX_DEPTH, cut
 from jitgrad.graph import Composite, Node, Op, become_input, bind, scalar_node
+from jitgrad.operators.declaration.out import CAST, write_out
+from jitgrad.operators.declaration.schema import Schema, no_form
 from jitgrad.operators.native import faces
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, promoted
-from jitgrad.operators.origin import user_line
-from jitgrad.operators.out import CAST, write_out
-from jitgrad.operators.schema import Schema, no_form
+from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import wrap
 
@@ -172,7 +172,7 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
     def decorate(fn: Callable) -> Callable:
         names = fn.__code__.co_varnames
 
-        def settle(result: Node, args: tuple, kwargs: dict[str, Any], number: int = 0) -> Node:
+        def finished(result: Node, args: tuple, kwargs: dict[str, Any], number: int = 0) -> Node:
             if grad is None or not result.requires_grad:
                 return finish_composite(result, None, operand_nodes((*args, *kwargs.values())))
             bound = dict(zip(names, args, strict=False)) | kwargs
@@ -188,7 +188,7 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
             saved = tuple([v for v in map(bound.get, kept) if type(v) is Node])
             return finish_composite(result, fn_name, inputs, saved, "result" in kept, number)
 
-        return declare(name or fn.__name__, fn, settle, places=places, inplace=inplace, kind=kind, out=out)
+        return declare(name or fn.__name__, fn, finished, places=places, inplace=inplace, kind=kind, out=out)
 
     return decorate
 
