@@ -305,8 +305,8 @@ class Trace(tracing.Trace):
             elif kind == "package":
                 if code in LAYOUTS:
                     self._layout_matters(frame.f_locals["tensor"])
-                elif code is VIEWS and frame.f_locals["called"] == "view":
-                    self._layout_matters(frame.f_locals["input"])
+                elif code is VIEWS and frame.f_locals["schema"].name == "view":
+                    self._layout_matters((*frame.f_locals["args"], frame.f_locals["kwargs"].get("input"))[0])
                 elif code in FORBIDDEN:
                     self.refuse(FORBIDDEN[code])
                 elif code in CHANGES:
