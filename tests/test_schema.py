@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import pydoc
 import re
 import warnings
@@ -270,6 +271,15 @@ def test_signatures_and_help_show_the_schema(name):
         if op.inplace:
             assert [*inspect.signature(getattr(jitgrad.Tensor, f"{name}_")).parameters][1:] == [
                 p for p in [*shown.parameters][1:] if p != "out"]
+
+
+def test_operators_are_found_by_pickle():
+    for place, module in (("torch", jitgrad), ("functional", jitgrad.nn.functional)):
+        for op in OPERATORS.values():
+            if place in op.places and (place == "torch" or "torch" not in op.places):
+                found = getattr(module, op.name)
+                if place == "torch" or not inspect.isbuiltin(found):
+                    assert pickle.loads(pickle.dumps(found)) is found, op.name
 
 
 def test_an_operator_of_several_forms_shows_all():

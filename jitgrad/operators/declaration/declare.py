@@ -132,6 +132,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
     else:
         doc = f"{doc}\n\n" + "\n".join([f"{called}{schema.signature()}" for schema in schemas])
     function.__doc__ = doc
+    function.__module__ = "jitgrad"         # where pickle finds it
     call = function if kind is None else face(function, name, kind, None if shown is None else str(shown))
     OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace)
     return call

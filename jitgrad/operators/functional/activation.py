@@ -212,6 +212,7 @@ def with_inplace(name: str) -> Any:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = op.call.__doc__
+    call.__module__ = "jitgrad.nn.functional"
     call.__signature__ = schema.signature()         # type: ignore[attr-defined]
     return call
 
