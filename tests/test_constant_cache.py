@@ -5,6 +5,7 @@ import gc
 
 import numpy as np
 import pytest
+from test_native import native_code, pytestmark  # noqa: F401  (machine code evaluates what is known, and keeps it)
 
 import jitgrad
 from jitgrad.operators.templates import constant_cache
