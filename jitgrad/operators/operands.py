@@ -58,7 +58,7 @@ def reach(node: Node) -> tuple[int, int] | None:
 
 
 def within(low: int, high: int) -> Callable[[Node], bool]:
-    """A test for operators that look (recipes.holds): whether all elements are known and in range(low, high)."""
+    """A test for operators that look (template.holds): whether all elements are known and in range(low, high)."""
     def test(node: Node) -> bool:
         found = reach(node)
         return found is not None and low <= found[0] and found[1] < high

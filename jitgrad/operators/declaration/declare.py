@@ -25,7 +25,7 @@ from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import wrap
+from jitgrad.tensor import Tensor, wrap
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
 OFTEN = 10_000
@@ -142,12 +142,15 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
             inplace: bool | Overwriting = False, kind: int = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
     """Declare a function of nodes, and what settles what it returns; see `register` and Schema."""
     schema = Schema(called, fn, True, out)
-    bound = schema.bind
+    bound, operands = schema.bind, schema.operands
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and "out" in kwargs and out is not None:
             return write_out(schema, call, args, kwargs)
-        args, kwargs = bound(args, kwargs)
+        if len(args) == operands and not kwargs and all([isinstance(v, Tensor) for v in args]):     # mostly
+            args = tuple([v._node if v._storage is None else v._current() for v in args])
+        else:
+            args, kwargs = bound(args, kwargs)
         result = fn(*args, **kwargs)
         if type(result) is Node:
             return wrap(finish(result, args, kwargs))

@@ -98,11 +98,12 @@ def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument
 
 class Schema:
     """See above.  nodes: the declared function is one of nodes, not of tensors.  out: how a result is written to the tensors of
-    `out=` (out.py), None where there is no such argument.  rest: the parameter of all further arguments, `*tensors`.
+    `out=` (out.py), None where there is no such argument.  rest: the parameter of all further arguments, `*tensors`.  operands: how
+    many tensors there are, of functions of nodes that take nothing else; -1 of others.
 
     An operator's name may go on after a dot, as that of one of its forms."""
 
-    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "_gathers", "_aliases", "_plain")
+    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "_gathers", "_aliases")
 
     def __init__(self, name: str, fn: Callable, nodes: bool, out: str | None = None) -> None:
         code, annotations = fn.__code__, fn.__annotations__
@@ -123,7 +124,7 @@ class Schema:
             rest = code.co_varnames[count + code.co_kwonlyargcount]
             self.rest = _argument(rest, annotations[rest], REQUIRED, False)
         self._gathers = count > 0 and "Integers" in self.parameters[count - 1].takes
-        self._plain = count if nodes and all([p.tensor for p in self.parameters]) else -1       # operands and nothing else
+        self.operands = count if nodes and all([p.tensor for p in self.parameters]) else -1
         self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
 
     # -- binding -----------------------------------------------------------------------------------------------------
@@ -133,10 +134,6 @@ class Schema:
 
         Raises TypeError in PyTorch's words."""
         given, rest = len(args), ()
-        if given == self._plain and not kwargs:         # mostly
-            values = [v._node if v._storage is None else v._current() for v in args if isinstance(v, Tensor)]
-            if len(values) == given:
-                return tuple(values), {}
         if given > self.positional:
             if self.rest is not None:
                 rest = tuple([self._converted(self.rest, v, i, args, kwargs) for i, v in enumerate(args) if i >= self.positional])
