@@ -27,7 +27,7 @@ from jitgrad.dtype import (
 )
 from jitgrad.explain import cache_info, clear_cache, explain
 from jitgrad.formatting import set_printoptions
-from jitgrad.operators.declare import OPERATORS as _OPERATORS
+from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensor import Size, Tensor
 from jitgrad.threads import get_num_threads, set_num_threads
 from jitgrad.version import __version__

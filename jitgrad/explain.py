@@ -9,7 +9,7 @@ from jitgrad.autograd.engine import station_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
-from jitgrad.operators import memo
+from jitgrad.operators.templates import constant_cache
 from jitgrad.requests import counters, execute, programs
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
     from jitgrad.compiler.numba_cpu import cache, kernels
     programs.clear()
-    memo.forget()
+    constant_cache.forget()
     kernels.forget()
     if disk:
         cache.clear()

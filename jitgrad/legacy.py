@@ -8,7 +8,7 @@ import numpy as np
 from jitgrad.creation import finished, from_data, is_sequence, sizes
 from jitgrad.device import check_device
 from jitgrad.dtype import bool_, dtype, float32, float64, get_default_dtype, int32, int64
-from jitgrad.operators.views import view
+from jitgrad.operators.views.view import view
 from jitgrad.tensor import Size, Tensor
 
 __all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor"]

@@ -10,21 +10,24 @@ from jitgrad import writing
 from jitgrad.autograd.history import tensor_grad_fn
 from jitgrad.dtype import refuse_complex
 from jitgrad.formatting import format_tensor, format_value
-from jitgrad.operators import arithmetic, conversion, indexing
-from jitgrad.operators.declare import OPERATORS, SYMBOLS
-from jitgrad.operators.inplace import inplace_method
+from jitgrad.operators import conversion
+from jitgrad.operators.declaration.declare import OPERATORS
+from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.tensor import Tensor
 
+_OPERANDS = (Tensor, *Number)
+
 
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind: int | None = None) -> None:
     """A Python operator, which leaves operands that it does not know to the other operand.  kind: see register()."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Tensor, *Number)):
+        if not isinstance(other, _OPERANDS):
             if not isinstance(other, np.ndarray):
                 refuse_complex(other)
                 return NotImplemented
@@ -40,10 +43,10 @@ def _attach(name: str, function: Callable, kind: int | None = None) -> None:
 
 
 def _attach_operators() -> None:
-    call = {name: op.call for name, op in OPERATORS.items()}
-    for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("lt", "lt"), ("le", "le"),
-                         ("gt", "gt"), ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul")):
-        _attach(f"__{python}__", SYMBOLS[name](), NUMBERS)
+    call = {name: op.function for name, op in OPERATORS.items()}
+    for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("lt", "lt"), ("le", "le"), ("gt", "gt"),
+                         ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul"), ("rsub", "rsub")):
+        _binary(f"__{python}__", call[name], kind=NUMBERS)
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
         _binary(f"__{python}__", call[name], kind=PLAIN if name == "pow" else None)
@@ -52,17 +55,17 @@ def _attach_operators() -> None:
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
-    _attach("__rsub__", arithmetic.reflected_sub, NUMBERS)
-    _binary("__rtruediv__", arithmetic.rdiv, kind=NUMBERS)
+    # As in PyTorch the reciprocal times the other.
+    _binary("__rtruediv__", lambda self, other: call["mul"](call["reciprocal"](self), other), kind=NUMBERS)
     for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
         setattr(Tensor, f"__{name}__", getattr(Tensor, f"__{name.replace('div', 'truediv')}__"))
     for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
-        setattr(Tensor, f"__{python}__", method(call[name]))
+        setattr(Tensor, f"__{python}__", method(OPERATORS[name].call))
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented, PLAIN)
-    Tensor.__getitem__ = method(face(indexing.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
-    Tensor.__setitem__ = indexing.setitem                # type: ignore[attr-defined]
+    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
+    Tensor.__setitem__ = getitem.setitem                # type: ignore[attr-defined]
 
 
 def _attach_methods() -> None:

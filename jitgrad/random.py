@@ -15,7 +15,7 @@ from jitgrad.device import check_device
 from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 from jitgrad.graph import grad_mode
 from jitgrad.operators.conversion import write_array
-from jitgrad.operators.declare import finish_composite
+from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensor import Tensor, from_array, wrap
 
 __all__ = ["Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "normal", "rand", "rand_like",

@@ -44,7 +44,10 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 def machine_code(request):
     """Programs come to machine code when they repeat themselves; tests mostly do not."""
     from jitgrad.autograd import engine
-    if not request.config.getoption("--plain"):
+    from jitgrad.operators.native import faces
+    if request.config.getoption("--plain"):
+        faces.repeats[0] = lambda: None
+    else:
         engine.machine_code()
 
 

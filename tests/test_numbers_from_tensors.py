@@ -1,15 +1,12 @@
 """0-d tensors given for numbers and dimensions: every operator takes them as PyTorch does, and reads each anew."""
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 from oracle import check, check_error, run, torch
 
 import jitgrad
-from jitgrad.operators.arguments import takes
-from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators.declaration.declare import OPERATORS
 
 # Each is written with {}: a tensor of the numbers in the list.
 NUMBERS = [
@@ -52,8 +49,9 @@ def test_a_number_may_be_a_tensor_and_another_each_time(code: str, values: tuple
 @pytest.mark.parametrize("name", OPERATORS)
 def test_parameters_for_numbers_are_annotated_as_such(name: str) -> None:
     """By annotations operators know where a tensor stands for a number."""
-    for p in inspect.signature(OPERATORS[name].fn).parameters.values():
-        assert takes(p) is not None or not isinstance(p.default, (int, float)), p
+    for schema in OPERATORS[name].schemas:
+        for p in schema.parameters:
+            assert p.number is not None or not isinstance(p.default, (int, float)), p
 
 
 @pytest.mark.parametrize("code", ["T.add(x, y, alpha={})", "x.clone().add_(y, alpha={})", "T.addcmul(x, y, y, value={})",

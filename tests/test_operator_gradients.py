@@ -200,7 +200,7 @@ def outcome(library: Any, statements: str) -> str:
     "m = x.{}(1); m.values.mul_(2); m.values.sum().backward(); result = x.grad",
 ])
 def test_an_extremum_along_a_dimension_saves_its_positions(name: str, statements: str) -> None:
-    for _ in range(2):          # recorded, and by the recipe
+    for _ in range(2):          # recorded, and by the template
         assert outcome(jitgrad, statements.format(name)) == outcome(torch, statements.format(name))
 
 

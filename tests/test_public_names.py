@@ -8,7 +8,7 @@ import oracle
 import pytest
 
 import jitgrad
-from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators.declaration.declare import OPERATORS
 
 # Public here, and not among what `from torch import *` gives.
 OWN = {"cache_info", "clear_cache", "explain", "grad", "interpret", "set_default_dtype", "set_grad_enabled", "value_and_grad"}

@@ -25,8 +25,8 @@ from jitgrad.capture.trees import Results
 from jitgrad.config import config
 from jitgrad.dtype import get_default_dtype
 from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.operators.layout import layout
 from jitgrad.operators.native.faces import usual
+from jitgrad.operators.views.layout import layout
 from jitgrad.requests.execute import value
 from jitgrad.requests.programs import interpreting
 from jitgrad.tensor import Tensor, wrap

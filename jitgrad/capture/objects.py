@@ -31,7 +31,7 @@ from jitgrad.capture.understood import (
     kind_of,
     state_of,
 )
-from jitgrad.operators.native.faces import State
+from jitgrad.operators.native.faces import FaceState
 from jitgrad.tensor import Tensor
 
 MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
@@ -137,7 +137,7 @@ class Objects(Guards):
 
     def _of_c(self, value: Any, about: str, called: bool) -> None:
         owner = getattr(value, "__self__", None)
-        if owner is not None and not isinstance(owner, (ModuleType, type, State)):
+        if owner is not None and not isinstance(owner, (ModuleType, type, FaceState)):
             self._object(owner, about)
         if value.__name__ in COMPUTED or value.__name__ in DYNAMIC_NAMES and not called:
             self.everything()

@@ -39,8 +39,8 @@ from jitgrad.dtype import set_default_dtype
 from jitgrad.formatting import format_tensor, get_printoptions, set_printoptions
 from jitgrad.graph import Node, grad_mode, topological
 from jitgrad.operators.conversion import data_ptr
-from jitgrad.operators.layout import is_contiguous, layout
-from jitgrad.operators.shape import view_shape
+from jitgrad.operators.views.layout import is_contiguous, layout
+from jitgrad.operators.views.shape import view_shape
 from jitgrad.ops import REGISTRY
 from jitgrad.tensor import Tensor, from_array
 
@@ -308,8 +308,8 @@ class Trace(tracing.Trace):
             elif kind == "package":
                 if code in LAYOUTS:
                     self._layout_matters(frame.f_locals["tensor"])
-                elif code is VIEWS and frame.f_locals["called"] == "view":
-                    self._layout_matters(frame.f_locals["input"])
+                elif code is VIEWS and frame.f_locals["schema"].name == "view":
+                    self._layout_matters((*frame.f_locals["args"], frame.f_locals["kwargs"].get("input"))[0])
                 elif code in FORBIDDEN:
                     self.refuse(FORBIDDEN[code])
                 elif code in CHANGES:

@@ -21,7 +21,7 @@ import numpy as np
 
 from jitgrad.device import device
 from jitgrad.dtype import dtype
-from jitgrad.operators.native.faces import State
+from jitgrad.operators.native.faces import FaceState
 from jitgrad.tensor import Size
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -172,7 +172,7 @@ def impure(function: Any) -> str | None:
     if isinstance(owner, type):
         return None if owner.__module__ == "builtins" or owner.__module__.partition(".")[0] in ("jitgrad", "collections") else \
             f"{owner.__name__}.{name}()"
-    if isinstance(owner, (BaseException, State, *CONTAINERS)) or name in ("__init_subclass__", "__new__", "__init__") or \
+    if isinstance(owner, (BaseException, FaceState, *CONTAINERS)) or name in ("__init_subclass__", "__new__", "__init__") or \
             state_of(type(owner)) is not None:
         return None
     return f"{name}() of {type(owner).__name__}"

@@ -1,26 +1,21 @@
-"""The public operators.  Importing this package fills `declare.OPERATORS`; `FUNCTIONAL` is what nn.functional shows."""
+"""The public operators.  Importing this package fills `declare.OPERATORS`; `FUNCTIONAL` is what nn.functional shows.
+
+declaration/    schemas, and what every call does          elementwise/ views/ indexing/ functional/ and the modules
+templates/      what calls record, as data                 beside them: the operators, by family
+native/         the same recording in machine code         operands.py, provenance.py, traced*.py: what operators are given
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitgrad.operators import (
-    activation,
-    arithmetic,
-    comparison,
-    conversion,
-    indexing,
-    joining,
-    losses,
-    partition,
-    pointwise,
-    products,
-    reduction,
-    selection,
-    shape,
-)
-from jitgrad.operators.declare import OPERATORS
+from jitgrad.operators import conversion, joining, products, reduction
+from jitgrad.operators.declaration.declare import OPERATORS
+from jitgrad.operators.elementwise import arithmetic, comparison, pointwise
+from jitgrad.operators.functional import activation, losses
+from jitgrad.operators.indexing import getitem, selection
+from jitgrad.operators.views import partition, shape
 
-__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "indexing", "joining",
+__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "getitem", "joining",
            "losses", "partition", "pointwise", "products", "reduction", "selection", "shape"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}

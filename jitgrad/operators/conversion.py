@@ -12,12 +12,12 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.device import check_device, device
 from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
 from jitgrad.graph import Node, grad_mode, input_node
-from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
-from jitgrad.operators.indexing import broadcast_value, value_node
-from jitgrad.operators.inplace import write_result
-from jitgrad.operators.layout import is_contiguous, layout
+from jitgrad.operators.declaration.declare import OPERATORS, finish_composite, function, operator
+from jitgrad.operators.declaration.inplace import write_result
+from jitgrad.operators.indexing.getitem import broadcast_value, value_node
 from jitgrad.operators.operands import Number, cast, normal_dim
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.templates.template import no_template
+from jitgrad.operators.views.layout import is_contiguous, layout
 from jitgrad.requests import execute
 from jitgrad.steps import NO_GRAD, apply_step
 from jitgrad.storage import base_depth
@@ -77,9 +77,8 @@ def _to_method(name: str, target: dtype) -> None:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
         return to_dtype(self, target)
 
-    method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The tensor as {target!r}; itself if it is."
-    register(name, method, method, None, ("method",))
+    function(name=name, places=("method",), kind=None)(method)
 
 
 for _name, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64), ("bool", bool_)):
@@ -90,8 +89,8 @@ def _refused_method(name: str) -> None:
     def method(self: Tensor) -> Tensor:
         raise TypeError(f"{name}(): jitgrad has no such dtype; it has float32, float64, int32, int64 and bool")
 
-    method.__name__ = method.__qualname__ = name
-    register(name, method, method, None, ("method",))
+    method.__doc__ = "Raises: there is no such dtype."
+    function(name=name, places=("method",), kind=None)(method)
 
 
 for _name in ("half", "bfloat16", "short", "cfloat", "cdouble"):
@@ -109,11 +108,11 @@ def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tenso
 
 
 # -- Python numbers and NumPy ----------------------------------------------------------------------------------------
-# An operator that is given a tensor for a number or a dimension reads it here, and is to be asked again: no_recipe().
+# An operator that is given a tensor for a number or a dimension reads it here, and is to be asked again: no_template().
 
 def item(input: Tensor) -> Any:
     """The only element as a Python number.  Raises RuntimeError for several or none."""
-    no_recipe()
+    no_template()
     array = input._array()
     if array.size != 1:
         raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -152,7 +151,7 @@ def __array_wrap__(self: Tensor, array: np.ndarray, context: Any = None, return_
 
 
 def _number(self: Tensor) -> Any:
-    no_recipe()
+    no_template()
     array = self._array()
     if array.size != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
@@ -175,7 +174,7 @@ def __complex__(self: Tensor) -> complex:
 
 
 def __bool__(self: Tensor) -> bool:
-    no_recipe()
+    no_template()
     array = self._array()
     if array.size != 1:
         raise RuntimeError(f"Boolean value of Tensor with {'more than one value' if array.size else 'no values'} is "
@@ -186,7 +185,7 @@ def __bool__(self: Tensor) -> bool:
 def __index__(self: Tensor) -> int:
     if self._node.type.dtype.category == 2 or self._node.type.size != 1:
         raise TypeError("only integer tensors of a single element can be converted to an index")
-    no_recipe()
+    no_template()
     return int(self._array().item())
 
 
@@ -350,4 +349,4 @@ METHODS = (to, type_as, cpu, cuda, item, tolist, numpy, __array__, __array_wrap_
            storage_offset, data_ptr, is_contiguous, is_floating_point, is_complex, is_signed, is_same_size, get_device,
            copy_, fill_, zero_, detach_)
 for _function in (numel, is_floating_point, is_complex, is_signed, is_same_size):
-    register(_function.__name__, _function, _function, None, ("torch",))
+    function(kind=None)(_function)

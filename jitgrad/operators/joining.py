@@ -5,8 +5,9 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.operands import Integers, cast, describe, integers, normal_dim, normal_dims, result_dtype
+from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, function, operator
+from jitgrad.operators.declaration.out import CAST
+from jitgrad.operators.operands import Integers, Tensors, cast, describe, integers, normal_dim, normal_dims, result_dtype
 from jitgrad.tensor import Tensor
 
 
@@ -18,19 +19,16 @@ def clone(input: Node, *, memory_format: Any = None) -> Node:
 
 # -- joining ---------------------------------------------------------------------------------------------------------
 
-def _tensors(called: str, tensors: Any) -> list[Node]:
-    if type(tensors) is Node or not isinstance(tensors, (list, tuple)):
-        raise TypeError(f"{called}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
-                        f"{'Tensor' if type(tensors) is Node else type(tensors).__name__}")
+def _tensors(tensors: Any) -> list[Node]:
     for i, n in enumerate(tensors):
         if type(n) is not Node:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {describe(n)}")
     return list(tensors)
 
 
-def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Node:
+def _cat(tensors: Tensors, dim: int = 0) -> Node:
     """The tensors one after the other along `dim`; of mixed dtypes in their common one."""
-    nodes = _tensors("cat", tensors)
+    nodes = _tensors(tensors)
     if not nodes:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     to = result_dtype(tuple(nodes))
@@ -38,7 +36,7 @@ def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Node:
         if not n.type.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     shape = next((n.type.shape for n in nodes if n.type.shape != (0,)), (0,))
-    d = normal_dim(dim if axis is None else axis, len(shape))
+    d = normal_dim(dim, len(shape))
     nothing = shape[:d] + (0,) + shape[d + 1:]
     parts = [cast(n, to) for n in nodes]
     if len(shape) > 1:      # PyTorch takes 1-d empty tensors for nothing; they stay operands, for their gradients
@@ -47,13 +45,13 @@ def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Node:
 
 
 for _name in ("cat", "concat", "concatenate"):
-    operator("CatBackward0", name=_name, places=("torch",))(_cat)
+    operator("CatBackward0", name=_name, places=("torch",), out=CAST)(_cat)
 
 
-@operator("StackBackward0", places=("torch",))
-def stack(tensors: Any, dim: int = 0) -> Node:
+@operator("StackBackward0", places=("torch",), out=CAST)
+def stack(tensors: Tensors, dim: int = 0) -> Node:
     """The tensors, of one shape, along a new dimension `dim`."""
-    nodes = _tensors("stack", tensors)
+    nodes = _tensors(tensors)
     if not nodes:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = nodes[0].type
@@ -65,38 +63,46 @@ def stack(tensors: Any, dim: int = 0) -> Node:
     return ops.cat(*[ops.unsqueeze(cast(n, to), dims=(d,)) for n in nodes], dim=d)
 
 
-def atleast_1d(input: Tensor) -> Tensor:
-    """A 0-d tensor with one dimension, any other as it is."""
-    return input if input.ndim else OPERATORS["unsqueeze"].call(input, 0)
+def _each(tensors: tuple[Tensor, ...], least: int) -> Any:
+    found = []
+    for t in tensors:
+        for _ in range(least - t.ndim):
+            t = OPERATORS["unsqueeze"].call(t, 0)
+        found.append(t)
+    return found[0] if len(found) == 1 else tuple(found)
 
 
-def atleast_2d(input: Tensor) -> Tensor:
-    """The tensor with dimensions put in front until there are two."""
-    input = atleast_1d(input)
-    return input if input.ndim > 1 else OPERATORS["unsqueeze"].call(input, 0)
+@function(kind=None)
+def atleast_1d(*tensors: Tensor) -> Any:
+    """0-d tensors with one dimension, others as they are."""
+    return _each(tensors, 1)
 
 
-def hstack(tensors: Any) -> Tensor:
+@function(kind=None)
+def atleast_2d(*tensors: Tensor) -> Any:
+    """The tensors with dimensions put in front until there are two."""
+    return _each(tensors, 2)
+
+
+@function(kind=None, out=CAST)
+def hstack(tensors: Tensors) -> Tensor:
     """The tensors side by side: along dimension 1, or 0 for 1-d tensors."""
     parts = [atleast_1d(t) for t in tensors]
     return OPERATORS["cat"].call(parts, 0 if parts and parts[0].ndim == 1 else 1)
 
 
-def vstack(tensors: Any) -> Tensor:
+@function(kind=None, out=CAST)
+def vstack(tensors: Tensors) -> Tensor:
     """The tensors below each other: along dimension 0, 1-d tensors as rows."""
     return OPERATORS["cat"].call([atleast_2d(t) for t in tensors], 0)
-
-
-for _function in (atleast_1d, atleast_2d, hstack, vstack):
-    register(_function.__name__, _function, _function, None, ("torch",))
 
 
 # -- rearranging -----------------------------------------------------------------------------------------------------
 
 @operator("FlipBackward0")
-def flip(input: Node, *along: Integers, dims: Integers = None) -> Node:
+def flip(input: Node, dims: Integers) -> Node:
     """The elements in reverse order along `dims`."""
-    listed = integers("flip", along, dims)
+    listed = integers("flip", (dims,))
     return ops.flip(input, dims=normal_dims(listed, input.type.ndim) if listed else ())
 
 
@@ -114,24 +120,24 @@ def _repeated(called: str, x: Node, repeats: tuple[int, ...]) -> Node:
 
 
 @operator("RepeatBackward0", places=("method",))
-def repeat(input: Node, *times: Integers, repeats: Integers = None) -> Node:
+def repeat(input: Node, repeats: Integers) -> Node:
     """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
-    return _repeated("repeat", input, integers("repeat", times, repeats))
+    return _repeated("repeat", input, integers("repeat", (repeats,)))
 
 
 @operator("RepeatBackward0")
-def tile(input: Node, *times: Integers, dims: Integers = None) -> Node:
+def tile(input: Node, dims: Integers) -> Node:
     """repeat(), where fewer numbers than dimensions stand for the last ones."""
-    listed = integers("tile", times, dims)
+    listed = integers("tile", (dims,))
     return _repeated("tile", input, (1,) * (input.type.ndim - len(listed)) + listed)
 
 
 @operator("RollBackward0")
-def roll(input: Node, shifts: Integers, dims: Integers = None) -> Node:
+def roll(input: Node, shifts: Integers, dims: Integers | None = None) -> Node:
     """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
     if dims is None:
         flat = ops.reshape(input, sizes=(input.type.size,))
-        return ops.reshape(_rolled(flat, int(shifts), 0), sizes=input.type.shape)
+        return ops.reshape(_rolled(flat, integers("roll", (shifts,))[0], 0), sizes=input.type.shape)
     moves = [shifts] if isinstance(shifts, int) else list(shifts)
     along = [dims] if isinstance(dims, int) else list(dims)
     if len(moves) != len(along):
@@ -148,9 +154,7 @@ def _rolled(x: Node, shift: int, dim: int) -> Node:
     return ops.slice(ops.cat(x, x, dim=dim), full=full, sizes=(-shift % n if n else 0, n, 1))
 
 
+@function(places=EVERYWHERE, kind=None)
 def positive(input: Tensor) -> Tensor:
     """+input: the tensor itself."""
     return input
-
-
-register("positive", positive, positive, None, ("torch", "method"))

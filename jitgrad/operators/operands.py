@@ -16,8 +16,11 @@ from jitgrad.tensor import Tensor
 
 Number = REAL
 Scalar = int | float                            # the same, as an annotation
+Operand = Any                                   # a node, or a number that counts as one
+Dim = int | None
 Dims = int | tuple[int, ...] | list[int] | None
 Integers = Any                                  # one, or a sequence of them
+Tensors = Any                                   # a sequence of nodes
 
 
 def to_node(value: Any) -> Any:
@@ -55,7 +58,7 @@ def reach(node: Node) -> tuple[int, int] | None:
 
 
 def within(low: int, high: int) -> Callable[[Node], bool]:
-    """A test for operators that look (recipes.holds): whether all elements are known and in range(low, high)."""
+    """A test for operators that look (template.holds): whether all elements are known and in range(low, high)."""
     def test(node: Node) -> bool:
         found = reach(node)
         return found is not None and low <= found[0] and found[1] < high

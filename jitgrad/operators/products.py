@@ -1,25 +1,19 @@
 """Products of vectors and matrices."""
 from __future__ import annotations
 
-from typing import Any
-
 from jitgrad import ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, grad_mode
-from jitgrad.operators.declare import OPERATORS, finish_composite, operator, register
-from jitgrad.operators.native.words import PLAIN
+from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, finish_composite, function, operator
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Scalar, number_node, promoted
-from jitgrad.operators.recipes import by_recipe
 from jitgrad.tensor import Tensor, wrap
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
 
 
-def _check(called: str, a: Any, b: Any, kernel: str = "addmm_impl_cpu_") -> None:
+def _check(called: str, a: Node, b: Node, kernel: str = "addmm_impl_cpu_") -> None:
     """Products promote nothing.  kernel: PyTorch's, which its errors name and differ by."""
-    for n, at in ((a, "'input' (position 1)"), (b, "'mat2' (position 2)")):
-        if type(n) is not Node:
-            raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(n).__name__}")
     first, second = a.type.dtype, b.type.dtype
     if first is not second and (kernel != "bmm" or first is not bool_):
         if kernel == "bmm":
@@ -35,16 +29,15 @@ def _check(called: str, a: Any, b: Any, kernel: str = "addmm_impl_cpu_") -> None
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
-def _check_addmm(input: Any, mat1: Any, mat2: Any) -> None:
-    if type(input) is Node and type(mat1) is Node and type(mat2) is Node:
-        for n, called in ((input, "self"), (mat1, "mat1")):
-            if n.type.dtype is not mat2.type.dtype:
-                raise RuntimeError(f"{called} and mat2 must have the same dtype, but got {n.type.dtype.title} and "
-                                   f"{mat2.type.dtype.title}")
+def _check_addmm(input: Node, mat1: Node, mat2: Node) -> None:
+    for n, called in ((input, "self"), (mat1, "mat1")):
+        if n.type.dtype is not mat2.type.dtype:
+            raise RuntimeError(f"{called} and mat2 must have the same dtype, but got {n.type.dtype.title} and "
+                               f"{mat2.type.dtype.title}")
     _check("addmm", mat1, mat2)
 
 
-@operator("MmBackward0")
+@operator("MmBackward0", out=EXACT)
 def mm(input: Node, mat2: Node) -> Node:
     """The product of two matrices."""
     _check("mm", input, mat2)
@@ -55,7 +48,7 @@ def mm(input: Node, mat2: Node) -> Node:
     return ops.matmul(input, mat2)
 
 
-@operator("BmmBackward0")
+@operator("BmmBackward0", out=EXACT)
 def bmm(input: Node, mat2: Node) -> Node:
     """The products of two batches of matrices."""
     _check("bmm", input, mat2, "bmm")
@@ -69,7 +62,7 @@ def bmm(input: Node, mat2: Node) -> Node:
     return ops.matmul(input, mat2)
 
 
-@operator("MvBackward0")
+@operator("MvBackward0", out=EXACT)
 def mv(input: Node, vec: Node) -> Node:
     """The product of a matrix and a vector."""
     _check("mv", input, vec, "addmv_impl_cpu")
@@ -82,7 +75,7 @@ def mv(input: Node, vec: Node) -> Node:
     return ops.squeeze(ops.matmul(input, ops.unsqueeze(vec, dims=(1,))), dims=(1,))
 
 
-@operator("DotBackward0")
+@operator("DotBackward0", out=EXACT)
 def dot(input: Node, tensor: Node) -> Node:
     """The sum of the products of two vectors' elements."""
     if input.type.ndim != 1 or tensor.type.ndim != 1:
@@ -95,12 +88,9 @@ def dot(input: Node, tensor: Node) -> Node:
     return ops.squeeze(ops.sum(input * tensor, axes=(0,)), dims=(0,))
 
 
-@by_recipe
+@function(places=EVERYWHERE, out=EXACT)
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product: of vectors, matrices, or batches of matrices with broadcast batch dimensions."""
-    for value, at in ((input, "'input' (position 1)"), (other, "'other' (position 2)")):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"matmul(): argument {at} must be Tensor, not {type(value).__name__}")
     a, b = input.ndim, other.ndim
     if not a or not b:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a}D and {b}D")
@@ -129,7 +119,7 @@ def _records(a: Tensor, b: Tensor) -> bool:
 
 
 def _unsqueezed(x: Tensor, dim: int, pending: bool) -> Tensor:
-    """pending: not to be computed at once, even of what is known, so that what the operator records is a recipe."""
+    """pending: not to be computed at once, even of what is known, so that what the operator records is a template."""
     node = x._current()
     result = ops.unsqueeze(node, dims=(dim,))
     result.depth = max(result.depth, int(pending))
@@ -155,10 +145,7 @@ def _batched(input: Node, other: Node) -> Node:
     return ops.matmul(input, other)
 
 
-register("matmul", matmul, matmul, None, ("torch", "method"), kind=PLAIN)
-
-
-@operator("MulBackward0")
+@operator("MulBackward0", out=CAST)
 def outer(input: Node, vec2: Node) -> Node:
     """The products of all pairs of two vectors' elements."""
     for n, at in ((input, "self"), (vec2, "vec2")):
@@ -168,7 +155,7 @@ def outer(input: Node, vec2: Node) -> Node:
     return ops.mul(ops.unsqueeze(a, dims=(1,)), b)
 
 
-@operator("AddmmBackward0", inplace=True)
+@operator("AddmmBackward0", inplace=True, out=EXACT)
 def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Scalar = 1, alpha: Scalar = 1) -> Node:
     """beta * input + alpha * (mat1 @ mat2)."""
     _check_addmm(input, mat1, mat2)
@@ -183,7 +170,7 @@ def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Scalar = 1, alpha: Scala
     return (input if beta == 1 else input * number_node(beta, input.type.dtype)) + product
 
 
-@by_recipe
+@function(places=("functional",), out=EXACT)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias, over the last dimension of input."""
     pending = _records(input, weight)
@@ -195,6 +182,3 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check_addmm(bias._current(), input._current(), weight._current())
     product = matmul(input, _transposed(weight, pending))
     return product if bias is None else OPERATORS["add"].call(product, bias)
-
-
-register("linear", linear, linear, None, ("functional",), kind=PLAIN)

@@ -2,25 +2,21 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64, refuse_complex
-from jitgrad.graph import Composite, Node, Op, bind, scalar_node
-from jitgrad.operators.declare import (
-    MAX_DEPTH,
-    OPERATORS,
-    finish_composite,
-    operator,
-    register,
-)
-from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import Dims, Scalar, cast, normal_dim, normal_dims, number_node, to_node
-from jitgrad.operators.origin import user_line, warn_user
-from jitgrad.operators.recipes import by_recipe, no_recipe
+from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
+from jitgrad.graph import Node, Op, bind, scalar_node
+from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
+from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
+from jitgrad.operators.elementwise.comparison import maximum, minimum
+from jitgrad.operators.operands import Dim, Dims, Scalar, cast, normal_dim, normal_dims, number_node
+from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor, wrap
 
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
@@ -63,12 +59,14 @@ def length(type: ArrayType, dims: tuple[int, ...]) -> int:
 
 
 def _whole(a: dict[str, Any]) -> bool:
-    return a.get("dim") is None
+    return a["dim"] is None
 
 
 # -- sums, means, products -------------------------------------------------------------------------------------------
 
-def _sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+@operator(lambda a: "SumBackward0" if _whole(a) else "SumBackward1", saves=(), out=COMPUTES)
+def sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+    """The sum over all elements or over `dim`; of integers and bools in int64."""
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
     elif input.type.dtype.category < 2:
@@ -76,34 +74,7 @@ def _sum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype |
     return reduced(_SUM, input, dim, keepdim)
 
 
-@by_recipe
-def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
-    """The sum over all elements or over `dim`; of integers and bools in int64."""
-    if not isinstance(input, Tensor):
-        raise TypeError(f"sum(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    x = input._node if input._storage is None else input._current()
-    return finish_reduction(_sum(x, dim, keepdim, dtype=dtype), "SumBackward0" if dim is None else "SumBackward1", x)
-
-
-def finish_reduction(node: Node, grad: str, x: Node) -> Tensor:
-    """The tensor of a reduction that saves nothing: finish_composite() on a short path."""
-    if node.depth and node.depth < MAX_DEPTH:
-        line, n = user_line(), node
-        while n is not x and n.line is None and n.inputs:
-            n.line = line
-            n = n.inputs[0]
-        if node.requires_grad:
-            node.ensure_extra().fn = Composite(grad, (x,), ())
-        return wrap(node)
-    return wrap(finish_composite(node, grad, (x,), ()))
-
-
-register("sum", _sum, sum, None, ("torch", "method"), kind=PLAIN)
-
-
 def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
-    if type(input) is not Node:
-        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
     if input.type.dtype.category < 2:
@@ -112,24 +83,16 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
     return input
 
 
-@by_recipe
-def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
+@operator(lambda a: "MeanBackward0" if _whole(a) else "MeanBackward1", saves=(), out=COMPUTES)
+def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The mean over all elements or over `dim`, of floating-point tensors."""
-    x = to_node(input)
-    return finish_reduction(_mean(x, dim, keepdim, dtype=dtype), "MeanBackward0" if dim is None else "MeanBackward1", x)
-
-
-def _mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     input = _floating("mean", input, dtype)
     count = scalar_node(float(length(input.type, normal_dims(dim, input.type.ndim))), input.type.dtype)
     return bind(_DIV, (reduced(_SUM, input, dim, keepdim), count))
 
 
-register("mean", _mean, mean, None, ("torch", "method"), kind=PLAIN)
-
-
-@operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"))
-def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
+@operator(lambda a: "ProdBackward0" if _whole(a) else "ProdBackward1", saves=("input", "result"), out=COMPUTES)
+def prod(input: Node, dim: Dim = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The product of all elements or along `dim`; of integers and bools in int64."""
     input = cast(input, as_dtype(dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype)))
     return reduced(ops.REGISTRY["prod"], input, None if dim is None else (dim,), keepdim)
@@ -157,7 +120,7 @@ def _extremum(called: str) -> None:
         return reduced(op, input, dim, keepdim)
 
     fn.__doc__ = f"{op.doc}."
-    operator(f"{called.capitalize()}Backward0", name=called, saves=("input", "result"))(fn)
+    operator(f"{called.capitalize()}Backward0", name=called, saves=("input", "result"), out=EXACT)(fn)
 
 
 _extremum("amax")
@@ -180,31 +143,33 @@ def _position(op: Op, input: Node, dim: int | None, keepdim: bool) -> Node:
     return dropped(bind(op, (input,), ((d,),)), (d,), keepdim)
 
 
-@operator()
+@operator(out=EXACT)
 def argmax(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     """The position of the first largest element, of all or along `dim`."""
     return _position(ops.REGISTRY["argmax"], input, dim, keepdim)
 
 
-@operator()
+@operator(out=EXACT)
 def argmin(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
     """The position of the first smallest element, of all or along `dim`."""
     return _position(ops.REGISTRY["argmin"], input, dim, keepdim)
 
 
-def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result: type) -> None:
-    """max and min: of all elements; along a dimension, with positions; or of two tensors."""
+def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: Callable, result: type) -> None:
+    """max and min: of all elements; of two tensors; or along a dimension, with positions."""
     title = called.capitalize()
 
-    @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"))
+    @operator(f"{title}Backward1", name=f"{called}.all", places=(), saves=("input", "result"), out=CAST)
     def of_all(input: Node) -> Node:
+        """Of all elements."""
         _check_not_empty(called, input.type, None)
         dims = tuple(range(input.type.ndim))
         return dropped(bind(shared if input.requires_grad else amax, (input,), (dims,)), dims, False)
 
-    @by_recipe
+    @function(name=f"{called}.dim", places=(), out=EXACT)
     def along(input: Tensor, dim: int, keepdim: bool = False) -> Any:
-        source = to_node(input)
+        """(values, indices) along a dimension."""
+        source = input._current()
         d = normal_dim(dim, source.type.ndim)
         x = source if source.type.ndim else ops.unsqueeze(source, dims=(0,))
         if not x.type.shape[d]:
@@ -215,24 +180,10 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: str, result:
         values = finish_composite(values, f"{title}Backward0", (source,), (indices,))
         return result(wrap(values), wrap(finish_composite(indices, None, (source,))))
 
-    def call(input: Tensor, *args: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
-        if args:
-            if isinstance(args[0], Tensor):
-                other, = args
-            else:
-                dim, keepdim = args if len(args) == 2 else (*args, keepdim)
-        if other is not None:
-            return OPERATORS[pair].call(input, other)
-        return of_all(input) if dim is None else along(input, dim, keepdim)
-
-    call.__name__ = call.__qualname__ = called
-    call.__doc__ = (f"{title} of all elements; with `dim`, (values, indices) along it; with a second tensor, of the "
-                    "two element by element.")
-    register(called, call, call, None, ("torch", "method"), kind=PLAIN)
-
-
-_selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["max_all"], ops.REGISTRY["argmax"], "maximum", MaxResult)
-_selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["min_all"], ops.REGISTRY["argmin"], "minimum", MinResult)
+    overloaded(called, (of_all, pair, along), f"{title} of all elements; with `dim`, (values, indices) along it; "
+               "with a second tensor, of the two element by element.")
+_selecting("max", ops.REGISTRY["amax"], ops.REGISTRY["max_all"], ops.REGISTRY["argmax"], maximum, MaxResult)
+_selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["min_all"], ops.REGISTRY["argmin"], minimum, MinResult)
 
 
 # -- moments ---------------------------------------------------------------------------------------------------------
@@ -240,19 +191,16 @@ _selecting("min", ops.REGISTRY["amin"], ops.REGISTRY["min_all"], ops.REGISTRY["a
 def _moments(called: str, x: Node, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> tuple[Node, Node]:
     """Variance and mean over `dim`, in float64, as PyTorch computes them: of numbers near 1e5 the differences from the mean have
     few digits in float32, and the squares of 1e30 or 1e-30 are not in its range.  `x.var(False)` means unbiased=False."""
-    if type(x) is not Node:
-        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
         raise RuntimeError("std and var only support floating point and complex dtypes")
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    refuse_complex(correction)
     dims = normal_dims(dim, x.type.ndim)
     n = length(x.type, dims)
     if n <= correction:
-        no_recipe()
+        no_template()
         warn_user(f"{called}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
                   "(input numel divided by output numel).")
     x = cast(x, float64)
@@ -268,22 +216,22 @@ def _root(variance: Node) -> Node:
     return ops.where(at_zero, ops.number(0, variance), ops.sqrt(ops.where(at_zero, ops.number(1, variance), variance)))
 
 
-@operator("VarBackward0", saves=("input",))
-def var(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+@operator("VarBackward0", saves=("input",), out=CAST)
+def var(input: Node, dim: Dims | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Scalar | None = None) -> Node:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
     return cast(_moments("var", input, dim, unbiased, keepdim, correction)[0], input.type.dtype)
 
 
-@operator("StdBackward0", saves=("input", "result"))
-def std(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+@operator("StdBackward0", saves=("input", "result"), out=CAST)
+def std(input: Node, dim: Dims | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: Scalar | None = None) -> Node:
     """The square root of the variance; the derivative is 0 where it is 0."""
     return cast(_root(_moments("std", input, dim, unbiased, keepdim, correction)[0]), input.type.dtype)
 
 
 @operator("VarMeanBackward0", places=("torch",), saves=("input",))
-def var_mean(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+def var_mean(input: Node, dim: Dims | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: Scalar | None = None) -> tuple[Node, Node]:
     """(variance, mean)."""
     variance, center = _moments("var_mean", input, dim, unbiased, keepdim, correction)
@@ -291,7 +239,7 @@ def var_mean(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdi
 
 
 @operator("StdMeanBackward0", places=("torch",), saves=("input", "result"))
-def std_mean(input: Node, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
+def std_mean(input: Node, dim: Dims | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: Scalar | None = None) -> tuple[Node, Node]:
     """(standard deviation, mean)."""
     variance, center = _moments("std_mean", input, dim, unbiased, keepdim, correction)
@@ -305,7 +253,7 @@ def largest(x: Node, dims: tuple[int, ...]) -> Node:
     return ops.detach(ops.amax(x, axes=dims))
 
 
-@operator("LogsumexpBackward0", saves=("input", "result"))
+@operator("LogsumexpBackward0", saves=("input", "result"), out=CAST)
 def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
     """log(sum(exp(input))) over `dim`, without overflow."""
     if input.type.dtype.category < 2:
@@ -345,10 +293,9 @@ def _refuse_empty(order: float, type: ArrayType, dim: Dims) -> None:
             raise RuntimeError(f"{called}the dimension {d}because this dimension is empty and the operation does not have an identity")
 
 
-@operator("LinalgVectorNormBackward0", saves=("input", "result"))
+@operator("LinalgVectorNormBackward0", saves=("input", "result"), out=EXACT)
 def norm(input: Node, p: Scalar | str | None = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Node:
     """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
-    refuse_complex(p)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}")
     return vector_norm(_floating("linalg.vector_norm", input, dtype), 2 if p is None or p == "fro" else p, dim, keepdim)
@@ -363,7 +310,7 @@ def _of_truth(called: str) -> None:
         return reduced(op, cast(input, bool_), dim, keepdim)
 
     fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
-    operator(name=called)(fn)
+    operator(name=called, out=EXACT)(fn)
 
 
 _of_truth("any")

@@ -2,7 +2,7 @@
 
 Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has happened, where
 the graph is not the pattern's or needs autograd's attention.
-Invariant: a match means what Pattern says.  Nothing that Python could observe happens before the program has run.
+Invariant: a match means what PatternWords says.  Nothing that Python could observe happens before the program has run.
 
 In Python, for x * x:
 

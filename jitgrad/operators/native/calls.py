@@ -1,7 +1,7 @@
-"""The machine code of a call, up to its tape (see record.py).
+"""The machine code of a call, up to its template (see record.py).
 
-Input: a call in Python's fast convention.  Output: the tape that was learnt from such a call, the nodes of its operands, and
-the user's line; or the call is forwarded to the operator's Python function, or to who learns from it.
+Input: a call in Python's fast convention.  Output: the template that was learnt from such a call, the nodes of its operands, and
+the user's line where it is to be recorded; or the call is forwarded to the operator's Python function, or to who learns from it.
 """
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ from jitgrad.operators.native.words import (
     PENDING,
     SHARED,
     TABLE,
-    TAPE,
+    TEMPLATE,
     TRIES,
+    VALUES,
     VIEWS,
     WORDS,
 )
 
 
-class Call(ObjectAssembly):
-    """A function of a call `f(self, args, nargs, kwnames)` that finds the tape of the call, or forwards it.
+class CallAssembly(ObjectAssembly):
+    """A function of a call `f(self, args, nargs, kwnames)` that finds the template of the call, or forwards it.
 
-    After `find_tape`: `tape` and `line` are held, and the nodes of the operands in `nodes`."""
+    After `find_template`: `template` and `line` are held, and the nodes of the operands in `nodes`; or, where nothing is to be recorded
+    and all operands are known, it is in the block `evaluation`, without a line."""
 
     def __init__(self, module: ir.Module, name: str, offsets: dict[str, int]) -> None:
         super().__init__(module, name, 4, offsets)
@@ -55,20 +57,22 @@ class Call(ObjectAssembly):
         self.depth = self.variable(0)
         self.pattern = self.variable(0)
         self.needs = self.variable(0)                       # whether an operand requires a gradient
-        self.tape = self.variable(0)                        # the array, a reference held
+        self.template = self.variable(0)                        # the array, a reference held
         self.line = self.variable(0)                        # a reference held
         self.target = self.variable(0)                      # what the call is forwarded to
-        self.forward, self.leave = self.block("forward"), self.block("leave")
-        self.header = self.get(self.get(self.self, "State.header"), "data")
+        self.known = self.variable(1)                       # whether all operands are
+        self.forward, self.leave, self.evaluation = self.block("forward"), self.block("leave"), self.block("evaluation")
+        self.header = self.get(self.get(self.self, "FaceState.header"), "data")
         self.shared = self.load(self.header, COMMON * WORD)
         self.target.set(self.load(self.header, FUNCTION * WORD))
 
-    def find_tape(self, deepest: int) -> None:
+    def find_template(self, deepest: int) -> None:
         """deepest: the depth at which the Python function takes over."""
         self.describe()
-        self.may_record(deepest)
+        evaluates = self.mode(deepest)
         self.find()
         self.passes()
+        self.go_if(evaluates, self.evaluation)
         self.where()
 
     def describe(self) -> None:
@@ -101,7 +105,7 @@ class Call(ObjectAssembly):
         with self.loop(named.get()) as i:
             self.push(self.load(self.at(self.add(self.keywords, self.offset["items"]), i)))
         self.counts = self.add(self.builder.mul(named.get(), self.number(NAMES)), self.nargs)
-        self.go_if(self.same(self.needs.get(), 0), self.forward)
+        self.go_if(self.same(self.operands.get(), 0), self.forward)
 
     def push(self, word: Any) -> None:
         """Add a word."""
@@ -185,13 +189,15 @@ class Call(ObjectAssembly):
         self.operands.set(self.add(place, 1))
         depth = self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))
         self.depth.set(self.select(self.less(self.depth.get(), depth), depth, self.depth.get()))
+        is_known = self.both(self.same(depth, 0), self.same(self.get(self.get(node, "Node.value"), "type"), self.common("ndarray")))
+        self.known.set(self.select(is_known, self.known.get(), 0))
         needs = self.select(self.same(self.get(node, "Node.requires_grad"), self.common("true")), NEEDS, 0)
         self.needs.set(self.builder.or_(self.needs.get(), needs))
         word = self.add(self.get(self.get(node, "Node.spec"), "Spec.type"), needs)
         return self.add(word, self.select(self.less(self.number(0), depth), PENDING, 0))
 
     def find(self) -> None:
-        """The tape of such a call; forward it where there is none."""
+        """The template of such a call; forward it where there is none."""
         b = self.builder
         mixed = self.variable(self.counts)
         with self.loop(self.count.get()) as i:
@@ -216,16 +222,27 @@ class Call(ObjectAssembly):
         self.target.set(self.load(self.header, LEARNER * WORD))
         self.go(self.forward)
         self.here(found)
-        self.tape.set(self.held(self.load(entry.get(), TAPE * WORD)))
+        self.template.set(self.held(self.load(entry.get(), TEMPLATE * WORD)))
 
-    def may_record(self, deepest: int) -> None:
-        """Forward the call if it is not to be recorded: without grad mode, or too deep."""
+    def mode(self, deepest: int) -> Any:
+        """Whether the call is to be evaluated, since there is no gradient; forward it if it is neither that nor to be recorded:
+        pending, too deep, or a view."""
+        evaluates, evaluate, decided = self.variable(0), self.block("evaluate"), self.block("decided")
+        self.go_if(self.same(self.needs.get(), 0), evaluate)
+        self.in_mode("recording_thread", "grad_mode", "enabled", "true", evaluate)
         self.go_if(self.less(self.number(deepest), self.depth.get()), self.forward)
-        self.in_mode("recording_thread", "grad_mode", "enabled", "true", self.forward)
+        self.go(decided)
+        self.here(evaluate)
+        self.go_if(self.either(self.same(self.known.get(), 0), self.less(self.number(NUMBERS), self.kind)), self.forward)
+        evaluates.set(VALUES)
+        self.go(decided)
+        self.here(decided)
+        self.counts = self.add(self.counts, evaluates.get())
+        return self.differ(evaluates.get(), 0)
 
     def passes(self) -> None:
-        """Forward the call if the operands do not pass the tests of the tape."""
-        self.head = self.variable(self.get(self.tape.get(), "data"))
+        """Forward the call if the operands do not pass the tests of the template."""
+        self.head = self.variable(self.get(self.template.get(), "data"))
         with self.loop(self.take()):
             node = self.node_at(self.take())
             passed = self.api("PyObject_CallOneArg", self.take(), node)
@@ -261,10 +278,10 @@ class Call(ObjectAssembly):
         self.go(done)
         self.here(done)
 
-    # -- the words of the tape -----------------------------------------------------------------------------------------
+    # -- the words of the template -----------------------------------------------------------------------------------------
 
     def take(self) -> Any:
-        """The next word of the tape."""
+        """The next word of the template."""
         value = self.load(self.head.get())
         self.head.set(self.add(self.head.get(), WORD))
         return value

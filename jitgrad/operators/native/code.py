@@ -20,11 +20,11 @@ from jitgrad.graph import Composite, Extra, Node, Spec, grad_mode, recording_thr
 from jitgrad.histories import Accumulator
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import State
+from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.native.patterns import PatternWords, function
-from jitgrad.operators.native.tapes import learner
-from jitgrad.operators.origin import OUTSIDE, user_line
-from jitgrad.operators.recipe import LONGEST
+from jitgrad.operators.native.templates import learner
+from jitgrad.operators.provenance import OUTSIDE, user_line
+from jitgrad.operators.templates.template import LONGEST
 from jitgrad.requests import counters, programs
 from jitgrad.requests.execute import MAX_HISTORY
 from jitgrad.steps import pending_detached
@@ -34,7 +34,8 @@ from jitgrad.threads import building
 
 _FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
-    "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "State": (State, id), "Tensor": (Tensor,), "Storage": (Storage,),
+    "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "FaceState": (FaceState, id), "Tensor": (Tensor,),
+    "Storage": (Storage,),
     "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "PatternWords": (PatternWords,)}
 
 

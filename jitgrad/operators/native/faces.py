@@ -22,20 +22,20 @@ from jitgrad.builtin import FASTCALL, KEYWORDS, Definition
 from jitgrad.operators.native import objects, words
 
 
-class State(functools.partial):
+class FaceState(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries, replaced as a whole; tapes: by number of entry, what it keeps
+    header: an array of words.HEADER words; table: the entries, replaced as a whole; templates: by number of entry, what it keeps
     alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
-    program which never repeats one does not spend its time on it; learner: what is called where there is no tape; common: what
+    program which never repeats one does not spend its time on it; learner: what is called where there is no template; common: what
     the header refers to; definition: the face's, at which CPython looks once more when it frees the face (at the interpreter's
     end the module's reference goes first)."""
 
-    __slots__ = ("header", "table", "tapes", "left", "name", "kind", "learner", "common", "definition")
+    __slots__ = ("header", "table", "templates", "left", "name", "kind", "learner", "common", "definition")
 
     header: np.ndarray
     table: array
-    tapes: dict[int, Any]
+    templates: dict[int, Any]
     left: int
     name: str
     kind: int
@@ -46,7 +46,7 @@ class State(functools.partial):
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
         """Make the table.  common: the words that all operators share."""
         self.table = array("q", [0]) * (words.ENTRIES * words.ENTRY)
-        self.tapes = {}
+        self.templates = {}
         self.left = 2 * words.ENTRIES
         self.learner = learner
         self.common = common
@@ -62,27 +62,32 @@ class State(functools.partial):
 
 # usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (again.py); None: it may be so.
 usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]
+# Called once a program has evaluated operators often: autograd makes the machine code, which needs what is above this layer.
+repeats: list[Callable[[], Any]] = [lambda: None]
 FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
-_states: list[State] = []
+_states: list[FaceState] = []
 _definitions: list[Definition] = []
 
 
-def _state(name: str) -> State:
+def _state(name: str) -> FaceState:
     return FACES[name].__self__
 
 
-def face(function: Callable, name: str, kind: int = words.PLAIN) -> Any:
+def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str | None = None) -> Any:
     """What users call instead of `function`; the function itself where there can be no machine code.
 
-    kind: see State."""
+    kind: see FaceState.  signature: what inspect.signature and help() show."""
     if not objects.SUPPORTED:
         return function
-    state = State(function)
+    state = FaceState(function)
     state.header = np.zeros(words.HEADER, np.int64)
     state.name = name
     state.kind = kind
-    code, doc = objects.api("PyObject_Vectorcall"), (function.__doc__ or "").encode()
-    definition = Definition(name.encode(), code, FASTCALL | KEYWORDS, doc)
+    doc = function.__doc__ or ""
+    if signature is not None:           # in the form in which CPython finds it
+        doc = f"{name}{signature}\n--\n\n{doc}"
+    code = objects.api("PyObject_Vectorcall")
+    definition = Definition(name.encode(), code, FASTCALL | KEYWORDS, doc.encode())
     made = builtin.function(definition, state, "jitgrad")
     state.definition = definition
     _states.append(state)
@@ -99,8 +104,8 @@ def method(function: Any) -> Any:
     return make(function)
 
 
-def give_code(address: int, common: np.ndarray, learner: Callable[[State], Callable]) -> None:
-    """Let every face run machine code from now on.  learner: makes what is called where there is no tape."""
+def give_code(address: int, common: np.ndarray, learner: Callable[[FaceState], Callable]) -> None:
+    """Let every face run machine code from now on.  learner: makes what is called where there is no template."""
     take_code()         # some may have it, if an exception out of a signal handler came in between last time
     for state in _states:
         state.prepare(common, learner(state))

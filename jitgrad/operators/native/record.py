@@ -1,9 +1,9 @@
-"""The machine code behind every face: look a call up, follow its tape.
+"""The machine code behind every face: look a call up, follow its template.
 
 Input: a call in Python's fast convention (METH_FASTCALL | METH_KEYWORDS) of a face whose `self` has a header.  Output: the
 tensor, or tensors, of a recorded call; of any other, what the operator's Python function gives.
 Invariant: the code is the same for all operators and processes; what it refers to is in the words `SHARED`, in headers and in
-tapes.  It holds a reference to every object that it uses across a call into Python.  Where memory runs out the call raises
+templates.  It holds a reference to every object that it uses across a call into Python.  Where memory runs out the call raises
 MemoryError, and nothing has happened.
 
 In Python, for a call of one tensor:
@@ -12,13 +12,15 @@ In Python, for a call of one tensor:
         header = self.header
         if shared.traces or too many arguments: return header.function(*args)
         for each argument:      # of a tensor, its type and its needs; a number; else the object itself
-            words += what the tape depends on
+            words += what the template depends on
         entry = header.table[hash(words)]
         if entry.words != words or not grad_mode.enabled: return header.function(*args)
-        for step in entry.tape:
+        for step in entry.template:
             node = Node(step.spec, inputs, step.requires_grad, depth + step.more, value, line)
         result = Tensor.__new__(Tensor)
         result._node = node
+
+Where no gradient is recorded and all operands are known, the template is an evaluator instead, which is called with their arrays.
 """
 from __future__ import annotations
 
@@ -27,11 +29,11 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import Variable
-from jitgrad.operators.native.calls import Call
+from jitgrad.operators.native.calls import CallAssembly
 from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, RECORD
 
 
-class Record(Call):
+class Record(CallAssembly):
     """The function `record(self, args, nargs, kwnames)`."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int], deepest: int) -> None:
@@ -39,12 +41,14 @@ class Record(Call):
         super().__init__(module, RECORD, offsets)
         self.steps = self.variable(0)
         self.outcome = self.variable(0)
-        self.find_tape(deepest)
+        self.find_template(deepest)
         self.follow()
+        self.here(self.evaluation)
+        self.evaluate()
         self.endings()
         self.finish()
 
-    # -- the tape ----------------------------------------------------------------------------------------------------
+    # -- the template ----------------------------------------------------------------------------------------------------
 
     def tuple_of_nodes(self, count: Any) -> Any:
         """A tuple of the nodes whose numbers come next, None for -1."""
@@ -183,6 +187,25 @@ class Record(Call):
             saves.set(self.held(self.common("none")))
         self.put(saves.get(), made, "Composite.saves")
 
+    def evaluate(self) -> None:
+        """The result is what the template's evaluator, a Python function, gives for the operands' arrays, and for the number among
+        the arguments if there is one.  (Its frame holds them.)"""
+        evaluator = self.take()
+        self.go_if(self.same(evaluator, 0), self.forward)
+        count = self.take()
+        given, total = self.array(MOST_TENSORS + 1), self.variable(count)
+        with self.loop(count) as i:
+            self.store(self.get(self.node_at(self.take()), "Node.value"), self.at(given, i))
+        argument, number = self.take(), self.owned()
+        with self.when(self.differ(argument, -1)):
+            number.set(self.api("PyNumber_Float", self.load(self.at(self.args, argument))))
+            self.store(number.get(), self.at(given, count))
+            total.set(self.add(count, 1))
+        self.outcome.set(self.api("PyObject_Vectorcall", evaluator, given, total.get(), 0))
+        self.api("Py_DecRef", number.get())
+        number.set(0)
+        self.go(self.leave)
+
     # -- the ends ----------------------------------------------------------------------------------------------------
 
     def endings(self) -> None:
@@ -198,6 +221,6 @@ class Record(Call):
             self.api("Py_DecRef", self.load(self.at(self.nodes, i)))
         with self.loop(self.steps.get()) as i:
             self.api("Py_DecRef", self.load(self.at(self.nodes, self.add(i, MOST_TENSORS))))
-        for held in (self.tape, self.line):
+        for held in (self.template, self.line):
             self.api("Py_DecRef", held.get())
         self.back(self.outcome.get())

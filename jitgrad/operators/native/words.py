@@ -1,7 +1,7 @@
-"""The words that Python and machine code share: headers, tables and tapes.
+"""The words that Python and machine code share: headers, tables and templates.
 
 An entry of the table is `ENTRY` words: how many arguments there are by position and by name (0: an empty entry), the default
-dtype, which tensors are one (PATTERN), the array that is the tape (see tapes.py), the words of each argument, and one for each
+dtype, which tensors are one (PATTERN), the array that is the template (see templates.py), the words of each argument, and one for each
 name.  An argument is one word: of a tensor the address of its type and what it needs, of another object its address; a list
 or tuple its type, its length and its elements; a slice its type and its three bounds.
 """
@@ -12,9 +12,10 @@ MOST_STEPS = 40
 ENTRIES = 256           # of one operator: a power of two
 TRIES = 4               # neighbours that are looked at
 MOST_WORDS = 20
-COUNT, DEFAULT, PATTERN, TAPE, WORDS = 0, 1, 2, 3, 4
+COUNT, DEFAULT, PATTERN, TEMPLATE, WORDS = 0, 1, 2, 3, 4
 ENTRY = WORDS + MOST_WORDS
-NAMES = 16              # in COUNT: times the number of names, and that of arguments by position
+NAMES = 16              # in COUNT: times the number of names, and that of arguments by position,
+VALUES = 1 << 12        # and this where nothing is to be recorded
 FUNCTION, TABLE, KIND, COMMON, LEARNER = 0, 1, 2, 3, 4       # words of a header
 HEADER = 5
 # Kinds of operators: NUMBERS among the arguments by position are run-time arguments (those by name, such as alpha, may change
@@ -55,7 +56,7 @@ SLOTS = (
     *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
     *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
     "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
-    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "State.header",
+    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
 RECORD, AGAIN, DELIVER, USUAL = "jitgrad_record", "jitgrad_again", "jitgrad_deliver", "jitgrad_usual"

@@ -5,7 +5,6 @@ of some type records (a `Plan`) depends on the steps alone, and is worked out on
 """
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from typing import Any, NamedTuple
@@ -15,9 +14,10 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
-from jitgrad.operators.declare import register
+from jitgrad.operators.declaration.declare import EVERYWHERE, register
+from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.native.words import CHAINS, VIEWS
-from jitgrad.operators.origin import OUTSIDE, user_line
+from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
@@ -179,31 +179,30 @@ def _level(input: Tensor, steps: Steps, grad: str, number: int) -> Tensor:
     return result
 
 
-def view_operator(grad: str, *, name: str | None = None,
-                  places: tuple[str, ...] = ("torch", "method")) -> Callable[[Callable], Callable]:
+def view_operator(grad: str, *, name: str | None = None, places: tuple[str, ...] = EVERYWHERE) -> Callable[[Callable], Callable]:
     """Declare a view: a function of the tensor (a Tensor, not a node) and its arguments that returns the steps from it
     to the view, or a ready tensor where the result cannot share storage."""
 
     def decorate(fn: Callable) -> Callable:
         called = name or fn.__name__
+        schema = Schema(called, fn, False)
         plans: dict[tuple, Plan] = {}       # for integers as arguments, and tensors that are no views themselves
 
-        @functools.wraps(fn)
-        def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if not isinstance(input, Tensor):
-                raise TypeError(f"{called}(): argument 'input' must be Tensor, not {type(input).__name__}")
+        def call(*args: Any, **kwargs: Any) -> Tensor:
             key = None
-            if not kwargs and not input._chain:
-                key = (input._node.spec.type, *args)
-                for v in args:
+            if args and not kwargs and isinstance(args[0], Tensor) and not args[0]._chain:
+                key = (args[0]._node.spec.type, *args[1:])
+                for v in args[1:]:
                     if type(v) is not int:
                         key = None
                         break
                 if key is not None:
                     plan = plans.get(key)
                     if plan is not None:
-                        return view_by_plan(input, plan)
-            steps = fn(input, *args, **kwargs)
+                        return view_by_plan(args[0], plan)
+            args, kwargs = schema.bind(args, kwargs)
+            input = args[0]
+            steps = fn(*args, **kwargs)
             if type(steps) is not tuple:
                 return steps
             plan = make_plan(input._node.spec.type, ((grad, steps),))
@@ -212,7 +211,7 @@ def view_operator(grad: str, *, name: str | None = None,
             return view_by_plan(input, plan)
 
         # Whether a view can be seen in another shape depends on how it lies in memory.
-        register(called, fn, call, None, places, kind=VIEWS if grad == "ViewBackward0" else CHAINS)
+        register(called, (schema,), call, fn.__doc__, places, kind=VIEWS if grad == "ViewBackward0" else CHAINS)
         return call
 
     return decorate
@@ -221,19 +220,18 @@ def view_operator(grad: str, *, name: str | None = None,
 def pieces_operator(fn: Callable) -> Callable:
     """Declare an operator that gives several views: a function of the tensor and its arguments that returns the grad_fn's
     name and the steps to each."""
+    schema = Schema(fn.__name__, fn, False)
     known: dict[tuple, list[Plan]] = {}     # for integers as arguments, and tensors that are no views themselves
 
-    @functools.wraps(fn)
-    def call(input: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
-        if not isinstance(input, Tensor):
-            raise TypeError(f"{fn.__name__}(): argument 'input' must be Tensor, not {type(input).__name__}")
+    def call(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        (input, *rest), _ = schema.bind(args, kwargs)
         key = None
-        if not input._chain and all([type(v) is int for v in args]) and all([type(v) is int for v in kwargs.values()]):
-            key = (input._node.spec.type, *args, *kwargs.items())
+        if not input._chain and all([type(v) is int for v in rest]):
+            key = (input._node.spec.type, *rest)
             plans = known.get(key)
             if plans is not None:
                 return views_by_plans(input, plans)
-        grad, pieces = fn(input, *args, **kwargs)
+        grad, pieces = fn(input, *rest)
         plans = [make_plan(input._node.spec.type, ((grad, steps),)) for steps in pieces]
         if key is not None:
             if len(known) >= MAX_PLANS:
@@ -241,5 +239,4 @@ def pieces_operator(fn: Callable) -> Callable:
             known[key] = plans
         return views_by_plans(input, plans)
 
-    register(fn.__name__, fn, call, None, ("torch", "method"))
-    return call
+    return register(fn.__name__, (schema,), call, fn.__doc__, EVERYWHERE, kind=None)

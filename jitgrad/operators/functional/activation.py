@@ -7,13 +7,13 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.dtype import as_dtype, dtype
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.inplace import inplace_method
-from jitgrad.operators.native.words import PLAIN
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import cast, normal_dim, number_node
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.recipes import no_recipe
+from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.reduction import largest
+from jitgrad.operators.templates.template import no_template
 from jitgrad.tensor import Tensor
 
 F = ("functional",)
@@ -24,8 +24,6 @@ def _number(value: float, x: Node) -> Node:
 
 
 def _floating(called: str, x: Any) -> Node:
-    if type(x) is not Node:
-        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     if x.type.dtype.category < 2:
         raise NotImplementedError(f"\"{called}_kernel_impl\" not implemented for '{x.type.dtype.title}': it "
                                   "takes floating-point tensors")
@@ -39,43 +37,42 @@ def _softmax_operands(called: str, x: Node, dim: int | None, dtype: dtype | None
         x = cast(x, as_dtype(dtype))
     _floating(called, x)
     if dim is None:
-        no_recipe()
+        no_template()
         warn_user(f"Implicit dimension choice for {called} has been deprecated. Change the call to include dim=X as an "
                   "argument.")
         dim = 0 if x.type.ndim in (0, 1, 3) else 1
     return x, (normal_dim(dim, x.type.ndim),) if x.type.ndim else ()
 
 
-def _softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+@operator("SoftmaxBackward0", saves=("result",), out=EXACT)
+def softmax(input: Node, dim: int | None, dtype: dtype | None = None) -> Node:
     """exp(input), divided by its sum along `dim`."""
     x, dims = _softmax_operands("softmax", input, dim, dtype)
     e = ops.exp(x - largest(x, dims))
     return e / ops.sum(e, axes=dims)
 
 
-def _log_softmax(input: Node, dim: int | None = None, dtype: dtype | None = None) -> Node:
+@operator("LogSoftmaxBackward0", saves=("result",), out=EXACT)
+def log_softmax(input: Node, dim: int | None, dtype: dtype | None = None) -> Node:
     """log(softmax(input)) along `dim`, without overflow."""
     x, dims = _softmax_operands("log_softmax", input, dim, dtype)
     below = x - largest(x, dims)
     return below - ops.log(ops.sum(ops.exp(below), axes=dims))
 
 
-softmax = operator("SoftmaxBackward0", name="softmax", saves=("result",))(_softmax)
-log_softmax = operator("LogSoftmaxBackward0", name="log_softmax", saves=("result",))(_log_softmax)
-
-
-def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
-                       dtype: dtype | None = None) -> Tensor:
+@function(name="softmax.functional", places=())
+def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """torch.softmax with the arguments of nn.functional."""
     return softmax(input, dim, dtype)
 
 
-def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
-                           dtype: dtype | None = None) -> Tensor:
+@function(name="log_softmax.functional", places=())
+def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """torch.log_softmax with the arguments of nn.functional."""
     return log_softmax(input, dim, dtype)
 
 
+@function(places=F)
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtype | None = None) -> Tensor:
     """softmax of -input."""
     return softmax(OPERATORS["neg"].call(input), dim, dtype)
@@ -113,7 +110,7 @@ def celu(input: Node, alpha: float = 1.0) -> Node:
     return _elu(_floating("celu", input), 1.0, alpha, 1 / alpha, 1.0)
 
 
-@operator("GeluBackward0", places=F, saves=("input",))
+@operator("GeluBackward0", places=F, out=EXACT, saves=("input",))
 def gelu(input: Node, approximate: str = "none") -> Node:
     """input times the normal distribution function at it; approximate="tanh": by a tanh."""
     x = _floating("gelu", input)
@@ -136,7 +133,7 @@ def mish(input: Node) -> Node:
     return _floating("mish", input) * ops.tanh(ops.softplus(input))
 
 
-@operator("SoftplusBackward0", places=F, saves=("input",))
+@operator("SoftplusBackward0", places=F, out=EXACT, saves=("input",))
 def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     """log(1 + exp(beta * input)) / beta, and input itself where beta * input > threshold."""
     x = _floating("softplus", input)
@@ -145,7 +142,7 @@ def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     return ops.where(ops.gt(scaled, _number(threshold, x)), x, ops.softplus(scaled) / b)
 
 
-@operator("LogSigmoidBackward0", places=F, saves=("input",))
+@operator("LogSigmoidBackward0", places=F, out=EXACT, saves=("input",))
 def logsigmoid(input: Node) -> Node:
     """log(sigmoid(input)), without overflow."""
     return -ops.softplus(-_floating("log_sigmoid", input))
@@ -181,38 +178,42 @@ def hardswish(input: Node) -> Node:
     return ops.hardswish(_floating("hardswish", input))
 
 
-@operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, saves=("input",))
+@operator("ThresholdBackward0", places=(*F, "torch"), inplace=True, out=CAST, saves=("input",))
 def threshold(input: Node, threshold: float, value: float) -> Node:
     """input where it is above the threshold, value elsewhere."""
     return ops.where(ops.le(input, _number(threshold, input)), _number(value, input), ops.piece(input, backward=None))
 
 
+@function(places=F)
 def softsign(input: Tensor) -> Tensor:
     """input / (1 + |input|)."""
     return OPERATORS["div"].call(input, OPERATORS["add"].call(OPERATORS["abs"].call(input), 1))
 
 
+@function(places=F)
 def tanhshrink(input: Tensor) -> Tensor:
     """input - tanh(input)."""
     return OPERATORS["sub"].call(input, OPERATORS["tanh"].call(input))
 
 
-for _function in (softsign, tanhshrink, softmin):
-    register(_function.__name__, _function, _function, None, F, kind=PLAIN)
-
-
 def with_inplace(name: str) -> Any:
     """nn.functional's form of an activation: with an `inplace` argument, by position or by name after the others."""
     op = OPERATORS[name]
-    written, count = inplace_method(op), op.fn.__code__.co_argcount
+    written, plain, most = inplace_method(op), op.call, op.schemas[0].positional
+    schema = op.schemas[0].extended("inplace", "bool", False)
 
-    def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
-        if len(args) == count:
-            args, inplace = args[:-1], args[-1]
-        return written(input, *args, **kwargs) if inplace else op.call(input, *args, **kwargs)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        if kwargs or len(args) > most:
+            bound, _ = schema.bind(args, kwargs)
+            args = bound[:-1]
+            if bound[-1]:
+                return written(*args)
+        return plain(*args)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = op.call.__doc__
+    call.__module__ = "jitgrad.nn.functional"
+    call.__signature__ = schema.signature()         # type: ignore[attr-defined]
     return call
 
 

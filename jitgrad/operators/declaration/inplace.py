@@ -13,8 +13,8 @@ from jitgrad import tracing
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, grad_mode
 from jitgrad.histories import written_over
-from jitgrad.operators.arguments import arguments
-from jitgrad.operators.declare import Operator, finish, operand_nodes
+from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
+from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast
 from jitgrad.storage import Detached
 from jitgrad.tensor import Tensor
@@ -33,9 +33,10 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
 
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
-    fn, settle, called, converted = op.fn, op.finish, op.name + "_", arguments(op.name + "_", op.fn)
-    if settle is None:
-        raise InternalError(f"operator {op.name} cannot be written in place: it has no finish()")
+    fn, finish_result, called = op.fn, op.finish, op.name + "_"
+    if fn is None or finish_result is None:
+        raise InternalError(f"operator {op.name} cannot be written in place: it is no function of nodes")
+    schema = Schema(called, fn, True)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not kwargs and not tracing.traces and (not self._chain or all([type(step) is Detached for step in self._chain])) and \
@@ -48,10 +49,10 @@ def inplace_method(op: Operator) -> Callable:
     def record(self: Tensor, args: tuple, kwargs: dict[str, Any]) -> bool:
         """The general way; False where somebody has come in between."""
         seen = writes(self)
-        args, kwargs = converted((self, *args), kwargs)
+        args, kwargs = schema.bind((self, *args), kwargs)
         if self._chain:
             args = (written_over(self), *args[1:])
-        result = settle(fn(*args, **kwargs), args, kwargs)
+        result = finish_result(fn(*args, **kwargs), args, kwargs)
         if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
             result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
             if result.requires_grad:
@@ -62,6 +63,7 @@ def inplace_method(op: Operator) -> Callable:
 
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
+    method.__signature__ = schema.signature()       # type: ignore[attr-defined]
     return method
 
 

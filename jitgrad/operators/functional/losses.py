@@ -9,12 +9,11 @@ from jitgrad import ops, tracing
 from jitgrad.arraytype import array_type
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node, scalar_node
-from jitgrad.operators.activation import log_softmax
-from jitgrad.operators.declare import OPERATORS, operator, register
-from jitgrad.operators.native.words import PLAIN
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.functional.activation import log_softmax
 from jitgrad.operators.operands import cast, number_node, promoted, within
-from jitgrad.operators.origin import warn_user
-from jitgrad.operators.recipes import by_recipe, holds, no_recipe
+from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
 from jitgrad.tensor import Tensor
 
@@ -46,7 +45,7 @@ def _warn_sizes(called: str, input: Any, target: Any) -> None:
             raise TypeError(f"{called}(): argument {at} must be Tensor, not {type(v).__name__}")
     a, b = [v.type.shape if type(v) is Node else tuple(v.shape) for v in (input, target)]
     if a != b:
-        no_recipe()
+        no_template()
         warn_user(f"Using a target size (torch.Size({list(b)})) that is different to the input size "
                   f"(torch.Size({list(a)})). This will likely lead to incorrect results due to broadcasting. "
                   "Please ensure they have the same size.")
@@ -87,7 +86,7 @@ def _mse_loss(input: Node, target: Node, mode: str) -> Node:
     return _reduced(ops.square(_difference("mse_cpu", input, target)), mode)
 
 
-@by_recipe
+@function(places=F)
 def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
              reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The squared differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
@@ -98,7 +97,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     return _weighted_mean(OPERATORS["pow"].call(OPERATORS["sub"].call(input, target), 2), weight, mode, True)
 
 
-@by_recipe
+@function(places=F)
 def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The absolute differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
@@ -125,7 +124,7 @@ def _smooth_l1_loss(input: Node, target: Node, mode: str, beta: float) -> Node:
     return _reduced(ops.where(far, distance - 0.5 * scale, 0.5 * ops.square(near) / scale), mode)
 
 
-@by_recipe
+@function(places=F)
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
                    reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """Squared differences over 2 beta where they are below beta, else the absolute ones less beta / 2."""
@@ -148,7 +147,7 @@ def _huber_loss(input: Node, target: Node, mode: str, delta: float) -> Node:
     return _reduced(cast(ops.where(far, scale * (distance - 0.5 * scale), 0.5 * ops.square(near)), to), mode)
 
 
-@by_recipe
+@function(places=F)
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
                weight: Tensor | None = None) -> Tensor:
     """Half the squared differences where they are within delta, else delta times (the absolute ones less delta / 2)."""
@@ -182,7 +181,7 @@ def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, 
     if to.category < 2:
         raise NotImplementedError(f"\"binary_cross_entropy\" not implemented for '{to.title}'")
     if input.value is not None:
-        no_recipe()
+        no_template()
     if input.value is not None and not np.all((input.value >= 0) & (input.value <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     return _reduced(_weighted(ops.binary_cross_entropy(input, target), weight), mode)
@@ -277,7 +276,7 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
     return _reduced(loss, "sum") / _reduced(factor, "sum")
 
 
-@by_recipe
+@function(places=F)
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
                   ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
@@ -330,13 +329,13 @@ def _soft_cross_entropy(logarithms: Tensor, target: Tensor, weight: Tensor | Non
 
 
 @operator(places=F)
-def one_hot(tensor: Node, num_classes: int = -1) -> Node:
+def one_hot(input: Node, num_classes: int = -1) -> Node:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
-    if tensor.type.dtype is not int64:
+    if input.type.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    value = execute.value(tensor)
+    value = execute.value(input)
     if not value.size and num_classes <= 0:
-        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        raise RuntimeError("Can not infer total number of classes from empty input.")
     if value.size and value.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
@@ -344,8 +343,4 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     elif value.size and value.max() >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
     numbers = input_node(np.arange(num_classes), array_type((num_classes,), int64))
-    return cast(ops.eq(ops.unsqueeze(tensor, dims=(tensor.type.ndim,)), numbers), int64)
-
-
-for _function in (mse_loss, l1_loss, smooth_l1_loss, huber_loss, cross_entropy):
-    register(_function.__name__, _function, _function, None, F, kind=PLAIN)
+    return cast(ops.eq(ops.unsqueeze(input, dims=(input.type.ndim,)), numbers), int64)

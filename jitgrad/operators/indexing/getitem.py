@@ -10,11 +10,11 @@ from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
 from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
 from jitgrad.histories import write_to_itself, written_over
-from jitgrad.operators.declare import finish_composite
-from jitgrad.operators.index_keys import Key, parse, read_at
+from jitgrad.operators.declaration.declare import finish_composite
+from jitgrad.operators.indexing.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
-from jitgrad.operators.origin import user_line
-from jitgrad.operators.views import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
+from jitgrad.operators.provenance import user_line
+from jitgrad.operators.views.view import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
 from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote, refuse_complex
+from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
 from jitgrad.graph import Node
-from jitgrad.operators.declare import OPERATORS, operator, register, unary
-from jitgrad.operators.native.words import PLAIN
-from jitgrad.operators.operands import Number, Scalar, cast, describe, number_node, promoted, result_dtype
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded, unary
+from jitgrad.operators.declaration.out import CAST, EXACT
+from jitgrad.operators.operands import Scalar, cast, number_node, promoted, result_dtype
 from jitgrad.tensor import Tensor
 
 _R = ops.REGISTRY
@@ -26,24 +26,24 @@ for _name in ("tanh", "sigmoid"):
 for _name, _op in (("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan"), ("arcsinh", "asinh"),
                    ("arccosh", "acosh"), ("arctanh", "atanh"), ("floor", "floor"), ("ceil", "ceil"),
                    ("trunc", "trunc"), ("fix", "trunc"), ("sign", "sign"), ("sgn", "sign"), ("frac", "frac")):
-    unary(_R[_op], name=_name, floating=_name.startswith("arc"))
+    unary(_R[_op], name=_name, floating=_name.startswith("arc"), out=CAST if _name.startswith("arc") else EXACT)
 for _name in ("neg", "negative"):
-    unary(_R["neg"], name=_name, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
+    unary(_R["neg"], name=_name, out=EXACT, refuse_bool="Negation, the `-` operator, on a bool tensor is not supported. If you "
           "are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 for _name in ("abs", "absolute"):
-    unary(_R["abs"], name=_name, refuse_bool="\"abs_cpu\" not implemented for 'Bool'", refusal=NotImplementedError)
-unary(_R["relu"], places=EVERYWHERE, refuse_bool="Boolean inputs not supported for relu")
+    unary(_R["abs"], name=_name, out=EXACT, refuse_bool="\"abs_cpu\" not implemented for 'Bool'", refusal=NotImplementedError)
+unary(_R["relu"], places=EVERYWHERE, out=None, refuse_bool="Boolean inputs not supported for relu")
 for _name in ("isnan", "isinf", "isfinite"):
-    unary(_R[_name], inplace=False)
+    unary(_R[_name], inplace=False, out=None)
 
 
-@operator("PowBackward0", inplace=True)
+@operator("PowBackward0", inplace=True, out=CAST)
 def square(input: Node) -> Node:
     """input * input."""
     return ops.power(cast(input, int64) if input.type.dtype is bool_ else input, n=2)
 
 
-@operator(lambda a: "RoundBackward1" if a.get("decimals") else "RoundBackward0", inplace=True)
+@operator(lambda a: "RoundBackward1" if a.get("decimals") else "RoundBackward0", inplace=True, out=EXACT)
 def round(input: Node, *, decimals: int = 0) -> Node:
     """The nearest integer, half to even, or the nearest multiple of 10 ** -decimals.  The derivative is 0."""
     if decimals == 0 or input.type.dtype.category < 2:
@@ -54,7 +54,7 @@ def round(input: Node, *, decimals: int = 0) -> Node:
     return ops.round(input / scale) * scale
 
 
-@operator("NanToNumBackward0", inplace=True, edges=("input",))
+@operator("NanToNumBackward0", inplace=True, out=EXACT, edges=("input",))
 def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Node:
     """nan replaced by `nan` (0), the infinities by `posinf` and `neginf` (the largest finite numbers)."""
     to = input.type.dtype
@@ -66,7 +66,7 @@ def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = Non
     return ops.nan_to_num(input, *[number_node(v, to) for v in values])
 
 
-@operator("LogitBackward0", inplace=True, saves=("input",))
+@operator("LogitBackward0", inplace=True, out=CAST, saves=("input",))
 def logit(input: Node, eps: float | None = None) -> Node:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps] if eps is given; no gradient passes where it was clamped."""
     x = promoted("logit", input, floating=True)[0]
@@ -79,8 +79,6 @@ def logit(input: Node, eps: float | None = None) -> Node:
 
 def _bounds(called: str, input: Node, low: str, high: str, min: Any, max: Any) -> tuple[Node, Node | None, Node | None]:
     """The operands of a clamp in their common dtype."""
-    if type(input) is not Node:
-        raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if min is None and max is None:
         raise RuntimeError(f"torch.{called}: At least one of '{low}' or '{high}' must not be None")
     given = [v for v in (min, max) if v is not None]
@@ -94,7 +92,7 @@ def _has_tensor_bound(a: dict[str, Any]) -> bool:
     return type(a.get("min")) is Node or type(a.get("max")) is Node
 
 
-def _clamp(input: Node, min: Any = None, max: Any = None) -> Node:
+def _clamp(input: Node, min: Node | Scalar | None = None, max: Node | Scalar | None = None) -> Node:
     """min(max(input, min), max); the gradient passes where min <= input <= max."""
     x, lo, hi = _bounds("clamp", input, "min", "max", min, max)
     if hi is None:
@@ -103,30 +101,35 @@ def _clamp(input: Node, min: Any = None, max: Any = None) -> Node:
 
 
 for _name in ("clamp", "clip"):
-    operator(lambda a: "ClampBackward0" if _has_tensor_bound(a) else "ClampBackward1", name=_name, inplace=True,
+    operator(lambda a: "ClampBackward0" if _has_tensor_bound(a) else "ClampBackward1", name=_name, inplace=True, out=EXACT,
              edges=lambda a: ("input", "min", "max") if _has_tensor_bound(a) else ("input",))(_clamp)
 
 
-@operator(lambda a: "ClampMinBackward1" if _has_tensor_bound(a) else "ClampMinBackward0", inplace=True,
+@operator(lambda a: "ClampMinBackward1" if _has_tensor_bound(a) else "ClampMinBackward0", inplace=True, out=CAST,
           edges=lambda a: ("input", "min") if _has_tensor_bound(a) else ("input",))
-def clamp_min(input: Node, min: Any) -> Node:
+def clamp_min(input: Node, min: Node | Scalar) -> Node:
     """max(input, min); the gradient passes where input >= min."""
     x, lo, _ = _bounds("clamp_min", input, "min", "max", min, None)
     return ops.clamp_min(x, lo)
 
 
-@operator(lambda a: "ClampMaxBackward1" if _has_tensor_bound(a) else "ClampMaxBackward0", inplace=True,
+@operator(lambda a: "ClampMaxBackward1" if _has_tensor_bound(a) else "ClampMaxBackward0", inplace=True, out=CAST,
           edges=lambda a: ("input", "max") if _has_tensor_bound(a) else ("input",))
-def clamp_max(input: Node, max: Any) -> Node:
+def clamp_max(input: Node, max: Node | Scalar) -> Node:
     """min(input, max); the gradient passes where input <= max."""
     x, _, hi = _bounds("clamp_max", input, "min", "max", None, max)
     return ops.clamp_max(x, hi)
 
 
-@operator("WhereBackward0", name="where.self", places=(), edges=("input", "other"))
-def _where(condition: Node, input: Any, other: Any) -> Node:
-    if type(condition) is not Node:
-        raise TypeError(f"where(): argument 'condition' (position 1) must be Tensor, not {type(condition).__name__}")
+@function(name="where.positions", places=(), kind=None)
+def _positions(condition: Tensor) -> tuple[Tensor, ...]:
+    """The positions at which condition is true, a tensor a dimension."""
+    return OPERATORS["nonzero"].call(condition, as_tuple=True)
+
+
+@operator("WhereBackward0", name="where.self", places=(), edges=("input", "other"), out=EXACT)
+def _where(condition: Node, input: Node | Scalar, other: Node | Scalar) -> Node:
+    """input where condition, other elsewhere."""
     if type(input) is Node or type(other) is Node:
         a, b = promoted("where", input, other)
     else:
@@ -135,21 +138,15 @@ def _where(condition: Node, input: Any, other: Any) -> Node:
     return ops.where(condition, a, b)
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """input where condition, other elsewhere; of a condition alone the positions at which it is true, a tuple."""
-    if input is None and other is None:
-        return OPERATORS["nonzero"].call(condition, as_tuple=True)
-    return _where(condition, input, other)
+overloaded("where", (_positions, _where), "input where condition, other elsewhere; of a condition alone the positions at "
+           "which it is true, a tuple.", ("torch",))
 
 
-register("where", where, where, None, ("torch",), kind=PLAIN)
-
-
-@operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True,
+@operator(lambda a: "LerpBackward1" if type(a.get("weight")) is Node else "LerpBackward0", inplace=True, out=EXACT,
           edges=lambda a: ("input", "end", "weight") if type(a.get("weight")) is Node else ("input", "end"),
           saves=lambda a: () if type(a.get("weight")) is not Node else ("input", "end", "weight") if a["weight"].requires_grad else
           ("weight",))
-def lerp(input: Node, end: Node, weight: Any) -> Node:
+def lerp(input: Node, end: Node, weight: Node | Scalar) -> Node:
     """input + weight * (end - input), exact at weight 0 and 1."""
     a, b = _alike("lerp", input, end)
     w = _alike("lerp", input, weight)[1] if type(weight) is Node else number_node(weight, a.type.dtype)
@@ -158,22 +155,20 @@ def lerp(input: Node, end: Node, weight: Any) -> Node:
 
 def _alike(called: str, *nodes: Any) -> tuple[Any, ...]:
     for n in nodes:
-        if type(n) is not Node:
-            raise TypeError(f"{called}(): expected Tensors, got {', '.join(map(describe, nodes))}")
         if n.type.dtype is not nodes[0].type.dtype:
             raise RuntimeError(f"expected dtype {nodes[0].type.dtype.name} for the operands of {called}() but got "
                                f"dtype {n.type.dtype.name}; convert them with .to()")
     return nodes
 
 
-@operator("AddcmulBackward0", inplace=True)
+@operator("AddcmulBackward0", inplace=True, out=CAST)
 def addcmul(input: Node, tensor1: Node, tensor2: Node, *, value: Scalar = 1) -> Node:
     """input + value * tensor1 * tensor2."""
     x, a, b = promoted("addcmul", input, tensor1, tensor2)
     return x + (a * b if value == 1 else number_node(value, x.type.dtype) * a * b)
 
 
-@operator("AddcdivBackward0", inplace=True,
+@operator("AddcdivBackward0", inplace=True, out=CAST,
           saves=lambda a: ("tensor1", "tensor2") if type(a["tensor2"]) is Node and a["tensor2"].requires_grad else ("tensor2",))
 def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Scalar = 1) -> Node:
     """input + value * tensor1 / tensor2, in floating point."""
@@ -186,7 +181,7 @@ def addcdiv(input: Node, tensor1: Node, tensor2: Node, *, value: Scalar = 1) -> 
 
 @operator(lambda a: "MaskedFillBackward1" if type(a.get("value")) is Node else "MaskedFillBackward0", inplace=True,
           edges=lambda a: ("input", "value") if type(a.get("value")) is Node else ("input",))
-def masked_fill(input: Node, mask: Node, value: Any) -> Node:
+def masked_fill(input: Node, mask: Node, value: Node | Scalar) -> Node:
     """input with `value`, a number or a 0-d tensor, where the bool tensor `mask` is true."""
     if mask.type.dtype is not bool_:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.type.dtype!r}")
@@ -195,10 +190,7 @@ def masked_fill(input: Node, mask: Node, value: Any) -> Node:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.type.ndim} dimension(s).")
         value = cast(value, input.type.dtype)
-    elif isinstance(value, Number):
+    else:
         check_fits(value, input.type.dtype)
         value = number_node(value, input.type.dtype)
-    else:
-        refuse_complex(value)
-        raise TypeError(f"masked_fill(): argument 'value' must be a Tensor or a number, got {type(value).__name__}")
     return ops.where(mask, value, input)

@@ -10,6 +10,7 @@ PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 OUTSIDE: set[str] = set()      # files seen that are not the package's
+_inside: set[str] = set()       # and that are
 
 
 def user_line(level: int = 2) -> tuple[CodeType, int] | None:
@@ -20,13 +21,16 @@ def user_line(level: int = 2) -> tuple[CodeType, int] | None:
         except ValueError:
             return None
         code = frame.f_code
-        if code.co_filename in OUTSIDE:
+        name = code.co_filename
+        if name in OUTSIDE:
             return code, frame.f_lasti
-        if not code.co_filename.startswith(PACKAGE):
-            if len(OUTSIDE) > 10_000:
-                OUTSIDE.clear()
-            OUTSIDE.add(code.co_filename)
-            return code, frame.f_lasti
+        if name not in _inside:
+            if not name.startswith(PACKAGE):
+                if len(OUTSIDE) > 10_000:
+                    OUTSIDE.clear()
+                OUTSIDE.add(name)
+                return code, frame.f_lasti
+            _inside.add(name)
         level += 1
 
 

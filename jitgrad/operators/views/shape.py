@@ -6,12 +6,12 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.arraytype import broadcast_shapes
 from jitgrad.dtype import dtype
-from jitgrad.operators.declare import finish_composite, register
+from jitgrad.operators.declaration.declare import EVERYWHERE, finish_composite, function
 from jitgrad.operators.joining import clone
-from jitgrad.operators.layout import is_contiguous, layout, viewed
 from jitgrad.operators.native.words import CHAINS
-from jitgrad.operators.operands import integers, normal_dim, normal_dims
-from jitgrad.operators.views import view, view_operator
+from jitgrad.operators.operands import Dims, Integers, integers, normal_dim, normal_dims
+from jitgrad.operators.views.layout import is_contiguous, layout, viewed
+from jitgrad.operators.views.view import view, view_operator
 from jitgrad.steps import Step
 from jitgrad.tensor import Tensor, wrap
 
@@ -53,17 +53,17 @@ def _reshaped(shape: Ints) -> Steps:
 
 
 @view_operator("ViewBackward0", name="view", places=("method",))
-def view_shape(input: Tensor, *shape: Any, size: Any = None) -> Any:
+def view_shape(input: Tensor, size: Integers | dtype) -> Any:
     """The same elements in another shape, sharing storage.  One length may be -1.
 
     Raises RuntimeError where that needs a copy: use reshape()."""
-    if len(shape) == 1 and isinstance(shape[0], dtype):
-        if shape[0] is input.dtype:
+    if isinstance(size, dtype):
+        if size is input.dtype:
             return ()
-        raise RuntimeError(f"view(): jitgrad has no bitwise view of {input.dtype!r} as {shape[0]!r}; use to() to "
+        raise RuntimeError(f"view(): jitgrad has no bitwise view of {input.dtype!r} as {size!r}; use to() to "
                            "convert")
     old = input._node.type
-    to = complete_shape(integers("view", shape, size), old.size)
+    to = complete_shape(integers("view", (size,)), old.size)
     if input._chain and viewed(old.shape, layout(input)[0], to) is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
                            "spans across two contiguous subspaces). Use .reshape(...) instead.")
@@ -71,10 +71,10 @@ def view_shape(input: Tensor, *shape: Any, size: Any = None) -> Any:
 
 
 @view_operator("ViewBackward0")
-def reshape(input: Tensor, *shape: Any, **named: Any) -> Any:
+def reshape(input: Tensor, shape: Integers) -> Any:
     """The same elements in row-major order in another shape; a view where possible.  One length may be -1."""
     old = input._node.type
-    return _reshape_or_copy(input, complete_shape(integers("reshape", shape, named.get("shape")), old.size))
+    return _reshape_or_copy(input, complete_shape(integers("reshape", (shape,)), old.size))
 
 
 def _reshape_or_copy(input: Tensor, to: Ints) -> Any:
@@ -108,7 +108,7 @@ def ravel(input: Tensor) -> Any:
 
 
 @view_operator("ViewBackward0")
-def unflatten(input: Tensor, dim: int, sizes: Any) -> Any:
+def unflatten(input: Tensor, dim: int, sizes: Integers) -> Any:
     """Dimension `dim` as several."""
     shape = input._node.type.shape
     d, given = normal_dim(dim, len(shape)), integers("unflatten", (sizes,))
@@ -140,10 +140,10 @@ def _permuted(dims: Ints) -> Steps:
 
 
 @view_operator("PermuteBackward0")
-def permute(input: Tensor, *dims: Any, **named: Any) -> Any:
+def permute(input: Tensor, dims: Integers) -> Any:
     """Dimension i of the result is dimension dims[i]."""
     ndim = input.ndim
-    order = integers("permute", dims, named.get("dims"))
+    order = integers("permute", (dims,))
     if len(order) != ndim:
         raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
                            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
@@ -155,6 +155,7 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Any:
 
 
 def _transposed(input: Tensor, dim0: int, dim1: int) -> Steps:
+    """Two dimensions exchanged."""
     ndim = input.ndim
     a, b = normal_dim(dim0, ndim), normal_dim(dim1, ndim)
     order = list(range(ndim))
@@ -163,8 +164,14 @@ def _transposed(input: Tensor, dim0: int, dim1: int) -> Steps:
     return _permuted(tuple(order))
 
 
-for _name in ("transpose", "swapaxes", "swapdims"):
+for _name in ("transpose", "swapdims"):
     view_operator("TransposeBackward0", name=_name)(_transposed)
+
+
+@view_operator("TransposeBackward0")
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Any:
+    """Two dimensions exchanged."""
+    return _transposed(input, axis0, axis1)
 
 
 @view_operator("TBackward0")
@@ -190,7 +197,7 @@ def matrix_transpose(input: Tensor) -> Any:
     return _transposed(input, -2, -1)
 
 
-def _movedim(input: Tensor, source: Any, destination: Any) -> Any:
+def _movedim(input: Tensor, source: Integers, destination: Integers) -> Any:
     """Dimensions `source` moved to the positions `destination`, the others in their order."""
     ndim = input.ndim
     old = [normal_dim(d, ndim) for d in integers("movedim", (source,))]
@@ -213,18 +220,14 @@ for _name in ("movedim", "moveaxis"):
 
 # -- unit dimensions and broadcasting --------------------------------------------------------------------------------
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+@function(places=EVERYWHERE, kind=CHAINS)
+def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     """The tensor without its dimensions of length 1, or without those among `dim`."""
-    if not isinstance(input, Tensor):
-        raise TypeError(f"squeeze(): argument 'input' must be Tensor, not {type(input).__name__}")
     shape = input._node.type.shape
     name = "SqueezeBackward0" if dim is None else "SqueezeBackward2" if isinstance(dim, (tuple, list)) else \
         "SqueezeBackward1"
     dims = normal_dims(dim, len(shape)) if dim != () else ()
     return view(input, (Step(_SQUEEZE, (tuple([d for d in dims if shape[d] == 1]),), None),), name)
-
-
-register("squeeze", squeeze, squeeze, None, ("torch", "method"), kind=CHAINS)
 
 
 @view_operator("UnsqueezeBackward0")
@@ -250,13 +253,13 @@ def _expanded(called: str, input: Tensor, sizes: Ints) -> Steps:
 
 
 @view_operator("ExpandBackward0", places=("method",))
-def expand(input: Tensor, *sizes: Any, size: Any = None) -> Any:
+def expand(input: Tensor, size: Integers) -> Any:
     """The tensor broadcast to a larger shape; -1 keeps a length."""
-    return _expanded("expand", input, integers("expand", sizes, size))
+    return _expanded("expand", input, integers("expand", (size,)))
 
 
 @view_operator("ExpandBackward0")
-def broadcast_to(input: Tensor, size: Any) -> Any:
+def broadcast_to(input: Tensor, size: Integers) -> Any:
     """The tensor broadcast to the shape `size`."""
     return _expanded("broadcast_to", input, integers("broadcast_to", (size,)))
 
@@ -267,13 +270,11 @@ def expand_as(input: Tensor, other: Tensor) -> Any:
     return _expanded("expand_as", input, tuple(other.shape))
 
 
-def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+@function(kind=None)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors broadcast to their common shape."""
-    shape = broadcast_shapes(*[t._node.type.shape for t in tensors])
+    shape = broadcast_shapes((), *[t._node.type.shape for t in tensors])
     return tuple([expand(t, shape) for t in tensors])
-
-
-register("broadcast_tensors", broadcast_tensors, broadcast_tensors, None, ("torch",))
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -305,7 +306,7 @@ def select(input: Tensor, dim: int, index: int) -> Any:
 
 
 @view_operator("SliceBackward0")
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Any:
     """`length` positions of dimension `dim` from `start` on."""
     shape = input._node.type.shape
     if not shape:
@@ -322,9 +323,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
     return (region(shape, d, first, length),)
 
 
-def contiguous(input: Tensor) -> Tensor:
+@function(places=("method",), kind=None)
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if it is contiguous, else a copy."""
     return input if is_contiguous(input) else clone(input)
-
-
-register("contiguous", contiguous, contiguous, None, ("method",))

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import index
-from typing import Any
 
-from jitgrad.operators.operands import integers, normal_dim
-from jitgrad.operators.shape import Ints, region, selected
-from jitgrad.operators.views import Steps, pieces_operator
+from jitgrad.operators.operands import Integers, integers, normal_dim
+from jitgrad.operators.views.shape import Ints, region, selected
+from jitgrad.operators.views.view import Steps, pieces_operator
 from jitgrad.steps import Part
 from jitgrad.tensor import Tensor
 
@@ -29,9 +28,9 @@ def _equal_pieces(shape: Ints, dim: int, size: int) -> Pieces:
 
 
 @pieces_operator
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> Pieces:
+def split(tensor: Tensor, split_size_or_sections: Integers, dim: int = 0) -> Pieces:
     """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
-    shape = input._node.type.shape
+    shape = tensor._node.type.shape
     if not shape:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = normal_dim(dim, len(shape))

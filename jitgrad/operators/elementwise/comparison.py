@@ -1,15 +1,14 @@
 """Comparisons, logic, and the larger or smaller of two."""
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from jitgrad import ops
 from jitgrad.dtype import bool_
 from jitgrad.graph import Node, bind
-from jitgrad.operators.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
-from jitgrad.operators.operands import cast, number_node, promoted
+from jitgrad.operators.declaration.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
+from jitgrad.operators.declaration.out import CAST, EXACT
+from jitgrad.operators.operands import Operand, cast, number_node, promoted
 from jitgrad.requests import execute
 
 _R = ops.REGISTRY
@@ -36,40 +35,34 @@ def _unnoticed(result: Node, operands: tuple) -> Node:
 for _name, _op in (("eq", "eq"), ("ne", "ne"), ("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge"),
                    ("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"), ("greater", "gt"),
                    ("greater_equal", "ge")):
-    binary(_R[_op], name=_name, inplace=_constant(_op))
-for _name in ("maximum", "minimum", "fmax", "fmin"):
-    binary(_R[_name], inplace=False)
-for _name in ("atan2", "logaddexp", "hypot", "copysign"):
-    binary(_R[_name], floating=True)
-binary(_R["atan2"], name="arctan2", floating=True)
+    binary(_R[_op], name=_name, inplace=_constant(_op), numbers="other")
+maximum, minimum, fmax, fmin = [binary(_R[_name], inplace=False, numbers="none") for _name in ("maximum", "minimum", "fmax", "fmin")]
+for _name in ("atan2", "logaddexp", "hypot"):
+    binary(_R[_name], floating=True, numbers="none")
+binary(_R["copysign"], floating=True, numbers="other")
+binary(_R["atan2"], name="arctan2", floating=True, numbers="none")
 
 
-@operator("NotImplemented", inplace=True, saves=())
+@operator("NotImplemented", inplace=True, saves=(), out=EXACT)
 def heaviside(input: Node, values: Node) -> Node:
     """0 below 0, `values` at 0, 1 above.  Its derivative is not implemented: backward through it raises, as in PyTorch."""
     return ops.undefined(ops.heaviside(*promoted("heaviside", input, values)), name="heaviside")
-
-
-def _truth(called: str, value: Any, position: str) -> Node:
-    if type(value) is not Node:
-        raise TypeError(f"{called}(): argument {position} must be Tensor, not {type(value).__name__}")
-    return cast(value, bool_)
 
 
 def _logical(called: str) -> None:
     op = _R[called]
 
     def fn(input: Node, other: Node) -> Node:
-        return bind(op, (_truth(called, input, "'input' (position 1)"), _truth(called, other, "'other' (position 2)")))
+        return bind(op, (cast(input, bool_), cast(other, bool_)))
 
     fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
-    operator(name=called, inplace=_unnoticed)(fn)
+    operator(name=called, inplace=_unnoticed, out=CAST)(fn)
 
 
 def _bitwise(called: str) -> None:
     op = _R[called]
 
-    def fn(input: Any, other: Any) -> Node:
+    def fn(input: Operand, other: Operand) -> Node:
         a, b = promoted(called, input, other)
         if a.type.dtype.category == 2:
             raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{a.type.dtype.name}': it takes integers "
@@ -77,7 +70,7 @@ def _bitwise(called: str) -> None:
         return bind(op, (a, b))
 
     fn.__doc__ = f"{op.doc}."
-    operator(name=called, inplace=True)(fn)
+    operator(name=called, inplace=True, out=CAST)(fn)
 
 
 for _name in ("logical_and", "logical_or", "logical_xor"):
@@ -86,13 +79,13 @@ for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     _bitwise(_name)
 
 
-@operator(inplace=_unnoticed)
+@operator(inplace=_unnoticed, out=CAST)
 def logical_not(input: Node) -> Node:
     """not input; numbers other than 0 count as true."""
-    return ops.logical_not(_truth("logical_not", input, "'input' (position 1)"))
+    return ops.logical_not(cast(input, bool_))
 
 
-@operator(inplace=True)
+@operator(inplace=True, out=EXACT)
 def bitwise_not(input: Node) -> Node:
     """~input of integers or bools."""
     if input.type.dtype.category == 2:

@@ -9,22 +9,21 @@ from jitgrad import ops, tracing
 from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
-from jitgrad.operators.declare import operator, register
-from jitgrad.operators.operands import cast, normal_dim, number_node, to_node, within
-from jitgrad.operators.recipes import holds, no_recipe
+from jitgrad.operators.declaration.declare import EVERYWHERE, function, operator
+from jitgrad.operators.declaration.out import EXACT
+from jitgrad.operators.operands import cast, normal_dim, number_node, within
+from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, from_array
 
 
-def _index_node(called: str, node: Any) -> Node:
-    if type(node) is not Node:
-        raise TypeError(f"{called}(): argument 'index' must be Tensor, not {type(node).__name__}")
+def _index_node(called: str, node: Node) -> Node:
     if node.type.dtype.category != 1:
         raise RuntimeError(f"{called}(): Expected dtype int32/int64 for index")
     return cast(node, int64)
 
 
-@operator("GatherBackward0", edges=("input",), saves=("input", "index"))
+@operator("GatherBackward0", out=EXACT, edges=("input",), saves=("input", "index"))
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
     index = _index_node("gather", index)
@@ -41,7 +40,7 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
     return ops.take_along(input, index, dim=d)
 
 
-@operator("GatherBackward0", edges=("input",), saves=("input", "indices"))
+@operator("GatherBackward0", out=EXACT, edges=("input",), saves=("input", "indices"))
 def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the
     flattened tensors."""
@@ -57,7 +56,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     if inside(given):
         holds(given, inside)
     else:
-        no_recipe()
+        no_template()
         indices = ops.remainder(indices, number_node(input.type.shape[d], int64))
     common = [*broadcast_shapes(input.type.shape[:d] + (1,) + input.type.shape[d + 1:],
                                 indices.type.shape[:d] + (1,) + indices.type.shape[d + 1:])]
@@ -66,7 +65,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     return ops.take_along(x, at, dim=d)
 
 
-@operator("IndexSelectBackward0", edges=("input",))
+@operator("IndexSelectBackward0", out=EXACT, edges=("input",))
 def index_select(input: Node, dim: int, index: Node) -> Node:
     """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
     index = _index_node("index_select", index)
@@ -87,7 +86,7 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     return ops.index(input, index, axes=(d,))
 
 
-@operator("MaskedSelectBackward0", edges=("input",), saves=("input", "mask"))
+@operator("MaskedSelectBackward0", out=EXACT, edges=("input",), saves=("input", "mask"))
 def masked_select(input: Node, mask: Node) -> Node:
     """The elements where the bool tensor `mask` is true, 1-d; the two are broadcast."""
     if mask.type.dtype is not bool_:
@@ -99,14 +98,16 @@ def masked_select(input: Node, mask: Node) -> Node:
     return ops.index(x, *positions, axes=tuple(range(len(shape))))
 
 
+def _nonzero(input: Tensor) -> tuple[np.ndarray, ...]:
+    array = input._array()
+    return np.nonzero(array if array.ndim else array.reshape(1))
+
+
+@function(name="nonzero", places=EVERYWHERE, kind=None, out=EXACT)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
-    array = execute.value(to_node(input))
-    found = np.nonzero(array.reshape(1) if as_tuple and not array.ndim else array) if array.ndim or as_tuple else ()
+    found = _nonzero(input)
     if as_tuple:
         return tuple([from_array(a.astype(np.int64)) for a in found])
-    rows = np.stack(found, 1) if found else np.zeros((int(bool(array)), 0))
-    return from_array(rows.astype(np.int64))
-
-
-register("nonzero", nonzero, nonzero, None, ("torch", "method"))
+    rows = np.stack(found, 1)
+    return from_array(rows.astype(np.int64) if input.ndim else rows[:, :0].astype(np.int64))

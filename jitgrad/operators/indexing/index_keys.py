@@ -15,8 +15,8 @@ from jitgrad.arraytype import array_type, broadcast_shapes
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.operands import cast
-from jitgrad.operators.shape import region, selected
 from jitgrad.operators.traced_array import TracedArray, array_tensor
+from jitgrad.operators.views.shape import region, selected
 from jitgrad.ops.indexing import check_positions
 from jitgrad.requests import execute
 from jitgrad.steps import Step

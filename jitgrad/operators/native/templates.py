@@ -1,64 +1,113 @@
-"""What a face learns: tapes, and their places in its table.
+"""What a face learns: templates, and their places in its table.
 
-Input: the arguments of a call that an operator has recorded, and the recipe of what it has recorded.  Output: an entry of the
+Input: the arguments of a call that an operator has recorded, and the template of what it has recorded.  Output: an entry of the
 operator's table, so that the next such call is followed by record.py.
 Invariant: an entry is found again only for the very same objects (types of tensors; numbers, strings and tuples), which it
 keeps alive.
 
-A tape is an array of words: how many tests there are, and of each the number of the operand and what to call; the number of
-steps, that of results, what puts several results together (0: there is one), the steps of a view from its storage (0: it is
-none); each step as record.py reads it; how many nodes have owners or share storage, and each with its owner; the nodes of the
-results.
+A template is encoded as an array of words: how many tests there are, and of each the number of the operand and what to call; the
+number of steps, that of results, what puts several results together (0: there is one), the steps of a view from its storage (0: it
+is none); each step as record.py reads it; how many nodes have owners or share storage, and each with its owner; the nodes of the
+results.  Where nothing is to be recorded, after the tests: the evaluator (0: the operator is called), the number of operands, each,
+and which argument is a number (-1: none).
 """
 from __future__ import annotations
 
 import functools
 import os
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.dtype import dtype, get_default_dtype
-from jitgrad.graph import SCALAR, Composite, Node
+from jitgrad.graph import SCALAR, Composite, Node, grad_mode, input_node
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import State
-from jitgrad.operators.recipe import Made, Owner, Recorded, recorded
-from jitgrad.operators.recipes import Test, passes, watched
-from jitgrad.tensor import Tensor
+from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.templates.evaluation import evaluator
+from jitgrad.operators.templates.template import Template, TemplateNode, TemplateOwner, Test, passes, template, watched
+from jitgrad.requests import execute
+from jitgrad.tensor import Tensor, wrap
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
-RARELY = 64             # of so many calls without a tape one is learnt, by an operator that has met very many: it takes 20 us
+RARELY = 64             # of so many calls without a template one is learnt, by an operator that has met very many: it takes 20 us
 _writing = [False]      # whether some thread replaces an entry
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _writing.__setitem__(0, False))
 
 
-class Tape(np.ndarray):
-    """The words of a tape; it keeps what they refer to."""
+class Encoded(np.ndarray):
+    """The words of a template; it keeps what they refer to."""
 
     kept: list[Any]
 
 
-def learner(state: State) -> Callable:
-    """What a face calls where it has no tape: the operator, of which it learns."""
+def learner(state: FaceState) -> Callable:
+    """What a face calls where it has no template: the operator, of which it learns."""
     function = state.func
 
     def learn(*args: Any, **kwargs: Any) -> Any:
         state.left -= 1
-        if state.left < 0 and state.left % RARELY:
+        if (state.left < 0 and state.left % RARELY) or "out" in kwargs:
             return function(*args, **kwargs)
+        call = _CallWords(args, kwargs, state.kind)
+        if not (grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
+            return _evaluated(state, call, args, kwargs)
         result, refused, tests = watched(function, args, kwargs)
         if not refused and isinstance(result, (Tensor, tuple)):
-            note(state, args, kwargs, result, tests)
+            note(state, call, args, result, tests)
         return result
 
     return learn
 
 
-class _Call:
+def _evaluated(state: FaceState, call: _CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The result of an operator of what is known, of whose evaluation an entry is made.  It is learnt from operands of the same
+    types and values for which the operator has to record."""
+    distinct = list(dict.fromkeys(call.nodes))
+    stand_ins = {n: Node(n.spec, (), False, 1, n.value) for n in distinct}
+    in_order = map(stand_ins.__getitem__, call.nodes)
+    args = tuple([_on(v, in_order) for v in args])
+    result, refused, tests = watched(state.func, args, {k: _on(v, in_order) for k, v in kwargs.items()})
+    nodes = [*stand_ins.values()]
+    found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
+    numbered = {} if found is None else _numbers(found, call.numbers)
+    if call.valid and isinstance(result, (Tensor, tuple)):
+        call.count += W.VALUES
+        if found is None or len(numbered) != len(call.numbers):
+            words = [0, 0]
+        else:
+            evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
+            call.kept.append(evaluate)
+            words = [*_tests([(nodes.index(n), test) for n, test in tests], call.kept), id(evaluate), len(distinct),
+                     *[call.nodes.index(n) for n in distinct], *(numbered.values() or [-1])]
+        _enter(state, call, _encoded(words, call.kept))
+    return _values(result)
+
+
+def _on(value: Any, nodes: Iterator[Node]) -> Any:
+    """An argument with its tensors on the next nodes."""
+    if isinstance(value, Tensor):
+        return wrap(next(nodes))
+    if type(value) is tuple or type(value) is list:
+        return type(value)([wrap(next(nodes)) if isinstance(v, Tensor) else v for v in value])
+    return value
+
+
+def _values(result: Any) -> Any:
+    """What was recorded of operands that are known, computed."""
+    if isinstance(result, Tensor):
+        node = result._current()
+        return wrap(input_node(execute.value(node), node.type))
+    if isinstance(result, tuple):
+        values = [_values(v) for v in result]
+        return type(result)(*values) if hasattr(result, "_fields") else tuple(values)
+    return result
+
+
+class _CallWords:
     """The words of a call, as record.py makes them, and what they keep alive."""
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], kind: int) -> None:
@@ -107,9 +156,8 @@ class _Call:
         return type(value) in _SAME
 
 
-def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: Sequence[Test]) -> None:
+def note(state: FaceState, call: _CallWords, args: tuple, result: Any, tests: Sequence[Test]) -> None:
     """Make an entry of a call, unless it cannot be one.  tests: what operands have to pass."""
-    call = _Call(args, kwargs, state.kind)
     if not call.valid or not call.nodes:
         return
     distinct = list(dict.fromkeys(call.nodes))
@@ -123,16 +171,21 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
                 return
             chain = result._chain[len(args[0]._chain):]
     else:
-        found = recorded(distinct, result)
+        found = template(distinct, result)
     if found is None or len(found.nodes) > W.MOST_STEPS:
         return
     numbered = _numbers(found, call.numbers)
     if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
-    tape = _tape(found, chain, numbered, [(call.nodes.index(node), test) for node, test in tests],
-                 [call.nodes.index(n) for n in distinct], call.kept)
+    words = _tests([(call.nodes.index(node), test) for node, test in tests], call.kept)
+    words += _steps(found, chain, numbered, [call.nodes.index(n) for n in distinct], call.kept)
+    _enter(state, call, _encoded(words, call.kept))
+
+
+def _enter(state: FaceState, call: _CallWords, encoded: Encoded) -> None:
+    """Make an entry of the table."""
     entry = array("q", [0] * W.ENTRY)
-    entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TAPE] = call.count, id(call.default), call.pattern, id(tape)
+    entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TEMPLATE] = call.count, id(call.default), call.pattern, id(encoded)
     entry[W.WORDS:W.WORDS + len(call.words)] = array("q", call.words)
     # Whoever finds another in here does not wait: it may be a finalizer of this very thread.  (A store rather than a lock: see
     # graph.in_grad_mode.  No other thread runs between test and store.)
@@ -140,14 +193,14 @@ def note(state: State, args: tuple, kwargs: dict[str, Any], result: Any, tests: 
         _writing[0] = True
         try:
             place = _place(state, call)
-            state.tapes[place] = (state.tapes.get(place), tape)         # whatever comes in between, both are there
+            state.templates[place] = (state.templates.get(place), encoded)         # whatever comes in between, both are there
             state.table[place * W.ENTRY:(place + 1) * W.ENTRY] = entry  # at once, as machine code in another thread sees it
-            state.tapes[place] = tape
+            state.templates[place] = encoded
         finally:
             _writing[0] = False
 
 
-def _view(input: Any, nodes: list[Node], result: Any) -> Recorded | None:
+def _view(input: Any, nodes: list[Node], result: Any) -> Template | None:
     """How a view came about; None for what is not one."""
     if type(result) is not Tensor or result._storage is None or len(nodes) != 1 or not isinstance(input, Tensor) or (
             input._storage is not result._storage or not input._tracks_version):
@@ -164,19 +217,19 @@ def _view(input: Any, nodes: list[Node], result: Any) -> Recorded | None:
         return None
     made.reverse()
     numbers = {source: 0, **{n: 1 + k for k, n in enumerate(made)}}
-    owners: dict[int, Owner] = {}
+    owners: dict[int, TemplateOwner] = {}
     for n in made:
         fn = None if n.extra is None else n.extra.fn
         if fn is not None:
             if type(fn) is not Composite or fn.saves or any([m not in numbers for m in fn.inputs if m is not None]):
                 return None
-            owners[numbers[n]] = Owner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
+            owners[numbers[n]] = TemplateOwner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
                                        fn.saves_result, fn.number)
-    steps = [Made(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
-    return Recorded(steps, owners, [len(made)], None)
+    steps = [TemplateNode(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
+    return Template(steps, owners, [len(made)], None)
 
 
-def _place(state: State, call: _Call) -> int:
+def _place(state: FaceState, call: _CallWords) -> int:
     """The number of the entry for such a call: its own, an empty one, or that of another."""
     words = call.words
     mixed = call.count
@@ -195,7 +248,7 @@ def _place(state: State, call: _Call) -> int:
     return places[sum(divmod(state.left, RARELY)) % W.TRIES]
 
 
-def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, int]:
+def _numbers(found: Template, given: Sequence[tuple[int, float]]) -> dict[int, int]:
     """Of the steps that are numbers among the arguments, which those are."""
     leaves = [k for k, step in enumerate(found.nodes) if step.spec.op is SCALAR]
     if len(given) != 1 or len(leaves) != 1 or repr(found.nodes[leaves[0]].value) != repr(given[0][1]):
@@ -203,8 +256,21 @@ def _numbers(found: Recorded, given: Sequence[tuple[int, float]]) -> dict[int, i
     return {leaves[0]: given[0][0]}
 
 
-def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tests: Sequence[tuple[int, Callable]],
-          first: list[int], kept: list[Any]) -> Tape:
+def _encoded(words: list[int], kept: list[Any]) -> Encoded:
+    encoded = np.array(words, np.int64).view(Encoded)
+    encoded.kept = kept
+    return encoded
+
+
+def _tests(tests: Sequence[tuple[int, Callable]], kept: list[Any]) -> list[int]:
+    words = [len(tests)]
+    for i, test in tests:
+        kept.append(functools.partial(passes, test))
+        words += [i, id(kept[-1])]
+    return words
+
+
+def _steps(found: Template, chain: tuple | None, numbered: Mapping[int, int], first: list[int], kept: list[Any]) -> list[int]:
     steps, owners, results, make = found
     operands = len(first)
 
@@ -216,10 +282,7 @@ def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tes
         kept.append(value)
         return id(value)
 
-    words = [len(tests)]
-    for i, test in tests:
-        words += [i, reference(functools.partial(passes, test))]
-    words += [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
+    words = [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
     for i, (spec, inputs, requires_grad, more, value) in enumerate(steps, operands):
         words += [reference(spec), id(requires_grad), more or -1]
         if i - operands in numbered:
@@ -239,7 +302,4 @@ def _tape(found: Recorded, chain: tuple | None, numbered: Mapping[int, int], tes
             words += [1, reference(owner.name), id(owner.saves_result), reference(owner.number), len(owner.inputs),
                       *map(number, owner.inputs)]
             words += [-1] if owner.saves is None else [len(owner.saves), *map(number, owner.saves)]
-    words += map(number, results)
-    tape = np.array(words, np.int64).view(Tape)
-    tape.kept = kept
-    return tape
+    return [*words, *map(number, results)]

@@ -1,0 +1,1 @@
+"""Operators element by element, of one operand, two or three."""

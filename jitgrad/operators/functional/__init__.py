@@ -1,0 +1,1 @@
+"""Operators of nn.functional alone: activation functions, softmax and losses."""
