@@ -6,8 +6,8 @@ from typing import Any
 
 import jitgrad
 from jitgrad import executor, programs
-from jitgrad.compiler.plan import Evaluator
 from jitgrad.compiler.program import KernelStep, Pointer
+from jitgrad.compiler.runtime.plan import Evaluator
 
 from .workloads import Workload
 

@@ -133,8 +133,9 @@ def compile_entry(key: Key, captured: Capture, roots: Sequence[Node], cotangents
     with building:
         from jitgrad.compiler.numba_cpu import headroom
         headroom.require_library()
-        from jitgrad.compiler import build, choose
+        from jitgrad.compiler import build
         from jitgrad.compiler.numba_cpu import kernels
+        from jitgrad.compiler.partition import choose
         entry = known.get(key)
         if entry is not None and entry.extra == extra:
             return entry
@@ -177,7 +178,7 @@ def clear() -> None:
         era += 1
         era_word[0] = era
         known.clear()
-        stretches = sys.modules.get("jitgrad.compiler.stretches")
+        stretches = sys.modules.get("jitgrad.compiler.partition.stretches")
         if stretches is not None:
             stretches.forget()
         stats.clear()

@@ -13,8 +13,9 @@ from test_documents import run_cell
 
 import jitgrad
 from jitgrad import ops
-from jitgrad.compiler import cuda, cuda_math
 from jitgrad.compiler.build import build
+from jitgrad.compiler.numba_cuda import kernels as cuda
+from jitgrad.compiler.numba_cuda import vocabulary as cuda_math
 from jitgrad.compiler.program import LibraryStep, Program
 from jitgrad.dtype import BY_CODE, float32, int64
 from jitgrad.graph import Node, scalar_node
@@ -68,7 +69,7 @@ def library_steps() -> None:
 
 def sums_are_compensated() -> None:
     cuda.GRID, cuda.BLOCK = 1, 2
-    from jitgrad.compiler import launches
+    from jitgrad.compiler.numba_cuda import launches
     launches.GRID = 1
     for shape, axes in (((9000, 2), (0,)), ((2, 9000), (1,)), ((9000,), (0,)), ((2, 4500, 2), (0, 1))):
         for value, want in ((0.1, 9000 * float(np.float32(0.1))), (np.inf, np.inf), (np.nan, np.nan)):
@@ -173,7 +174,7 @@ def runs_give_the_same_bits() -> None:
 
 def blocks_of_32_threads() -> None:
     cuda.GRID, cuda.BLOCK = 3, 32
-    from jitgrad.compiler import launches
+    from jitgrad.compiler.numba_cuda import launches
     launches.GRID = 3
     x = normal(5, 70)
     check([total(softmax(x, 1) * x)], [x])

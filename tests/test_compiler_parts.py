@@ -6,10 +6,10 @@ import pytest
 from graphs import check, leaf, normal, request, total
 
 from jitgrad import ops
-from jitgrad.compiler import expr as E
 from jitgrad.compiler.build import build
-from jitgrad.compiler.dims import lengths
-from jitgrad.compiler.segments import segments
+from jitgrad.compiler.fusion.splitting import segments
+from jitgrad.compiler.ir import expr as E
+from jitgrad.compiler.ir.dims import lengths
 from jitgrad.dtype import float32, float64
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, bind, topological

@@ -16,8 +16,8 @@ from graphs import normal, request, total
 
 import jitgrad
 from jitgrad import ops
-from jitgrad.compiler import target_cuda
 from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.codegen import target_cuda
 from jitgrad.compiler.program import KernelStep, Program
 from jitgrad.compiler.targets import chosen_target
 from jitgrad.graph import Node
@@ -126,7 +126,7 @@ import numpy as np
 numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
 import test_cuda_simulator as t
 from graphs import leaf, request
-from jitgrad.compiler import cuda
+from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import KernelStep
 from jitgrad.dtype import BY_CODE

@@ -309,7 +309,7 @@ def test_what_is_seen_in_another_shape_is_stored_before_it_is_read(view: str) ->
 
 
 def test_a_buffer_that_nothing_writes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jitgrad.compiler import fuse
+    from jitgrad.compiler.fusion import fuse
     from jitgrad.errors import InternalError
     run = fuse.Fusion.run
     monkeypatch.setattr(fuse.Fusion, "run", lambda self: fuse.Fused((fused := run(self)).steps[1:], fused.buffers))

@@ -5,7 +5,7 @@ from together import together
 
 import jitgrad
 from jitgrad import executor, programs
-from jitgrad.compiler import plan as plan_module
+from jitgrad.compiler.runtime import plan as plan_module
 
 
 def captured(f, *tensors):

@@ -10,9 +10,9 @@ from test_compiler_random import random_graph
 
 import jitgrad
 from jitgrad import ops, programs
-from jitgrad.compiler import stretches
 from jitgrad.compiler.build import Request
-from jitgrad.compiler.segments import repetition
+from jitgrad.compiler.fusion.splitting import repetition
+from jitgrad.compiler.partition import stretches
 from jitgrad.dtype import float64
 from jitgrad.graph import Node, scalar_node, topological
 

@@ -33,13 +33,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from jitgrad.compiler.expr import Expr
+from jitgrad.compiler.ir.expr import Expr
 from jitgrad.graph import Node, Op
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.launches import Launches
-    from jitgrad.compiler.plan import Plans
-    from jitgrad.compiler.values import Operand
+    from jitgrad.compiler.ir.values import Operand
+    from jitgrad.compiler.numba_cuda.launches import Launches
+    from jitgrad.compiler.runtime.plan import Plans
 
 
 # -- slots -----------------------------------------------------------------------------------------------------------

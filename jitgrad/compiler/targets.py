@@ -26,11 +26,12 @@ class Target:
 def chosen_target() -> Target:
     """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda without a GPU and without the simulator."""
     if config.target == "cuda":
-        from jitgrad.compiler import cuda, target_cuda
-        from jitgrad.compiler.launches import Launches
+        from jitgrad.compiler.codegen import target_cuda
+        from jitgrad.compiler.numba_cuda import kernels as cuda
+        from jitgrad.compiler.numba_cuda.launches import Launches
         cuda.check()
         return Target(target_cuda.emit, cuda.get_kernel, Launches, phased=False)
-    from jitgrad.compiler import emit
+    from jitgrad.compiler.codegen import emit
     from jitgrad.compiler.numba_cpu import kernels
-    from jitgrad.compiler.plan import Plans
+    from jitgrad.compiler.runtime.plan import Plans
     return Target(emit.emit, kernels.get_kernel, Plans, phased=True)

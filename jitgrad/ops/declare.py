@@ -118,7 +118,7 @@ def movement(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable 
     """Declare an op that only moves elements.
 
     dims: how lengths follow, for the compiler: 'donor:K' (those of operand K), 'fresh' (read from the recorded node),
-    or f(context, node, input_dims) -> output dims (see compiler/dims.py).
+    or f(context, node, input_dims) -> output dims (see compiler/ir/dims.py).
     put(base, value, **params): for views, the node of `base` with this view's elements replaced by `value`.
     shape_only: positions of operands of which only the shape is used; `numpy` gets their shape tuple instead of
     an array.  A container: test with `in` (an op with any number of donors has a range).

@@ -1,6 +1,6 @@
 """Primitives that arrange elements: the same values in another shape, part of them, or zeros between them.
 
-`dims` rules speak in symbols (compiler/dims.py): a length follows an operand, is 1, or is new ("fresh").  Derivatives
+`dims` rules speak in symbols (compiler/ir/dims.py): a length follows an operand, is 1, or is new ("fresh").  Derivatives
 use only ops whose lengths follow from operands, hence the `_like` forms beside `reshape`, `expand` and `slice`.
 """
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Long graphs: what of them repeats, and where they are cut."""
