@@ -6,7 +6,8 @@ from typing import Any
 
 import jitgrad
 from jitgrad import executor, programs
-from jitgrad.compiler.program import KernelStep, Pointer
+from jitgrad.compiler.ir.loop_nest import Pointer
+from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.runtime.plan import Evaluator
 
 from .workloads import Workload

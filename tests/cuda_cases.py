@@ -14,9 +14,10 @@ from test_documents import run_cell
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import build
+from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.numba_cuda import vocabulary as cuda_math
-from jitgrad.compiler.program import LibraryStep, Program
+from jitgrad.compiler.program import Program
 from jitgrad.dtype import BY_CODE, float32, int64
 from jitgrad.graph import Node, scalar_node
 from jitgrad.ops.declare import REGISTRY

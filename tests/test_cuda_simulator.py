@@ -18,7 +18,8 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.codegen import target_cuda
-from jitgrad.compiler.program import KernelStep, Program
+from jitgrad.compiler.ir.steps import KernelStep
+from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import chosen_target
 from jitgrad.graph import Node
 
@@ -128,7 +129,7 @@ import test_cuda_simulator as t
 from graphs import leaf, request
 from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.program import KernelStep
+from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import REGISTRY
 cuda.check = lambda: None

@@ -9,7 +9,8 @@ from test_compiler import network, normalised, softmax
 import jitgrad
 from jitgrad import executor, ops, programs
 from jitgrad.compiler.build import build
-from jitgrad.compiler.program import KernelStep, LibraryStep, Program
+from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
+from jitgrad.compiler.program import Program
 from jitgrad.graph import Node
 from jitgrad.nn import functional
 

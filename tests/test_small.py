@@ -13,9 +13,10 @@ from test_compiler_random import random_graph
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import build
+from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.partition import choose, stretches
 from jitgrad.compiler.partition.cuts import cut
-from jitgrad.compiler.program import KernelStep, Program
+from jitgrad.compiler.program import Program
 from jitgrad.config import config
 from jitgrad.graph import Node
 from jitgrad.programs import stats

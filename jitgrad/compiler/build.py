@@ -13,8 +13,9 @@ from jitgrad.compiler.fusion.apart import apart
 from jitgrad.compiler.fusion.fuse import fuse
 from jitgrad.compiler.ir.dims import Dims, lengths
 from jitgrad.compiler.ir.lower import Lowering
+from jitgrad.compiler.ir.steps import KernelStep, Output
 from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
-from jitgrad.compiler.program import KernelStep, Output, Program
+from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import Node, in_grad_mode, own_sizes, topological

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.compiler.program import Kernel
+from jitgrad.compiler.ir.loop_nest import LoopNest
 from jitgrad.config import config
 
 
@@ -17,7 +17,7 @@ class Target:
     """emit(kernel): its source.  get_kernel(source): what runs it.  plans(steps, buffers, outputs, context): what runs a
     program, by run(order).  phased: whether `emit` takes kernels with row loops."""
 
-    emit: Callable[[Kernel], str]
+    emit: Callable[[LoopNest], str]
     get_kernel: Callable[[str], Any]
     plans: Callable[..., Any]
     phased: bool

@@ -1,6 +1,6 @@
 """Source text of a kernel.
 
-Input: a `program.Kernel`.  Output: the text of one function over the kernel vocabulary.
+Input: a `program.LoopNest`.  Output: the text of one function over the kernel vocabulary.
 Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
 assigned once in a phase, except the accumulators a0, a1 ... (b0, b1 ... of a block, c0, c1 ... of one of an outer loop).
 Of a float32 sum, a0 is float64: what blocks give is added without further error.
@@ -29,20 +29,10 @@ from jitgrad.compiler.codegen.phases import Phases
 from jitgrad.compiler.codegen.sums_in_memory import SumsInMemory
 from jitgrad.compiler.codegen.target_cpu import BLOCK, CPU, ROWS, CpuTarget, interleaving
 from jitgrad.compiler.ir.expr import atoms
-from jitgrad.compiler.program import (
-    Access,
-    Amount,
-    Integer,
-    Kernel,
-    Load,
-    Pointer,
-    Reduce,
-    Store,
-    Var,
-)
+from jitgrad.compiler.ir.loop_nest import Access, Amount, Integer, Load, LoopNest, Pointer, Reduce, Store, Var
 
 
-def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
+def emit(kernel: LoopNest, target: CpuTarget = CPU) -> str:
     """The text, ending in a newline."""
     return _Nest(kernel, target).run()
 
@@ -50,7 +40,7 @@ def emit(kernel: Kernel, target: CpuTarget = CPU) -> str:
 class _Nest(SumsInMemory):
     """The kernel as one nest of loops, in the order given: what a CPU runs."""
 
-    def __init__(self, kernel: Kernel, target: CpuTarget) -> None:
+    def __init__(self, kernel: LoopNest, target: CpuTarget) -> None:
         super().__init__(kernel, target)
         self.offsets: dict[tuple[Amount, ...], str] = {}
         self.registers = [self.register_level(r) for r in kernel.reductions]

@@ -1,18 +1,18 @@
 """What the emitters of all targets have in common: operands, amounts, and the assignment that an entry of the body is.
 
-Input: parts of a `program.Kernel`.  Output: expressions and lines over the kernel vocabulary.
+Input: parts of a `program.LoopNest`.  Output: expressions and lines over the kernel vocabulary.
 """
 from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-from jitgrad.compiler.program import (
+from jitgrad.compiler.ir.loop_nest import (
     Access,
     Amount,
     Compute,
     Integer,
-    Kernel,
     Load,
+    LoopNest,
     Operand_,
     Position,
     Read,
@@ -36,7 +36,7 @@ T = TypeVar("T", bound=Fragments)
 class Emitter(Generic[T]):
     """Collects the lines of one kernel."""
 
-    def __init__(self, kernel: Kernel, target: T) -> None:
+    def __init__(self, kernel: LoopNest, target: T) -> None:
         self.k = kernel
         self.t = target
         self.lines: list[str] = []

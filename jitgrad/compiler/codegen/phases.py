@@ -1,6 +1,6 @@
 """What a kernel with row loops computes in which phase.
 
-Input: the body, stores and reductions of a `program.Kernel` with `rows` > 0.  Output: the phase of each, and the variables
+Input: the body, stores and reductions of a `program.LoopNest` with `rows` > 0.  Output: the phase of each, and the variables
 worth keeping for a later phase.
 Invariant: a reduction's result is known one phase after the one that its operand is computed in; a variable is computed in
 the first phase that it can be, and again in each later phase that needs it and does not find it kept.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitgrad.compiler.program import Compute, Kernel, Load, Operand_, Result, Store
+from jitgrad.compiler.ir.loop_nest import Compute, Load, LoopNest, Operand_, Result, Store
 
 KEEP_ABOVE = 8      # cost of what is computed again rather than kept in cache
 
@@ -20,7 +20,7 @@ KEEP_ABOVE = 8      # cost of what is computed again rather than kept in cache
 class Phases:
     """count: the number of phases; of: by variable; stores, reductions: by number."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: LoopNest) -> None:
         self._k = kernel
         self.of: list[int] = []
         for e in kernel.body:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from jitgrad.compiler.codegen.emitter import Emitter
 from jitgrad.compiler.codegen.target_cpu import ROWS, CpuTarget
-from jitgrad.compiler.program import Access, Amount, Reduce, Totals
+from jitgrad.compiler.ir.loop_nest import Access, Amount, Reduce, Totals
 
 
 class SumsInMemory(Emitter[CpuTarget]):

@@ -1,6 +1,6 @@
 """Source text of a kernel for CUDA: how loops become threads.
 
-Input: a `program.Kernel`.  Output: the text of one or more functions, to be launched in the order of the text.
+Input: a `program.LoopNest`.  Output: the text of one or more functions, to be launched in the order of the text.
 Invariant: deterministic, in text and in results: the grid is fixed, partial results are combined in a fixed tree, and
 nothing is atomic.
 
@@ -55,7 +55,7 @@ from __future__ import annotations
 import re
 
 from jitgrad.compiler.codegen.emitter import Emitter
-from jitgrad.compiler.program import Access, Compute, Integer, Kernel, Load, Operand_, Pointer, Position, Store
+from jitgrad.compiler.ir.loop_nest import Access, Compute, Integer, Load, LoopNest, Operand_, Pointer, Position, Store
 
 EVERY_THREAD = ("cuda.grid(1)", "cuda.gridsize(1)")
 EVERY_BLOCK = ("cuda.blockIdx.x", "cuda.gridDim.x")
@@ -78,7 +78,7 @@ class CudaTarget:
 CUDA = CudaTarget()
 
 
-def emit(kernel: Kernel) -> str:
+def emit(kernel: LoopNest) -> str:
     """The text, ending in a newline."""
     masks = list(dict.fromkeys([r.reduced for r in kernel.reductions])) or [(False,) * kernel.depth]
     text = []
@@ -91,7 +91,7 @@ def emit(kernel: Kernel) -> str:
 class _Stage(Emitter[CudaTarget]):
     """The stores and the reductions over the loops in `mask`."""
 
-    def __init__(self, kernel: Kernel, number: int, mask: tuple[bool, ...], stores: list[Store]) -> None:
+    def __init__(self, kernel: LoopNest, number: int, mask: tuple[bool, ...], stores: list[Store]) -> None:
         super().__init__(kernel, CUDA)
         self.number = number
         self.stores = stores
@@ -284,7 +284,7 @@ class _Stage(Emitter[CudaTarget]):
         return f"def {kind}{self.number}({', '.join([n for n in names if n in words])}):\n{body}\n"
 
 
-def _varying(kernel: Kernel) -> list[set[int]]:
+def _varying(kernel: LoopNest) -> list[set[int]]:
     """For each variable the loops that it varies in."""
     found: list[set[int]] = []
     for e in kernel.body:

@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jitgrad.compiler.fusion.construct import Construction, Fused
+from jitgrad.compiler.ir.loop_nest import LoopNest, Number, Pointer, Slot
+from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import Ref, Value
-from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep, Number, Pointer, Slot
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Signature:
 class Apart:
     """State of the pass over one graph."""
 
-    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[LoopNest], str],
                  checks: Sequence[Value]) -> None:
         self._values = values
         self._inside = _placed(values)
@@ -172,7 +173,7 @@ def _placed(values: Sequence[Value]) -> set[int]:
     return found
 
 
-def apart(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+def apart(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[LoopNest], str],
           checks: Sequence[Value] = ()) -> Fused:
     """Steps and buffers that compute the outputs, and `checks`, which raise errors, with kernels of one operation."""
     fused = Apart(values, outputs, emit, checks).run()

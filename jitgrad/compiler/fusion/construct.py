@@ -14,8 +14,9 @@ import numpy as np
 
 from jitgrad.compiler.fusion.nest import NestBuilder
 from jitgrad.compiler.ir.expr import Expr, text
+from jitgrad.compiler.ir.loop_nest import LoopNest
+from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import NUMBERS, Dims, Ref, Value, along, identity
-from jitgrad.compiler.program import Buffer, Kernel, KernelInfo, KernelStep, LibraryStep
 from jitgrad.errors import InternalError
 
 
@@ -47,7 +48,7 @@ class Construction:
     it is computed again wherever it is read.  home: ids of elementwise values that are computed once a row of a kernel.
     in_whole(value): the part of another value in memory that is the same, if there is one."""
 
-    def __init__(self, outputs: Sequence[Value | None], checks: Sequence[Value], emit: Callable[[Kernel], str],
+    def __init__(self, outputs: Sequence[Value | None], checks: Sequence[Value], emit: Callable[[LoopNest], str],
                  recomputable: Callable[[Value], bool], home: Container[int],
                  in_whole: Callable[[Value], Ref | None]) -> None:
         self._emit = emit

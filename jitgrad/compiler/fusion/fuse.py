@@ -15,8 +15,9 @@ from jitgrad.compiler.fusion.construct import Construction, Fused
 from jitgrad.compiler.fusion.levels import Levels
 from jitgrad.compiler.fusion.nest import is_row
 from jitgrad.compiler.fusion.splitting import segments
+from jitgrad.compiler.ir.loop_nest import LoopNest
+from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import NUMBERS, Dims, Ref, Value
-from jitgrad.compiler.program import Kernel, KernelStep, LibraryStep
 
 CAP = 80                # operations of one kernel
 ENOUGH = 32             # operations of a kernel that repeats: it is compiled sooner than a larger one
@@ -26,7 +27,7 @@ ENOUGH_SCALAR = 12      # the same for one without a loop: a call costs less tha
 class Fusion:
     """State of the pass over one graph."""
 
-    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+    def __init__(self, values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[LoopNest], str],
                  phased: bool, checks: Sequence[Value]) -> None:
         self._values = values
         self._levels = Levels(values, phased)
@@ -88,7 +89,7 @@ def _kind(v: Value) -> tuple:
     return (v.kind, v.op, v.params, tuple([a.value.payload if a.value.kind in NUMBERS else None for a in v.args]))
 
 
-def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[Kernel], str],
+def fuse(values: Sequence[Value], outputs: Sequence[Value | None], emit: Callable[[LoopNest], str],
          phased: bool, checks: Sequence[Value] = ()) -> Fused:
     """Steps and buffers that compute the outputs, and `checks`, which raise errors.
 

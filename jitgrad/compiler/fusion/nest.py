@@ -2,7 +2,7 @@
 
 Input: the values to store and reduce, over one domain (a tuple of symbols), and three questions to fuse.py: which
 elementwise values are computed here, which may be recomputed, and where everything else lies in memory.
-Output: a `program.Kernel`.
+Output: a `program.LoopNest`.
 Invariant: a value is computed once for each view it is seen through; adjacent loops that are contiguous in every access
 become one; slots, variables and loops are numbered by first use, so that equal kernels are equal as text.
 """
@@ -18,14 +18,13 @@ import numpy as np
 from jitgrad.compiler.codegen.phases import Phases
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.expr import Expr
-from jitgrad.compiler.ir.values import GATHER, Dims, Ref, Step, Value, along
-from jitgrad.compiler.program import (
+from jitgrad.compiler.ir.loop_nest import (
     Access,
     Amount,
     Compute,
     Integer,
-    Kernel,
     Load,
+    LoopNest,
     Number,
     Operand_,
     Pointer,
@@ -38,6 +37,7 @@ from jitgrad.compiler.program import (
     Totals,
     Var,
 )
+from jitgrad.compiler.ir.values import GATHER, AxisMap, Dims, Ref, Value, along
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import literal
 
@@ -144,7 +144,7 @@ class NestBuilder:
         """Whether the value has one element a row, and the Ref is that of the row at hand."""
         return is_row(ref, self.domain, self.inner)
 
-    def place(self, value: Value, index: tuple[Step, ...], partial: bool = False,
+    def place(self, value: Value, index: tuple[AxisMap, ...], partial: bool = False,
               taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> Place:
         """Where the element of a stored value lies; taken: computed positions, with dimension and step."""
         coefs: list[Expr] = [0] * len(self.domain)
@@ -157,7 +157,7 @@ class NestBuilder:
         computed = tuple([(x, E.mul(strides[dim], step)) for x, (dim, step) in taken])
         return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial, computed)
 
-    def _load(self, key: tuple, value: Value, index: tuple[Step, ...],
+    def _load(self, key: tuple, value: Value, index: tuple[AxisMap, ...],
               taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> int:
         whole = self._in_whole(value)
         if whole is not None:
@@ -168,7 +168,7 @@ class NestBuilder:
         varies = frozenset([i for i, c in enumerate(place.coefs) if c != 0])
         return self._emit(key, "load", place, varies.union(*[self._body[x][2] for x, _ in taken if type(x) is int]))
 
-    def store(self, value: Value, index: tuple[Step, ...], what: Ref, put: Value | None = None) -> None:
+    def store(self, value: Value, index: tuple[AxisMap, ...], what: Ref, put: Value | None = None) -> None:
         """Write `what` to the element of `value` at `index`, both seen from the domain; put: tells more of it."""
         operand, taken, accumulate = self.operand(what), (), False
         if put is not None:
@@ -229,13 +229,13 @@ class NestBuilder:
             return False
         return all([c[i] == E.mul(c[j], n) for c in coefs])
 
-    def finish(self) -> tuple[Kernel, Expr, Expr]:
+    def finish(self) -> tuple[LoopNest, Expr, Expr]:
         """The kernel, the number of iterations of loop 0, and of all other loops together."""
         groups = self._merged()
         loop_of = {d: k for k, group in enumerate(groups) for d in group}
         lengths = [E.mul(*[E.length(self.domain[d]) for d in group]) for group in groups]
         numbering = _Slots()
-        kernel = Kernel(())
+        kernel = LoopNest(())
 
         def amount(expr: Expr) -> Amount:
             return expr if type(expr) is int else Var(numbering.of(Integer(expr)))
@@ -296,7 +296,7 @@ class NestBuilder:
         kernel.nanoseconds -= 1 - 0.3 * len(kernel.stores) - 0.3 * len(kernel.reductions)
         return kernel, lengths[0] if lengths else 1, E.mul(*lengths[1:])
 
-    def _save(self, kernel: Kernel, costs: list[int], lengths: list[Expr], slot_of: Callable[[int], int],
+    def _save(self, kernel: LoopNest, costs: list[int], lengths: list[Expr], slot_of: Callable[[int], int],
               amount: Callable[[Expr], Amount]) -> None:
         """Give what one phase leaves for another its place: that of a store of it, else an array as long as a row."""
         stored = {s.operand: s.access for s in kernel.stores if s.depth == kernel.depth}

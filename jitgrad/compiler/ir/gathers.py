@@ -9,22 +9,20 @@ A gather of cheap elementwise work is that work on gathered operands, so that it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.fusion.nest import CHEAP, MODERATE
 from jitgrad.compiler.ir import expr as E
-from jitgrad.compiler.ir.values import GATHER, NUMBERS, Dims, Operand, Ref, Step, along, core, full_shape, identity, positions
+from jitgrad.compiler.ir.context import Context
+from jitgrad.compiler.ir.values import GATHER, NUMBERS, AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, Op
 from jitgrad.ops.declare import REGISTRY
 from jitgrad.ops.indexing import check_along, check_positions, indexed_at
 
-if TYPE_CHECKING:
-    from jitgrad.compiler.ir.lower import Lowering
-
-Coordinate = Step | Ref         # along the user's space, or at a computed position seen from it
+Coordinate = AxisMap | Ref         # along the user's space, or at a computed position seen from it
 MOST = 8                        # operations that are done again on what a gather picks
 
 
@@ -44,7 +42,7 @@ CHECK = Op(name="check_positions", kind="library", arg_names=("low", "high", "in
            param_names=("axis", "along"), shape_only=(3,), numpy=_check, doc="raises if a position is out of bounds")
 
 
-def _position(low: Lowering, node: Node, index: Node, ref: Ref, axis: int, space: Dims, strict: bool,
+def _position(low: Context, node: Node, index: Node, ref: Ref, axis: int, space: Dims, strict: bool,
               whole: Dims) -> Ref | None:
     """The position along `axis` of an array of dims `whole`, from the index's Ref seen from `space`; None where only 0 is.
 
@@ -66,7 +64,7 @@ def _position(low: Lowering, node: Node, index: Node, ref: Ref, axis: int, space
     return low.named("maximum", [ref, zero], space, line)
 
 
-def _checked(low: Lowering, node: Node, index: Node, axis: int, strict: bool, whole: Dims) -> None:
+def _checked(low: Context, node: Node, index: Node, axis: int, strict: bool, whole: Dims) -> None:
     """Have the positions checked, once for each way that they are used."""
     dims, ref = low.dims[index], low.refs[index]
     space = core(dims)
@@ -79,7 +77,7 @@ def _checked(low: Lowering, node: Node, index: Node, axis: int, strict: bool, wh
         low.checks.append(value)
 
 
-def _coordinates(low: Lowering, node: Node, x: Dims, indices: tuple[Node, ...], space: Dims) -> list[Coordinate]:
+def _coordinates(low: Context, node: Node, x: Dims, indices: tuple[Node, ...], space: Dims) -> list[Coordinate]:
     """For each dimension in the core of `x` how the elements that `node` speaks of lie along it, from the core of the
     dims `space`, those of what is picked."""
     found: dict[int, Coordinate] = {}
@@ -105,11 +103,11 @@ def _coordinates(low: Lowering, node: Node, x: Dims, indices: tuple[Node, ...], 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-def _gathered(low: Lowering, ref: Ref, at: list[Coordinate], space: Dims, line: Any, budget: list[int]) -> Ref:
+def _gathered(low: Context, ref: Ref, at: list[Coordinate], space: Dims, line: Any, budget: list[int]) -> Ref:
     """The elements of a Ref at coordinates of the space that it is seen from; the result is seen from `space`."""
     value = ref.value
     taken = {d: c for d, (dim, *_) in enumerate(ref.index) if dim >= 0 and isinstance(c := at[dim], Ref)}
-    affine = tuple([c if isinstance(c, Step) else along(-1) for c in at])
+    affine = tuple([c if isinstance(c, AxisMap) else along(-1) for c in at])
     if not taken or (value.kind in NUMBERS and value.kind != "position"):
         return ref.within(affine)
     if value.kind == "position":
@@ -141,7 +139,7 @@ def _gathered(low: Lowering, ref: Ref, at: list[Coordinate], space: Dims, line: 
     return Ref(made, tuple([along(d) for d in order]))
 
 
-def _read(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _read(low: Context, node: Node, dims: Dims) -> Ref:
     x, *indices = node.inputs
     at = _coordinates(low, node, low.dims[x], tuple(indices), dims)
     return _gathered(low, low.refs[x], at, core(dims), node.line, [MOST])
@@ -149,7 +147,7 @@ def _read(low: Lowering, node: Node, dims: Dims) -> Ref:
 
 # -- adding ----------------------------------------------------------------------------------------------------------
 
-def _add(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _add(low: Context, node: Node, dims: Dims) -> Ref:
     if node.op.name == "index_put_add":
         base, value, *indices = node.inputs
     else:
@@ -157,7 +155,7 @@ def _add(low: Lowering, node: Node, dims: Dims) -> Ref:
     space, inner = core(dims), core(low.dims[value])
     at = _coordinates(low, node, dims, tuple(indices), low.dims[value])
     taken = {d: c for d, c in enumerate(at) if isinstance(c, Ref)}
-    index = tuple([c if isinstance(c, Step) else along(-1) for c in at])
+    index = tuple([c if isinstance(c, AxisMap) else along(-1) for c in at])
     steps = tuple([(d, 1) for d in taken])
     args = (low.refs[value], *taken.values())
     key = ("added", low.refs[base], args, index, steps, inner, dims)
@@ -170,5 +168,5 @@ def _add(low: Lowering, node: Node, dims: Dims) -> Ref:
     return Ref(target, tuple([along(i) for i in range(len(space))]))
 
 
-READS: dict[str, Callable[[Lowering, Node, Dims], Ref]] = {"index": _read, "take_along": _read}
-ADDS: dict[str, Callable[[Lowering, Node, Dims], Ref]] = {"index_put_add": _add, "put_along_add": _add}
+READS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"index": _read, "take_along": _read}
+ADDS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"index_put_add": _add, "put_along_add": _add}

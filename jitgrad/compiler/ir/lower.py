@@ -20,9 +20,9 @@ from jitgrad.compiler.ir.products import matrix, thin_product
 from jitgrad.compiler.ir.simplify import fold, simplify
 from jitgrad.compiler.ir.values import (
     NUMBERS,
+    AxisMap,
     Operand,
     Ref,
-    Step,
     Value,
     along,
     core,
@@ -134,7 +134,7 @@ class Lowering:
 
     # -- values that are filled part by part -------------------------------------------------------------------------
 
-    def put(self, target: Value, ref: Ref, space: Dims, index: tuple[Step, ...], ordered: bool) -> None:
+    def put(self, target: Value, ref: Ref, space: Dims, index: tuple[AxisMap, ...], ordered: bool) -> None:
         """Write one more part."""
         after = target.puts[-1] if ordered and target.puts else None
         put = Value(len(self.values), "put", space, target.dtype, args=(ref,), target=target, index=index,
@@ -142,7 +142,7 @@ class Lowering:
         self.values.append(put)
         target.puts.append(put)
 
-    def added(self, target: Value, index: tuple[Step, ...], ref: Ref, space: Dims, line: Any) -> Value:
+    def added(self, target: Value, index: tuple[AxisMap, ...], ref: Ref, space: Dims, line: Any) -> Value:
         """What is in the target at a place, plus `ref`: a value of its own each time, for it reads the target as the put
         before left it."""
         value = Value(len(self.values), "elementwise", space, target.dtype, op=REGISTRY["add"],

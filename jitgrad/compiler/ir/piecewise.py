@@ -16,24 +16,22 @@ Sample: y + 0.5 * cat([x[:1], x[1:] * y[:-1]]) is assembled of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitgrad.compiler.fusion.nest import CHEAP
 from jitgrad.compiler.ir import expr as E
+from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
-from jitgrad.compiler.ir.values import NUMBERS, Dims, Part, Ref, Step, Value, along, core, identity, positions
+from jitgrad.compiler.ir.values import NUMBERS, AxisMap, Dims, Part, Ref, Value, along, core, identity, positions
 from jitgrad.dtype import dtype
 from jitgrad.graph import Op
-
-if TYPE_CHECKING:
-    from jitgrad.compiler.ir.lower import Lowering
 
 MAX_PARTS = 64  # of one sum of padded arrays
 AGAIN = 8       # cost of an operand that is computed again for a part, rather than stored to be read there
 _MEMORY = frozenset(["input", "library", "reduction", "alias", "assemble"])
 
 
-def assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: Sequence[Part], line: Any, *,
+def assemble(low: Context, name: str, dims: Dims, dtype: dtype, parts: Sequence[Part], line: Any, *,
              ordered: bool) -> Ref:
     """The parts, written one after the other where they may overlap (`ordered`); else they are disjoint and cover all."""
     target = low.value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
@@ -47,13 +45,13 @@ def assemble(low: Lowering, name: str, dims: Dims, dtype: dtype, parts: Sequence
     return identity(target)
 
 
-def place(dims: Dims, inner: Dims, axis: int, start: Expr) -> tuple[Step, ...]:
+def place(dims: Dims, inner: Dims, axis: int, start: Expr) -> tuple[AxisMap, ...]:
     """How the core of `dims` is indexed from that of `inner`, which is part of it along `axis`, from `start` on."""
     own = positions(inner)
     return tuple([along(own.get(a, -1), start) if a == axis else along(own[a]) for a in positions(dims)])
 
 
-def replaced(low: Lowering, base: Ref, value: Ref, dims: Dims, inner: Dims, axis: int, start: Expr,
+def replaced(low: Context, base: Ref, value: Ref, dims: Dims, inner: Dims, axis: int, start: Expr,
              last: bool) -> list[Part]:
     """`base`, of dimensions `dims`, with `value` in place of what is there along `axis` from `start`; `last`: to its end."""
     def rest(first: Expr, length: Expr) -> Part:
@@ -77,7 +75,7 @@ def part_at(ref: Ref, space: Dims) -> Ref:
     return ref
 
 
-def by_parts(low: Lowering, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any, out: dtype) -> Ref | None:
+def by_parts(low: Context, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any, out: dtype) -> Ref | None:
     """An elementwise op with an operand made of parts, applied to each part; None where there is no such operand, or
     another would have to be stored for it."""
     whole: Value | None = None
@@ -96,16 +94,16 @@ def by_parts(low: Lowering, op: Op, params: tuple, refs: list[Ref], space: Dims,
     return assemble(low, op.name, space, out, parts, line, ordered=False)
 
 
-def _cuts(value: Value) -> list[tuple[Dims, tuple[Step, ...]]]:
+def _cuts(value: Value) -> list[tuple[Dims, tuple[AxisMap, ...]]]:
     """Where the parts of a value lie."""
     return [part[1:] for part in value.parts]
 
 
-def _cheap(low: Lowering, value: Value) -> bool:
+def _cheap(low: Context, value: Value) -> bool:
     return value.kind in NUMBERS or value.kind in _MEMORY or _cost(low, value) <= AGAIN
 
 
-def _cost(low: Lowering, value: Value) -> int:
+def _cost(low: Context, value: Value) -> int:
     """The number of operations and reads of an elementwise value, as far as it is no more than AGAIN."""
     cost = low.costs.get(value)
     if cost is None:
@@ -129,7 +127,7 @@ def padding(ref: Ref, space: Dims) -> list[Part] | None:
     return parts if len(parts) < len(value.parts) else None
 
 
-def merged(low: Lowering, x: Ref, y: Ref, space: Dims, line: Any) -> list[Part] | None:
+def merged(low: Context, x: Ref, y: Ref, space: Dims, line: Any) -> list[Part] | None:
     """The parts of the sum of two such values, those at the same place added; None unless they differ in places."""
     first, second = padding(x, space), padding(y, space)
     if first is None or second is None or (x.value.parts and _cuts(x.value) == _cuts(y.value)):
@@ -142,7 +140,7 @@ def merged(low: Lowering, x: Ref, y: Ref, space: Dims, line: Any) -> list[Part] 
     return list(found.values())
 
 
-def padded_sum(low: Lowering, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None:
+def padded_sum(low: Context, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None:
     """x + y where both are zeros with parts written into them: the parts added into one array, place by place.
 
     So that the gradient of an array of which many parts were used costs the parts, not as many whole arrays."""

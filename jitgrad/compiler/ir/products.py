@@ -5,17 +5,13 @@ Invariant: BLAS gets views, transposed or broadcast, wherever it takes them; a c
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from jitgrad.compiler.ir.values import Dims, Operand, Ref, Step, along, core, full_shape, identity, positions, viewable
+from jitgrad.compiler.ir.context import Context
+from jitgrad.compiler.ir.values import AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions, viewable
 from jitgrad.graph import Node
 from jitgrad.ops.declare import REGISTRY
 
-if TYPE_CHECKING:
-    from jitgrad.compiler.ir.lower import Lowering
 
-
-def thin_product(low: Lowering, node: Node, dims: Dims) -> Ref | None:
+def thin_product(low: Context, node: Node, dims: Dims) -> Ref | None:
     """A matrix product with a vector, or of a column and a row, as multiplications and a sum, which fuse.
 
     There BLAS has nothing to reuse in cache, and reads and writes whole arrays between its neighbours' loops."""
@@ -34,7 +30,7 @@ def thin_product(low: Lowering, node: Node, dims: Dims) -> Ref | None:
     return low.reduced(REGISTRY["sum"], product, core(space), summed, node.line)
 
 
-def matrix(low: Lowering, ref: Ref, space: Dims, dims: Dims) -> Ref:
+def matrix(low: Context, ref: Ref, space: Dims, dims: Dims) -> Ref:
     """An operand of matmul: a view that BLAS can take, else a copy."""
     used = {step[0] for step in ref.index}
     last = set(range(len(space))) - set(range(len(core(dims[:-2]))))
@@ -46,7 +42,7 @@ def matrix(low: Lowering, ref: Ref, space: Dims, dims: Dims) -> Ref:
     return identity(low.stored(ref, space))
 
 
-def swapped(low: Lowering, n: Node) -> Ref | None:
+def swapped(low: Context, n: Node) -> Ref | None:
     """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
     ref = low.refs[n]
     value = ref.value
@@ -64,7 +60,7 @@ def swapped(low: Lowering, n: Node) -> Ref | None:
                                 operands=tuple(turned), shape=full_shape(dims), line=n.line))
 
 
-def _exchange(dims: Dims) -> tuple[Step, ...]:
+def _exchange(dims: Dims) -> tuple[AxisMap, ...]:
     """How the core of `dims` runs in the core of dims with the last two exchanged."""
     axes = list(range(len(dims)))
     axes[-2:] = axes[:-3:-1]

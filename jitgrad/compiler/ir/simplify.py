@@ -10,26 +10,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.values import Dims, Ref
 from jitgrad.dtype import dtype
 from jitgrad.graph import Op
 from jitgrad.ops.quiet import quiet
 
-
-class Builder(Protocol):
-    """What rules build with (lower.Lowering)."""
-
-    def apply(self, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref: ...
-    def named(self, name: str, refs: list[Ref], space: Dims, line: Any) -> Ref: ...
-    def constant(self, value: Any, dtype: dtype) -> Ref: ...
-    def padded_sum(self, x: Ref, y: Ref, space: Dims, line: Any) -> Ref | None: ...
-
-
-Rule = Callable[[Builder, tuple, list[Ref], Dims, Any], "Ref | None"]
+Rule = Callable[[Context, tuple, list[Ref], Dims, Any], "Ref | None"]
 
 
 def _number(ref: Ref) -> Any:
@@ -56,7 +47,7 @@ def _is_zero(ref: Ref, sign: float) -> bool:
     return _is(ref, 0) if ref.value.dtype.category == 1 else _is(ref, math.copysign(0.0, sign))
 
 
-def _add(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _add(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     x, y = refs
     if x.value.dtype.category == 0:
         return None
@@ -71,7 +62,7 @@ def _add(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
     return b.padded_sum(x, y, space, line)
 
 
-def _sub(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _sub(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     x, y = refs
     if _is_zero(y, 1):
         return x
@@ -80,7 +71,7 @@ def _sub(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
     return None
 
 
-def _mul(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _mul(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     x, y = refs
     if x.value.dtype.category == 0:
         return None
@@ -94,7 +85,7 @@ def _mul(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
     return None
 
 
-def _div(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _div(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     x, y = refs
     if _is(y, 1):
         return x
@@ -104,18 +95,18 @@ def _div(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
     return None
 
 
-def _neg(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _neg(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     return _under(refs[0], "neg")
 
 
-def _where(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _where(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     chosen = _number(refs[0])
     if chosen is not None:
         return refs[1] if chosen else refs[2]
     return refs[1] if refs[1] == refs[2] else None
 
 
-def _cast(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _cast(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     (x,), (to,) = refs, params
     if x.value.dtype is to:
         return x
@@ -127,7 +118,7 @@ def _cast(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) ->
     return None
 
 
-def _power(b: Builder, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def _power(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     (x,), (n,) = refs, params
     return b.constant((False, 1, 1.0)[x.value.dtype.category], x.value.dtype) if n == 0 else x if n == 1 else None
 
@@ -137,7 +128,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("copy", "piece", "undefined"), lambda b, params, refs, space, line: refs[0]), "power": _power}
 
 
-def simplify(b: Builder, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
+def simplify(b: Context, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     """An equal Ref without this application, or None."""
     rule = RULES.get(op.name)
     return None if rule is None else rule(b, params, refs, space, line)

@@ -27,7 +27,7 @@ NUMBERS = frozenset(["const", "scalar", "extent", "position"])      # kinds with
 GATHER = Op(name="gather", kind="elementwise", arg_names=(), param_names=(), numpy=None, doc="an element by position")
 
 
-class Step(NamedTuple):
+class AxisMap(NamedTuple):
     """The position along one dimension of a value: start + mult * (position along `dim` of the user's space).
 
     dim -1 fixes it at start, and mult is 0."""
@@ -37,19 +37,19 @@ class Step(NamedTuple):
     mult: Expr
 
 
-def along(dim: int, start: Expr = 0, mult: Expr = 1) -> Step:
-    """A Step, in the one form that equal steps have."""
-    return Step(dim, start, mult if dim >= 0 else 0)
+def along(dim: int, start: Expr = 0, mult: Expr = 1) -> AxisMap:
+    """An AxisMap, in the one form that equal steps have."""
+    return AxisMap(dim, start, mult if dim >= 0 else 0)
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A value seen from a space of dimensions; `index` has one Step for each dimension of the value."""
+    """A value seen from a space of dimensions; `index` has one AxisMap for each dimension of the value."""
 
     value: Value
-    index: tuple[Step, ...]
+    index: tuple[AxisMap, ...]
 
-    def within(self, steps: tuple[Step, ...]) -> Ref:
+    def within(self, steps: tuple[AxisMap, ...]) -> Ref:
         """The same view from another space, of which `steps` tells how each dimension of the present one runs."""
         composed = []
         for dim, start, mult in self.index:
@@ -83,7 +83,7 @@ class Value:
     assemble     filled part by part by `puts`
     gather       elementwise, with GATHER for op: the element of `source` at `index`, but along the dimensions in `taken`,
                  (dimension, step) each, at start + step * the argument in its place
-    put          args[0] written to `target` at `index` (a Step for each dimension of the target); if `accumulate`, added
+    put          args[0] written to `target` at `index` (an AxisMap for each dimension of the target); if `accumulate`, added
                  there, and `taken` as in a gather, with args[1:]
 
     `barrier`: an elementwise value that must exist in memory as itself.  `derived`: made by a derivative.
@@ -107,7 +107,7 @@ class Value:
     sizes: tuple[Expr, ...] | None = None
     puts: list[Value] = field(default_factory=list)
     target: Value | None = None
-    index: tuple[Step, ...] = ()
+    index: tuple[AxisMap, ...] = ()
     source: Value | None = None
     taken: tuple[tuple[int, Expr], ...] = ()
     accumulate: bool = False
@@ -143,7 +143,7 @@ class Value:
         return E.mul(*[E.length(d) for d in self.dims])
 
 
-Part = tuple[Ref, Dims, tuple[Step, ...]]       # what, its space, where it goes in the whole
+Part = tuple[Ref, Dims, tuple[AxisMap, ...]]       # what, its space, where it goes in the whole
 
 
 @dataclass(frozen=True)

@@ -7,30 +7,27 @@ contiguous copy; what is filled part by part (slice_put, cat, cat_put) is one va
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from jitgrad.compiler.ir import expr as E
+from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.piecewise import assemble, part_at, place, replaced
 from jitgrad.compiler.ir.products import swapped
-from jitgrad.compiler.ir.values import Dims, Ref, Step, along, core, identity, positions
+from jitgrad.compiler.ir.values import AxisMap, Dims, Ref, along, core, identity, positions
 from jitgrad.dtype import dtype
 from jitgrad.graph import Node
 
-if TYPE_CHECKING:
-    from jitgrad.compiler.ir.lower import Lowering
-
-View = Callable[["Lowering", Node, Dims], Ref]
+Rule = Callable[[Context, Node, Dims], Ref]
 
 
-def _moved(low: Lowering, node: Node, steps: Callable[[int], Step]) -> Ref:
+def _moved(low: Context, node: Node, steps: Callable[[int], AxisMap]) -> Ref:
     """The first operand, dimension `axis` of which (not of length 1) runs along steps(axis)."""
     x = node.inputs[0]
     ref = low.refs[x].within(tuple([steps(axis) for axis in positions(low.dims[x])]))
     return part_at(ref, core(low.dims[node])) if ref.value.parts else ref
 
 
-def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _permute(low: Context, node: Node, dims: Dims) -> Ref:
     (order,) = node.params
     n = len(order)
     if n >= 2 and order == (*range(n - 2), n - 1, n - 2):
@@ -41,19 +38,19 @@ def _permute(low: Lowering, node: Node, dims: Dims) -> Ref:
     return _moved(low, node, lambda axis: along(place[order.index(axis)]))
 
 
-def _same(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _same(low: Context, node: Node, dims: Dims) -> Ref:
     return low.refs[node.inputs[0]]
 
 
-def _value_of(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _value_of(low: Context, node: Node, dims: Dims) -> Ref:
     return low.refs[node.inputs[1]]
 
 
-def _expand(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _expand(low: Context, node: Node, dims: Dims) -> Ref:
     return low.aligned(node.inputs[0], dims)
 
 
-def _regions(low: Lowering, node: Node, outer: Dims, inner: Dims) -> list[tuple[Expr, Expr] | None]:
+def _regions(low: Context, node: Node, outer: Dims, inner: Dims) -> list[tuple[Expr, Expr] | None]:
     """(start, step) of each dimension, None where it is whole."""
     flat = iter(low.sizes_of(node))
     result: list[tuple[Expr, Expr] | None] = []
@@ -70,33 +67,33 @@ def _regions(low: Lowering, node: Node, outer: Dims, inner: Dims) -> list[tuple[
     return result
 
 
-def _slice(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _slice(low: Context, node: Node, dims: Dims) -> Ref:
     regions, place = _regions(low, node, low.dims[node.inputs[0]], dims), positions(dims)
 
-    def step(axis: int) -> Step:
+    def step(axis: int) -> AxisMap:
         region = regions[axis]
         return along(place[axis]) if region is None else along(place.get(axis, -1), *region)
 
     return _moved(low, node, step)
 
 
-def _flip(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _flip(low: Context, node: Node, dims: Dims) -> Ref:
     place, turned = positions(dims), node.params[0]
     return _moved(low, node, lambda axis: along(place[axis], E.add(E.length(dims[axis]), -1), -1) if axis in turned
                   else along(place[axis]))
 
 
-def _offset(low: Lowering, donors: Sequence[Node], dim: int) -> Expr:
+def _offset(low: Context, donors: Sequence[Node], dim: int) -> Expr:
     return E.add(*[E.length(low.dims[n][dim]) for n in donors])
 
 
-def _cat_part(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _cat_part(low: Context, node: Node, dims: Dims) -> Ref:
     dim, index = node.params
     start, place = _offset(low, node.inputs[1:1 + index], dim), positions(dims)
     return _moved(low, node, lambda axis: along(place.get(axis, -1), start) if axis == dim else along(place[axis]))
 
 
-def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _reshape(low: Context, node: Node, dims: Dims) -> Ref:
     x = node.inputs[0]
     before, after = core(low.dims[x]), core(dims)
     if before == after:
@@ -112,11 +109,11 @@ def _reshape(low: Lowering, node: Node, dims: Dims) -> Ref:
 
 # -- values that are filled part by part ------------------------------------------------------------------------------
 
-def _whole(dims: Dims) -> tuple[Step, ...]:
+def _whole(dims: Dims) -> tuple[AxisMap, ...]:
     return tuple([along(i) for i in range(len(core(dims)))])
 
 
-def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _slice_put(low: Context, node: Node, dims: Dims) -> Ref:
     base, value = node.inputs
     inner = low.dims[value]
     regions, own = _regions(low, node, dims, inner), positions(inner)
@@ -135,7 +132,7 @@ def _slice_put(low: Lowering, node: Node, dims: Dims) -> Ref:
     return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
 
 
-def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _cat(low: Context, node: Node, dims: Dims) -> Ref:
     (dim,) = node.params
     if len(node.inputs) == 1:
         return low.refs[node.inputs[0]]
@@ -149,14 +146,14 @@ def _cat(low: Lowering, node: Node, dims: Dims) -> Ref:
     return assemble(low, "cat", core(dims), node.type.dtype, parts, node.line, ordered=False)
 
 
-def _single(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _single(low: Context, node: Node, dims: Dims) -> Ref:
     """A cat of total length 1: the one operand of length 1, the others being empty."""
     (dim,) = node.params
     (n,) = [n for n in node.inputs if not low.dims[n][dim]]
     return low.refs[n]
 
 
-def _cat_put(low: Lowering, node: Node, dims: Dims) -> Ref:
+def _cat_put(low: Context, node: Node, dims: Dims) -> Ref:
     value, _, *donors = node.inputs
     dim, index = node.params
     inner = low.dims[value]
@@ -173,7 +170,7 @@ def _zero(d: dtype) -> float | int | bool:
     return (False, 0, 0.0)[d.category]
 
 
-VIEWS: dict[str, View] = {
+VIEWS: dict[str, Rule] = {
     "permute": _permute, "squeeze": _same, "unsqueeze": _same,
     "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
     "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,

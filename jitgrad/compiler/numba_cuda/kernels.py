@@ -1,6 +1,6 @@
 """Kernels for CUDA: from source text to something to launch, on a GPU or in Numba's simulator.
 
-Input: the source of one kernel (target_cuda.py).  Output: a `Kernel`.  Invariant: one source text is compiled at most
+Input: the source of one kernel (target_cuda.py).  Output: a `CudaKernel`.  Invariant: one source text is compiled at most
 once in a process; every launch has the same size, so that results do not depend on the machine's.
 
 The simulator (NUMBA_ENABLE_CUDASIM=1) runs a kernel's Python text, one thread of the interpreter for each thread of a
@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numba import from_dtype, types
 
-from jitgrad.compiler import program
+from jitgrad.compiler.ir import loop_nest
 from jitgrad.compiler.numba_cpu.kernels import stats
 from jitgrad.compiler.numba_cuda.vocabulary import SIMULATED, VOCABULARY, cuda
 from jitgrad.config import logger
@@ -39,21 +39,21 @@ _SWITCH_SECONDS = 5e-5
 
 
 @dataclass(frozen=True)
-class Stage:
+class CudaFunction:
     """One function of a kernel's source: how it is launched, and the names of its arguments."""
 
     launch: Callable[..., None]
     parameters: tuple[str, ...]
 
 
-class Kernel:
+class CudaKernel:
     """The functions of one source, in order.  name: unique by the hash of the source.  origin: always "compiled" (Numba
     keeps no CUDA kernels on disk).  seconds: what it took; a GPU's code is made at the first launch."""
 
     origin = "compiled"
     compilation = f"by Numba {numba.__version__} for CUDA"
 
-    def __init__(self, name: str, source: str, stages: tuple[Stage, ...], seconds: float) -> None:
+    def __init__(self, name: str, source: str, stages: tuple[CudaFunction, ...], seconds: float) -> None:
         self.name = name
         self.source = source
         self.stages = stages
@@ -69,7 +69,7 @@ class Kernel:
         return f"<Kernel {self.name} for CUDA>"
 
 
-_kernels: dict[str, Kernel] = {}
+_kernels: dict[str, CudaKernel] = {}
 _lock = threading.RLock()       # the simulator keeps its state in globals
 
 
@@ -80,7 +80,7 @@ def check() -> None:
                            "starts to run the kernels in Numba's simulator (slow), or JITGRAD_TARGET=cpu")
 
 
-def get_kernel(source: str) -> Kernel:
+def get_kernel(source: str) -> CudaKernel:
     """The kernel of a source text.  Raises RuntimeError without a GPU or the simulator."""
     with _lock:
         kernel = _kernels.get(source)
@@ -102,7 +102,7 @@ def define(source: str, name: str) -> dict[str, Callable[..., None]]:
     return {key: value for key, value in namespace.items() if key not in known and inspect.isfunction(value)}
 
 
-def ptx(kernel: program.Kernel, source: str, capability: tuple[int, int] = (9, 0)) -> dict[str, str]:
+def ptx(kernel: loop_nest.LoopNest, source: str, capability: tuple[int, int] = (9, 0)) -> dict[str, str]:
     """The assembly of each function of a kernel's source, for a GPU of this compute capability; it needs no GPU, but
     Numba's CUDA compiler instead of the simulator."""
     known = argument_types(kernel)
@@ -113,17 +113,17 @@ def ptx(kernel: program.Kernel, source: str, capability: tuple[int, int] = (9, 0
     return result
 
 
-def argument_types(kernel: program.Kernel) -> dict[str, types.Type]:
+def argument_types(kernel: loop_nest.LoopNest) -> dict[str, types.Type]:
     """Numba's type of every argument by name (see target_cuda.py)."""
     found: dict[str, types.Type] = {"hi": types.int64}
-    loads = [e.access for e in kernel.body if isinstance(e, program.Load)]
+    loads = [e.access for e in kernel.body if isinstance(e, loop_nest.Load)]
     for access in [*loads, *kernel.written()]:
         found[f"p{access.slot}"] = _array(access.code)
         found[f"s{access.slot}"] = types.int64
     for k, slot in enumerate(kernel.slots):
-        if isinstance(slot, program.Integer):
+        if isinstance(slot, loop_nest.Integer):
             found[f"n{k}"] = types.int64
-        elif isinstance(slot, program.Number):
+        elif isinstance(slot, loop_nest.Number):
             found[f"c{k}"] = from_dtype(BY_CODE[slot.code].np)
     for k, r in enumerate(kernel.reductions):
         found[f"w{k}"] = _array(r.code)
@@ -134,7 +134,7 @@ def _array(code: str) -> types.Type:
     return types.Array(from_dtype(BY_CODE[code].np), 1, "C")
 
 
-def _make(source: str) -> Kernel:
+def _make(source: str) -> CudaKernel:
     start = time.perf_counter()
     name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
     stages = []
@@ -144,12 +144,12 @@ def _make(source: str) -> Kernel:
         compiled = cuda.jit(_quiet(function) if SIMULATED else function)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Grid size")      # of less than a whole GPU
-            stages.append(Stage(compiled[1 if key.startswith("combine") else GRID, BLOCK], parameters))
+            stages.append(CudaFunction(compiled[1 if key.startswith("combine") else GRID, BLOCK], parameters))
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
     stats.compile_seconds += seconds
     logger.info("prepared %s for CUDA", name)
-    return Kernel(name, source, tuple(stages), seconds)
+    return CudaKernel(name, source, tuple(stages), seconds)
 
 
 class SimulatedCuda:

@@ -14,9 +14,10 @@ import numpy as np
 
 from jitgrad import buffers
 from jitgrad.compiler.ir.dims import Sources
+from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Number, Pointer
+from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, Output
 from jitgrad.compiler.numba_cuda.kernels import GRID
 from jitgrad.compiler.numba_cuda.vocabulary import cuda
-from jitgrad.compiler.program import Buffer, Integer, Kernel, KernelStep, LibraryStep, Number, Output, Pointer
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.dtype import BY_CODE
@@ -146,7 +147,7 @@ def _launch(step: KernelStep, memory: Memory, order: Sequence[Node], value: Eval
         memory.written_on_device(number)
 
 
-def _written(kernel: Kernel) -> set[int]:
+def _written(kernel: LoopNest) -> set[int]:
     """The buffers that a kernel writes."""
     slots = [kernel.slots[access.slot] for access in kernel.written()]
     return {s.buffer for s in slots if isinstance(s, Pointer)}

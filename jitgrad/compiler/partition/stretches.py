@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.ir.steps import KernelInfo
 from jitgrad.compiler.partition.cuts import Cuts, cut
-from jitgrad.compiler.program import Bound, KernelInfo, Program
+from jitgrad.compiler.program import Bound, Program
 from jitgrad.config import config
 from jitgrad.graph import CONST, INPUT, Node, input_spec
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from jitgrad.compiler.ir.expr import Expr
-from jitgrad.compiler.program import Access, Amount, Buffer, Integer, KernelStep, LibraryStep, Load, Pointer, Var
+from jitgrad.compiler.ir.loop_nest import Access, Amount, Integer, Load, Pointer, Var
+from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep
 from jitgrad.compiler.runtime.library_calls import View
 
 Step = KernelStep | LibraryStep

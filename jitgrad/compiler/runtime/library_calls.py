@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from jitgrad.compiler.ir.expr import Expr, mul
+from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import Operand
-from jitgrad.compiler.program import Buffer, KernelStep, LibraryStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,9 @@ from jitgrad.compiler.codegen import combine
 from jitgrad.compiler.ir.dims import Sources
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.gathers import CHECK
+from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer, Slot
+from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, Output
 from jitgrad.compiler.numba_cpu import kernels
-from jitgrad.compiler.program import Buffer, Integer, KernelStep, LibraryStep, Number, Output, Pointer, Slot
 from jitgrad.compiler.runtime import batch_blocking, blas, driver, skewed_tiling
 from jitgrad.compiler.runtime.arena import Spans, aligned
 from jitgrad.compiler.runtime.evaluator import Evaluator, needed

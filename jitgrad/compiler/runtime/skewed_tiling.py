@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jitgrad.compiler.ir.expr import Expr
-from jitgrad.compiler.program import Buffer, KernelStep, Load, Pointer
+from jitgrad.compiler.ir.loop_nest import Load, Pointer
+from jitgrad.compiler.ir.steps import Buffer, KernelStep
 
 TILE = 4096                     # iterations of one tile at least; from 1024 to 16384 the time is about the same
 FEWEST_TILES = 4

@@ -21,7 +21,7 @@ from jitgrad.generated import function
 from jitgrad.ops.quiet import quiet
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import KernelStep
+    from jitgrad.compiler.ir.steps import KernelStep
     from jitgrad.compiler.runtime.plan import Plan
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
