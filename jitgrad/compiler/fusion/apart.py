@@ -165,10 +165,10 @@ def _placed(values: Sequence[Value]) -> set[int]:
             uses[x.id] = uses.get(x.id, 0) + 1
     found: set[int] = set()
     for v in values:
-        if v.kind == "put" or (v.kind == "reduction" and v.op is not None and v.op.name == "sum"):
+        if v.kind == "put" or (v.kind == "reduction" and v.facts.role == "sum"):
             x = v.args[0].value
             if x.kind == "elementwise" and not x.barrier and uses[x.id] == 1 and x.op is not None and (
-                    v.kind == "put" or x.op.name == "mul"):
+                    v.kind == "put" or x.op.facts.linear == (0, 1)):
                 found.add(x.id)
     return found
 

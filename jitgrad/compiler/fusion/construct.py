@@ -80,7 +80,7 @@ class Construction:
                 kind, which = "input", value.position
             elif value.id in self._claimed:
                 kind, which = "output", self._claimed[value.id]
-            elif value.kind == "library" and value.op is not None and value.op.name != "matmul":
+            elif value.kind == "library" and value.facts.role != "matrix_product":
                 kind, which = "result", -1
             else:
                 kind, which = "temp", -1

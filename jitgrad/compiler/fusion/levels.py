@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitgrad.compiler.fusion.nest import CHEAP, MODERATE, is_row
+from jitgrad.compiler.fusion.nest import is_row
 from jitgrad.compiler.ir.values import GATHER, NUMBERS, Dims, Ref, Value
+from jitgrad.ops.declare import CHEAP, MODERATE
 
 LONG = 32               # levels from which on a graph counts as long
 DELAY = 2000            # values of the largest graph in which loops are delayed
@@ -59,10 +60,10 @@ class Levels:
         assert value.op is not None
         if not value.dims and len(self._values) > LONG_GRAPH:
             return RECOMPUTE + 1        # what is stored would else have a period of its own, not that of the steps
-        name = value.op.name
-        if value.barrier and not (name in CHEAP and all([len(a.value.dims) < len(value.dims) for a in value.args])):
+        own = value.op.facts.cost
+        if value.barrier and not (own <= CHEAP and all([len(a.value.dims) < len(value.dims) for a in value.args])):
             return RECOMPUTE + 1        # stored anyway; reading it back costs more only where its operands are smaller
-        cost = 3 if value.op is GATHER else 1 if name in CHEAP else 2 if name in MODERATE or not value.dims else RECOMPUTE + 1
+        cost = 3 if value.op is GATHER else 1 if own <= CHEAP else 2 if own <= MODERATE or not value.dims else RECOMPUTE + 1
         for arg in value.args:
             v = arg.value
             if v.kind == "elementwise":
@@ -116,8 +117,7 @@ class Levels:
     def _better_apart(self, v: Value, home: tuple[int, Dims, tuple[int, ...]]) -> bool:
         """Whether a value of one element a row is better computed by loops of its own, on many elements at a time: a formula
         costs more than to read the rows once more, where all that they give are products with vectors."""
-        assert v.op is not None
-        return v.op.name not in CHEAP and v.op.name not in MODERATE and home in self._products
+        return v.facts.cost > MODERATE and home in self._products
 
     def _source_of(self, v: Value) -> int:
         """The level at which what a gather reads is available."""
@@ -251,5 +251,5 @@ def _placed(values: Sequence[Value]) -> dict[int, Value]:
 def _is_product_with_vector(v: Value) -> bool:
     """Whether a reduction along rows sums their products with elements that are the same for each row."""
     x = v.args[0].value
-    return v.op is not None and v.op.name == "sum" and x.op is not None and x.op.name == "mul" and x.dims == v.space and any(
+    return v.facts.role == "sum" and x.op is not None and x.op.facts.linear == (0, 1) and x.dims == v.space and any(
         [{dim for dim, *_ in a.index} <= {*v.reduced} for a in x.args])

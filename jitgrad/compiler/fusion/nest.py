@@ -39,13 +39,7 @@ from jitgrad.compiler.ir.loop_nest import (
 )
 from jitgrad.compiler.ir.values import GATHER, AxisMap, Dims, Ref, Value, along
 from jitgrad.dtype import BY_CODE
-from jitgrad.ops.declare import literal
-
-CHEAP = frozenset("add sub mul neg abs sign square squared_deviation maximum minimum fmax fmin clamp clamp_min clamp_max where relu "
-                  "leaky_relu cast copy power eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor "
-                  "logical_not bitwise_and bitwise_or bitwise_xor bitwise_not heaviside floor ceil trunc round frac "
-                  "copysign".split())
-MODERATE = frozenset("div reciprocal sqrt".split())
+from jitgrad.ops.declare import CHEAP, MODERATE, literal
 
 
 @dataclass(frozen=True)
@@ -266,10 +260,10 @@ class NestBuilder:
             else:
                 value, args = entry
                 kernel.body.append(Compute(scalar_text(value), _names(value), args, value.dtype.code, depth))
-                name = value.op.name
-                costs[-1] = 1 if name in CHEAP else 8 if name in MODERATE else 10
+                cost = value.op.facts.cost
+                costs[-1] = 1 if cost <= CHEAP else 8 if cost <= MODERATE else 10
                 if depth == len(groups):
-                    kernel.nanoseconds += 0.2 if name in CHEAP else 1 if name in MODERATE else 3
+                    kernel.nanoseconds += cost
         for place, operand, accumulate, row in self._stores:
             depth = kernel.rows if row and kernel.rows else len(groups)
             kernel.stores.append(Store(access(place), operand, depth, accumulate))
@@ -282,7 +276,7 @@ class NestBuilder:
             one = op.identity(value.dtype) if callable(op.identity) else op.identity
             where = None if place is None else access(place)
             made = Reduce(where, operand, value.dtype.code, op.combine, one, reduced, amount(extent))
-            if where is not None and made.in_memory and op.name == "sum" and value.dtype.category == 2:
+            if where is not None and made.in_memory and op.facts.role == "sum" and value.dtype.category == 2:
                 slot = numbering.of(Pointer(self._scratch(extent, np.dtype(np.float64)), 0, True))
                 coefs = (*[0] * (first + 1), *where.coefs[first + 1:])
                 loop = max([k for k in range(len(groups) - 1) if reduced[k] and not all(reduced[k:])])

@@ -120,7 +120,7 @@ def _of_node(context: DimContext, node: Node, operands: list[Dims]) -> Dims:
         dims = operands[int(rule.removeprefix("donor:"))]
     else:
         dims = tuple(rule(context, node, operands))
-    if op.name in ("reshape", "reshape_like"):
+    if op.facts.role == "reshape":
         before, after = [d for d in operands[0] if d], [d for d in dims if d]
         if len(before) == len(after) == 1:      # one dimension before and after: all the elements
             context.unify(before[0], after[0])
@@ -139,7 +139,7 @@ def lengths(order: Sequence[Node], captured: Mapping[Node, int]) -> tuple[dict[N
         if [d == 0 for d in dims] != [n == 1 for n in node.type.shape]:
             raise InternalError(f"the dims rule of {node} gave {dims}")
         found[node] = dims
-        if node.op.name == "cat":
+        if node.op.kind == "movement" and node.op.facts.role == "cat":
             (axis,) = node.params
             context.sum(dims[axis], [found[n][axis] for n in node.inputs])
     context.solve()

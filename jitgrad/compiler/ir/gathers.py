@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.fusion.nest import CHEAP, MODERATE
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.values import GATHER, NUMBERS, AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions
 from jitgrad.dtype import bool_, int64
 from jitgrad.graph import Node, Op
-from jitgrad.ops.declare import REGISTRY
+from jitgrad.ops.declare import MODERATE, REGISTRY, Facts
 from jitgrad.ops.indexing import check_along, check_positions, indexed_at
 
 Coordinate = AxisMap | Ref         # along the user's space, or at a computed position seen from it
@@ -39,7 +38,7 @@ def _check(low: np.ndarray, high: np.ndarray, index: np.ndarray, shape: tuple[in
 
 _DONE = np.zeros((), np.bool_)
 CHECK = Op(name="check_positions", kind="library", arg_names=("low", "high", "index", "donor"),
-           param_names=("axis", "along"), shape_only=(3,), numpy=_check, doc="raises if a position is out of bounds")
+           param_names=("axis", "along"), shape_only=(3,), numpy=_check, facts=Facts(), doc="raises if a position is out of bounds")
 
 
 def _position(low: Context, node: Node, index: Node, ref: Ref, axis: int, space: Dims, strict: bool,
@@ -82,7 +81,7 @@ def _coordinates(low: Context, node: Node, x: Dims, indices: tuple[Node, ...], s
     dims `space`, those of what is picked."""
     found: dict[int, Coordinate] = {}
     place = positions(space)
-    if node.op.name in ("index", "index_put_add"):
+    if node.op.facts.role in ("gather", "scatter_add"):
         (axes,) = node.params
         first, count = indexed_at(axes), len(low.dims[indices[0]])
         steps = tuple([along(place[first + a]) for a in positions(low.dims[indices[0]])])
@@ -115,7 +114,7 @@ def _gathered(low: Context, ref: Ref, at: list[Coordinate], space: Dims, line: A
         if (start, mult) == (0, 1):
             return taken[0]
     op = value.op
-    if value.kind == "elementwise" and op is not None and not value.barrier and op.name in CHEAP | MODERATE and \
+    if value.kind == "elementwise" and op is not None and not value.barrier and op is not GATHER and op.facts.cost <= MODERATE and \
             budget[0] > 0:
         budget[0] -= 1
         refs = [_gathered(low, a.within(ref.index), at, space, line, budget) for a in value.args]
@@ -148,7 +147,7 @@ def _read(low: Context, node: Node, dims: Dims) -> Ref:
 # -- adding ----------------------------------------------------------------------------------------------------------
 
 def _add(low: Context, node: Node, dims: Dims) -> Ref:
-    if node.op.name == "index_put_add":
+    if node.op.facts.role == "scatter_add":
         base, value, *indices = node.inputs
     else:
         base, *indices, value = node.inputs
@@ -168,5 +167,6 @@ def _add(low: Context, node: Node, dims: Dims) -> Ref:
     return Ref(target, tuple([along(i) for i in range(len(space))]))
 
 
-READS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"index": _read, "take_along": _read}
-ADDS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"index_put_add": _add, "put_along_add": _add}
+# By the role of an op.
+READS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"gather": _read, "gather_along": _read}
+ADDS: dict[str, Callable[[Context, Node, Dims], Ref]] = {"scatter_add": _add, "scatter_add_along": _add}

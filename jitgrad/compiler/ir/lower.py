@@ -37,10 +37,7 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
 
-_EXTREMA = {"argmax": "amax", "argmin": "amin"}     # the value at the position is the extremum itself
 _LAST = 2**63 - 1
-_NEVER_NEGATIVE = frozenset(["exp", "exp2", "square", "abs", "sigmoid"])
-_OF_BOOLS = {"amax": "any", "amin": "all"}      # the same on bools, within the kernel vocabulary
 
 
 class Lowering:
@@ -173,9 +170,7 @@ class Lowering:
         if op.kind == "reduction":
             return self._reduction(node.op, node.inputs[0], node.params[0], node.line)
         if op.kind == "movement":
-            view = VIEWS.get(op.name)
-            if view is not None:
-                return view(self, node, dims)
+            return VIEWS[op.facts.role](self, node, dims)
         return self._library(node, dims)
 
     def _leaf(self, node: Node, dims: Dims) -> Ref:
@@ -202,8 +197,8 @@ class Lowering:
         return self.refs[n].within(tuple([along(place[lead + axis]) for axis in positions(self.dims[n])]))
 
     def _reduction(self, op: Op, x: Node, axes: tuple[int, ...], line: Any) -> Ref:
-        if x.type.dtype.category == 0 and op.name in _OF_BOOLS:
-            op = REGISTRY[_OF_BOOLS[op.name]]
+        if x.type.dtype.category == 0 and op.facts.of_bools:       # within the kernel vocabulary
+            op = REGISTRY[op.facts.of_bools]
         dims = self.dims[x]
         place = positions(dims)
         return self.reduced(op, self.refs[x], core(dims), {place[a] for a in axes if a in place}, line)
@@ -212,7 +207,7 @@ class Lowering:
         """A reduction of a Ref from `space` over the positions `reduced`; the result is seen from the others."""
         if not reduced:
             return ref
-        if op.name == "sum" and (known := self._factored(ref, space, reduced, line)) is not None:
+        if op.facts.role == "sum" and (known := self._factored(ref, space, reduced, line)) is not None:
             return known
         kept = [d for d in range(len(space)) if d not in reduced]
         key, order = self._reduction_key(op, ref, space, reduced)
@@ -241,11 +236,11 @@ class Lowering:
         but not all, x are 0.  (With terms of both signs it would give inf instead of nan always.)"""
         if ref.value.dtype.category != 2:
             return None
-        factors: list[tuple[str, Ref]] = []
+        factors: list[tuple[Op, Ref | None]] = []
         while (found := _factor(ref, reduced)) is not None:
-            name, factor, ref = found
-            factors.append((name, factor))
-        if not factors or ref.value.op is None or ref.value.op.name not in _NEVER_NEGATIVE:
+            op, factor, ref = found
+            factors.append((op, factor))
+        if not factors or ref.value.op is None or not ref.value.op.facts.nonnegative:
             return None
         key, _ = self._reduction_key(REGISTRY["sum"], ref, space, reduced)
         if key not in self._known:
@@ -253,9 +248,8 @@ class Lowering:
         kept = [d for d in range(len(space)) if d not in reduced]
         to_kept = tuple([along(kept.index(d)) if d in kept else along(-1) for d in range(len(space))])
         result, outer = self.reduced(REGISTRY["sum"], ref, space, reduced, line), tuple([space[d] for d in kept])
-        for name, factor in reversed(factors):
-            operands = [result] if name == "neg" else [result, factor.within(to_kept)]
-            result = self.named(name, operands, outer, line)
+        for op, factor in reversed(factors):
+            result = self.apply(op, (), [result] if factor is None else [result, factor.within(to_kept)], outer, line)
         return result
 
     def sizes_of(self, node: Node) -> tuple[Expr, ...]:
@@ -269,25 +263,26 @@ class Lowering:
 
     def _library(self, node: Node, dims: Dims) -> Ref:
         op = node.op
-        if op.name == "count":
+        role = op.facts.role
+        if role == "extent":
             n = E.mul(*[E.length(self.dims[node.inputs[0]][axis]) for axis in node.params[0]])
             if type(n) is int:
                 return self.constant(float(n) if node.type.dtype.category == 2 else n, node.type.dtype)
             return Ref(self.value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
-        if op.name in _EXTREMA:
+        if role == "position":
             return self._first_extremum(node, dims)
-        if op.name == "take_along" and node.inputs[1].op.name in _EXTREMA:
-            x, index = node.inputs
+        if role == "gather_along" and node.inputs[1].op.kind == "library" and (best := node.inputs[1].op.facts.extremum):
+            x, index = node.inputs              # the value at the position is the extremum itself
             if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
-                return self._reduction(REGISTRY[_EXTREMA[index.op.name]], x, index.params[0], node.line)
-        if op.name == "matmul" and (ref := thin_product(self, node, dims)) is not None:
+                return self._reduction(REGISTRY[best], x, index.params[0], node.line)
+        if role == "matrix_product" and (ref := thin_product(self, node, dims)) is not None:
             return ref
-        if op.name == "put_along_add" and (ref := self._one_of_each_row(node, dims)) is not None:
+        if role == "scatter_add_along" and (ref := self._one_of_each_row(node, dims)) is not None:
             return ref
-        if op.name in READS:
-            return READS[op.name](self, node, dims)
-        if op.name in ADDS and self._accumulate:
-            return ADDS[op.name](self, node, dims)
+        if role in READS:
+            return READS[role](self, node, dims)
+        if role in ADDS and self._accumulate:
+            return ADDS[role](self, node, dims)
         operands = []
         for i, n in enumerate(node.inputs):
             shape = full_shape(self.dims[n])
@@ -295,7 +290,7 @@ class Lowering:
                 operands.append(Operand(None, shape))
                 continue
             ref, space = self.refs[n], core(self.dims[n])
-            ref = matrix(self, ref, space, self.dims[n]) if op.name == "matmul" else self.in_memory(ref, space)
+            ref = matrix(self, ref, space, self.dims[n]) if role == "matrix_product" else self.in_memory(ref, space)
             operands.append(Operand(ref, shape))
         sizes = self.sizes_of(node) if op.has_sizes else None
         key = ("library", op, node.params, tuple(operands), sizes, dims)
@@ -314,7 +309,7 @@ class Lowering:
             return self.constant(0, int64)
         place, space = positions(whole), core(whole)
         ref = self.refs[x]
-        best = self._reduction(REGISTRY[_EXTREMA[node.op.name]], x, (axis,), node.line)
+        best = self._reduction(REGISTRY[node.op.facts.extremum], x, (axis,), node.line)
         best = best.within(tuple([along(place[a]) for a in positions(dims)]))
         chosen = self.apply(REGISTRY["eq"], (), [ref, best], space, node.line, out=bool_)
         if x.type.dtype.category == 2:
@@ -347,18 +342,19 @@ class Lowering:
         d = node.type.dtype
         return self.apply(REGISTRY["where"], (), [chosen, self.aligned(value, dims), zero], space, node.line, out=d)
 
-def _factor(ref: Ref, reduced: set[int]) -> tuple[str, Ref, Ref] | None:
-    """(op, factor, x) of a product or quotient x op factor, the factor not varying along `reduced`; also of -x."""
+
+def _factor(ref: Ref, reduced: set[int]) -> tuple[Op, Ref | None, Ref] | None:
+    """(op, factor, x) of what is linear in x, as a product, the factor not varying along `reduced`; None for factor of -x."""
     value = ref.value
-    if value.kind != "elementwise" or value.barrier or value.op is None or value.op.name not in ("mul", "div", "neg"):
+    if value.kind != "elementwise" or value.barrier or value.op is None or not value.op.facts.linear:
         return None
-    args = [a.within(ref.index) for a in value.args]
+    linear, args = value.op.facts.linear, [a.within(ref.index) for a in value.args]
     if len(args) == 1:
-        return "neg", args[0], args[0]
+        return value.op, None, args[0]
     varies = [any([step.dim in reduced for step in a.index]) for a in args]
     if not varies[1]:
-        return value.op.name, args[1], args[0]
-    return None if varies[0] or value.op.name == "div" else ("mul", args[0], args[1])
+        return value.op, args[1], args[0]
+    return None if varies[0] or 1 not in linear else (value.op, args[0], args[1])
 
 
 def _loop_order(refs: Sequence[Ref]) -> list[int]:

@@ -18,23 +18,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad.compiler.fusion.nest import CHEAP
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.values import NUMBERS, AxisMap, Dims, Part, Ref, Value, along, core, identity, positions
 from jitgrad.dtype import dtype
 from jitgrad.graph import Op
+from jitgrad.ops.declare import CHEAP
 
 MAX_PARTS = 64  # of one sum of padded arrays
 AGAIN = 8       # cost of an operand that is computed again for a part, rather than stored to be read there
 _MEMORY = frozenset(["input", "library", "reduction", "alias", "assemble"])
 
 
-def assemble(low: Context, name: str, dims: Dims, dtype: dtype, parts: Sequence[Part], line: Any, *,
+def assemble(low: Context, tag: str, dims: Dims, dtype: dtype, parts: Sequence[Part], line: Any, *,
              ordered: bool) -> Ref:
     """The parts, written one after the other where they may overlap (`ordered`); else they are disjoint and cover all."""
-    target = low.value(("assemble", name, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
+    target = low.value(("assemble", tag, dims, dtype, tuple(parts)), "assemble", dims, dtype, line=line)
     if not target.puts:
         for ref, space, index in parts:
             low.put(target, ref, space, index, ordered)
@@ -107,7 +107,7 @@ def _cost(low: Context, value: Value) -> int:
     """The number of operations and reads of an elementwise value, as far as it is no more than AGAIN."""
     cost = low.costs.get(value)
     if cost is None:
-        cost = 1 if not value.barrier and value.op is not None and value.op.name in CHEAP else AGAIN + 1
+        cost = 1 if not value.barrier and value.op is not None and value.op.facts.cost <= CHEAP else AGAIN + 1
         for arg in value.args if cost <= AGAIN else ():
             cost += _cost(low, arg.value) if arg.value.kind == "elementwise" else 1
         low.costs[value] = cost

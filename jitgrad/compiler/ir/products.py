@@ -46,7 +46,8 @@ def swapped(low: Context, n: Node) -> Ref | None:
     """The transposed product as a product of its own, b.mT @ a.mT, where nothing else uses n."""
     ref = low.refs[n]
     value = ref.value
-    if n.op.name != "matmul" or value.kind != "library" or low.uses.get(n) != 1 or not ref.is_identity(core(low.dims[n])):
+    once = low.uses.get(n) == 1 and ref.is_identity(core(low.dims[n]))
+    if value.kind != "library" or n.op.facts.role != "matrix_product" or not once:
         return None
     turned = []
     for operand, node in zip(reversed(value.operands), reversed(n.inputs), strict=True):

@@ -34,10 +34,10 @@ def _is(ref: Ref, value: float) -> bool:
     return have is not None and have == value and (have != 0 or math.copysign(1, have) == math.copysign(1, value))
 
 
-def _under(ref: Ref, name: str) -> Ref | None:
-    """The operand of a unary op, seen from the same space, if the Ref is an application of it."""
+def _under(ref: Ref, role: str) -> Ref | None:
+    """The operand of a unary op, seen from the same space, if the Ref is an application of one that has this role."""
     value = ref.value
-    if value.kind == "elementwise" and not value.barrier and value.op is not None and value.op.name == name:
+    if value.kind == "elementwise" and not value.barrier and value.op is not None and value.op.facts.role == role:
         return value.args[0].within(ref.index)
     return None
 
@@ -55,9 +55,9 @@ def _add(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
         return x
     if _is_zero(x, -1):
         return y
-    if (z := _under(y, "neg")) is not None:
+    if (z := _under(y, "negation")) is not None:
         return b.named("sub", [x, z], space, line)
-    if (z := _under(x, "neg")) is not None:
+    if (z := _under(x, "negation")) is not None:
         return b.named("sub", [y, z], space, line)
     return b.padded_sum(x, y, space, line)
 
@@ -66,7 +66,7 @@ def _sub(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
     x, y = refs
     if _is_zero(y, 1):
         return x
-    if (z := _under(y, "neg")) is not None:
+    if (z := _under(y, "negation")) is not None:
         return b.named("add", [x, z], space, line)
     return None
 
@@ -80,7 +80,7 @@ def _mul(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
             return other
         if _is(one, -1):
             return b.named("neg", [other], space, line)
-    if (u := _under(x, "neg")) is not None and (v := _under(y, "neg")) is not None:
+    if (u := _under(x, "negation")) is not None and (v := _under(y, "negation")) is not None:
         return b.named("mul", [u, v], space, line)
     return None
 
@@ -96,7 +96,7 @@ def _div(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> 
 
 
 def _neg(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
-    return _under(refs[0], "neg")
+    return _under(refs[0], "negation")
 
 
 def _where(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
@@ -110,7 +110,7 @@ def _cast(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) ->
     (x,), (to,) = refs, params
     if x.value.dtype is to:
         return x
-    inner = _under(x, "cast")
+    inner = _under(x, "conversion")
     if inner is not None and inner.value.dtype is to:
         middle = x.value.dtype
         if (to.category == middle.category and to.itemsize <= middle.itemsize) or to.category == 0:
@@ -123,14 +123,15 @@ def _power(b: Context, params: tuple, refs: list[Ref], space: Dims, line: Any) -
     return b.constant((False, 1, 1.0)[x.value.dtype.category], x.value.dtype) if n == 0 else x if n == 1 else None
 
 
+# By the role of an op.
 RULES: dict[str, Rule] = {
-    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "where": _where, "cast": _cast,
-    **dict.fromkeys(("copy", "piece", "undefined"), lambda b, params, refs, space, line: refs[0]), "power": _power}
+    "addition": _add, "subtraction": _sub, "multiplication": _mul, "division": _div, "negation": _neg, "selection": _where,
+    "conversion": _cast, "identity": lambda b, params, refs, space, line: refs[0], "power": _power}
 
 
 def simplify(b: Context, op: Op, params: tuple, refs: list[Ref], space: Dims, line: Any) -> Ref | None:
     """An equal Ref without this application, or None."""
-    rule = RULES.get(op.name)
+    rule = RULES.get(op.facts.role)
     return None if rule is None else rule(b, params, refs, space, line)
 
 

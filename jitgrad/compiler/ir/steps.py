@@ -64,6 +64,11 @@ class LibraryStep:
     sizes: tuple[Expr, ...] | None
     line: Any
 
+    @property
+    def product(self) -> bool:
+        """Whether it is a matrix product."""
+        return self.op.facts.role == "matrix_product"
+
     def __str__(self) -> str:
         return f"library call: {self.op.name}"
 

@@ -19,12 +19,13 @@ from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.dtype import dtype
 from jitgrad.graph import Op
+from jitgrad.ops.declare import Facts
 
 Dims = tuple[int, ...]
 NUMBERS = frozenset(["const", "scalar", "extent", "position"])      # kinds without memory
 
 
-GATHER = Op(name="gather", kind="elementwise", arg_names=(), param_names=(), numpy=None, doc="an element by position")
+GATHER = Op(name="gather", kind="elementwise", arg_names=(), param_names=(), facts=Facts(), doc="an element by position")
 
 
 class AxisMap(NamedTuple):
@@ -115,6 +116,12 @@ class Value:
     barrier: bool = False
     derived: bool = False
     parts: tuple[Part, ...] = ()        # assemble: disjoint and covering, where it is known to be so
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the op."""
+        assert self.op is not None
+        return self.op.facts
 
     def root(self) -> Value:
         """The value that owns the memory: itself unless an alias."""

@@ -170,9 +170,7 @@ def _zero(d: dtype) -> float | int | bool:
     return (False, 0, 0.0)[d.category]
 
 
+# By the role of an op.
 VIEWS: dict[str, Rule] = {
-    "permute": _permute, "squeeze": _same, "unsqueeze": _same,
-    "reshape": _reshape, "reshape_like": _reshape, "expand": _expand, "expand_like": _expand, "slice": _slice,
-    "slice_like": _slice, "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part,
-    "cat_put": _cat_put, "detach": _same, "attach": _value_of, "overwrite": _value_of,
-    "constant_in": _same, "norm_of": _same}
+    "permute": _permute, "same": _same, "value": _value_of, "reshape": _reshape, "expand": _expand, "slice": _slice,
+    "slice_put": _slice_put, "flip": _flip, "cat": _cat, "cat_part": _cat_part, "cat_put": _cat_put}

@@ -62,7 +62,7 @@ class _Uses:
 
 def groups(steps: Sequence[Step], buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> list[Group]:
     """All steps, in an order that serves: as they are, where none is a product of a batch (the rest has not been found to pay)."""
-    if not any([isinstance(s, LibraryStep) and s.op.name == "matmul" and math.prod([value(n) for n in s.shape[:-2]]) > 1
+    if not any([isinstance(s, LibraryStep) and s.product and math.prod([value(n) for n in s.shape[:-2]]) > 1
                 for s in steps]):
         return [Group([s]) for s in steps]
     uses = [_uses(s, buffers, value) for s in steps]
@@ -133,7 +133,7 @@ def _uses(step: Step, buffers: Sequence[Buffer], value: Callable[[Expr], int]) -
     """n is 1 for a step that cannot be in a group."""
     if isinstance(step, LibraryStep):
         found = _Uses(1, {s for s in step.sources if s >= 0}, {step.target})
-        if step.op.name == "matmul" and min(step.sources) >= 0 and buffers[step.target].kind != "result":
+        if step.product and min(step.sources) >= 0 and buffers[step.target].kind != "result":
             shape = [value(n) for n in step.shape]
             found.n = math.prod(shape[:-2])
             _of_product(found, step, shape, buffers[step.target].dtype.itemsize, value)

@@ -131,7 +131,7 @@ class LibraryCall:
         self._dtype = buffers[step.target].dtype
         self._shape = tuple([value(n) for n in step.shape])
         self._count = value(buffers[step.target].size)
-        self._matmul = step.op.name == "matmul"
+        self._matmul = step.product
         self._operands: list[tuple[str, int, Any]] = []
         for o, source in zip(step.operands, step.sources, strict=True):
             if o.ref is None:

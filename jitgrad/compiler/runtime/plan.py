@@ -181,7 +181,7 @@ class Plan:
 
     def _direct(self, step: LibraryStep) -> tuple[View | None, View | None, tuple[int, ...], blas.Product | None]:
         """The operands, the shape and the call of a matrix product, as far as BLAS takes it."""
-        if step.op.name != "matmul" or self.buffers[step.target].kind == "result" or min(step.sources) < 0:
+        if not step.product or self.buffers[step.target].kind == "result" or min(step.sources) < 0:
             return None, None, (), None
         a, b = [View(o, self._value) for o in step.operands]
         shape = tuple([self._value(n) for n in step.shape])
@@ -357,7 +357,7 @@ class Plans:
         self._independent = only_types and not self._types      # of all lengths: one plan is for ever
         self._the_plan: Runs | None = None
         driver.prepare()
-        for dtype in {bufs[step.target].dtype for step in steps if isinstance(step, LibraryStep) and step.op.name == "matmul"}:
+        for dtype in {bufs[step.target].dtype for step in steps if isinstance(step, LibraryStep) and step.product}:
             blas.prepare(dtype)
 
     def plan(self, order: Sequence[Node]) -> Runs:
