@@ -8,7 +8,7 @@ import jitgrad
 from jitgrad import executor, programs
 from jitgrad.compiler.ir.loop_nest import Pointer
 from jitgrad.compiler.ir.steps import KernelStep
-from jitgrad.compiler.runtime.plan import Evaluator
+from jitgrad.compiler.runtime.evaluator import Evaluator
 
 from .workloads import Workload
 
@@ -18,12 +18,13 @@ def bytes_moved(loss: Any) -> int:
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
     captured = executor.capture([loss._current()])
     _, program = programs.program_for(captured, loss._current())
-    value = Evaluator(program._plans.sources, captured.order)
+    listing = program.listing()
+    value = Evaluator(listing.sources, captured.order)
     moved = 0
-    for step in program.steps:
+    for step in listing.steps:
         if isinstance(step, KernelStep):
             for number in {slot.buffer for slot in step.kernel.slots if isinstance(slot, Pointer)}:
-                buffer = program.buffers[number]
+                buffer = listing.buffers[number]
                 moved += value(buffer.size) * buffer.dtype.itemsize
     return moved
 

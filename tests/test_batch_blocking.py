@@ -7,7 +7,7 @@ import pytest
 import jitgrad
 from jitgrad import executor, programs
 from jitgrad.compiler.runtime import batch_blocking
-from jitgrad.compiler.runtime.workspace import Parts
+from jitgrad.compiler.runtime.plan import Lanes
 
 
 def leaf(rng, *shape):
@@ -50,11 +50,11 @@ def run(f, monkeypatch, least, threads=1):
         entry = programs.program_for(capture, root._node)
         results = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         again = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
-        plan = entry[1]._plans.plan(capture.order)._plan
+        plan = entry[1].bind(capture.order)._plan
     finally:
         jitgrad.set_num_threads(before)
     assert results == again
-    return results, [s for s in plan.rest if isinstance(s, Parts)]
+    return results, [s for s in plan.stages if isinstance(s, Lanes)]
 
 
 @pytest.mark.parametrize("f", [chain, mixture, shared, crossed])
@@ -70,12 +70,12 @@ def test_groups_change_nothing(f, part, monkeypatch):
 
 
 def test_local_arrays_take_one_part_a_lane(monkeypatch):
-    from jitgrad.compiler.runtime import plan
-    monkeypatch.setattr(plan, "LANES", 2)
+    from jitgrad.compiler.runtime import planning
+    monkeypatch.setattr(planning, "LANES", 2)
     monkeypatch.setattr(batch_blocking, "PART_BYTES", 1)
     one_by_one, _ = run(chain, monkeypatch, 1 << 40)
     together, [*groups] = run(chain, monkeypatch, 1)
-    assert together == one_by_one and all(len(g.calls) == 2 for g in groups)
+    assert together == one_by_one and all(len(g.lanes) == 2 for g in groups)
 
 
 def test_no_blas(monkeypatch):

@@ -101,7 +101,7 @@ PROGRAMS = {"chain": chain_program, "softmax": softmax_program, "columns": colum
 
 def sources(program: Program) -> list[str]:
     """The CUDA source of each kernel, whatever target the program was built for."""
-    return [target_cuda.emit(s.kernel) for s in program.steps if isinstance(s, KernelStep)]
+    return [target_cuda.emit(s.kernel) for s in program.listing().steps if isinstance(s, KernelStep)]
 
 
 @pytest.mark.parametrize("name", ["chain", "columns"])
@@ -135,7 +135,7 @@ from jitgrad.ops.declare import REGISTRY
 cuda.check = lambda: None
 
 def ptx(program):
-    steps = [s for s in program.steps if isinstance(s, KernelStep)]
+    steps = [s for s in program.listing().steps if isinstance(s, KernelStep)]
     return "".join([text for s in steps for text in cuda.ptx(s.kernel, s.info.source, (9, 0)).values()])
 
 for name, make in t.PROGRAMS.items():

@@ -5,7 +5,7 @@ from together import together
 
 import jitgrad
 from jitgrad import executor, programs
-from jitgrad.compiler.runtime import plan as plan_module
+from jitgrad.compiler.runtime import planning
 
 
 def captured(f, *tensors):
@@ -58,8 +58,8 @@ def test_a_large_arena_is_taken_from_the_pool(monkeypatch):
 
     program, order = captured(f, x)
     kept = [a.tobytes() for a in program.run(order)]
-    monkeypatch.setattr(plan_module, "KEEP_BYTES", 0)
-    program._plans._plans.clear()
+    monkeypatch.setattr(planning, "KEEP_BYTES", 0)
+    program._executable._plans.clear()
     for _ in range(3):
         assert [a.tobytes() for a in program.run(order)] == kept
 

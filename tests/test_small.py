@@ -77,7 +77,7 @@ def test_random_graphs(seed: int) -> None:
         program = build(r)
         for _ in range(2):
             compare(program.run(r.order), want, 2e-3 if single else 1e-9)
-    assert all([len(s.kernel.stores) + len(s.kernel.reductions) == 1 for s in program.steps if isinstance(s, KernelStep)])
+    assert all([len(s.kernel.stores) + len(s.kernel.reductions) == 1 for s in program.listing().steps if isinstance(s, KernelStep)])
 
 
 @pytest.mark.parametrize("shapes", SHAPES)

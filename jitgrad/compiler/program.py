@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep, Output
+from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep, Output, StepList
 from jitgrad.graph import Node
 
 
@@ -26,9 +26,10 @@ class Bound(Protocol):
 class AnyProgram(Protocol):
     """What callers know of a Program, and of one for a long graph (stretches.py)."""
 
-    kernels: list[KernelInfo]
     small: str
 
+    @property
+    def kernels(self) -> list[KernelInfo]: ...
     @property
     def steps(self) -> Sequence[Any]: ...
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
@@ -39,38 +40,43 @@ class Executable(Protocol):
     """What runs the steps of a program, on a target."""
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
-    def plan(self, order: Sequence[Node]) -> Bound: ...
+    def bind(self, order: Sequence[Node]) -> Bound: ...
+    def steps(self) -> StepList: ...
 
 
 class Program:
     """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
 
-    kernels: list[KernelInfo], each once; steps: list of str()-able steps; small: why each operation is a kernel of its own, or
-    empty; bytes: size of the kernels' object code."""
+    steps: what it does, in order, for people; outputs: the shape of each result, None where there is structurally no gradient;
+    small: why each operation is a kernel of its own, or empty; bytes: size of the kernels' object code.
+    (What is told about it is kept in few objects that the garbage collector walks, whatever its length.)"""
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
-                 plans: Executable, small: str = "") -> None:
-        self.steps = steps
-        self.buffers = buffers
-        self.outputs = outputs
-        self.kernels = [*{id(s.info): s.info for s in steps if isinstance(s, KernelStep)}.values()]
+                 executable: Executable, small: str = "") -> None:
+        told = {id(s.info): s for s in steps if isinstance(s, KernelStep)}
+        self.steps = tuple([str(s) for s in steps])
+        self.outputs = tuple([None if o is None else o.shape for o in outputs])
         self.small = small
-        self._plans = plans
+        self.bytes = sum([getattr(s.function, "bytes", 0) for s in {id(s.function): s for s in told.values()}.values()])
+        self._kernels = tuple([s.info.packed() for s in told.values()])
+        self._executable = executable
+
+    @property
+    def kernels(self) -> list[KernelInfo]:
+        """What is told about the kernels, each once."""
+        return [KernelInfo(*told) for told in self._kernels]
+
+    def listing(self) -> StepList:
+        """All that it does, to look at."""
+        return self._executable.steps()
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """The outputs' values, then the gradients (None: structurally none).
 
         `order` is any captured graph with the key of the one that was compiled.  The arrays are fresh at each call,
         C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
-        return self._plans.run(order)
+        return self._executable.run(order)
 
     def bind(self, order: Sequence[Node]) -> Bound:
         """For calls with the lengths, strides and run-time sizes of `order`, without looking at nodes."""
-        return self._plans.plan(order)
-
-    @property
-    def bytes(self) -> int:
-        """Size of the object code of the kernels."""
-        functions = {id(s.function): s.function for s in self.steps if isinstance(s, KernelStep)}
-        return sum([getattr(f, "bytes", 0) for f in functions.values()])
-
+        return self._executable.bind(order)

@@ -15,7 +15,7 @@ import numpy as np
 from jitgrad.compiler.fusion.nest import NestBuilder
 from jitgrad.compiler.ir.expr import Expr, text
 from jitgrad.compiler.ir.loop_nest import LoopNest
-from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep
+from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryOperand, LibraryStep
 from jitgrad.compiler.ir.values import NUMBERS, Dims, Ref, Value, along, identity
 from jitgrad.errors import InternalError
 
@@ -92,7 +92,8 @@ class Construction:
         assert v.op is not None
         sources = tuple([self._source(o.ref) for o in v.operands])
         params = dict(zip(v.op.param_names, v.params, strict=True))
-        return LibraryStep(v.op, params, v.operands, sources, self.buffer_of(v), v.shape, v.sizes, v.line)
+        operands = tuple([LibraryOperand.of(o) for o in v.operands])
+        return LibraryStep(v.op, params, operands, sources, self.buffer_of(v), v.shape, v.sizes)
 
     def _source(self, ref: Ref | None) -> int:
         return -1 if ref is None or ref.value.kind in NUMBERS else self.buffer_of(ref.value)

@@ -17,7 +17,7 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import INPUT, Node
 
 Dims = tuple[int, ...]
-Sources = dict[int, tuple]       # (position, axis), or an expression for a length that lowering made
+Sources = dict[int, tuple]       # (position, axis), or what expr.py says of a length that lowering made
 MAX_TERMS = 8       # of a sum that is looked at
 
 

@@ -10,6 +10,8 @@ An expression is an int, or one of
     ("stride", p, axis)   the stride of the array of order[p] along axis, in elements
     ("mul", c, x, ...)    c * x * ..., c an int, the factors sorted
     ("add", c, x, ...)    c + x + ...
+
+A length that lowering made has instead of a recorded dimension, in `Sources`, ("most", x, y): x, which is at most y.
 """
 from __future__ import annotations
 

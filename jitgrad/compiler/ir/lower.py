@@ -72,13 +72,13 @@ class Lowering:
             self.values.append(found)
         return found
 
-    def symbol(self, length: Expr) -> int:
-        """A dimension of a length that no recorded dimension has; it may be 1, or 0, at a call."""
+    def symbol(self, length: Expr, most: Expr) -> int:
+        """A dimension of a length that no recorded dimension has, and that is at most `most`; it may be 1, or 0, at a call."""
         found = self._symbols.get(length)
         if found is None:
             found = self._symbols[length] = self._free_symbol
             self._free_symbol += 1
-            self._sources[found] = ("add", length) if isinstance(length, int) else length
+            self._sources[found] = ("most", length, most)
         return found
 
     def constant(self, value: Any, dtype: dtype) -> Ref:

@@ -55,7 +55,7 @@ def replaced(low: Context, base: Ref, value: Ref, dims: Dims, inner: Dims, axis:
              last: bool) -> list[Part]:
     """`base`, of dimensions `dims`, with `value` in place of what is there along `axis` from `start`; `last`: to its end."""
     def rest(first: Expr, length: Expr) -> Part:
-        own = (*dims[:axis], low.symbol(length), *dims[axis + 1:])
+        own = (*dims[:axis], low.symbol(length, E.length(dims[axis])), *dims[axis + 1:])
         index = place(dims, own, axis, first)
         return base.within(index), core(own), index
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.ir.expr import Expr
-from jitgrad.compiler.ir.loop_nest import LoopNest
-from jitgrad.compiler.ir.values import Operand
+from jitgrad.compiler.ir.dims import Sources
+from jitgrad.compiler.ir.expr import Expr, add, mul
+from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Pointer
+from jitgrad.compiler.ir.values import NUMBERS, Operand
 from jitgrad.graph import Op
 
 
@@ -31,6 +32,14 @@ class KernelInfo:
     compilation: str = ""       # by what it was compiled, and how long that took
     times: int = 1
 
+    def packed(self) -> tuple:
+        """All of it, in tuples that the garbage collector does not walk."""
+        return (self.name, self.source, tuple(self.ops), tuple(self.reads), tuple(self.writes), self.domain, self.origin,
+                self.compilation, self.times)
+
+
+UNTOLD = KernelInfo("", "", [], [], [], "")
+
 
 @dataclass
 class KernelStep:
@@ -46,23 +55,67 @@ class KernelStep:
     writes: list[int] = field(default_factory=list)
     function: Any = None
 
+    @property
+    def buffers(self) -> list[int]:
+        """Every buffer that it reads or writes."""
+        return [s.buffer for s in self.kernel.slots if isinstance(s, Pointer)]
+
     def __str__(self) -> str:
         names = [name for name, _ in self.info.ops]
         return f"kernel {self.info.name}: {' '.join(names if self.info.times == 1 else dict.fromkeys(names))}"
 
 
+@dataclass(frozen=True)
+class LibraryOperand:
+    """What a library call gets.  kind: "array", the elements of a buffer from `offset` on, `strides` apart; a number of that kind
+    (values.NUMBERS); or "shape", no more than that.
+
+    size: of the buffer.  whole: it is in row-major order.  position: of a run-time number.  literal: a "const"."""
+
+    kind: str
+    shape: tuple[Expr, ...]
+    dtype: np.dtype | None = None
+    strides: tuple[Expr, ...] = ()
+    offset: Expr = 0
+    size: Expr = 0
+    whole: bool = False
+    position: int = -1
+    literal: Any = None
+
+    @classmethod
+    def of(cls, operand: Operand) -> LibraryOperand:
+        """That of a value, which it does not keep."""
+        ref = operand.ref
+        if ref is None:
+            return cls("shape", operand.shape)
+        v = ref.value
+        axes = [axis for axis, n in enumerate(operand.shape) if n != 1]
+        strides: list[Expr] = [0] * len(operand.shape)
+        offset: Expr = 0
+        for (dim, start, mult), stride in zip(ref.index, v.strides(), strict=True):
+            offset = add(offset, mul(stride, start))
+            if dim >= 0:
+                strides[axes[dim]] = add(strides[axes[dim]], mul(stride, mult))
+        return cls(v.kind if v.kind in NUMBERS else "array", operand.shape, v.dtype.np, tuple(strides), offset, v.size(),
+                   v.layout is None, v.position, v.payload if v.kind == "const" else None)
+
+
 @dataclass
 class LibraryStep:
-    """Call NumPy.  The operands' Refs speak of values whose buffers are `sources` (-1: shape only or literal)."""
+    """Call NumPy.  sources: the buffers of the operands, -1 of those that have none."""
 
     op: Op
     params: dict[str, Any]
-    operands: tuple[Operand, ...]
+    operands: tuple[LibraryOperand, ...]
     sources: tuple[int, ...]
     target: int
     shape: tuple[Expr, ...]
     sizes: tuple[Expr, ...] | None
-    line: Any
+
+    @property
+    def buffers(self) -> list[int]:
+        """Every buffer that it reads or writes."""
+        return [s for s in self.sources if s >= 0] + [self.target]
 
     @property
     def product(self) -> bool:
@@ -91,3 +144,28 @@ class Output:
     buffer: int
     shape: tuple[Expr, ...]
     dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class StepList:
+    """All that a program does.  sources: what lengths are, see dims.py."""
+
+    steps: list[KernelStep | LibraryStep]
+    buffers: list[Buffer]
+    outputs: list[Output | None]
+    sources: Sources
+
+    def expressions(self) -> list[Expr]:
+        """Every number that depends on lengths, sizes or strides."""
+        found: list[Expr] = [n for o in self.outputs if o is not None for n in o.shape]
+        for step in self.steps:
+            found += [self.buffers[b].size for b in step.buffers if self.buffers[b].kind == "temp"]
+            if isinstance(step, KernelStep):
+                found += [step.outer, step.inner, *[size for _, _, size in step.combines]]
+                found += [s.expr for s in step.kernel.slots if isinstance(s, Integer)]
+                found += [s.offset for s in step.kernel.slots if isinstance(s, Pointer)]
+            else:
+                found += [*step.shape, *(step.sizes or ())]
+                for o in step.operands:
+                    found += [*o.shape, *o.strides, o.offset]
+        return found

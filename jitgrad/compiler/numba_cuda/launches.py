@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import buffers
-from jitgrad.compiler.ir.dims import Sources
 from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Number, Pointer
-from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, Output
+from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cuda.kernels import GRID
 from jitgrad.compiler.numba_cuda.vocabulary import cuda
 from jitgrad.compiler.runtime.evaluator import Evaluator
@@ -28,29 +27,30 @@ from jitgrad.ops.quiet import quiet
 class Launches:
     """Runs a program on the device; nothing is kept from one run to the next."""
 
-    def __init__(self, steps: list[KernelStep | LibraryStep], bufs: list[Buffer], outputs: list[Output | None],
-                 sources: Sources) -> None:
-        self.steps = steps
-        self.buffers = bufs
-        self.outputs = outputs
-        self.sources = sources
+    def __init__(self, program: StepList) -> None:
+        self._program = program
 
-    def plan(self, order: Sequence[Node]) -> _Bound:
+    def steps(self) -> StepList:
+        """See program.Executable."""
+        return self._program
+
+    def bind(self, order: Sequence[Node]) -> _Bound:
         """See Program.bind."""
         return _Bound(self, order)
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """See Program.run."""
-        value = Evaluator(self.sources, order)
-        memory = Memory(self.buffers, order, value)
+        program = self._program
+        value = Evaluator(program.sources, order)
+        memory = Memory(program.buffers, order, value)
         results: list[np.ndarray | None] = []
-        for output in self.outputs:
+        for output in program.outputs:
             if output is not None:
                 memory.host[output.buffer] = buffers.empty(tuple([value(n) for n in output.shape]), output.dtype)
             results.append(None if output is None else memory.host[output.buffer])
-        for step in self.steps:
+        for step in program.steps:
             quiet.run(_launch if isinstance(step, KernelStep) else _call, step, memory, order, value)
-        for output in self.outputs:
+        for output in program.outputs:
             if output is not None:
                 memory.on_host(output.buffer)
         return results

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.loop_nest import Access, Amount, Integer, Load, Pointer, Var
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep
-from jitgrad.compiler.runtime.library_calls import View
+from jitgrad.compiler.runtime.library_calls import BufferView
 
-Step = KernelStep | LibraryStep
 SHARED_BYTES = 2 << 20          # of all arrays, from which on a group is made
 MOST_BYTES = 4 << 20            # of them in one iteration, that stay in cache
 PART_BYTES = 512 << 10          # of them in the iterations that run together
@@ -34,7 +33,7 @@ class Group:
 
     local: temporaries that nothing else uses, and bytes from one iteration to the next."""
 
-    steps: list[Step]
+    steps: list[KernelStep | LibraryStep]
     n: int = 0
     together: int = 0
     local: dict[int, int] = field(default_factory=dict)
@@ -60,7 +59,7 @@ class _Uses:
         return self.reads | self.writes
 
 
-def groups(steps: Sequence[Step], buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> list[Group]:
+def groups(steps: Sequence[KernelStep | LibraryStep], buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> list[Group]:
     """All steps, in an order that serves: as they are, where none is a product of a batch (the rest has not been found to pay)."""
     if not any([isinstance(s, LibraryStep) and s.product and math.prod([value(n) for n in s.shape[:-2]]) > 1
                 for s in steps]):
@@ -129,7 +128,7 @@ def _local(members: Sequence[int], uses: Sequence[_Uses], buffers: Sequence[Buff
     return {b: step for b, step in apart.items() if buffers[b].kind == "temp" and b not in others}
 
 
-def _uses(step: Step, buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> _Uses:
+def _uses(step: KernelStep | LibraryStep, buffers: Sequence[Buffer], value: Callable[[Expr], int]) -> _Uses:
     """n is 1 for a step that cannot be in a group."""
     if isinstance(step, LibraryStep):
         found = _Uses(1, {s for s in step.sources if s >= 0}, {step.target})
@@ -173,7 +172,7 @@ def _of_product(found: _Uses, step: LibraryStep, shape: Sequence[int], size: int
     """Of a product whose operands lie matrix by matrix, like its result."""
     found.add(step.target, shape[-2] * shape[-1] * size, 0, shape[-2] * shape[-1] * size)
     for source, operand in zip(step.sources, step.operands, strict=True):
-        view = View(operand, value)
+        view = BufferView(operand, value)
         batch = view.shape[:-2]
         extent = size + sum([(n - 1) * abs(s) for n, s in zip(view.shape[-2:], view.strides[-2:], strict=True)])
         reach, distance = 1, 0

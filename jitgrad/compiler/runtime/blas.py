@@ -35,7 +35,7 @@ MOST = 1 << 30                                  # elements in a dimension: a lib
 A, B, C = 6, 8, 10                              # words of the block that hold addresses
 
 
-class View(Protocol):
+class Matrices(Protocol):
     """An operand: its shape, and its strides in bytes (library_calls.py)."""
 
     shape: tuple[int, ...]
@@ -52,7 +52,7 @@ class Product(NamedTuple):
     nanoseconds: float
 
 
-def product(a: View, b: View, shape: tuple[int, ...], dtype: np.dtype) -> Product | None:
+def product(a: Matrices, b: Matrices, shape: tuple[int, ...], dtype: np.dtype) -> Product | None:
     """The call for a @ b into a C-contiguous array of `shape`, or None where BLAS cannot do it so."""
     kind = dtype.kind + str(dtype.itemsize)
     if kind not in _LETTERS or a.dtype != dtype or b.dtype != dtype or 0 in shape or 0 in a.shape:
@@ -102,7 +102,7 @@ def vector_first(shape: tuple[int, ...]) -> bool:
     return shape[-2] == 1 and shape[-1] != 1
 
 
-def _matrix(view: View, size: int) -> tuple[bool, int] | None:
+def _matrix(view: Matrices, size: int) -> tuple[bool, int] | None:
     """Whether the matrix is the transpose of one in rows, and the distance of these rows; None if it is neither."""
     (m, n), (down, right) = view.shape[-2:], view.strides[-2:]
     for turned, rows, columns, lead, step in ((False, m, n, down, right), (True, n, m, right, down)):
@@ -111,7 +111,7 @@ def _matrix(view: View, size: int) -> tuple[bool, int] | None:
     return None
 
 
-def _steps(view: View, batch: list[int]) -> int | None:
+def _steps(view: Matrices, batch: list[int]) -> int | None:
     """From one matrix of the batch to the next, in bytes; None if that differs."""
     shape = [1] * (len(batch) + 2 - len(view.shape)) + list(view.shape[:-2])
     strides = [0] * (len(batch) + 2 - len(view.shape)) + list(view.strides[:-2])

@@ -1,22 +1,17 @@
-"""What runs besides a plain kernel call: kernels cut in chunks, and NumPy calls on views of buffers.
+"""NumPy calls on views of buffers.
 
 Input: a step and the lengths of one plan.  Output: objects that a run calls with its workspace and arrays.
 Invariant: they hold no array; the views of temporaries are kept by the workspace.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
-from jitgrad.compiler.ir.expr import Expr, mul
-from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep
-from jitgrad.compiler.ir.values import Operand
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+from jitgrad.compiler.ir.expr import Expr
+from jitgrad.compiler.ir.steps import Buffer, LibraryOperand, LibraryStep
 
 Arrays = dict[int, np.ndarray]
 
@@ -31,51 +26,32 @@ class Temporaries(Protocol):
         ...
 
 
-@dataclass
-class Chunked:
-    """A kernel in chunks.  bounds: (first and last iteration of loop 0, offset of the block in bytes) of each chunk.
+class Strided:
+    """Lengths and strides, in bytes, of a view of a buffer."""
 
-    combining: calls, as those of a stage, that put the results of chunks together."""
+    __slots__ = ("dtype", "shape", "strides")
 
-    step: KernelStep
-    bounds: list[tuple[int, int, int]]
-    combining: list[tuple[int, int, int, int]]
-
-    @property
-    def whole(self) -> tuple[int, int, int, int]:
-        """The call of the kernel in one, where nothing is to be combined."""
-        return self.step.function.address, 0, self.bounds[-1][1], self.bounds[0][2]
-
-    @property
-    def calls(self) -> list[tuple[int, int, int, int]]:
-        """One after the other."""
-        return [(self.step.function.address, *b) for b in self.bounds] + self.combining
-
-
-class View:
-    """How to see a buffer: lengths, strides and offset in bytes, and the buffer's number of elements."""
-
-    def __init__(self, operand: Operand, value: Callable[[Expr], int]) -> None:
-        ref = operand.ref
-        assert ref is not None
-        self.dtype = ref.value.dtype.np
+    def __init__(self, operand: LibraryOperand, value: Callable[[Expr], int]) -> None:
+        assert operand.dtype is not None
+        self.dtype = operand.dtype
         self.shape = tuple([value(n) for n in operand.shape])
-        self.position = ref.value.position
-        self.literal = ref.value.payload
-        itemsize = self.dtype.itemsize
-        axes = [axis for axis, n in enumerate(operand.shape) if n != 1]
-        strides = [0] * len(self.shape)
-        offset = 0
-        for (dim, start, mult), stride in zip(ref.index, ref.value.strides(), strict=True):
-            offset += value(stride) * value(start)
-            if dim >= 0:
-                strides[axes[dim]] += value(mul(stride, mult))
-        self.strides = tuple([s * itemsize for s in strides])
-        self.offset = offset * itemsize
-        self.count = value(ref.value.size())
+        self.strides = tuple([value(s) * self.dtype.itemsize for s in operand.strides])
+
+
+class BufferView(Strided):
+    """How to see a buffer: also the offset in bytes, and the buffer's number of elements."""
+
+    __slots__ = ("position", "literal", "offset", "count", "empty", "plain", "turned")
+
+    def __init__(self, operand: LibraryOperand, value: Callable[[Expr], int]) -> None:
+        super().__init__(operand, value)
+        self.position = operand.position
+        self.literal = operand.literal
+        self.offset = value(operand.offset) * self.dtype.itemsize
+        self.count = value(operand.size)
         self.empty = 0 in self.shape
         # The shape of an array that is itself the view, or the transpose of which is; None where none is.
-        contiguous = ref.value.layout is None and not offset and not self.empty
+        contiguous = operand.whole and not self.offset and not self.empty
         self.plain = self.shape if contiguous and self._covers(self.shape) else None
         turned = self.shape[::-1]
         self.turned = turned if contiguous and len(turned) == 2 and self._covers(turned) else None
@@ -110,7 +86,7 @@ class View:
 class _Interface:
     """NumPy's array interface over memory of a strided array."""
 
-    def __init__(self, array: np.ndarray, view: View) -> None:
+    def __init__(self, array: np.ndarray, view: BufferView) -> None:
         interface = dict(array.__array_interface__)
         address, _ = interface["data"]
         interface.update(data=(address + view.offset, True), shape=view.shape, strides=view.strides)
@@ -134,13 +110,13 @@ class LibraryCall:
         self._matmul = step.product
         self._operands: list[tuple[str, int, Any]] = []
         for o, source in zip(step.operands, step.sources, strict=True):
-            if o.ref is None:
+            if o.kind == "shape":
                 self._operands.append(("shape", -1, tuple([value(n) for n in o.shape])))
             elif source < 0:
-                self._operands.append((o.ref.value.kind, -1, View(o, value)))
+                self._operands.append((o.kind, -1, BufferView(o, value)))
             else:
                 kind = "temp" if buffers[source].kind == "temp" else "array"
-                self._operands.append((kind, source, View(o, value)))
+                self._operands.append((kind, source, BufferView(o, value)))
         self._varying = [(k, *o) for k, o in enumerate(self._operands) if o[0] in ("array", "scalar")]
 
     def run(self, number: Callable[[int], Any], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:

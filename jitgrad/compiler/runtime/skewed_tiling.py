@@ -37,7 +37,7 @@ LEAST_BYTES = 4 << 20           # of all that a series touches: less stays in ca
 LEAST_CALLS = 4
 STAGES = 4                      # groups of kernels that threads share
 
-Call = tuple[int, int, int, int]
+KernelCall = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Series:
     """Calls that run tile by tile, and by how much each lags."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[KernelCall] = []
         self.lags: list[int] = []
         self._longest = 0               # iterations
         self._most = 0                  # lag of a loop
@@ -115,11 +115,11 @@ class _Series:
                     least = max(least, lag - gap)
         return least
 
-    def late(self, call: Call, lag: int) -> bool:
+    def late(self, call: KernelCall, lag: int) -> bool:
         """Whether a loop would lag so far behind those before it that nothing they leave is still in cache."""
         return call[2] > 1 and lag > self._most + self._longest // 4
 
-    def add(self, call: Call, new: Uses, lag: int) -> None:
+    def add(self, call: KernelCall, new: Uses, lag: int) -> None:
         self.calls.append(call)
         self.lags.append(lag)
         self._longest = max(self._longest, call[2])
@@ -152,7 +152,7 @@ class _Series:
         return waves
 
 
-def series(calls: Sequence[Call], touched: Sequence[Uses | None]) -> list[tuple[int, int, list[list[np.ndarray]]]]:
+def series(calls: Sequence[KernelCall], touched: Sequence[Uses | None]) -> list[tuple[int, int, list[list[np.ndarray]]]]:
     """Ranges of the calls (function, 0, iterations, block) that are to run in tiles, and their waves; touched: what each call
     uses, None where that is not known."""
     found: list[tuple[int, int, list[list[np.ndarray]]]] = []

@@ -1,58 +1,31 @@
 """The memory of one run at a time, and the calls that run a plan in it.
 
-Input: a `Plan`.  Output: `Runs`, which runs it.
+Input: an `ExecutionPlan`.  Output: `Runs`, which runs it.
 Invariant: a stretch of kernels between two calls that Python must make (NumPy, several threads) is one call of the
 driver; nothing of one run is left in the workspace but contents without meaning.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from jitgrad import buffers, threads
 from jitgrad.buffers import address
 from jitgrad.compiler.runtime import driver
-from jitgrad.compiler.runtime.library_calls import Chunked, LibraryCall
+from jitgrad.compiler.runtime.library_calls import LibraryCall
+from jitgrad.compiler.runtime.plan import Calls, Chunks, ExecutionPlan, Lanes, Rows, Stage
 from jitgrad.config import config
 from jitgrad.generated import function
 from jitgrad.ops.quiet import quiet
-
-if TYPE_CHECKING:
-    from jitgrad.compiler.ir.steps import KernelStep
-    from jitgrad.compiler.runtime.plan import Plan
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away
 MOST_GENERATED = 200            # arguments and results of a program that is called by generated code
 MAX_FIXED = 16                  # sets of fixed numbers of one plan that are remembered
 _BYTES = np.dtype(np.uint8)
-
-
-@dataclass
-class Stage:
-    """Kernels that are called one after the other: (address, lo, hi, offset of the block in bytes) of each, and an
-    estimate of their time.  steps: what each is a call of, None for a product, and its estimate."""
-
-    calls: list[tuple[int, int, int, int]]
-    nanoseconds: float
-    steps: list[tuple[KernelStep | None, float]] = field(default_factory=list)
-
-
-@dataclass
-class Parts:
-    """Calls as those of a stage, for each of several parts that do not depend on each other."""
-
-    calls: list[list[tuple[int, int, int, int]]]
-
-
-@dataclass
-class Waves:
-    """Calls in parts: those of a wave do not depend on each other, but on the waves before."""
-
-    waves: list[list[np.ndarray]]
-
+_NONE = np.empty((0, 3), np.int64)
 
 Way = tuple["Callable[..., None]", "list[Callable[[], None] | LibraryCall]"]
 
@@ -60,55 +33,72 @@ Way = tuple["Callable[..., None]", "list[Callable[[], None] | LibraryCall]"]
 class Workspace:
     """An arena for temporaries, and the argument blocks with their static words."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ExecutionPlan) -> None:
         self._plan = plan
-        self.words = plan.static_words.copy()
+        self.words = plan.words.copy()
         self.base = address(self.words)
         self.places = plan.places
         self.views: dict[Any, np.ndarray] = {}
         self.arena = buffers.empty((plan.arena_bytes if plan.keep else 0,), _BYTES)
         if plan.keep:
             self.words[plan.arena_words] = plan.arena_offsets + address(self.arena)
-        self.call = self._bound(plan.first, plan.patches)       # all of a plan without further calls
+        self.patches, self.calls = plan.patches, plan.calls
+        if plan.moving is not None:
+            self.patches, self.calls = plan.patches.copy(), plan.calls.copy()
+        self.moved: np.ndarray | None = None        # what move() was given last
+        first = plan.stages[0]
+        assert isinstance(first, Calls)
+        self.call = self._bound(first.rows, self.patches, first.nanoseconds)       # all of a plan without further calls
         self._ways: dict[bool, Way] = {}
+
+    def move(self, numbers: np.ndarray) -> None:
+        """Go over to other starts and steps of slices, and strides: what Moving.at gives for them."""
+        moving = self._plan.moving
+        assert moving is not None
+        words, arena, patches = len(moving.words), len(moving.arena), len(moving.patches)
+        if words:
+            self.words[moving.words] = numbers[:words]
+        if arena:
+            self.words[moving.arena] = numbers[words:words + arena] + address(self.arena)
+        if patches:
+            self.patches[moving.patches, 2] = numbers[words + arena:words + arena + patches]
+        if len(moving.calls):
+            self.calls[moving.calls, 2] = numbers[words + arena + patches:]
+        self.moved = numbers
 
     def way(self) -> Way:
         """The calls of a run, for the number of threads at hand."""
         alone = config.threads == 1
         found = self._ways.get(alone)
         if found is None:
-            plan = self._plan
-            first, *rest = _merged(plan) if alone else [plan.first, *plan.rest]
-            assert isinstance(first, Stage)
-            none = np.empty((0, 3), np.int64)
-            found = self._ways[alone] = self._bound(first, plan.patches), [
-                self._bound(s, none) if isinstance(s, Stage) else self._chunks(s) if isinstance(s, Chunked) else
-                self._parts(s) if isinstance(s, Parts) else self._waves(s) if isinstance(s, Waves) else s for s in rest]
+            first, *rest = _merged(self._plan) if alone else self._plan.stages
+            assert isinstance(first, Calls)
+            found = self._ways[alone] = self._bound(first.rows, self.patches, first.nanoseconds), [self._stage(s) for s in rest]
         return found
 
-    def _bound(self, stage: Stage, patches: np.ndarray) -> Callable[..., None]:
-        calls = np.array(stage.calls, np.int64).reshape(-1, 4)
-        return driver.bind(self.words, patches, calls, stage.nanoseconds > HOLD_NANOSECONDS)
+    def _stage(self, stage: Stage) -> Callable[[], None] | LibraryCall:
+        if isinstance(stage, LibraryCall):
+            return stage
+        if isinstance(stage, Calls):
+            return self._bound(stage.rows, _NONE, stage.nanoseconds)
+        return self._chunks(stage) if isinstance(stage, Chunks) else self._waves((stage.lanes,) if isinstance(stage, Lanes)
+                                                                                  else stage.waves)
 
-    def _chunks(self, chunked: Chunked) -> Callable[[], None]:
-        call = chunked.step.function.call
-        bounds = [(lo, hi, self.base + block) for lo, hi, block in chunked.bounds]
-        combine = self._bound(Stage(chunked.combining, 0), np.empty((0, 3), np.int64))
+    def _bound(self, rows: Rows, patches: np.ndarray, nanoseconds: float) -> Callable[..., None]:
+        return driver.bind(self.words, patches, self.calls[slice(*rows)], nanoseconds > HOLD_NANOSECONDS)
+
+    def _chunks(self, chunks: Chunks) -> Callable[[], None]:
+        call = chunks.kernel
+        bounds = [(lo, hi, self.base + block) for _, lo, hi, block in self.calls[slice(*chunks.rows)].tolist()]
+        combine = self._bound(chunks.combining, _NONE, 0.0)
 
         def run() -> None:
             threads.parallel_for(call, bounds)
             combine()
         return run
 
-    def _parts(self, parts: Parts) -> Callable[[], None]:
-        none = np.empty((0, 3), np.int64)
-        runs = [driver.bind(self.words, none, np.array(calls, np.int64), True) for calls in parts.calls]
-        bounds = [(c, c, 0) for c in range(len(runs))]
-        return lambda: threads.parallel_for(lambda c, _, __: runs[c](), bounds)
-
-    def _waves(self, waves: Waves) -> Callable[[], None]:
-        none = np.empty((0, 3), np.int64)
-        runs = [[driver.bind(self.words, none, calls, True) for calls in wave] for wave in waves.waves]
+    def _waves(self, waves: tuple[tuple[Rows, ...], ...]) -> Callable[[], None]:
+        runs = [[driver.bind(self.words, _NONE, self.calls[slice(*rows)], True) for rows in wave] for wave in waves]
         bounds = [[(c, c, 0) for c in range(len(wave))] for wave in runs]
 
         def run() -> None:
@@ -156,8 +146,8 @@ class Workspace:
         return arrays
 
     def _library(self, call: LibraryCall, values: list[Any], arrays: dict[int, np.ndarray]) -> None:
-        argument, fixed = self._plan.argument, self._plan.fixed
-        array = call.run(lambda position: fixed[position] if position in fixed else values[argument[position]], self, arrays)
+        argument, fixed = self._plan.positions.index, self._plan.fixed
+        array = call.run(lambda position: fixed[position] if position in fixed else values[argument(position)], self, arrays)
         if array is not None:
             arrays[call.target] = array
             start = address(array)
@@ -165,24 +155,27 @@ class Workspace:
                 self.words[word] = start + offset
 
 
-def _merged(plan: Plan) -> list[Stage | LibraryCall]:
+def _merged(plan: ExecutionPlan) -> list[Stage]:
     """What one thread runs: all between two NumPy calls at once, which takes 10 to 20 us less for each kernel in chunks."""
-    merged: list[Stage | LibraryCall] = []
-    for s in [plan.first, *plan.rest]:
+    merged: list[Stage] = []
+    for s in plan.stages:
         if isinstance(s, LibraryCall):
             merged.append(s)
             continue
-        if not merged or isinstance(merged[-1], LibraryCall):
-            merged.append(Stage([], 0))
-        stage = merged[-1]
-        assert isinstance(stage, Stage)
-        if isinstance(s, Stage | Chunked):
-            stage.calls += s.calls
-        elif isinstance(s, Parts):
-            stage.calls += [call for calls in s.calls for call in calls]
+        if isinstance(s, Calls):
+            rows, nanoseconds = s.rows, s.nanoseconds
         else:
-            stage.calls += [call for wave in s.waves for part in wave for call in part.tolist()]
-        stage.nanoseconds += s.nanoseconds if isinstance(s, Stage) else HOLD_NANOSECONDS + 1
+            nanoseconds = HOLD_NANOSECONDS + 1
+            if isinstance(s, Chunks):
+                rows = s.rows[0], s.combining[1]
+            else:
+                lanes = s.lanes if isinstance(s, Lanes) else [lane for wave in s.waves for lane in wave]
+                rows = lanes[0][0], lanes[-1][1]
+        last = merged[-1] if merged else None
+        if isinstance(last, Calls):
+            merged[-1] = Calls((last.rows[0], rows[1]), last.nanoseconds + nanoseconds)
+        else:
+            merged.append(Calls(rows, nanoseconds))
     return merged
 
 
@@ -190,14 +183,26 @@ class Runs:
     """A plan with its workspaces.
 
     run(values): the program's results, fresh arrays.  values: of the nodes of the captured order at `positions`, arrays or
-    numbers; the list may be changed.  Their shapes and strides must be those of the order that the plan was made for.
+    numbers; the list may be changed.  Their shapes must be those of the order that the plan was made for, and so must be their
+    strides, or those that the plan was moved to.
     (A closure finds its names quicker than a method.  It does not refer to this object: no cycle keeps memory.)"""
 
-    def __init__(self, plan: Plan) -> None:
+    __slots__ = ("positions", "run", "_plan", "_moved", "_runner", "_fixed")
+
+    def __init__(self, plan: ExecutionPlan, moved: np.ndarray | None = None, runner: Callable[..., Any] | None = None) -> None:
         self.positions = plan.positions
-        self.run = _runner(plan)
         self._plan = plan
+        self._moved = moved
+        self._runner = runner or _runner(plan)
+        run: Callable[[list[Any]], list[np.ndarray | None]] = \
+            self._runner if plan.moving is None else partial(self._runner, moved)
+        self.run = run
         self._fixed: dict[tuple, Runs] = {}
+
+    def at(self, numbers: tuple[int, ...]) -> Runs:
+        """For other starts and steps of slices, and strides, with the same workspaces."""
+        moving = self._plan.moving
+        return self if moving is None else Runs(self._plan, moving.at(numbers), self._runner)
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Runs:
         """See program.Bound."""
@@ -208,27 +213,32 @@ class Runs:
         found = self._fixed.get(key)
         if found is None:
             if len(self._fixed) >= MAX_FIXED:
-                self._fixed.clear()
-            found = self._fixed[key] = Runs(self._plan.fixing(own))
+                self._fixed.pop(next(iter(self._fixed)), None)
+            found = self._fixed[key] = Runs(self._plan.fixing(own), self._moved)
         return found
 
 
-def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
+def _runner(plan: ExecutionPlan) -> Callable[..., list[np.ndarray | None]]:
+    """run(values), or run(numbers, values) for a plan that is moved to what Moving.at gives."""
     spare: list[Workspace] = []                 # workspaces that no run uses
     pop, append = spare.pop, spare.append
-    numbers, makers, absent = plan.numbers, plan.makers, plan.absent
-    plain = plan.keep and not plan.rest
+    floats, integers, makers, absent = plan.floats, plan.integers, plan.makers, plan.absent
+    plain = plan.keep and len(plan.stages) == 1
     limited = bool(plan.limits)
     if plain and not limited and len(plan.positions) + len(makers) <= MOST_GENERATED:
         return _generated(plan, pop, append)
 
-    def run(values: list[Any]) -> list[np.ndarray | None]:
+    def run(numbers: np.ndarray | None, values: list[Any]) -> list[np.ndarray | None]:
         try:
             workspace = pop()
         except IndexError:
             workspace = Workspace(plan)
-        for k, convert in numbers:
-            values[k] = convert(values[k])
+        if workspace.moved is not numbers:
+            workspace.move(numbers)         # type: ignore[arg-type]
+        for k in floats:
+            values[k] = float(values[k])
+        for k in integers:
+            values[k] = np.int64(values[k])
         results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
         if plain:
             workspace.call(*values, *results)
@@ -241,11 +251,11 @@ def _runner(plan: Plan) -> Callable[[list[Any]], list[np.ndarray | None]]:
             results.insert(k, None)
         return results
 
-    return run
+    return run if plan.moving is not None else partial(run, None)
 
 
-def _generated(plan: Plan, pop: Callable[[], Workspace], append: Callable[[Workspace], None]) -> Callable[
-        [list[Any]], list[np.ndarray | None]]:
+def _generated(plan: ExecutionPlan, pop: Callable[[], Workspace], append: Callable[[Workspace], None]) -> Callable[
+        ..., list[np.ndarray | None]]:
     """The run of a plan that is one call of the driver, as code.  For two arrays, a number and two results:
 
         def run(values):
@@ -262,15 +272,18 @@ def _generated(plan: Plan, pop: Callable[[], Workspace], append: Callable[[Works
     arguments = [f"v{k}" for k in range(len(plan.positions))]
     results = [f"r{k}" for k in range(len(plan.makers))]
     lines = ["try: workspace = pop()", "except IndexError: workspace = Workspace(plan)"]
+    if plan.moving is not None:
+        lines.append("if workspace.moved is not numbers: workspace.move(numbers)")
     lines += [f"{''.join([name + ', ' for name in arguments])}= values"] if arguments else []
     for k, (make, shape, dtype) in enumerate(plan.makers):
         given |= {f"make{k}": make, f"shape{k}": shape, f"dtype{k}": dtype}
         lines.append(f"r{k} = make{k}(shape{k}, dtype{k})")
-    for k, convert in plan.numbers:
-        given[f"convert{k}"] = convert
-        arguments[k] = f"convert{k}(v{k})"
+    for which, convert in ((plan.floats, float), (plan.integers, np.int64)):
+        for k in which:
+            given[f"convert{k}"] = convert
+            arguments[k] = f"convert{k}(v{k})"
     lines += [f"workspace.call({', '.join(arguments + results)})", "append(workspace)"]
     for k in plan.absent:
         results.insert(k, "None")
     lines.append(f"return [{', '.join(results)}]")
-    return function("run", "values", lines, given, __file__)
+    return function("run", "values" if plan.moving is None else "numbers, values", lines, given, __file__)
