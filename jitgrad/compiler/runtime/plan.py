@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.compiler.runtime.library_calls import LibraryCall
+from jitgrad.generated import function
 
 Rows = tuple[int, int]          # first and end, of calls
+Writer = Callable[[memoryview, memoryview, memoryview, int, Sequence[int]], None]      # words, patches, calls, arena, numbers
+FEW = 100                       # numbers that code is generated for
 
 
 @dataclass(slots=True)
@@ -59,10 +62,12 @@ Stage = Calls | Chunks | Lanes | Waves | LibraryCall
 class Moving:
     """What changes with starts and steps of slices and with strides, while lengths stay: numbers, each a polynomial in those.
 
-    constants: a term of each; factors: the others, in order, with the numbers that they are coefficients of (0 stands for 1,
-    k + 1 for number k); of `numbers`, where the terms of each begin.  Then where the numbers go: words of the blocks, words that
+    count: of starts, steps and strides.  constants: a term of each number; coefficients, factors: the other terms in order, and
+    what each is multiplied with (0 stands for 1, k + 1 for the k-th of those); numbers, starts: of which these are, and where
+    those of each begin.  Then where the numbers go: words of the blocks, words that
     hold an address in the arena (its start is added), rows of the patches, rows of the calls."""
 
+    count: int
     constants: np.ndarray
     coefficients: np.ndarray
     factors: np.ndarray
@@ -73,12 +78,41 @@ class Moving:
     patches: np.ndarray
     calls: np.ndarray
 
-    def at(self, numbers: Sequence[int]) -> np.ndarray:
-        """All of them, for starts, steps and strides."""
-        terms = np.array((1, *numbers), np.int64)[self.factors]
+    def writer(self) -> Writer:
+        """What writes all of them, for other starts, steps and strides."""
+        return self._generated() if len(self.constants) <= FEW else self._vectorised
+
+    def _generated(self) -> Writer:
+        """Quicker for few.  Sample, for `x[k]` of rows of 50 float64 numbers:
+
+            def write(words, patches, calls, arena, numbers):
+                n0, n1, n2, = numbers
+                patches[2] = 400 * n0
+        """
+        ends = [*self.starts.tolist(), len(self.coefficients)]
+        terms: dict[int, list[str]] = {}
+        for number, first, end in zip(self.numbers.tolist(), ends, ends[1:], strict=False):
+            terms[number] = [" * ".join([str(self.coefficients[k]), *[f"n{f - 1}" for f in self.factors[:, k].tolist() if f]])
+                             for k in range(first, end)]
+        targets = [f"words[{w}]" for w in self.words.tolist()] + [f"words[{w}]" for w in self.arena.tolist()]
+        targets += [f"patches[{3 * row + 2}]" for row in self.patches.tolist()]
+        targets += [f"calls[{4 * row + 2}]" for row in self.calls.tolist()]
+        lines = ["".join([f"n{k}, " for k in range(self.count)]) + "= numbers"]
+        for k, (target, constant) in enumerate(zip(targets, self.constants.tolist(), strict=True)):
+            start = ["arena"] if 0 <= k - len(self.words) < len(self.arena) else []
+            lines.append(f"{target} = {' + '.join([*terms.get(k, ()), *([str(constant)] if constant else []), *start]) or 0}")
+        return function("write", "words, patches, calls, arena, numbers", lines, {}, __file__)
+
+    def _vectorised(self, words: memoryview, patches: memoryview, calls: memoryview, arena: int, numbers: Sequence[int]) -> None:
         found = self.constants.copy()
-        found[self.numbers] += np.add.reduceat(self.coefficients * (terms[0] if len(terms) == 1 else terms.prod(0)), self.starts)
-        return found
+        terms = np.array((1, *numbers), np.int64)[self.factors].prod(0)
+        found[self.numbers] += np.add.reduceat(self.coefficients * terms, self.starts)
+        ends = np.cumsum([len(self.words), len(self.arena), len(self.patches)])
+        own, places, addresses, counts = np.split(found, ends)
+        np.asarray(words)[self.words] = own
+        np.asarray(words)[self.arena] = places + arena
+        np.asarray(patches)[3 * self.patches + 2] = addresses
+        np.asarray(calls)[4 * self.calls + 2] = counts
 
     def without(self, rows: Mapping[int, int]) -> Moving:
         """The same where the rows of the patches are other ones."""

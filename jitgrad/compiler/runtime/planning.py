@@ -385,7 +385,7 @@ class Planner:
         degree = max([len(f) for f in factors], default=1)
         table = [f + [0] * (degree - len(f)) for f in factors]
         where = [np.array([k for k, _ in entries], np.int64) for entries in self._moving.values()]
-        return Moving(np.array(constants, np.int64), np.array(coefficients, np.int64),
+        return Moving(len(self._arguments.numbers), np.array(constants, np.int64), np.array(coefficients, np.int64),
                       np.array(table, np.int64).reshape(-1, degree).T.copy(), np.array(numbers, np.int64),
                       np.array(starts, np.int64), *where)
 

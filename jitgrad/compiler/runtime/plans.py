@@ -5,7 +5,7 @@ Invariant: graphs whose lengths agree share a plan, whatever the starts and step
 unless something had to be decided by these.
 
 Steps are many small objects, which the cyclic garbage collector would walk again and again.  They are needed when lengths are
-new; of a program of more than FEW steps they are kept as bytes until then.
+new, and kept as bytes until then; as they are where that has happened and they are no more than FEW.
 """
 from __future__ import annotations
 
@@ -103,8 +103,10 @@ class Plans:
             known.update({atom: k for k, atom in enumerate(atoms)})
         lengths = Lengths(program.sources, order)
         plan = Planner(program, self._arguments, lengths).plan()
-        if self._program is not None and len(program.steps) > FEW:
+        if not self._packed:
             self._packed, self._program = _pack(program), None
+        elif len(program.steps) <= FEW:
+            self._program = program
         return Runs(plan), lengths.indexed
 
     def _numbers(self, order: Sequence[Node]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ driver; nothing of one run is left in the workspace but contents without meaning
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from jitgrad import buffers, threads
 from jitgrad.buffers import address
 from jitgrad.compiler.runtime import driver
 from jitgrad.compiler.runtime.library_calls import LibraryCall
-from jitgrad.compiler.runtime.plan import Calls, Chunks, ExecutionPlan, Lanes, Rows, Stage
+from jitgrad.compiler.runtime.plan import Calls, Chunks, ExecutionPlan, Lanes, Rows, Stage, Writer
 from jitgrad.config import config
 from jitgrad.generated import function
 from jitgrad.ops.quiet import quiet
@@ -33,7 +33,7 @@ Way = tuple["Callable[..., None]", "list[Callable[[], None] | LibraryCall]"]
 class Workspace:
     """An arena for temporaries, and the argument blocks with their static words."""
 
-    def __init__(self, plan: ExecutionPlan) -> None:
+    def __init__(self, plan: ExecutionPlan, write: Writer | None) -> None:
         self._plan = plan
         self.words = plan.words.copy()
         self.base = address(self.words)
@@ -45,25 +45,19 @@ class Workspace:
         self.patches, self.calls = plan.patches, plan.calls
         if plan.moving is not None:
             self.patches, self.calls = plan.patches.copy(), plan.calls.copy()
-        self.moved: np.ndarray | None = None        # what move() was given last
+            self._written = self.words.data, self.patches.reshape(-1).data, self.calls.reshape(-1).data
+        self._write = write
+        self.moved: Sequence[int] | None = None         # what move() was given last
         first = plan.stages[0]
         assert isinstance(first, Calls)
         self.call = self._bound(first.rows, self.patches, first.nanoseconds)       # all of a plan without further calls
         self._ways: dict[bool, Way] = {}
 
-    def move(self, numbers: np.ndarray) -> None:
-        """Go over to other starts and steps of slices, and strides: what Moving.at gives for them."""
-        moving = self._plan.moving
-        assert moving is not None
-        words, arena, patches = len(moving.words), len(moving.arena), len(moving.patches)
-        if words:
-            self.words[moving.words] = numbers[:words]
-        if arena:
-            self.words[moving.arena] = numbers[words:words + arena] + address(self.arena)
-        if patches:
-            self.patches[moving.patches, 2] = numbers[words + arena:words + arena + patches]
-        if len(moving.calls):
-            self.calls[moving.calls, 2] = numbers[words + arena + patches:]
+    def move(self, numbers: Sequence[int]) -> None:
+        """Go over to other starts and steps of slices, and strides."""
+        assert self._write is not None
+        words, patches, calls = self._written
+        self._write(words, patches, calls, address(self.arena), numbers)
         self.moved = numbers
 
     def way(self) -> Way:
@@ -189,7 +183,7 @@ class Runs:
 
     __slots__ = ("positions", "run", "_plan", "_moved", "_runner", "_fixed")
 
-    def __init__(self, plan: ExecutionPlan, moved: np.ndarray | None = None, runner: Callable[..., Any] | None = None) -> None:
+    def __init__(self, plan: ExecutionPlan, moved: Sequence[int] | None = None, runner: Callable[..., Any] | None = None) -> None:
         self.positions = plan.positions
         self._plan = plan
         self._moved = moved
@@ -199,10 +193,9 @@ class Runs:
         self.run = run
         self._fixed: dict[tuple, Runs] = {}
 
-    def at(self, numbers: tuple[int, ...]) -> Runs:
+    def at(self, numbers: Sequence[int]) -> Runs:
         """For other starts and steps of slices, and strides, with the same workspaces."""
-        moving = self._plan.moving
-        return self if moving is None else Runs(self._plan, moving.at(numbers), self._runner)
+        return self if self._plan.moving is None else Runs(self._plan, numbers, self._runner)
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Runs:
         """See program.Bound."""
@@ -219,27 +212,28 @@ class Runs:
 
 
 def _runner(plan: ExecutionPlan) -> Callable[..., list[np.ndarray | None]]:
-    """run(values), or run(numbers, values) for a plan that is moved to what Moving.at gives."""
+    """run(values), or run(numbers, values) for a plan that is moved to the starts, steps and strides given."""
     spare: list[Workspace] = []                 # workspaces that no run uses
     pop, append = spare.pop, spare.append
+    make = partial(Workspace, plan, None if plan.moving is None else plan.moving.writer())
     floats, integers, makers, absent = plan.floats, plan.integers, plan.makers, plan.absent
     plain = plan.keep and len(plan.stages) == 1
     limited = bool(plan.limits)
     if plain and not limited and len(plan.positions) + len(makers) <= MOST_GENERATED:
-        return _generated(plan, pop, append)
+        return _generated(plan, pop, append, make)
 
-    def run(numbers: np.ndarray | None, values: list[Any]) -> list[np.ndarray | None]:
+    def run(numbers: Sequence[int] | None, values: list[Any]) -> list[np.ndarray | None]:
         try:
             workspace = pop()
         except IndexError:
-            workspace = Workspace(plan)
+            workspace = make()
         if workspace.moved is not numbers:
             workspace.move(numbers)         # type: ignore[arg-type]
         for k in floats:
             values[k] = float(values[k])
         for k in integers:
             values[k] = np.int64(values[k])
-        results: list[Any] = [make(shape, dtype) for make, shape, dtype in makers]
+        results: list[Any] = [empty(shape, dtype) for empty, shape, dtype in makers]
         if plain:
             workspace.call(*values, *results)
             if limited:
@@ -254,13 +248,13 @@ def _runner(plan: ExecutionPlan) -> Callable[..., list[np.ndarray | None]]:
     return run if plan.moving is not None else partial(run, None)
 
 
-def _generated(plan: ExecutionPlan, pop: Callable[[], Workspace], append: Callable[[Workspace], None]) -> Callable[
-        ..., list[np.ndarray | None]]:
+def _generated(plan: ExecutionPlan, pop: Callable[[], Workspace], append: Callable[[Workspace], None],
+               make: Callable[[], Workspace]) -> Callable[..., list[np.ndarray | None]]:
     """The run of a plan that is one call of the driver, as code.  For two arrays, a number and two results:
 
         def run(values):
             try: workspace = pop()
-            except IndexError: workspace = Workspace(plan)
+            except IndexError: workspace = make()
             v0, v1, v2, = values
             r0 = make0(shape0, dtype0)
             r1 = make1(shape1, dtype1)
@@ -268,10 +262,10 @@ def _generated(plan: ExecutionPlan, pop: Callable[[], Workspace], append: Callab
             append(workspace)
             return [r0, r1]
     """
-    given: dict[str, Any] = {"plan": plan, "pop": pop, "append": append, "Workspace": Workspace}
+    given: dict[str, Any] = {"pop": pop, "append": append, "make": make}
     arguments = [f"v{k}" for k in range(len(plan.positions))]
     results = [f"r{k}" for k in range(len(plan.makers))]
-    lines = ["try: workspace = pop()", "except IndexError: workspace = Workspace(plan)"]
+    lines = ["try: workspace = pop()", "except IndexError: workspace = make()"]
     if plan.moving is not None:
         lines.append("if workspace.moved is not numbers: workspace.move(numbers)")
     lines += [f"{''.join([name + ', ' for name in arguments])}= values"] if arguments else []
