@@ -219,4 +219,4 @@ def test_few_objects_are_kept_of_a_program(f, n):
 
     objects(10)
     few, many = objects(10), objects(n)
-    assert few < 60 and many < 60, (few, many)
+    assert few < 90 and many < 90, (few, many)

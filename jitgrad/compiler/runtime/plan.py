@@ -121,6 +121,21 @@ class Moving:
         return moving
 
 
+@dataclass(frozen=True)
+class ArgumentList:
+    """What a program's runs are given: positions of the order, first arrays, then numbers, of which `floats` and `integers` are.
+
+    inputs: (buffer, argument) of the arrays.  combining: by buffer, the address of what puts the results of chunks together.
+    numbers: which starts, steps and strides there are, in order."""
+
+    positions: list[int]
+    floats: tuple[int, ...]
+    integers: tuple[int, ...]
+    inputs: tuple[tuple[int, int], ...]
+    combining: dict[int, int]
+    numbers: dict[tuple, int]
+
+
 @dataclass
 class ExecutionPlan:
     """positions: of the order, whose values are the arguments, first arrays, then numbers; floats, integers: which arguments are

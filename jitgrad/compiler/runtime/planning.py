@@ -23,7 +23,7 @@ from jitgrad.compiler.runtime import batch_blocking, blas, skewed_tiling
 from jitgrad.compiler.runtime.arena import Spans, aligned
 from jitgrad.compiler.runtime.evaluator import Lengths
 from jitgrad.compiler.runtime.library_calls import LibraryCall, Strided
-from jitgrad.compiler.runtime.plan import Calls, Chunks, ExecutionPlan, Lanes, Moving, Rows, Stage, Waves
+from jitgrad.compiler.runtime.plan import ArgumentList, Calls, Chunks, ExecutionPlan, Lanes, Moving, Rows, Stage, Waves
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 # Estimates (of AVX2): with 512-bit registers the loops take a quarter of it, and to hand work to a thread takes 40 us.
@@ -36,23 +36,8 @@ NOTHING: Mapping[int, tuple[int, int]] = {}
 MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What a program's runs are given: positions of the order, first arrays, then numbers, of which `floats` and `integers` are.
-
-    inputs: (buffer, argument) of the arrays.  combining: by buffer, the address of what puts the results of chunks together.
-    numbers: which starts, steps and strides there are, in order."""
-
-    positions: list[int]
-    floats: tuple[int, ...]
-    integers: tuple[int, ...]
-    inputs: tuple[tuple[int, int], ...]
-    combining: dict[int, int]
-    numbers: dict[tuple, int]
-
-
 @dataclass
-class _Call:
+class _PlannedCall:
     """A call of a kernel or a product for all `count` iterations; `word`: where its block starts."""
 
     function: int
@@ -81,13 +66,13 @@ class _Chunked:
 
 
 _Lanes = list[list[skewed_tiling.KernelCall]]
-_Item = _Call | _Chunked | _Lanes | list[list[np.ndarray]] | LibraryCall
+_Item = _PlannedCall | _Chunked | _Lanes | list[list[np.ndarray]] | LibraryCall
 
 
 class Planner:
     """Makes one plan."""
 
-    def __init__(self, program: StepList, arguments: Arguments, lengths: Lengths) -> None:
+    def __init__(self, program: StepList, arguments: ArgumentList, lengths: Lengths) -> None:
         self._buffers = program.buffers
         self._arguments = arguments
         self._argument = {position: k for k, position in enumerate(arguments.positions)}
@@ -139,7 +124,7 @@ class Planner:
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
             block = self._block(step.kernel.slots, {}, 0)
-            self._items.append(_Call(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
+            self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
             return
         if self._lengths.depends(step.outer):
             bounds = _chunks(self._value(step.outer), nanoseconds, step)
@@ -162,7 +147,7 @@ class Planner:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
         self._items.append(_Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)], combining))
 
-    def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> _Call | None:
+    def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> _PlannedCall | None:
         """A matrix product that BLAS can be called for directly; None for every other library call."""
         a, b = step.operands[:2] if step.product else (None, None)
         call = self._direct(step)
@@ -176,7 +161,7 @@ class Planner:
         for word, (source, offset) in zip((blas.A, blas.B), sources, strict=True):
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
         self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
-        return _Call(call.address, call.matrices, first, call.nanoseconds, None)
+        return _PlannedCall(call.address, call.matrices, first, call.nanoseconds, None)
 
     def _direct(self, step: LibraryStep) -> blas.Product | None:
         """The call of a matrix product, as far as BLAS takes it."""
@@ -300,8 +285,8 @@ class Planner:
         calls: list[skewed_tiling.KernelCall] = []
         touched: list[skewed_tiling.Uses | None] = []
         for item in self._items:
-            step = item.step if isinstance(item, _Call | _Chunked) else None
-            calls.append(item.row if isinstance(item, _Call) else item.whole if isinstance(item, _Chunked) else (0, 0, 0, 0))
+            step = item.step if isinstance(item, _PlannedCall | _Chunked) else None
+            calls.append(item.row if isinstance(item, _PlannedCall) else item.whole if isinstance(item, _Chunked) else (0, 0, 0, 0))
             touched.append(None if step is None else skewed_tiling.uses(step, self._value(step.outer), self._buffers, self._value,
                                                                          self._place))
         items, done = [], 0
@@ -349,7 +334,7 @@ class Planner:
         for item in self._items:
             if isinstance(item, LibraryCall):
                 stages.append(item)
-            elif isinstance(item, _Call):
+            elif isinstance(item, _PlannedCall):
                 if item.step is not None and self._lengths.depends(item.step.outer):
                     self._moving["calls"].append((len(rows), item.step.outer))
                 stage = stages[-1]
@@ -362,7 +347,8 @@ class Planner:
                 function = item.step.function
                 stages.append(Chunks(function.call, added([(function.address, *b) for b in item.bounds]), added(item.combining)))
             elif item and isinstance(item[0][0], np.ndarray):
-                stages.append(Waves(tuple([tuple([added(part.tolist()) for part in wave]) for wave in item])))      # type: ignore[union-attr]
+                waves = [tuple([added(part.tolist()) for part in wave]) for wave in item]       # type: ignore[union-attr]
+                stages.append(Waves(tuple(waves)))
             else:
                 stages.append(Lanes(tuple([added(lane) for lane in item])))     # type: ignore[arg-type]
         return rows, stages

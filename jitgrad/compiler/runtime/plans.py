@@ -24,7 +24,8 @@ from jitgrad.compiler.ir.steps import UNTOLD, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.runtime import blas, driver
 from jitgrad.compiler.runtime.evaluator import Lengths, needed, strides
-from jitgrad.compiler.runtime.planning import Arguments, Planner
+from jitgrad.compiler.runtime.plan import ArgumentList
+from jitgrad.compiler.runtime.planning import Planner
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.dtype import BY_NUMPY
 from jitgrad.graph import Node, Op
@@ -55,7 +56,7 @@ class Plans:
         scalars = _scalars(steps)
         floats, integers = [[len(inputs) + k for k, convert in enumerate(scalars.values()) if convert is kind]
                             for kind in (float, np.int64)]
-        self._arguments = Arguments([*[bufs[number].number for number in inputs], *scalars], tuple(floats), tuple(integers),
+        self._arguments = ArgumentList([*[bufs[number].number for number in inputs], *scalars], tuple(floats), tuple(integers),
                                     tuple([(number, k) for k, number in enumerate(inputs)]), combining, {})
         self._by_type = self._types[0] if not self._indexed and len(self._types) == 1 else None
         self._independent = not self._indexed and not self._types       # of all lengths: one plan is for ever
@@ -110,7 +111,7 @@ class Plans:
         return Runs(plan), lengths.indexed
 
     def _numbers(self, order: Sequence[Node]) -> tuple[int, ...]:
-        """The starts and steps of slices and the strides, as in `Arguments.numbers`."""
+        """The starts and steps of slices and the strides, as in `ArgumentList.numbers`."""
         numbers: list[int] = []
         for p in self._sizes:
             numbers += order[p].sizes
