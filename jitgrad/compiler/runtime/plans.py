@@ -134,18 +134,17 @@ _EXACT = object()       # in place of a plan for lengths: there is one for each 
 class Moved:
     """A plan for all starts and steps of slices, and strides."""
 
-    __slots__ = ("_numbers", "_runs")
+    __slots__ = ("_last",)
 
     def __init__(self, runs: Runs) -> None:
-        self._numbers: tuple[int, ...] | None = None
-        self._runs = runs
+        self._last: tuple[tuple[int, ...] | None, Runs] = None, runs       # one object: threads change it at once
 
     def to(self, numbers: tuple[int, ...]) -> Runs:
         """Its runs for these."""
-        runs, known = self._runs, self._numbers
+        known, runs = self._last
         if numbers != known:
-            runs = self._runs = runs.at(numbers)
-            self._numbers = numbers
+            runs = runs.at(numbers)
+            self._last = numbers, runs
         return runs
 
 
