@@ -200,13 +200,13 @@ def document_cells() -> None:
 
 def kernels_run_in_the_simulator() -> None:
     launched = []
-    original = cuda.Kernel.__call__
+    original = cuda.CudaKernel.__call__
 
-    def counting(self: cuda.Kernel, arguments: dict) -> None:
+    def counting(self: cuda.CudaKernel, arguments: dict) -> None:
         launched.append(self.name)
         original(self, arguments)
 
-    cuda.Kernel.__call__ = counting     # type: ignore[method-assign]
+    cuda.CudaKernel.__call__ = counting     # type: ignore[method-assign]
     x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward()
     assert cuda_math.SIMULATED and len(launched) == 1 and x.grad.tolist() == [2.0, 4.0]
