@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import jitgrad
-from jitgrad.compiler.plan import Evaluator
-from jitgrad.compiler.program import KernelStep, Pointer
+from jitgrad.compiler.ir.loop_nest import Pointer
+from jitgrad.compiler.ir.steps import KernelStep
+from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.requests import execute, programs
 
 from .workloads import Workload
@@ -17,12 +18,13 @@ def bytes_moved(loss: Any) -> int:
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
     captured = execute.capture([loss._current()])
     _, program = programs.program_for(captured, loss._current())
-    value = Evaluator(program._plans.sources, captured.order)
+    listing = program.listing()
+    value = Evaluator(listing.sources, captured.order)
     moved = 0
-    for step in program.steps:
+    for step in listing.steps:
         if isinstance(step, KernelStep):
             for number in {slot.buffer for slot in step.kernel.slots if isinstance(slot, Pointer)}:
-                buffer = program.buffers[number]
+                buffer = listing.buffers[number]
                 moved += value(buffer.size) * buffer.dtype.itemsize
     return moved
 

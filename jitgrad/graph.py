@@ -24,7 +24,7 @@ class Op:
     """A primitive, declared once (see ops/declare.py for the constructors and the meaning of each field)."""
 
     __slots__ = ("name", "kind", "arg_names", "param_names", "infer", "numpy", "vjp", "scalar", "combine", "identity",
-                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history")
+                 "dims", "put", "grad_name", "shape_only", "has_sizes", "sample", "doc", "exact", "history", "facts")
 
     def __init__(self, **fields: Any) -> None:
         for name in Op.__slots__:

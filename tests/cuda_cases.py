@@ -13,9 +13,11 @@ from test_documents import run_cell
 
 import jitgrad
 from jitgrad import ops
-from jitgrad.compiler import cuda, cuda_math
 from jitgrad.compiler.build import build
-from jitgrad.compiler.program import LibraryStep, Program
+from jitgrad.compiler.ir.steps import LibraryStep
+from jitgrad.compiler.numba_cuda import kernels as cuda
+from jitgrad.compiler.numba_cuda import vocabulary as cuda_math
+from jitgrad.compiler.program import Program
 from jitgrad.dtype import BY_CODE, float32, int64
 from jitgrad.graph import Node, scalar_node
 from jitgrad.ops.declare import REGISTRY
@@ -60,7 +62,7 @@ def library_steps() -> None:
     weights = [normal(4, 5, seed=2), normal(5, seed=3), normal(5, 1, seed=4)]
     loss = total(ops.square(ops.tanh(x @ weights[0] + weights[1]) @ weights[2] - y)) / ops.count(y, axes=(0, 1))
     program = check([loss], weights)
-    assert any([isinstance(s, LibraryStep) for s in program.steps]) and program.kernels
+    assert any([isinstance(s, LibraryStep) for s in program.listing().steps]) and program.kernels
     a = normal(5, seed=5)
     part = ops.slice(ops.exp(a), full=(False,), sizes=(1, 2, 2))
     check([total(part) * total(a * ops.flip(a, dims=(0,))), ops.cat(a, 2 * a, dim=0)], [a])
@@ -68,7 +70,7 @@ def library_steps() -> None:
 
 def sums_are_compensated() -> None:
     cuda.GRID, cuda.BLOCK = 1, 2
-    from jitgrad.compiler import launches
+    from jitgrad.compiler.numba_cuda import launches
     launches.GRID = 1
     for shape, axes in (((9000, 2), (0,)), ((2, 9000), (1,)), ((9000,), (0,)), ((2, 4500, 2), (0, 1))):
         for value, want in ((0.1, 9000 * float(np.float32(0.1))), (np.inf, np.inf), (np.nan, np.nan)):
@@ -173,7 +175,7 @@ def runs_give_the_same_bits() -> None:
 
 def blocks_of_32_threads() -> None:
     cuda.GRID, cuda.BLOCK = 3, 32
-    from jitgrad.compiler import launches
+    from jitgrad.compiler.numba_cuda import launches
     launches.GRID = 3
     x = normal(5, 70)
     check([total(softmax(x, 1) * x)], [x])
@@ -198,13 +200,13 @@ def document_cells() -> None:
 
 def kernels_run_in_the_simulator() -> None:
     launched = []
-    original = cuda.Kernel.__call__
+    original = cuda.CudaKernel.__call__
 
-    def counting(self: cuda.Kernel, arguments: dict) -> None:
+    def counting(self: cuda.CudaKernel, arguments: dict) -> None:
         launched.append(self.name)
         original(self, arguments)
 
-    cuda.Kernel.__call__ = counting     # type: ignore[method-assign]
+    cuda.CudaKernel.__call__ = counting     # type: ignore[method-assign]
     x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward()
     assert cuda_math.SIMULATED and len(launched) == 1 and x.grad.tolist() == [2.0, 4.0]

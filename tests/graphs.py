@@ -13,7 +13,7 @@ from jitgrad.differentiate import differentiate
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import Node, const, in_grad_mode, input_node, topological
 from jitgrad.interpreter import evaluate
-from jitgrad.requests import choose
+from jitgrad.requests import partition
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.schedule import Schedule
 
@@ -93,6 +93,6 @@ def schedule_of(r: Request) -> Schedule:
     children = [tuple([index[m] for m in n.inputs]) for n in r.order]
     leaves = [n for n in r.order if not n.inputs and n.requires_grad]
     captured = Capture(r.order, index, children, leaves, set(), [], False, [])
-    bounds, small = choose.partition(captured)
+    bounds, small = partition.partition(captured)
     roots = [(index[n], g is not None) for n, g in zip(r.roots, r.cotangents, strict=True)]
     return Schedule(captured, roots, [index[n] for n in r.outputs], [index[n] for n in r.wrt], bounds, small)

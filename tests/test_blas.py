@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.compiler import blas
 from jitgrad.compiler.numba_cpu import kernels
+from jitgrad.compiler.runtime import blas
 
 pytestmark = pytest.mark.skipif(blas._routine("f8", False) is None, reason="NumPy's BLAS is not found")
 

@@ -1,15 +1,19 @@
 """Parts of the compiler on their own: expressions, symbolic lengths, simplification, segments, the kernel text."""
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from graphs import check, leaf, normal, request, total
 
+import jitgrad.compiler
 from jitgrad import ops
-from jitgrad.compiler import expr as E
 from jitgrad.compiler.build import build
-from jitgrad.compiler.dims import lengths
-from jitgrad.compiler.segments import segments
+from jitgrad.compiler.fusion.splitting import segments
+from jitgrad.compiler.ir import expr as E
+from jitgrad.compiler.ir.dims import lengths
 from jitgrad.dtype import float32, float64
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node, bind, topological
@@ -151,3 +155,30 @@ def test_a_recorded_loop_needs_few_kernels() -> None:
         y = y + 0.01 * (ops.sin(y) * x - y)
     program = check([y], [x])
     assert len(program.kernels) > 30 and len({k.source for k in program.kernels}) < 10
+
+
+# -- operations are known by what is declared of them ----------------------------------------------------------------
+
+def test_roles_have_rules() -> None:
+    from jitgrad.compiler.ir.simplify import RULES
+    from jitgrad.compiler.ir.views import VIEWS
+    from jitgrad.ops import REGISTRY
+    assert {op.facts.role for op in REGISTRY.values() if op.kind == "movement"} == {*VIEWS}
+    assert {op.facts.role for op in REGISTRY.values() if op.kind == "elementwise"} == {"", *RULES}
+
+
+def test_no_pass_knows_an_operation_by_its_name() -> None:
+    """`op.name` is told to people, never compared or looked up."""
+    def is_name(x: ast.AST) -> bool:
+        return isinstance(x, ast.Attribute) and x.attr == "name" and (
+            isinstance(x.value, ast.Name) and x.value.id == "op" or isinstance(x.value, ast.Attribute) and x.value.attr == "op")
+
+    root = Path(jitgrad.compiler.__file__).parent
+    found = []
+    for file in root.rglob("*.py"):
+        for n in ast.walk(ast.parse(file.read_text())):
+            if isinstance(n, ast.Compare) and any(map(is_name, [n.left, *n.comparators])) or isinstance(n, ast.Subscript) and is_name(
+                    n.slice) or (isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and any(map(is_name, n.args))
+                                 and n.func.attr in ("get", "startswith")):
+                found.append(f"{file.relative_to(root)}:{n.lineno}")
+    assert not found

@@ -16,9 +16,10 @@ from graphs import normal, request, total
 
 import jitgrad
 from jitgrad import ops
-from jitgrad.compiler import target_cuda
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.program import KernelStep, Program
+from jitgrad.compiler.codegen import target_cuda
+from jitgrad.compiler.ir.steps import KernelStep
+from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import chosen_target
 from jitgrad.graph import Node
 
@@ -100,7 +101,7 @@ PROGRAMS = {"chain": chain_program, "softmax": softmax_program, "columns": colum
 
 def sources(program: Program) -> list[str]:
     """The CUDA source of each kernel, whatever target the program was built for."""
-    return [target_cuda.emit(s.kernel) for s in program.steps if isinstance(s, KernelStep)]
+    return [target_cuda.emit(s.kernel) for s in program.listing().steps if isinstance(s, KernelStep)]
 
 
 @pytest.mark.parametrize("name", ["chain", "columns"])
@@ -126,15 +127,15 @@ import numpy as np
 numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
 import test_cuda_simulator as t
 from graphs import leaf, request
-from jitgrad.compiler import cuda
+from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.program import KernelStep
+from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import REGISTRY
 cuda.check = lambda: None
 
 def ptx(program):
-    steps = [s for s in program.steps if isinstance(s, KernelStep)]
+    steps = [s for s in program.listing().steps if isinstance(s, KernelStep)]
     return "".join([text for s in steps for text in cuda.ptx(s.kernel, s.info.source, (9, 0)).values()])
 
 for name, make in t.PROGRAMS.items():

@@ -10,8 +10,8 @@ import pytest
 
 from jitgrad import buffers
 from jitgrad.buffers import address
-from jitgrad.compiler import driver
 from jitgrad.compiler.numba_cpu import kernels
+from jitgrad.compiler.runtime import driver
 
 # out[i] = scale * x[i]; the block holds out, x, scale
 SCALE = """def kernel(lo, hi, args):

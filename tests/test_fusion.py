@@ -9,14 +9,15 @@ from test_compiler import network, normalised, softmax
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import build
-from jitgrad.compiler.program import KernelStep, LibraryStep, Program
+from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
+from jitgrad.compiler.program import Program
 from jitgrad.graph import Node
 from jitgrad.nn import functional
 from jitgrad.requests import execute, programs
 
 
 def library_calls(program: Program) -> list[str]:
-    return [s.op.name for s in program.steps if isinstance(s, LibraryStep)]
+    return [s.op.name for s in program.listing().steps if isinstance(s, LibraryStep)]
 
 
 # -- products with vectors -------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ def test_least_squares_reads_the_matrix_in_one_kernel() -> None:
 def test_what_a_phase_leaves_for_another_is_kept_a_row_at_a_time() -> None:
     x, w = normal(600, 500), normal(600, 500, seed=1, requires_grad=False)
     program = check([total(softmax(x, 1) * w)], [x])         # large enough to be cut in chunks, each with its own row
-    [step] = [s for s in program.steps if isinstance(s, KernelStep)]
+    [step] = [s for s in program.listing().steps if isinstance(s, KernelStep)]
     assert len(step.kernel.saves) == len(step.scratch) == 2          # exponentials, and quotients by their sum
 
 
@@ -310,7 +311,7 @@ def test_what_is_seen_in_another_shape_is_stored_before_it_is_read(view: str) ->
 
 
 def test_a_buffer_that_nothing_writes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jitgrad.compiler import fuse
+    from jitgrad.compiler.fusion import fuse
     from jitgrad.errors import InternalError
     run = fuse.Fusion.run
     monkeypatch.setattr(fuse.Fusion, "run", lambda self: fuse.Fused((fused := run(self)).steps[1:], fused.buffers))
@@ -339,13 +340,13 @@ def runge_kutta(steps: int) -> tuple[Program, int]:
     capture = execute.capture([root])
     program = programs.program_for(capture, root)[1]
     program.run(capture.order)
-    return program, program._plans.plan(capture.order)._plan.arena_bytes
+    return program, program.bind(capture.order)._plan.arena_bytes
 
 
 def test_parts_of_what_is_in_memory_are_read_there() -> None:
     program, _ = runge_kutta(3)
-    steps = [s for s in program.steps if isinstance(s, KernelStep)]
-    forward = steps[:next(k for k, s in enumerate(steps) if "output" in "".join(s.info.writes))]
+    steps = [s for s in program.listing().steps if isinstance(s, KernelStep)]
+    forward = steps[:next(k for k, s in enumerate(steps) if "output" in "".join([program.listing().buffers[b].kind for b in s.writes]))]
     assert max(len(s.reads) for s in forward) <= 5
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.compiler import driver
+from jitgrad.compiler.runtime import driver
 from jitgrad.optim import fused
 
 SETTINGS = [

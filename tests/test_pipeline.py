@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from jitgrad import buffers
-from jitgrad.compiler import blascalls, combine, numba_cpu, smallproducts
+from jitgrad.compiler import numba_cpu
+from jitgrad.compiler.codegen import blas_calls, combine, small_products
+from jitgrad.compiler.codegen.target_cpu import _FORMULA
 from jitgrad.compiler.numba_cpu import cache, kernels, objectcode, pipeline, plain
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
-from jitgrad.compiler.target_cpu import _FORMULA
 from jitgrad.config import config
 from jitgrad.errors import InternalError
 from jitgrad.ops.declare import REGISTRY
@@ -148,8 +149,8 @@ def golden_kernels() -> list[str]:
 
 def test_the_text_of_a_kernel_is_what_numba_is_given(monkeypatch):
     """All that emit.py, combine.py and the products have learnt to write."""
-    texts = [*golden_kernels(), *[combine.source(REGISTRY[name], "f8") for name in ("sum", "amax")], blascalls.vector("f8", 64),
-             blascalls.matrices("f4", 32, True), smallproducts.source("f8")]
+    texts = [*golden_kernels(), *[combine.source(REGISTRY[name], "f8") for name in ("sum", "amax")], blas_calls.vector("f8", 64),
+             blas_calls.matrices("f4", 32, True), small_products.source("f8")]
     assert len(texts) > 20
     given = []
     monkeypatch.setattr(pipeline._Compiler, "compile_extra", lambda self, function: given.append(function) or "define void")
@@ -343,8 +344,8 @@ def test_a_call_by_address():
 @pytest.mark.parametrize("kind", ["f8", "f4"])
 def test_products_of_small_matrices_anywhere(kind):
     """LLVM makes vectors of 512 bits from narrower ones where the CPU has none; heights of all tiles, vectors that are not full."""
-    function = kernels.get_kernel(smallproducts.source(kind))
-    caller = kernels.get_kernel(blascalls.matrices(kind, 0, False))
+    function = kernels.get_kernel(small_products.source(kind))
+    caller = kernels.get_kernel(blas_calls.matrices(kind, 0, False))
     rng, dtype = np.random.default_rng(0), np.dtype(kind)
     for m, k, n, turned in ((17, 5, 19, "a"), (30, 7, 33, "b"), (13, 4, 16, ""), (12, 3, 1, "")):
         a, b, out = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype), np.empty((m, n), dtype)

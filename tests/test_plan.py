@@ -1,10 +1,13 @@
 """Running programs: plans by lengths, workspaces, the bound form."""
+import gc
+
 import numpy as np
 import pytest
 from together import together
 
 import jitgrad
-from jitgrad.compiler import plan as plan_module
+from jitgrad.compiler.runtime import plan as plan_module
+from jitgrad.compiler.runtime import planning, plans
 from jitgrad.requests import execute, programs
 
 
@@ -58,8 +61,8 @@ def test_a_large_arena_is_taken_from_the_pool(monkeypatch):
 
     program, order = captured(f, x)
     kept = [a.tobytes() for a in program.run(order)]
-    monkeypatch.setattr(plan_module, "KEEP_BYTES", 0)
-    program._whole(order)._plans._plans.clear()
+    monkeypatch.setattr(planning, "KEEP_BYTES", 0)
+    program._whole(order)._executable._plans.clear()
     for _ in range(3):
         assert [a.tobytes() for a in program.run(order)] == kept
 
@@ -80,3 +83,140 @@ def test_one_plan_for_each_length(shape):
     x = leaf(np.ones(shape).tolist())
     (x * x.exp()).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.full(shape, 2 * np.e))
+
+
+# -- starts and steps of slices, strides -----------------------------------------------------------------------------
+
+def rows(k, x):
+    return (x[k] * 2.0).exp().sum()
+
+
+def parts(k, x):
+    return (x[k:k + 5, 1:] * x[2 * k:2 * k + 5, :-1].tanh()).sum()
+
+
+def products(k, x):
+    return (x[k:k + 4] @ x[k + 1]).tanh().sum()
+
+
+def written(k, x):
+    y = x * 1.5
+    y[k] = x[0].sin()
+    y[:, k % 3 + 1] = 2.0 * x[:, 0]
+    return (y * y).sum()
+
+
+def steps(k, x):
+    return (x[1:1 + 3 * (k % 7 + 1):k % 7 + 1][:3] ** 2).sum()
+
+
+def strided(k, x):
+    c = jitgrad.from_numpy(np.lib.stride_tricks.as_strided(np.linspace(0.0, 1.0, 5000), (40, 6), (8 * (k + 2), 16)))
+    return (c * x[:, :6]).sum()
+
+
+INDEXED = [rows, parts, products, written, steps, strided]
+
+
+def graph(f, k, seed=0):
+    x = leaf(np.random.default_rng(seed).normal(size=(40, 8)).tolist())
+    root = f(k, x)._node
+    return execute.capture([root]), root
+
+
+def interpreted(f, k):
+    x = leaf(np.random.default_rng(0).normal(size=(40, 8)).tolist())
+    with jitgrad.interpret():
+        value = f(k, x)
+        value.backward()
+    return value.detach().numpy(), x.grad.numpy()
+
+
+@pytest.mark.parametrize("few", [0, 100])
+@pytest.mark.parametrize("keep", [0, 4 << 20])
+@pytest.mark.parametrize("f", INDEXED)
+def test_a_loop_over_indices_makes_one_plan(f, keep, few, monkeypatch):
+    monkeypatch.setattr(planning, "KEEP_BYTES", keep)
+    monkeypatch.setattr(plan_module, "FEW", few)
+    jitgrad.clear_cache()
+    made = []
+    monkeypatch.setattr(plans, "Planner", lambda *args: made.append(0) or planning.Planner(*args))
+    for k in range(18):
+        capture, root = graph(f, k)
+        program = programs.program_for(capture, root)[1]
+        for got, want in zip(program.run(capture.order), interpreted(f, k), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("f", INDEXED)
+def test_bound_runs_keep_their_indices(f):
+    """Each has its own, though they share workspaces."""
+    captures = [graph(f, k)[0] for k in (3, 11)]
+    program = programs.program_for(*graph(f, 3))[1]
+    expected = [program.run(c.order)[1].tobytes() for c in captures]
+    bound = [program.bind(c.order) for c in captures]
+    for _ in range(2):
+        for b, c, want in zip(bound, captures, expected, strict=True):
+            assert b.run([c.order[p].value for p in b.positions])[1].tobytes() == want
+            numbers = {p: c.order[p].value for p in b.positions if isinstance(c.order[p].value, float)}
+            fixed = b.fixing(numbers)
+            assert fixed.run([c.order[p].value for p in fixed.positions])[1].tobytes() == want
+
+
+def test_what_a_library_reads_has_a_plan_for_each_index():
+    def f(k, x):
+        return (jitgrad.prod(x[k:k + 3], 0) * 2.0).sum()
+
+    for k in (0, 5, 0, 9):
+        capture, root = graph(f, k)
+        program = programs.program_for(capture, root)[1]
+        for got, want in zip(program.run(capture.order), interpreted(f, k), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+
+
+def test_the_oldest_plan_makes_room(monkeypatch):
+    monkeypatch.setattr(plans, "MAX_PLANS", 4)
+    program, _ = captured(lambda x: (x * x).sum(), leaf([1.0, 2.0]))
+    orders = [captured(lambda x: (x * x).sum(), leaf(np.ones(n).tolist()))[1] for n in range(2, 9)]
+    bound = [program.bind(order) for order in orders]
+    assert len(program._executable._plans) == 4
+    assert all(program.bind(order) is b for order, b in zip(orders[3:], bound[3:], strict=True))
+
+
+# -- what is kept ----------------------------------------------------------------------------------------------------
+
+def scalar_steps(n):
+    x = leaf(0.3)
+    y = x
+    for _ in range(n):
+        y = y + 0.01 * y.sin() * x
+    return y
+
+
+def chain(n):
+    x = leaf(np.linspace(0.0, 1.0, 50).tolist())
+    y = x
+    for k in range(n):
+        y = (y * 1.01 + x * 0.5).tanh() if k % 3 else y.exp() / (1.0 + x.sum())
+    return y.sum()
+
+
+@pytest.mark.parametrize(("f", "n"), [(scalar_steps, 300), (chain, 250)])
+def test_few_objects_are_kept_of_a_program(f, n):
+    """Those that the garbage collector walks, whatever the length of the program."""
+    def objects(n):
+        root = f(n)
+        capture = execute.capture([root._node])
+        programs.program_for(capture, root._node)[1].run(capture.order)      # kernels, which are shared
+        for key in [*programs.known]:
+            del programs.known[key]
+        gc.collect()
+        before = len(gc.get_objects())
+        programs.program_for(capture, root._node)[1].run(capture.order)
+        gc.collect()
+        return len(gc.get_objects()) - before
+
+    objects(10)
+    few, many = objects(10), objects(n)
+    assert few < 90 and many < 90, (few, many)

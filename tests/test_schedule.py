@@ -11,19 +11,19 @@ from test_compiler_random import random_graph
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.cuts import Cuts
-from jitgrad.compiler.segments import repetition
+from jitgrad.compiler.fusion.splitting import repetition
 from jitgrad.dtype import float64
 from jitgrad.graph import Node, scalar_node, topological
-from jitgrad.requests import choose, programs, segment
+from jitgrad.requests import partition, programs, segment
+from jitgrad.requests.cuts import Cuts
 from jitgrad.requests.schedule import Schedule
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of few operations, for graphs of few."""
-    monkeypatch.setattr(choose, "LONG", 20)
-    monkeypatch.setattr(choose, "LENGTH", 6)
+    monkeypatch.setattr(partition, "LONG", 20)
+    monkeypatch.setattr(partition, "LENGTH", 6)
     segment.forget()
 
 
@@ -159,8 +159,8 @@ def test_requests(name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_graphs(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "LONG", 1)
-    monkeypatch.setattr(choose, "LENGTH", 1 + seed % 4)
+    monkeypatch.setattr(partition, "LONG", 1)
+    monkeypatch.setattr(partition, "LENGTH", 1 + seed % 4)
     monkeypatch.setattr(Cuts, "repeats", True)
     r = request(*random_graph(seed))
     single = any([n.type.dtype.code == "f4" for n in r.order])

@@ -13,12 +13,13 @@ from test_compiler_random import random_graph
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
-from jitgrad.compiler.cuts import Cuts, cut
-from jitgrad.compiler.program import KernelStep, Program
+from jitgrad.compiler.ir.steps import KernelStep
+from jitgrad.compiler.program import Program
 from jitgrad.config import config
 from jitgrad.graph import Node
-from jitgrad.requests import choose, segment
+from jitgrad.requests import partition, segment
 from jitgrad.requests.counters import stats
+from jitgrad.requests.cuts import Cuts, cut
 from jitgrad.requests.schedule import Schedule
 
 UNARY: Sequence[Callable] = [jitgrad.tanh, jitgrad.sin, jitgrad.sigmoid, jitgrad.relu, lambda x: (x * x + 1.0).sqrt(),
@@ -88,7 +89,7 @@ def test_random_graphs(seed: int) -> None:
         program = build(r)
         for _ in range(2):
             compare(program.run(r.order), want, 2e-3 if single else 1e-9)
-    assert all([len(s.kernel.stores) + len(s.kernel.reductions) == 1 for s in program.steps if isinstance(s, KernelStep)])
+    assert all([len(s.kernel.stores) + len(s.kernel.reductions) == 1 for s in program.listing().steps if isinstance(s, KernelStep)])
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
@@ -165,8 +166,8 @@ def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_loops_of_long_different_steps_are_cut_in_segments_of_small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "LONG", 20)
-    monkeypatch.setattr(choose, "LENGTH", 50)
+    monkeypatch.setattr(partition, "LONG", 20)
+    monkeypatch.setattr(partition, "LENGTH", 50)
     monkeypatch.setattr(config, "max_nodes", 60)
     segment.forget()
     rng = np.random.default_rng(0)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from jitgrad.compiler.dims import Dims, lengths
-from jitgrad.compiler.fuse import fuse
-from jitgrad.compiler.lower import Lowering
-from jitgrad.compiler.program import KernelStep, Output, Program
-from jitgrad.compiler.small import apart
+from jitgrad.compiler.fusion.apart import apart
+from jitgrad.compiler.fusion.fuse import fuse
+from jitgrad.compiler.ir.dims import Dims, lengths
+from jitgrad.compiler.ir.lower import Lowering
+from jitgrad.compiler.ir.steps import KernelStep, Output
+from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
+from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import Target, chosen_target
-from jitgrad.compiler.values import NUMBERS, Value, core, full_shape
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph import Node, differentiating, in_grad_mode, own_sizes, topological
 

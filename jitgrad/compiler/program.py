@@ -1,313 +1,13 @@
-"""A compiled graph: its kernels in explicit form, the steps that run them, and what is told about them.
-
-The kernel IR, from which every target emits its source
--------------------------------------------------------
-A `Kernel` is a nest of `depth` loops around a list of single assignments.  Loop 0 runs from `lo` to `hi`, arguments of the
-compiled function; loop k > 0 from 0 to `lengths[k]`.  With depth 0 it runs once and ignores both.
-
-    slots       what the argument block holds, one 8-byte slot each: `Pointer` (address of an array, offset included),
-                `Integer` (a length or stride), `Number` (a run-time scalar).  Slot k is variable pk, nk or ck.
-    body        in order of dependence, `Load`, `Read` (of a Number or Integer slot), `Position`, `Compute` and `Result`;
-                entry k defines variable vk.
-                `depth` says in how many loops an entry varies: it is computed inside loop depth - 1 and outside loop
-                depth.
-    stores      one element each, at the innermost place or, with `depth` == `rows`, once a row
-    reductions  `Reduce`: combines one variable over the loops in `reduced`, starting from `identity`
-
-An element is addressed by `Access`: pointer slot and one coefficient a loop (an int, or `Var` of an Integer slot); the
-position is the sum of coefficient * loop variable, and of stride * variable for positions that are computed (a gather).
-An operand is a variable's number, or the text of a literal.
-
-With `rows` > 0 the first `rows` loops are over rows, and the body may use results of reductions over exactly the other
-loops: these run several times for each row, in phases (phases.py).  `saves` are variables of the inner loops that a phase
-leaves for later ones, in an array as long as a row.  Only the CPU's emitter takes such kernels.
-
-If loop 0 is cut in chunks, a chunk computes the same as a whole loop over its part.  A `Reduce` over loop 0 then gives
-one partial result a chunk, in a buffer of (chunks, *size of the result); the program combines them in order.
-"""
+"""A compiled graph: the steps that run it, and what is told about them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from jitgrad.compiler.expr import Expr
-from jitgrad.graph import Node, Op
-
-if TYPE_CHECKING:
-    from jitgrad.compiler.launches import Launches
-    from jitgrad.compiler.plan import Plans
-    from jitgrad.compiler.values import Operand
-
-
-# -- slots -----------------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Pointer:
-    """The address of element `offset` of a buffer (a number of `Program.buffers`); `partial`: each chunk of loop 0 has an
-    array of its own, for a Reduce over loop 0 or a row."""
-
-    buffer: int
-    offset: Expr = 0
-    partial: bool = False
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A run-time integer."""
-
-    expr: Expr
-
-
-@dataclass(frozen=True)
-class Number:
-    """The number of the SCALAR node at this position of the captured order."""
-
-    position: int
-    code: str
-
-
-Slot = Pointer | Integer | Number
-
-
-# -- kernel ----------------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Var:
-    """An Integer slot used as a length or coefficient."""
-
-    slot: int
-
-
-Amount = int | Var
-Operand_ = int | str        # variable number, or literal text
-
-
-@dataclass(frozen=True)
-class Access:
-    """An element of the array at pointer slot `slot`; `code` is its dtype's code (f4 f8 i4 i8 b1).
-
-    computed: (operand, stride)."""
-
-    slot: int
-    code: str
-    coefs: tuple[Amount, ...]
-    computed: tuple[tuple[Operand_, Amount], ...] = ()
-
-    @property
-    def step(self) -> Amount:
-        """The coefficient of the innermost loop; 0 in a kernel that has no loop, all of whose iterations, the one, are at one
-        element."""
-        return self.coefs[-1] if self.coefs else 0
-
-
-@dataclass(frozen=True)
-class Load:
-    """v = the element."""
-
-    access: Access
-    depth: int
-
-    @property
-    def operands(self) -> tuple[Operand_, ...]:
-        """What the position is computed from."""
-        return tuple([x for x, _ in self.access.computed])
-
-
-@dataclass(frozen=True)
-class Read:
-    """v = the number in the slot; an Integer slot is converted to `code`."""
-
-    slot: int
-    code: str
-    depth: int = 0
-
-
-@dataclass(frozen=True)
-class Position:
-    """v = start + sum of coefficient * loop variable, an i8."""
-
-    start: Amount
-    coefs: tuple[Amount, ...]
-    depth: int
-
-
-@dataclass(frozen=True)
-class Compute:
-    """v = the scalar expression `template` with operands in place of its names, as a value of dtype `code`."""
-
-    template: str
-    names: tuple[str, ...]
-    operands: tuple[Operand_, ...]
-    code: str
-    depth: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """v = what a reduction over the inner loops gave, an element of dtype `code`."""
-
-    reduction: int
-    code: str
-    depth: int
-
-
-@dataclass(frozen=True)
-class Store:
-    """The element = operand, inside `depth` loops; or the element += operand, in the order of the loops, which is that of
-    one thread."""
-
-    access: Access
-    operand: Operand_
-    depth: int
-    accumulate: bool = False
-
-    @property
-    def operands(self) -> tuple[Operand_, ...]:
-        """The operand, and what the position is computed from."""
-        return (self.operand, *[x for x, _ in self.access.computed])
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Float64 elements, one for each of a sum that is accumulated in memory.  After a block of iterations of loop number
-    `loop`, the innermost reduced one around a kept one, the `extent` sums inside it are added here and begin again at 0."""
-
-    access: Access
-    loop: int
-    extent: Amount
-
-
-@dataclass(frozen=True)
-class Reduce:
-    """The element (none where only a Result asks) = combination of operand over the loops where `reduced`.
-
-    combine: over {acc} and {x}, of dtype `code`.  extent: the number of kept elements inside the outermost reduced loop.
-    totals: how it is blocked, where there are such elements and rounding."""
-
-    access: Access | None
-    operand: Operand_
-    code: str
-    combine: str
-    identity: str
-    reduced: tuple[bool, ...]
-    extent: Amount
-    totals: Totals | None = None
-
-    @property
-    def wide(self) -> bool:
-        """Whether blocks of its elements are added in float64: a float32 sum."""
-        return self.code == "f4" and "radd" in self.combine
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether a kept loop lies inside a reduced one."""
-        return False in self.reduced[self.reduced.index(True):]
-
-
-@dataclass
-class Kernel:
-    """See the head of this file."""
-
-    lengths: tuple[Amount, ...]
-    slots: list[Slot] = field(default_factory=list)
-    body: list[Load | Read | Position | Compute | Result] = field(default_factory=list)
-    stores: list[Store] = field(default_factory=list)
-    reductions: list[Reduce] = field(default_factory=list)
-    nanoseconds: float = 1.0        # estimate for one innermost iteration
-    rows: int = 0
-    saves: dict[int, Access] = field(default_factory=dict)
-
-    @property
-    def depth(self) -> int:
-        """The number of loops."""
-        return len(self.lengths)
-
-    @property
-    def serial(self) -> bool:
-        """Whether loop 0 must not be cut: some stores accumulate."""
-        return any([s.accumulate for s in self.stores])
-
-    def written(self) -> list[Access]:
-        """What is stored: by stores, then by reductions."""
-        return [s.access for s in self.stores] + [r.access for r in self.reductions if r.access is not None]
-
-
-# -- steps -----------------------------------------------------------------------------------------------------------
-
-@dataclass
-class KernelInfo:
-    """One kernel for people (`jitgrad.explain`).  ops: (name, the user's line or None for a derivative's op).
-
-    times: how many steps of a program of small kernels run it; the others have a kernel of their own for each."""
-
-    name: str
-    source: str
-    ops: list[tuple[str, Any]]
-    reads: list[str]
-    writes: list[str]
-    domain: str
-    origin: str = ""
-    compilation: str = ""       # by what it was compiled, and how long that took
-    times: int = 1
-
-
-@dataclass
-class KernelStep:
-    """Run a kernel.  `function(lo, hi, block_address)` is the compiled code; loop 0 has `outer` iterations."""
-
-    kernel: Kernel
-    info: KernelInfo
-    outer: Expr
-    inner: Expr                 # iterations of all other loops together
-    combines: list[tuple[int, Op, Expr]]    # for Reduce over loop 0: buffer, reduction op, size of the result
-    scratch: list[tuple[int, Expr]] = field(default_factory=list)   # buffers that each chunk has its own of, and sizes
-    reads: list[int] = field(default_factory=list)                  # buffers
-    writes: list[int] = field(default_factory=list)
-    function: Any = None
-
-    def __str__(self) -> str:
-        names = [name for name, _ in self.info.ops]
-        return f"kernel {self.info.name}: {' '.join(names if self.info.times == 1 else dict.fromkeys(names))}"
-
-
-@dataclass
-class LibraryStep:
-    """Call NumPy.  The operands' Refs speak of values whose buffers are `sources` (-1: shape only or literal)."""
-
-    op: Op
-    params: dict[str, Any]
-    operands: tuple[Operand, ...]
-    sources: tuple[int, ...]
-    target: int
-    shape: tuple[Expr, ...]
-    sizes: tuple[Expr, ...] | None
-    line: Any
-
-    def __str__(self) -> str:
-        return f"library call: {self.op.name}"
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """One array in memory.  kind: "input" (number: position), "output" (number: which), "temp", "result" (what a library
-    call returned)."""
-
-    kind: str
-    number: int
-    size: Expr
-    dtype: np.dtype
-
-
-@dataclass
-class Output:
-    """Where a result is: a buffer and its shape; None where there is structurally no gradient."""
-
-    buffer: int
-    shape: tuple[Expr, ...]
-    dtype: np.dtype
+from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep, Output, StepList
+from jitgrad.graph import Node
 
 
 class Bound(Protocol):
@@ -326,44 +26,57 @@ class Bound(Protocol):
 class AnyProgram(Protocol):
     """What callers know of a Program, and of one for a long graph (stretches.py)."""
 
-    kernels: list[KernelInfo]
     small: str
 
+    @property
+    def kernels(self) -> list[KernelInfo]: ...
     @property
     def steps(self) -> Sequence[Any]: ...
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
     def bind(self, order: Sequence[Node]) -> Bound: ...
 
 
+class Executable(Protocol):
+    """What runs the steps of a program, on a target."""
+
+    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
+    def bind(self, order: Sequence[Node]) -> Bound: ...
+    def steps(self) -> StepList: ...
+
+
 class Program:
     """A compiled request.  Holds no node and no array of it; may be run by several threads at once.
 
-    kernels: list[KernelInfo], each once; steps: list of str()-able steps; small: why each operation is a kernel of its own, or
-    empty; bytes: size of the kernels' object code."""
+    steps: what it does, in order, for people; outputs: the shape of each result, None where there is structurally no gradient;
+    small: why each operation is a kernel of its own, or empty; bytes: size of the kernels' object code.
+    (What is told about it is kept in few objects that the garbage collector walks, whatever its length.)"""
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
-                 plans: Plans | Launches, small: str = "") -> None:
-        self.steps = steps
-        self.buffers = buffers
-        self.outputs = outputs
-        self.kernels = [*{id(s.info): s.info for s in steps if isinstance(s, KernelStep)}.values()]
+                 executable: Executable, small: str = "") -> None:
+        told = {id(s.info): s for s in steps if isinstance(s, KernelStep)}
+        self.steps = tuple([str(s) for s in steps])
+        self.outputs = tuple([None if o is None else o.shape for o in outputs])
         self.small = small
-        self._plans = plans
+        self.bytes = sum([getattr(s.function, "bytes", 0) for s in {id(s.function): s for s in told.values()}.values()])
+        self._kernels = tuple([s.info.packed() for s in told.values()])
+        self._executable = executable
+
+    @property
+    def kernels(self) -> list[KernelInfo]:
+        """What is told about the kernels, each once."""
+        return [KernelInfo(*told) for told in self._kernels]
+
+    def listing(self) -> StepList:
+        """All that it does, to look at."""
+        return self._executable.steps()
 
     def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
         """The outputs' values, then the gradients (None: structurally none).
 
         `order` is any captured graph with the key of the one that was compiled.  The arrays are fresh at each call,
         C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
-        return self._plans.run(order)
+        return self._executable.run(order)
 
     def bind(self, order: Sequence[Node]) -> Bound:
         """For calls with the lengths, strides and run-time sizes of `order`, without looking at nodes."""
-        return self._plans.plan(order)
-
-    @property
-    def bytes(self) -> int:
-        """Size of the object code of the kernels."""
-        functions = {id(s.function): s.function for s in self.steps if isinstance(s, KernelStep)}
-        return sum([getattr(f, "bytes", 0) for f in functions.values()])
-
+        return self._executable.bind(order)

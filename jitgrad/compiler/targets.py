@@ -8,29 +8,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.compiler.program import Kernel
+from jitgrad.compiler.ir.loop_nest import LoopNest
+from jitgrad.compiler.ir.steps import StepList
+from jitgrad.compiler.program import Executable
 from jitgrad.config import config
 
 
 @dataclass(frozen=True)
 class Target:
-    """emit(kernel): its source.  get_kernel(source): what runs it.  plans(steps, buffers, outputs, context): what runs a
-    program, by run(order).  phased: whether `emit` takes kernels with row loops."""
+    """emit(kernel): its source.  get_kernel(source): what runs it.  plans(*program): what runs a program, given as the
+    fields of a StepList.  phased: whether `emit` takes kernels with row loops."""
 
-    emit: Callable[[Kernel], str]
+    emit: Callable[[LoopNest], str]
     get_kernel: Callable[[str], Any]
-    plans: Callable[..., Any]
+    plans: Callable[..., Executable]
     phased: bool
 
 
 def chosen_target() -> Target:
     """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda without a GPU and without the simulator."""
     if config.target == "cuda":
-        from jitgrad.compiler import cuda, target_cuda
-        from jitgrad.compiler.launches import Launches
+        from jitgrad.compiler.codegen import target_cuda
+        from jitgrad.compiler.numba_cuda import kernels as cuda
+        from jitgrad.compiler.numba_cuda.launches import Launches
         cuda.check()
-        return Target(target_cuda.emit, cuda.get_kernel, Launches, phased=False)
-    from jitgrad.compiler import emit
+        return Target(target_cuda.emit, cuda.get_kernel, lambda *program: Launches(StepList(*program)), phased=False)
+    from jitgrad.compiler.codegen import emit
     from jitgrad.compiler.numba_cpu import kernels
-    from jitgrad.compiler.plan import Plans
-    return Target(emit.emit, kernels.get_kernel, Plans, phased=True)
+    from jitgrad.compiler.runtime.plans import Plans
+    return Target(emit.emit, kernels.get_kernel, lambda *program: Plans(StepList(*program)), phased=True)

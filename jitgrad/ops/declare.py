@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import Any
 
 from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
@@ -21,6 +22,24 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import Op
 
 REGISTRY: dict[str, Op] = {}
+CHEAP, MODERATE, COSTLY = 0.2, 1.0, 3.0     # costs of an elementwise op, in nanoseconds an element (float64, AVX2)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the compiler's passes read of an op; none of them knows an op by its name.
+
+    role: what it is to them: of a movement or library op the rule by which it is lowered (compiler/ir/lower.py, views.py), of an
+    elementwise op that of its algebra (simplify.py), of a reduction "sum" or none.  cost: of an elementwise op.  linear:
+    operands in which it is homogeneous, op(c * x) = c * op(x).  nonnegative: it has no negative result.  of_bools: the reduction
+    that is the same on bools.  extremum: the reduction whose first position it gives."""
+
+    role: str = ""
+    cost: float = COSTLY
+    linear: tuple[int, ...] = ()
+    nonnegative: bool = False
+    of_bools: str = ""
+    extremum: str = ""
 
 
 def _parse(signature: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -69,14 +88,15 @@ def literal(value: float | int | bool, dtype: dtype) -> str:
 
 def elementwise(signature: str, *, scalar: str | Callable[..., str], numpy: Callable, vjp: Callable | None = None,
                 out: str | Callable[..., Any] = "same", sample: Any = None, exact: bool = False,
-                grad_name: str | None = None, doc: str = "") -> Op:
+                grad_name: str | None = None, doc: str = "", role: str = "", cost: float = COSTLY,
+                linear: tuple[int, ...] = (), nonnegative: bool = False) -> Op:
     """Declare an elementwise op.
 
     scalar: an expression over the operand names in braces, in the kernel vocabulary (compiler/numba_cpu/vocabulary), or a
     function `scalar(dtype, **params)` that returns one; `dtype` is the operands' (the last operand's for where).
     out: 'same' | 'bool' | f(*types, **params) -> dtype.  When it is a function it also vouches for the operand dtypes.
     sample: for tests, `sample(rng, shape, dtype) -> tuple of arrays` or (low, high) for all operands.
-    exact: compiled results carry the same bits as NumPy's.
+    exact: compiled results carry the same bits as NumPy's.  role, cost, linear, nonnegative: see Facts.
     """
     name, args, params = _parse(signature)
 
@@ -93,15 +113,16 @@ def elementwise(signature: str, *, scalar: str | Callable[..., str], numpy: Call
 
     return _register(Op(name=name, kind="elementwise", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, scalar=scalar, grad_name=grad_name, shape_only=(), sample=sample, doc=doc,
-                        exact=exact))
+                        exact=exact, facts=Facts(role, cost, linear, nonnegative)))
 
 
 def reduction(signature: str, *, combine: str, identity: str | Callable[..., str], numpy: Callable,
-              vjp: Callable | None = None, sample: Any = None, grad_name: str | None = None, doc: str = "") -> Op:
+              vjp: Callable | None = None, sample: Any = None, grad_name: str | None = None, doc: str = "", role: str = "",
+              of_bools: str = "") -> Op:
     """Declare a reduction `op(x, *, axes)`; `axes` is a sorted tuple of non-negative dimensions, kept as length 1.
 
     combine: expression over {acc} and {x} in the kernel vocabulary, associative and commutative; identity: its neutral
-    element as a literal, or a function of the dtype.  numpy(x, axes) must keep the dimensions."""
+    element as a literal, or a function of the dtype.  numpy(x, axes) must keep the dimensions.  role, of_bools: see Facts."""
     name, args, params = _parse(signature)
 
     def infer(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
@@ -109,32 +130,32 @@ def reduction(signature: str, *, combine: str, identity: str | Callable[..., str
 
     return _register(Op(name=name, kind="reduction", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, combine=combine, identity=identity, grad_name=grad_name, shape_only=(), sample=sample,
-                        doc=doc))
+                        doc=doc, facts=Facts(role, of_bools=of_bools)))
 
 
-def movement(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
+def movement(signature: str, *, role: str, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
              put: Callable | None = None, has_sizes: bool = False, shape_only: Container[int] = (),
              grad_name: str | None = None, sample: Any = None, doc: str = "", history: bool = False) -> Op:
     """Declare an op that only moves elements.
 
     dims: how lengths follow, for the compiler: 'donor:K' (those of operand K), 'fresh' (read from the recorded node),
-    or f(context, node, input_dims) -> output dims (see compiler/dims.py).
+    or f(context, node, input_dims) -> output dims (see compiler/ir/dims.py).
     put(base, value, **params): for views, the node of `base` with this view's elements replaced by `value`.
     shape_only: positions of operands of which only the shape is used; `numpy` gets their shape tuple instead of
     an array.  A container: test with `in` (an op with any number of donors has a range).
-    history: a gradient goes to the shape_only operands too.
+    history: a gradient goes to the shape_only operands too.  role: see Facts.
     """
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="movement", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, dims=dims, put=put, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
-                        sample=sample, doc=doc, exact=True, history=history))
+                        sample=sample, doc=doc, exact=True, history=history, facts=Facts(role)))
 
 
 def library(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
             has_sizes: bool = False, shape_only: Container[int] = (), grad_name: str | None = None, sample: Any = None,
-            doc: str = "") -> Op:
-    """Declare an op that is a NumPy call between kernels (matmul, sort, gather)."""
+            doc: str = "", role: str = "", extremum: str = "") -> Op:
+    """Declare an op that is a NumPy call between kernels (matmul, sort, gather).  role, extremum: see Facts."""
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="library", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, dims=dims, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
-                        sample=sample, doc=doc))
+                        sample=sample, doc=doc, facts=Facts(role, extremum=extremum)))

@@ -13,7 +13,7 @@ from jitgrad.dtype import ALL as DTYPES
 from jitgrad.dtype import bool_, dtype
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
-from jitgrad.ops.declare import elementwise, literal
+from jitgrad.ops.declare import CHEAP, MODERATE, elementwise, literal
 from jitgrad.ops.movement import constant_in, number, zeros_like
 from jitgrad.ops.samples import ALL, BOOL, INTEGERS, NUMBERS, uniform
 
@@ -37,20 +37,24 @@ def _unless_integer(f: Any) -> Any:
 
 # -- arithmetic ------------------------------------------------------------------------------------------------------
 
-add = elementwise("add(a, b)", scalar=by_category("{a} + {b}", "{a} + {b}", "bor({a}, {b})"), numpy=np.add, exact=True,
+add = elementwise("add(a, b)", role="addition", cost=CHEAP, scalar=by_category("{a} + {b}", "{a} + {b}", "bor({a}, {b})"),
+                  numpy=np.add, exact=True,
                   vjp=lambda g, y, a, b: (g, g), grad_name="AddBackward0", doc="a + b",
                   sample=uniform(WIDE, WIDE, dtypes=ALL))
-sub = elementwise("sub(a, b)", scalar="{a} - {b}", numpy=np.subtract, exact=True, vjp=lambda g, y, a, b: (g, -g),
+sub = elementwise("sub(a, b)", role="subtraction", cost=CHEAP, scalar="{a} - {b}", numpy=np.subtract, exact=True,
+                  vjp=lambda g, y, a, b: (g, -g),
                   grad_name="SubBackward0", doc="a - b", sample=uniform(WIDE, WIDE, dtypes=NUMBERS))
-mul = elementwise("mul(a, b)", scalar=by_category("{a} * {b}", "{a} * {b}", "band({a}, {b})"), numpy=np.multiply,
+mul = elementwise("mul(a, b)", role="multiplication", cost=CHEAP, linear=(0, 1),
+                  scalar=by_category("{a} * {b}", "{a} * {b}", "band({a}, {b})"), numpy=np.multiply,
                   vjp=lambda g, y, a, b: (g * b, g * a), grad_name="MulBackward0", doc="a * b", exact=True,
                   sample=uniform(WIDE, WIDE, dtypes=ALL))
-div = elementwise("div(a, b)", scalar="{a} / {b}", numpy=np.divide, exact=True,
+div = elementwise("div(a, b)", role="division", cost=MODERATE, linear=(0,), scalar="{a} / {b}", numpy=np.divide, exact=True,
                   vjp=lambda g, y, a, b: (g / b, -g * (a / b / b)), grad_name="DivBackward0", doc="a / b, floating",
                   sample=uniform(WIDE, POSITIVE))
-neg = elementwise("neg(x)", scalar="-{x}", numpy=np.negative, exact=True, vjp=lambda g, y, x: (-g,),
+neg = elementwise("neg(x)", role="negation", cost=CHEAP, linear=(0,), scalar="-{x}", numpy=np.negative, exact=True,
+                  vjp=lambda g, y, x: (-g,),
                   grad_name="NegBackward0", doc="-x", sample=uniform(WIDE, dtypes=NUMBERS))
-abs = elementwise("abs(x)", scalar=by_category("fabs({x})", "iabs({x})"), numpy=np.abs, exact=True,
+abs = elementwise("abs(x)", cost=CHEAP, nonnegative=True, scalar=by_category("fabs({x})", "iabs({x})"), numpy=np.abs, exact=True,
                   vjp=lambda g, y, x: (g * sign(x),), grad_name="AbsBackward0", doc="|x|; derivative 0 at 0 and at nan",
                   sample=uniform(WIDE, dtypes=NUMBERS))
 
@@ -64,23 +68,24 @@ def _sign_scalar(dtype: dtype) -> str:
     return "{x}" if dtype is bool_ else f"where({{x}} > {zero}, {one}, where({{x}} < {zero}, {minus}, {zero}))"
 
 
-sign = elementwise("sign(x)", scalar=_sign_scalar, numpy=_sign, exact=True, vjp=lambda g, y, x: (zeros_like(g),),
+sign = elementwise("sign(x)", cost=CHEAP, scalar=_sign_scalar, numpy=_sign, exact=True, vjp=lambda g, y, x: (zeros_like(g),),
                    grad_name="SignBackward0", doc="-1, 0 or 1; 0 for nan", sample=uniform(WIDE, dtypes=ALL))
 nonzero = elementwise("nonzero(x)", numpy=lambda x: (x != 0).astype(x.dtype), exact=True, vjp=lambda g, y, x: (None,),
                       scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {literal(0, dtype)}, {literal(1, dtype)})",
                       grad_name="NonzeroBackward0", sample=uniform(WIDE, order=0),
                       doc="1 where x is not 0, else 0; it requires a gradient and passes none")
-square = elementwise("square(x)", scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
+square = elementwise("square(x)", cost=CHEAP, nonnegative=True, scalar="{x} * {x}", numpy=lambda x: x * x, exact=True,
                      vjp=lambda g, y, x: (g * (2 * x),), grad_name="PowBackward0", doc="x * x",
                      sample=uniform(WIDE, dtypes=NUMBERS))
-squared_deviation = elementwise("squared_deviation(x, mean)", scalar="({x} - {mean}) * ({x} - {mean})", exact=True,
+squared_deviation = elementwise("squared_deviation(x, mean)", cost=CHEAP, scalar="({x} - {mean}) * ({x} - {mean})", exact=True,
                                 numpy=lambda x, mean: np.square(x - mean), vjp=lambda g, y, x, mean: (g * (2 * (x - mean)), None),
                                 grad_name="PowBackward0", sample=uniform(WIDE, WIDE, order=1),
                                 doc="(x - mean) ** 2, of which the sum over all x depends on their mean with derivative 0")
-reciprocal = elementwise("reciprocal(x)", scalar=lambda dtype: f"{literal(1, dtype)} / {{x}}", numpy=lambda x: 1 / x,
+reciprocal = elementwise("reciprocal(x)", cost=MODERATE, scalar=lambda dtype: f"{literal(1, dtype)} / {{x}}",
+                         numpy=lambda x: 1 / x,
                          vjp=lambda g, y, x: (-g * (y * y),), grad_name="ReciprocalBackward0", doc="1 / x", exact=True,
                          sample=uniform(POSITIVE))
-sqrt = elementwise("sqrt(x)", scalar="sqrt({x})", numpy=np.sqrt, exact=True, vjp=lambda g, y, x: (g / (2 * y),),
+sqrt = elementwise("sqrt(x)", cost=MODERATE, scalar="sqrt({x})", numpy=np.sqrt, exact=True, vjp=lambda g, y, x: (g / (2 * y),),
                    grad_name="SqrtBackward0", doc="square root; derivative inf at 0", sample=uniform(POSITIVE))
 rsqrt = elementwise("rsqrt(x)", scalar="rsqrt({x})", numpy=lambda x: 1 / np.sqrt(x),
                     vjp=lambda g, y, x: (-0.5 * g * (y * y * y),), grad_name="RsqrtBackward0", doc="1 / sqrt(x)",
@@ -101,7 +106,7 @@ remainder = elementwise("remainder(a, b)", scalar="remainder({a}, {b})", numpy=n
 fmod = elementwise("fmod(a, b)", scalar=by_category("fmod({a}, {b})", "ifmod({a}, {b})"), numpy=np.fmod, exact=True,
                    vjp=lambda g, y, a, b: (g, -g * trunc_divide(a, b)), grad_name="FmodBackward1",
                    doc="a - b * trunc(a / b): the sign of a", sample=uniform((2.1, 2.9), (1, 1.04), dtypes=NUMBERS))
-copysign = elementwise("copysign(a, b)", scalar="copysign({a}, {b})", numpy=np.copysign, exact=True,
+copysign = elementwise("copysign(a, b)", cost=CHEAP, scalar="copysign({a}, {b})", numpy=np.copysign, exact=True,
                        vjp=lambda g, y, a, b: (g * where(eq(a, 0), number(0, g), y / a), zeros_like(g)),
                        grad_name="CopysignBackward0", doc="|a| with the sign of b; derivative 0 at a = 0",
                        sample=uniform(WIDE, WIDE))
@@ -130,14 +135,14 @@ addcdiv = elementwise("addcdiv(x, a, b, value)", scalar="{x} + {value} * ({a} / 
 def _rounding(name: str, doc: str, function: Any, scalar: str, grad_name: str) -> Any:
     return elementwise(f"{name}(x)", scalar=by_category(scalar, "{x}"), numpy=_unless_integer(function), exact=True,
                        vjp=lambda g, y, x: (zeros_like(g),), grad_name=grad_name, doc=doc,
-                       sample=uniform(WIDE, dtypes=NUMBERS))
+                       cost=CHEAP, sample=uniform(WIDE, dtypes=NUMBERS))
 
 
 floor = _rounding("floor", "the largest integer not above x", np.floor, "floor({x})", "FloorBackward0")
 ceil = _rounding("ceil", "the smallest integer not below x", np.ceil, "ceil({x})", "CeilBackward0")
 trunc = _rounding("trunc", "x without its fraction", np.trunc, "trunc({x})", "TruncBackward0")
 round = _rounding("round", "the nearest integer, half to even", np.rint, "rint({x})", "RoundBackward0")
-frac = elementwise("frac(x)", scalar="{x} - trunc({x})", numpy=lambda x: x - np.trunc(x), vjp=lambda g, y, x: (g,),
+frac = elementwise("frac(x)", cost=CHEAP, scalar="{x} - trunc({x})", numpy=lambda x: x - np.trunc(x), vjp=lambda g, y, x: (g,),
                    exact=True, grad_name="FracBackward0", doc="x - trunc(x)", sample=uniform((0.1, 0.9)))
 
 
@@ -161,18 +166,18 @@ def _choice(g: Node, first: Node) -> tuple[Node, Node]:
 
 # NumPy and the kernels give the second operand where the two are equal, PyTorch the first: hence they are exchanged
 # here, and x comes last in relu and the clamps.  It shows in the sign of zeros.
-maximum = elementwise("maximum(a, b)", scalar=by_category("maximum({b}, {a})", "maximum({b}, {a})", "bor({a}, {b})"),
+maximum = elementwise("maximum(a, b)", cost=CHEAP, scalar=by_category("maximum({b}, {a})", "maximum({b}, {a})", "bor({a}, {b})"),
                       numpy=lambda a, b: np.maximum(b, a), exact=True, vjp=_maximum_vjp, grad_name="MaximumBackward0",
                       doc="the larger, nan if either is; a tie gives half of the gradient to each",
                       sample=uniform(WIDE, WIDE, dtypes=ALL))
-minimum = elementwise("minimum(a, b)", scalar=by_category("minimum({b}, {a})", "minimum({b}, {a})", "band({a}, {b})"),
+minimum = elementwise("minimum(a, b)", cost=CHEAP, scalar=by_category("minimum({b}, {a})", "minimum({b}, {a})", "band({a}, {b})"),
                       numpy=lambda a, b: np.minimum(b, a), exact=True, vjp=_minimum_vjp, grad_name="MinimumBackward0",
                       doc="the smaller, nan if either is; a tie gives half of the gradient to each",
                       sample=uniform(WIDE, WIDE, dtypes=ALL))
-fmax = elementwise("fmax(a, b)", scalar="fmax({a}, {b})", numpy=np.fmax, exact=True,
+fmax = elementwise("fmax(a, b)", cost=CHEAP, scalar="fmax({a}, {b})", numpy=np.fmax, exact=True,
                    vjp=lambda g, y, a, b: _choice(g, logical_or(ge(a, b), isnan(b))), grad_name="FmaxBackward0",
                    doc="the larger, nan if both are; a tie gives the gradient to a", sample=uniform(WIDE, WIDE))
-fmin = elementwise("fmin(a, b)", scalar="fmin({a}, {b})", numpy=np.fmin, exact=True,
+fmin = elementwise("fmin(a, b)", cost=CHEAP, scalar="fmin({a}, {b})", numpy=np.fmin, exact=True,
                    vjp=lambda g, y, a, b: _choice(g, logical_or(le(a, b), isnan(b))), grad_name="FminBackward0",
                    doc="the smaller, nan if both are; a tie gives the gradient to a", sample=uniform(WIDE, WIDE))
 
@@ -183,16 +188,16 @@ def _clamp_vjp(g: Node, y: Node, x: Node, lo: Node, hi: Node) -> tuple[Node, Nod
             where(logical_or(gt(x, hi), lt(hi, lo)), g, zero))
 
 
-clamp = elementwise("clamp(x, lo, hi)", scalar="minimum({hi}, maximum({lo}, {x}))", exact=True, vjp=_clamp_vjp,
+clamp = elementwise("clamp(x, lo, hi)", cost=CHEAP, scalar="minimum({hi}, maximum({lo}, {x}))", exact=True, vjp=_clamp_vjp,
                     numpy=lambda x, lo, hi: np.minimum(hi, np.maximum(lo, x)), grad_name="ClampBackward1",
                     doc="min(max(x, lo), hi); the gradient goes to x from lo to hi, both included",
                     sample=uniform(WIDE, (-2, -1), (1, 2), dtypes=NUMBERS))
-clamp_min = elementwise("clamp_min(x, lo)", scalar="maximum({lo}, {x})", exact=True,
+clamp_min = elementwise("clamp_min(x, lo)", cost=CHEAP, scalar="maximum({lo}, {x})", exact=True,
                         numpy=lambda x, lo: np.maximum(lo, x),
                         vjp=lambda g, y, x, lo: (where(ge(x, lo), g, number(0, g)), where(lt(x, lo), g, number(0, g))),
                         grad_name="ClampMinBackward0", doc="max(x, lo); the gradient goes to x where x >= lo",
                         sample=uniform(WIDE, WIDE, dtypes=NUMBERS))
-clamp_max = elementwise("clamp_max(x, hi)", scalar="minimum({hi}, {x})", exact=True,
+clamp_max = elementwise("clamp_max(x, hi)", cost=CHEAP, scalar="minimum({hi}, {x})", exact=True,
                         numpy=lambda x, hi: np.minimum(hi, x),
                         vjp=lambda g, y, x, hi: (where(le(x, hi), g, number(0, g)), where(gt(x, hi), g, number(0, g))),
                         grad_name="ClampMaxBackward0", doc="min(x, hi); the gradient goes to x where x <= hi",
@@ -211,11 +216,12 @@ def _where_out(c: ArrayType, a: ArrayType, b: ArrayType) -> dtype:
     return a.dtype
 
 
-where = elementwise("where(c, a, b)", scalar="where({c}, {a}, {b})", numpy=np.where, exact=True, out=_where_out,
+where = elementwise("where(c, a, b)", role="selection", cost=CHEAP, scalar="where({c}, {a}, {b})", numpy=np.where, exact=True,
+                    out=_where_out,
                     vjp=lambda g, y, c, a, b: (None, *_choice(g, c)), grad_name="WhereBackward0",
                     doc="a where c, b elsewhere; what is not chosen gets gradient 0, whatever its value",
                     sample=uniform(BOOL, WIDE, WIDE, dtypes=ALL))
-relu = elementwise("relu(x)", scalar=lambda dtype: f"maximum({literal(0, dtype)}, {{x}})", exact=True,
+relu = elementwise("relu(x)", cost=CHEAP, scalar=lambda dtype: f"maximum({literal(0, dtype)}, {{x}})", exact=True,
                    numpy=lambda x: np.maximum(x.dtype.type(0), x), grad_name="ReluBackward0",
                    vjp=lambda g, y, x: (constant_in(where(le(y, 0), number(0, g), g), y),), doc="max(x, 0); derivative 0 at 0",
                    sample=uniform(WIDE, dtypes=NUMBERS))
@@ -226,7 +232,7 @@ def _leaky_relu_vjp(g: Node, y: Node, x: Node, slope: Node) -> tuple[Node, Node]
     return constant_in(where(positive, g, g * slope), x), where(positive, number(0, g), g * x)
 
 
-leaky_relu = elementwise("leaky_relu(x, slope)", exact=True, vjp=_leaky_relu_vjp, grad_name="LeakyReluBackward0",
+leaky_relu = elementwise("leaky_relu(x, slope)", cost=CHEAP, exact=True, vjp=_leaky_relu_vjp, grad_name="LeakyReluBackward0",
                          scalar=lambda dtype: f"where({{x}} > {literal(0, dtype)}, {{x}}, {{x}} * {{slope}})",
                          numpy=lambda x, slope: np.where(x > 0, x, x * slope), doc="x where x > 0, else slope * x",
                          sample=uniform(WIDE, (0.1, 0.5)))
@@ -248,7 +254,7 @@ nan_to_num = elementwise("nan_to_num(x, nan, posinf, neginf)", scalar=_nan_to_nu
                                                                    None, None),
                          grad_name="NanToNumBackward0", doc="x with nan, inf and -inf replaced by the other operands",
                          sample=uniform(WIDE, WIDE, WIDE, WIDE, dtypes=NUMBERS, order=0))
-heaviside = elementwise("heaviside(x, value)", exact=True,
+heaviside = elementwise("heaviside(x, value)", cost=CHEAP, exact=True,
                         scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, {{value}}, where({{x}} > "
                                              f"{literal(0, dtype)}, {literal(1, dtype)}, {literal(0, dtype)}))",
                         numpy=lambda x, value: np.where(x == 0, value, x > 0), doc="0 below 0, value at 0, 1 above",
@@ -262,11 +268,11 @@ def _cast_vjp(g: Node, y: Node, x: Node, *, dtype: dtype) -> tuple[Node | None]:
     return (cast(g, dtype=x.type.dtype) if x.type.dtype.category == 2 else None,)
 
 
-cast = elementwise("cast(x, *, dtype)", scalar=lambda operand, *, dtype: f"to_{dtype.code}({{x}})",
+cast = elementwise("cast(x, *, dtype)", role="conversion", cost=CHEAP, scalar=lambda operand, *, dtype: f"to_{dtype.code}({{x}})",
                    numpy=lambda x, *, dtype: x.astype(dtype.np), out=lambda x, *, dtype: dtype, vjp=_cast_vjp,
                    exact=True, grad_name="ToCopyBackward0", doc="x as another dtype; numbers other than 0 are true",
                    sample=uniform(WIDE, dtypes=ALL, order=2, params=[{"dtype": d} for d in DTYPES]))
-copy = elementwise("copy(x)", scalar="{x}", numpy=lambda x: x, vjp=lambda g, y, x: (g,), exact=True,
+copy = elementwise("copy(x)", role="identity", cost=CHEAP, scalar="{x}", numpy=lambda x: x, vjp=lambda g, y, x: (g,), exact=True,
                    grad_name="CloneBackward0", doc="x, as an array of its own", sample=uniform(WIDE, dtypes=ALL))
 
 
@@ -276,7 +282,8 @@ def _piece_vjp(g: Node, y: Node, x: Node, *, backward: str | None) -> tuple[Node
     return (g if backward is None else undefined(g, name=backward),)
 
 
-piece = elementwise("piece(x, *, backward)", scalar="{x}", numpy=lambda x, *, backward: x, vjp=_piece_vjp, exact=True,
+piece = elementwise("piece(x, *, backward)", role="identity", scalar="{x}", numpy=lambda x, *, backward: x, vjp=_piece_vjp,
+                    exact=True,
                     grad_name="PieceBackward0", sample=uniform(WIDE, dtypes=NUMBERS, params=[{"backward": None}]),
                     doc="x, for what is made of linear pieces: a derivative that is constant in x, and has itself none if "
                         "`backward` names it")
@@ -287,7 +294,8 @@ def _refuse(g: Node, y: Node, x: Node, *, name: str) -> tuple[Node]:
     raise RuntimeError(f"derivative for aten::{name}{'_' if written else ''} is not implemented")
 
 
-undefined = elementwise("undefined(x, *, name)", scalar="{x}", numpy=lambda x, *, name: x, vjp=_refuse, exact=True,
+undefined = elementwise("undefined(x, *, name)", role="identity", scalar="{x}", numpy=lambda x, *, name: x, vjp=_refuse,
+                        exact=True,
                         grad_name="NotImplemented", doc="x, the result of what has no derivative: taking it raises",
                         sample=uniform(WIDE, dtypes=INTEGERS, order=0, params=[{"name": "floor_divide"}]))
 
@@ -296,19 +304,19 @@ undefined = elementwise("undefined(x, *, name)", scalar="{x}", numpy=lambda x, *
 
 def _comparison(name: str, symbol: str, function: Any) -> Any:
     return elementwise(f"{name}(a, b)", scalar=f"{{a}} {symbol} {{b}}", numpy=function, out="bool", exact=True,
-                       doc=f"a {symbol} b, elementwise", sample=uniform(WIDE, WIDE, dtypes=ALL, order=0))
+                       doc=f"a {symbol} b, elementwise", cost=CHEAP, sample=uniform(WIDE, WIDE, dtypes=ALL, order=0))
 
 
 def _of_bools(name: str, scalar: str, function: Any, doc: str) -> Any:
     names = "(x)" if "{x}" in scalar else "(a, b)"
     return elementwise(name + names, scalar=scalar, numpy=function, out="bool", exact=True, doc=doc,
-                       sample=uniform(*[BOOL] * len(names.split(",")), dtypes=("b1",), order=0))
+                       cost=CHEAP, sample=uniform(*[BOOL] * len(names.split(",")), dtypes=("b1",), order=0))
 
 
 def _test(name: str, function: Any, of_integers: bool, doc: str) -> Any:
     constant = literal(of_integers, bool_)
     return elementwise(f"{name}(x)", scalar=by_category(f"{name}({{x}})", constant), numpy=function, out="bool",
-                       doc=doc, exact=True, sample=uniform(WIDE, dtypes=ALL, order=0))
+                       doc=doc, exact=True, cost=CHEAP, sample=uniform(WIDE, dtypes=ALL, order=0))
 
 
 eq = _comparison("eq", "==", np.equal)
@@ -326,11 +334,11 @@ logical_xor = _of_bools("logical_xor", "lxor({a}, {b})", np.logical_xor, "a or b
 logical_not = _of_bools("logical_not", "lnot({x})", np.logical_not, "not x, of a bool")
 
 _BITS = (*INTEGERS, "b1")
-bitwise_and = elementwise("bitwise_and(a, b)", scalar="band({a}, {b})", numpy=np.bitwise_and, exact=True,
+bitwise_and = elementwise("bitwise_and(a, b)", cost=CHEAP, scalar="band({a}, {b})", numpy=np.bitwise_and, exact=True,
                           doc="a & b of integers or bools", sample=uniform(WIDE, WIDE, dtypes=_BITS, order=0))
-bitwise_or = elementwise("bitwise_or(a, b)", scalar="bor({a}, {b})", numpy=np.bitwise_or, exact=True,
+bitwise_or = elementwise("bitwise_or(a, b)", cost=CHEAP, scalar="bor({a}, {b})", numpy=np.bitwise_or, exact=True,
                          doc="a | b of integers or bools", sample=uniform(WIDE, WIDE, dtypes=_BITS, order=0))
-bitwise_xor = elementwise("bitwise_xor(a, b)", scalar="bxor({a}, {b})", numpy=np.bitwise_xor, exact=True,
+bitwise_xor = elementwise("bitwise_xor(a, b)", cost=CHEAP, scalar="bxor({a}, {b})", numpy=np.bitwise_xor, exact=True,
                           doc="a ^ b of integers or bools", sample=uniform(WIDE, WIDE, dtypes=_BITS, order=0))
-bitwise_not = elementwise("bitwise_not(x)", scalar=by_category("", "bnot({x})", "lnot({x})"), numpy=np.bitwise_not,
+bitwise_not = elementwise("bitwise_not(x)", cost=CHEAP, scalar=by_category("", "bnot({x})", "lnot({x})"), numpy=np.bitwise_not,
                           exact=True, doc="~x of integers or bools", sample=uniform(WIDE, dtypes=_BITS, order=0))

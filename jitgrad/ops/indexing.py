@@ -111,7 +111,8 @@ def _put_sample(dtypes: tuple[str, ...], unique: bool) -> Sample:
 
 
 index = library(
-    "index(x, positions..., *, axes)", infer=_index_infer, numpy=_index, dims=_index_dims, grad_name="IndexBackward0",
+    "index(x, positions..., *, axes)", role="gather", infer=_index_infer, numpy=_index, dims=_index_dims,
+    grad_name="IndexBackward0",
     vjp=lambda g, y, x, *positions, axes: (index_put_add(zeros_like(x), g, *positions, axes=axes),
                                            *[None] * len(positions)),
     doc="x at positions (int64 arrays of one shape, negative from the end) along axes; dimensions placed as in NumPy",
@@ -127,7 +128,8 @@ index_put = library(
     sample=_put_sample(ALL, True))
 
 index_put_add = library(
-    "index_put_add(base, value, positions..., *, axes)", infer=_index_put_infer, numpy=_index_put_add, dims="donor:0",
+    "index_put_add(base, value, positions..., *, axes)", role="scatter_add", infer=_index_put_infer, numpy=_index_put_add,
+    dims="donor:0",
     vjp=lambda g, y, base, value, *positions, axes: (g, index(g, *positions, axes=axes), *[None] * len(positions)),
     grad_name="IndexPutBackward0",
     doc="base with value added to the elements that `index` reads; equal positions add up",
@@ -186,7 +188,7 @@ def _along(rng: np.random.Generator, shape: tuple[int, ...], dim: int, index: tu
 
 
 take_along = library(
-    "take_along(x, index, *, dim)", infer=_take_infer, dims="donor:1", grad_name="GatherBackward0",
+    "take_along(x, index, *, dim)", role="gather_along", infer=_take_infer, dims="donor:1", grad_name="GatherBackward0",
     numpy=lambda x, index, *, dim: x[_along_key(x.shape, index, dim)],
     vjp=lambda g, y, x, index, *, dim: (put_along_add(zeros_like(x), index, g, dim=dim), None),
     doc="x at the int64 positions in index along dim; index may be shorter than x elsewhere (PyTorch's gather)",
@@ -194,7 +196,8 @@ take_along = library(
                                            {"dim": dim}) for shape, dim, index in _ALONG], ALL))
 
 put_along_add = library(
-    "put_along_add(base, index, value, *, dim)", infer=_put_along_infer, numpy=_put_along_add, dims="donor:0",
+    "put_along_add(base, index, value, *, dim)", role="scatter_add_along", infer=_put_along_infer, numpy=_put_along_add,
+    dims="donor:0",
     vjp=lambda g, y, base, index, value, *, dim: (g, None, take_along(g, index, dim=dim)),
     grad_name="ScatterAddBackward0",
     doc="base with value added at the int64 positions in index along dim; equal positions add up",

@@ -54,7 +54,8 @@ def _matmul_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
     return (*result, a[-2], b[-1])
 
 
-matmul = library("matmul(a, b)", infer=_matmul_infer, numpy=np.matmul, dims=_matmul_dims, grad_name="MmBackward0",
+matmul = library("matmul(a, b)", role="matrix_product", infer=_matmul_infer, numpy=np.matmul, dims=_matmul_dims,
+                 grad_name="MmBackward0",
                  vjp=lambda g, y, a, b: (matmul(g, transposed(b)), matmul(transposed(a), g)),
                  doc="matrix product over the last two dimensions, the others broadcast",
                  sample=structured((((2, 3), (3, 4)), {}), (((5, 2, 3), (3, 2)), {}), (((2, 1, 2, 3), (4, 3, 2)), {}),

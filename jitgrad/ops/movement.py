@@ -1,6 +1,6 @@
 """Primitives that arrange elements: the same values in another shape, part of them, or zeros between them.
 
-`dims` rules speak in symbols (compiler/dims.py): a length follows an operand, is 1, or is new ("fresh").  Derivatives
+`dims` rules speak in symbols (compiler/ir/dims.py): a length follows an operand, is 1, or is new ("fresh").  Derivatives
 use only ops whose lengths follow from operands, hence the `_like` forms beside `reshape`, `expand` and `slice`.
 """
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _squeeze_infer(x: ArrayType, *, dims: tuple[int, ...]) -> ArrayType:
 
 
 permute = movement(
-    "permute(x, *, dims)", doc="dimension i of the result is dimension dims[i] of x",
+    "permute(x, *, dims)", role="permute", doc="dimension i of the result is dimension dims[i] of x",
     infer=lambda x, *, dims: _with_shape(x, tuple([x.shape[d] for d in dims])),
     numpy=lambda x, *, dims: x.transpose(dims),
     vjp=lambda g, y, x, *, dims: (permute(g, dims=_inverse(dims)),),
@@ -70,7 +70,7 @@ permute = movement(
                       (((0, 3),), {"dims": (1, 0)})))
 
 squeeze = movement(
-    "squeeze(x, *, dims)", doc="x without the dimensions `dims` (sorted, each of length 1)", infer=_squeeze_infer,
+    "squeeze(x, *, dims)", role="same", doc="x without the dimensions `dims` (sorted, each of length 1)", infer=_squeeze_infer,
     numpy=lambda x, *, dims: x.reshape(_squeezed(x.shape, dims)),     # np.squeeze takes five times as long
     vjp=lambda g, y, x, *, dims: (unsqueeze(g, dims=dims),),
     dims=lambda context, node, dims: _squeezed(dims[0], node.params[0]),
@@ -79,7 +79,7 @@ squeeze = movement(
                       (((0, 1),), {"dims": (1,)})))
 
 unsqueeze = movement(
-    "unsqueeze(x, *, dims)", doc="x with new dimensions of length 1 at `dims` (sorted positions in the result)",
+    "unsqueeze(x, *, dims)", role="same", doc="x with new dimensions of length 1 at `dims` (sorted positions in the result)",
     infer=lambda x, *, dims: _with_shape(x, _unsqueezed(x.shape, dims, 1)),
     numpy=lambda x, *, dims: x.reshape(_unsqueezed(x.shape, dims, 1)),
     vjp=lambda g, y, x, *, dims: (squeeze(g, dims=dims),),
@@ -139,7 +139,7 @@ def _expand_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:
 
 
 reshape = movement(
-    "reshape(x)", doc="x's elements in row-major order, in the shape `sizes` (complete, no -1)", has_sizes=True,
+    "reshape(x)", role="reshape", doc="x's elements in row-major order, in the shape `sizes` (complete, no -1)", has_sizes=True,
     infer=_reshape_infer, numpy=lambda x, *, sizes: np.reshape(x, sizes),
     vjp=lambda g, y, x, *, sizes: (reshape_like(g, x),), dims="fresh",
     put=lambda base, value, *, sizes: reshape_like(value, base), grad_name="ViewBackward0",
@@ -147,20 +147,20 @@ reshape = movement(
                       (((),), {}, (1, 1))))
 
 reshape_like = movement(
-    "reshape_like(x, donor)", doc="x's elements in row-major order, in the donor's shape", shape_only=(1,),
+    "reshape_like(x, donor)", role="reshape", doc="x's elements in row-major order, in the donor's shape", shape_only=(1,),
     infer=_reshape_like_infer, numpy=lambda x, shape: np.reshape(x, shape),
     vjp=lambda g, y, x, donor: (reshape_like(g, x), None), dims="donor:1",
     sample=structured((((2, 3), (3, 2)), {}), (((), (1, 1)), {}), (((0, 3), (0,)), {})))
 
 expand = movement(
-    "expand(x)", doc="x broadcast to the shape `sizes`", has_sizes=True,
+    "expand(x)", role="expand", doc="x broadcast to the shape `sizes`", has_sizes=True,
     infer=_expand_infer, numpy=lambda x, *, sizes: np.broadcast_to(x, sizes), vjp=lambda g, y, x, *, sizes: (g,),
     dims=_expand_dims, grad_name="ExpandBackward0",
     sample=structured((((3,),), {}, (2, 3)), (((2, 1),), {}, (2, 4)), (((),), {}, (2,)), (((1,),), {}, (0,)),
                       (((),), {}, ())))
 
 expand_like = movement(
-    "expand_like(x, donor)", doc="x broadcast to the donor's shape", shape_only=(1,),
+    "expand_like(x, donor)", role="expand", doc="x broadcast to the donor's shape", shape_only=(1,),
     infer=_expand_like_infer, numpy=lambda x, shape: np.broadcast_to(x, shape),
     vjp=lambda g, y, x, donor: (g, None), dims=_expand_like_dims,
     sample=structured((((3,), (2, 3)), {}), (((2, 1), (2, 4)), {}), (((), (2,)), {}), (((1,), (0,)), {})))
@@ -221,7 +221,7 @@ def _slice_put(base: np.ndarray, value: np.ndarray, *, full: Full, sizes: Shape)
 
 
 slice = movement(
-    "slice(x, *, full)", has_sizes=True,
+    "slice(x, *, full)", role="slice", has_sizes=True,
     doc="part of x: whole dimensions where `full` is True, else `sizes` holds (start, length, step >= 1) in order and "
         "`full` says more of them (see `Full`)",
     infer=lambda x, *, full, sizes: _with_shape(x, _region_shape(x, full, sizes)),
@@ -239,7 +239,7 @@ slice = movement(
                       (((),), {"full": ()}, ())))
 
 slice_like = movement(
-    "slice_like(x, donor, *, full)", doc="slice, its lengths taken from the donor", has_sizes=True, shape_only=(1,),
+    "slice_like(x, donor, *, full)", role="slice", doc="slice, its lengths taken from the donor", has_sizes=True, shape_only=(1,),
     infer=_slice_like_infer, numpy=lambda x, shape, *, full, sizes: x[_key(full, sizes)],
     vjp=lambda g, y, x, donor, *, full, sizes: (slice_put(zeros_like(x), g, full=full, sizes=sizes), None),
     dims="donor:1",
@@ -247,7 +247,7 @@ slice_like = movement(
                       (((3, 4), (3, 2)), {"full": (True, False)}, (0, 2, 3))))
 
 slice_put = movement(
-    "slice_put(base, value, *, full)", doc="base with the region that `slice` would read replaced by value",
+    "slice_put(base, value, *, full)", role="slice_put", doc="base with the region that `slice` would read replaced by value",
     has_sizes=True, infer=_slice_put_infer, numpy=_slice_put, dims="donor:0", grad_name="CopySlices",
     vjp=lambda g, y, base, value, *, full, sizes: (slice_put(g, zeros_like(value), full=full, sizes=sizes),
                                                    slice_like(g, value, full=full, sizes=sizes)),
@@ -258,7 +258,7 @@ slice_put = movement(
                       (((3,), (0,)), {"full": (False,)}, (1, 0, 1)), (((), ()), {"full": ()}, ())))
 
 flip = movement(
-    "flip(x, *, dims)", doc="x in reverse order along `dims`", infer=lambda x, *, dims: x,
+    "flip(x, *, dims)", role="flip", doc="x in reverse order along `dims`", infer=lambda x, *, dims: x,
     numpy=lambda x, *, dims: np.flip(x, dims), vjp=lambda g, y, x, *, dims: (flip(g, dims=dims),), dims="donor:0",
     grad_name="FlipBackward0",
     sample=structured((((3,),), {"dims": (0,)}), (((2, 3),), {"dims": (0, 1)}), (((0, 3),), {"dims": (1,)})))
@@ -312,14 +312,14 @@ def _cat_put(value: np.ndarray, whole: Shape, *donors: Shape, dim: int, index: i
 _ALL_BUT_FIRST = range(1, sys.maxsize)
 
 cat = movement(
-    "cat(xs..., *, dim)", doc="the operands one after the other along dimension `dim`", infer=_cat_infer,
+    "cat(xs..., *, dim)", role="cat", doc="the operands one after the other along dimension `dim`", infer=_cat_infer,
     numpy=lambda *xs, dim: np.concatenate(xs, dim), dims=_cat_dims, grad_name="CatBackward0",
     vjp=lambda g, y, *xs, dim: tuple([cat_part(g, *xs[:i + 1], dim=dim, index=i) for i in range(len(xs))]),
     sample=structured((((2,), (3,)), {"dim": 0}), (((2, 1), (2, 3), (2, 2)), {"dim": 1}),
                       (((0, 2), (1, 2)), {"dim": 0}), (((3,),), {"dim": 0}), (((2, 0), (2, 0)), {"dim": 1})))
 
 cat_part = movement(
-    "cat_part(g, donors..., *, dim, index)", shape_only=_ALL_BUT_FIRST, infer=_cat_part_infer,
+    "cat_part(g, donors..., *, dim, index)", role="cat_part", shape_only=_ALL_BUT_FIRST, infer=_cat_part_infer,
     doc="the part of g that came from operand `index` of a cat of the donors (those up to index are enough)",
     numpy=lambda g, *shapes, dim, index: g[_part_key(shapes, dim, index)],
     dims=lambda context, node, dims: dims[1 + node.params[1]],
@@ -328,7 +328,7 @@ cat_part = movement(
     sample=structured((((5,), (2,), (3,)), {"dim": 0, "index": 1}), (((2, 4), (2, 1), (2, 3)), {"dim": 1, "index": 0})))
 
 cat_put = movement(
-    "cat_put(value, whole, donors..., *, dim, index)", shape_only=_ALL_BUT_FIRST,
+    "cat_put(value, whole, donors..., *, dim, index)", role="cat_put", shape_only=_ALL_BUT_FIRST,
     doc="zeros of the shape of `whole` with value at the place that cat_part reads",
     infer=lambda value, whole, *donors, dim, index: _with_shape(value, whole.shape), numpy=_cat_put, dims="donor:1",
     vjp=lambda g, y, value, whole, *donors, dim, index: (cat_part(g, *donors, dim=dim, index=index), None,
@@ -346,22 +346,23 @@ def _attach_infer(history: ArrayType, value: ArrayType) -> ArrayType:
 
 
 detach = movement(
-    "detach(x)", doc="x, through which no gradient passes", infer=lambda x: x, numpy=lambda x: x, vjp=None,
+    "detach(x)", role="same", doc="x, through which no gradient passes", infer=lambda x: x, numpy=lambda x: x, vjp=None,
     dims="donor:0", sample=structured((((2, 3),), {}), (((),), {})))
 
 attach = movement(
-    "attach(history, value)", doc="the elements of value; the gradient goes to history alone", shape_only=(0,),
+    "attach(history, value)", role="value", doc="the elements of value; the gradient goes to history alone", shape_only=(0,),
     history=True, infer=_attach_infer, numpy=lambda shape, value: value, vjp=lambda g, y, history, value: (g, None),
     dims="donor:1", sample=structured((((2, 3), (2, 3)), {}), order=0))
 
 # Derivatives that are constant between kinks do not read where they were taken, and yet depend on it: that of relu requires a
 # gradient, which is zeros.  `differentiate` adds no zeros that come from here.
 constant_in = movement(
-    "constant_in(value, x)", doc="value, a function of x too, of which the derivative is 0 everywhere", shape_only=(1,),
+    "constant_in(value, x)", role="same", doc="value, a function of x too, of which the derivative is 0 everywhere",
+    shape_only=(1,),
     history=True, infer=lambda value, x: value, numpy=lambda value, shape: value, dims="donor:0", grad_name="ConstantBackward0",
     vjp=lambda g, y, value, x: (g, zeros_like(x)), sample=structured((((2, 3), (2, 3)), {}), (((), (2,)), {})))
 overwrite = movement(
-    "overwrite(history, value)", doc="the elements of value; the history of what it is written over gets zeros",
+    "overwrite(history, value)", role="value", doc="the elements of value; the history of what it is written over gets zeros",
     shape_only=(0,), history=True, infer=_attach_infer, numpy=lambda shape, value: value,
     vjp=lambda g, y, history, value: (zeros_like(history), g), dims="donor:1", grad_name="CopyBackwards",
     sample=structured((((2, 3), (2, 3)), {}), (((), ()), {}), (((0, 3), (0, 3)), {})))

@@ -87,17 +87,18 @@ def _prod_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
     return (g,)
 
 
-sum = reduction("sum(x, *, axes)", combine="radd({acc}, {x})", identity=lambda dtype: literal(0, dtype),
+sum = reduction("sum(x, *, axes)", role="sum", combine="radd({acc}, {x})", identity=lambda dtype: literal(0, dtype),
                 numpy=_sum,
                 vjp=lambda g, y, x, *, axes: (expand_like(g, x),), grad_name="SumBackward1",
                 doc="sum over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
 prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda dtype: literal(1, dtype),
                  numpy=lambda x, axes: np.prod(x, axes, keepdims=True, dtype=x.dtype), vjp=_prod_vjp,
                  grad_name="ProdBackward1", doc="product over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
-amax = reduction("amax(x, *, axes)", combine="rmax({acc}, {x})", identity=lambda dtype: literal(_least(dtype), dtype),
+amax = reduction("amax(x, *, axes)", of_bools="any", combine="rmax({acc}, {x})",
+                 identity=lambda dtype: literal(_least(dtype), dtype),
                  numpy=_amax, vjp=_extremum_vjp, grad_name="AmaxBackward0",
                  doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL, empty=False))
-amin = reduction("amin(x, *, axes)", combine="rmin({acc}, {x})",
+amin = reduction("amin(x, *, axes)", of_bools="all", combine="rmin({acc}, {x})",
                  identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
                  grad_name="AminBackward0", doc="the smallest, nan if any is; ties share the gradient evenly",
                  sample=reducible(-2, 2, ALL, empty=False))
@@ -178,7 +179,8 @@ def _norm_vjp(g: Node, y: Node, value: Node, x: Node, order: Node, *, axes: Axes
     return None, slope * where(eq(y, 0), zero, g / raised(order - 1, y)), None
 
 
-norm_of = movement("norm_of(value, x, order, *, axes, kind)", shape_only=(1, 2), history=True, infer=lambda value, x, order, *, axes,
+norm_of = movement("norm_of(value, x, order, *, axes, kind)", role="same", shape_only=(1, 2), history=True,
+                   infer=lambda value, x, order, *, axes,
                    kind: value, numpy=lambda value, shape, order, *, axes, kind: value, vjp=_norm_vjp, dims="donor:0",
                    grad_name="LinalgVectorNormBackward0",
                    doc="value, which is the norm of x over axes of this order, a number in float64: what is right at 0 follows from "
@@ -192,7 +194,7 @@ def _count(shape: tuple[int, ...], *, axes: Axes) -> int:
     return math.prod([shape[axis] for axis in axes])
 
 
-def _position(name: str, function: Any, doc: str) -> Any:
+def _position(name: str, extremum: str, function: Any, doc: str) -> Any:
     def infer(x: ArrayType, *, axes: Axes) -> ArrayType:
         (axis,) = axes
         if not x.shape[axis]:
@@ -203,15 +205,16 @@ def _position(name: str, function: Any, doc: str) -> Any:
         ((axis,),) = node.params
         return (*dims[0][:axis], context.ONE, *dims[0][axis + 1:])
 
-    return library(f"{name}(x, *, axes)", infer=infer, vjp=None, dims=dims, doc=doc,
+    return library(f"{name}(x, *, axes)", infer=infer, vjp=None, dims=dims, doc=doc, role="position", extremum=extremum,
                    numpy=lambda x, *, axes: function(x, axes[0], keepdims=True),
                    sample=structured((((3,),), {"axes": (0,)}), (((2, 3),), {"axes": (1,)}),
                                      (((0, 1),), {"axes": (1,)}), order=0))
 
 
-argmax = _position("argmax", np.argmax, "position of the first largest along the one axis in axes; a nan is largest")
-argmin = _position("argmin", np.argmin, "position of the first smallest along the one axis in axes; a nan is smallest")
-count = library("count(x, *, axes)", infer=lambda x, *, axes: array_type((), x.dtype, x.device), numpy=_count, vjp=None,
+argmax = _position("argmax", "amax", np.argmax, "position of the first largest along the one axis in axes; a nan is largest")
+argmin = _position("argmin", "amin", np.argmin, "position of the first smallest along the one axis in axes; a nan is smallest")
+count = library("count(x, *, axes)", role="extent", infer=lambda x, *, axes: array_type((), x.dtype, x.device), numpy=_count,
+                vjp=None,
                 dims=lambda context, node, dims: (), shape_only=(0,),
                 doc="the number of elements along axes, 0-d, in x's dtype",
                 sample=structured((((2, 3),), {"axes": (0, 1)}), (((2, 3),), {"axes": (1,)}), dtypes=NUMBERS, order=0))

@@ -9,7 +9,7 @@ import numpy as np
 from jitgrad.dtype import dtype, float64
 from jitgrad.graph import Node, const
 from jitgrad.ops import reference
-from jitgrad.ops.declare import elementwise, library, literal
+from jitgrad.ops.declare import CHEAP, elementwise, library, literal
 from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number, zeros_like
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
@@ -22,16 +22,16 @@ _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
 def _unary(name: str, function: Any, vjp: Any, domain: tuple[float, float], doc: str, *, scalar: Any = None,
-           grad_name: str | None = None) -> Any:
+           grad_name: str | None = None, nonnegative: bool = False) -> Any:
     """An op of one operand that has its own name in the kernel vocabulary and in PyTorch's grad_fn."""
     return elementwise(f"{name}(x)", scalar=scalar or f"{name}({{x}})", numpy=function, vjp=vjp, doc=doc,
-                       grad_name=grad_name or f"{name.capitalize()}Backward0", sample=uniform(domain))
+                       grad_name=grad_name or f"{name.capitalize()}Backward0", sample=uniform(domain), nonnegative=nonnegative)
 
 
 # -- exponentials and logarithms -------------------------------------------------------------------------------------
 
-exp = _unary("exp", np.exp, lambda g, y, x: (g * y,), WIDE, "e ** x")
-exp2 = _unary("exp2", np.exp2, lambda g, y, x: (g * (y * LN2),), WIDE, "2 ** x")
+exp = _unary("exp", np.exp, lambda g, y, x: (g * y,), WIDE, "e ** x", nonnegative=True)
+exp2 = _unary("exp2", np.exp2, lambda g, y, x: (g * (y * LN2),), WIDE, "2 ** x", nonnegative=True)
 expm1 = _unary("expm1", np.expm1, lambda g, y, x: (g * (y + 1),), WIDE, "e ** x - 1, accurate near 0")
 log = _unary("log", np.log, lambda g, y, x: (g / x,), POSITIVE, "natural logarithm")
 log2 = _unary("log2", np.log2, lambda g, y, x: (g / (x * LN2),), POSITIVE, "logarithm to base 2")
@@ -69,7 +69,8 @@ pow = elementwise("pow(a, b)", scalar="pow({a}, {b})", vjp=_pow_vjp, grad_name="
 # Powers with a number, which differ from the above in what PyTorch takes for roots: at -0 and -inf.
 
 _STATIC: dict[float, tuple[str, Any]] = {
-    0: ("", np.ones_like), 1: ("{x}", lambda x: x), 2: ("{x} * {x}", lambda x: x * x), 3: ("{x} * {x} * {x}", lambda x: x * x * x),
+    0: ("", np.ones_like), 1: ("{x}", lambda x: x), 2: ("{x} * {x}", lambda x: x * x),
+    3: ("{x} * {x} * {x}", lambda x: x * x * x),
     0.5: ("sqrt({x})", np.sqrt), -0.5: ("rsqrt({x})", lambda x: 1 / np.sqrt(x))}
 
 
@@ -81,7 +82,8 @@ def _power_vjp(g: Node, y: Node, x: Node, *, n: float) -> tuple[Node]:
     return (g * (n * power(x, n=n - 1)),)
 
 
-power = elementwise("power(x, *, n)", scalar=lambda dtype, *, n: _STATIC[n][0] or literal(1, dtype), exact=True, vjp=_power_vjp,
+power = elementwise("power(x, *, n)", role="power", cost=CHEAP, scalar=lambda dtype, *, n: _STATIC[n][0] or literal(1, dtype),
+                    exact=True, vjp=_power_vjp,
                     numpy=lambda x, *, n: _STATIC[n][1](x), grad_name="PowBackward0",
                     doc="x ** n, n part of the formula: 0 to 3, of any dtype, 0.5 or -0.5",
                     sample=uniform(POSITIVE, dtypes=NUMBERS, params=[{"n": n} for n in range(4)]))
@@ -163,7 +165,8 @@ clamped_logit = elementwise("clamped_logit(x, low, high)", grad_name="LogitBackw
                             vjp=lambda g, y, x, low, high: (_logit_slope(g, x, low, high, 0), None, None),
                             doc="logit of x clamped to [low, high]; derivative 0 outside",
                             sample=uniform((0.3, 0.7), (0.1, 0.2), (0.8, 0.9), order=1))
-sigmoid = _unary("sigmoid", _sigmoid, lambda g, y, x: (g * ((1 - y) * y),), WIDE, "1 / (1 + e ** -x)")
+sigmoid = _unary("sigmoid", _sigmoid, lambda g, y, x: (g * ((1 - y) * y),), WIDE, "1 / (1 + e ** -x)",
+                 nonnegative=True)
 softplus = _unary("softplus", lambda x: np.logaddexp(x.dtype.type(0), x), lambda g, y, x: (g * sigmoid(x),), WIDE,
                   "log(1 + e ** x), without overflow", scalar=_softplus_scalar)
 logaddexp = elementwise("logaddexp(a, b)", scalar=_logaddexp_scalar, numpy=np.logaddexp, grad_name="LogaddexpBackward0",

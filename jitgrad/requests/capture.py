@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import interpreter
 from jitgrad.config import config
 from jitgrad.graph import INPUT, Node, become_input, input_spec
 
@@ -80,8 +81,7 @@ def capture(roots: Sequence[Node], gradients: bool = True, anew: bool = False) -
             if not inputs:
                 inputs = function_edges(node)
             elif gradients and not node.requires_grad and _reads_finished_graph(node):
-                from jitgrad.requests.execute import value
-                become_input(node, value(node))
+                become_input(node, interpreter.evaluate([node])[0] if node.value is None else node.value)
                 inputs = NO_NODES
         for n in inputs:
             if n is None or n in index:

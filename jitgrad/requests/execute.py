@@ -19,7 +19,7 @@ from jitgrad.differentiate import backward_graph, saved_operands
 from jitgrad.graph import Node, become_input, input_node, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
-from jitgrad.requests.choose import first_partition
+from jitgrad.requests.partition import first_partition
 from jitgrad.requests.counters import hits, stats
 from jitgrad.requests.matcher import Pattern
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key

@@ -134,7 +134,7 @@ class Schedule:
         return found
 
     @property
-    def steps(self) -> list[Any]:
+    def steps(self) -> Sequence[Any]:
         """str()-able steps in order."""
         if self._program is not None:
             return self._program.steps

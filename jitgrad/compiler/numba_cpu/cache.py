@@ -28,7 +28,7 @@ _KEEP = 0.9             # eviction goes on until this share of the bound is left
 _ABANDONED = 3600.0     # a temporary file older than this, in seconds, is left from a process that died
 
 
-class Entry(NamedTuple):
+class CachedFile(NamedTuple):
     """One entry: its key, the bytes of both its files, and the time of its last use (seconds since the epoch)."""
 
     name: str
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     mtime: float
 
 
-class _State:
+class _Disk:
     """What this process knows of one directory."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class _State:
         self.total: int | None = None       # bytes in it, as far as this process knows
 
 
-_states: dict[Path, _State] = {}
+_states: dict[Path, _Disk] = {}
 _said: set[tuple[Path, str]] = set()
 _lock = threading.RLock()
 
@@ -125,7 +125,7 @@ def save(name: str, data: bytes, source: str) -> bool:
     return True
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CachedFile]:
     """All entries, the least recently used first."""
     found = []
     for file in _files(path(), ".bin"):
@@ -137,7 +137,7 @@ def entries() -> list[Entry]:
                 size += source.stat().st_size
         except OSError:     # another process has just removed it
             continue
-        found.append(Entry(file.stem, size, status.st_mtime))
+        found.append(CachedFile(file.stem, size, status.st_mtime))
     return sorted(found, key=lambda entry: (entry.mtime, entry.name))
 
 
@@ -173,7 +173,7 @@ def _usable(directory: Path, create: bool) -> bool:
     if state is not None and state.usable is not None:
         return state.usable
     with _lock:
-        state = _states.setdefault(directory, _State())
+        state = _states.setdefault(directory, _Disk())
         if not directory.exists():
             if not create:
                 return False

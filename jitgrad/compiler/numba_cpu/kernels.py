@@ -28,7 +28,7 @@ PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int6
 _GENERATORS = ("kernels.py", "pipeline.py", "plain.py", "numba_types.py", "vocabulary/*.py", "vocabulary/vecmath/*.py")
 
 
-class Stats:
+class KernelCounters:
     """Counters of this process."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Kernel:
         return objectcode.inspect(_lower(self.source, self.name))[1]
 
 
-stats = Stats()
+stats = KernelCounters()
 _kernels: dict[str, Kernel] = {}
 
 

@@ -26,7 +26,7 @@ from jitgrad.version import __version__
 
 _DOUBLE = "fmod floor ceil trunc rint nearbyint fma fmax fmin sqrt".split()
 # What generated code may call: where the machine has no instruction for it, C99 in both precisions (all else that is
-# approximated is in vecmath), what LLVM's code generator adds by itself, and memory for copies of matrices (blascalls.py).
+# approximated is in vecmath), what LLVM's code generator adds by itself, and memory for copies of matrices (blas_calls.py).
 RUNTIME = frozenset([*_DOUBLE, *[name + "f" for name in _DOUBLE], "memset", "memcpy", "memmove", "malloc", "free"])
 
 # How the names of functions with vector variants begin.

@@ -42,7 +42,7 @@ from numba.cpython import builtins, numbers, rangeobj  # noqa: F401  (they fill 
 from jitgrad.compiler.numba_cpu import objectcode
 from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I8, Value
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I8, IRValue
 from jitgrad.compiler.numba_cpu.vocabulary.operation import ANY, BOOL, FLOATS, INTS, NUMBERS, Kinds, Operation, formula_of
 from jitgrad.errors import InternalError
 
@@ -64,12 +64,13 @@ def _python_operators() -> dict[Any, Operation]:
     to raise.  Only "not equal" is true of nan."""
     formulas = {operator.add: (NUMBERS, lambda a, b: a + b), operator.sub: (NUMBERS, lambda a, b: a - b),
                 operator.mul: (NUMBERS, lambda a, b: a * b), operator.truediv: (FLOATS, lambda a, b: a / b)}
-    comparisons = {operator.eq: (ANY, Value.eq), operator.ne: (ANY, Value.ne), operator.lt: (NUMBERS, Value.__lt__),
-                   operator.le: (NUMBERS, Value.__le__), operator.gt: (NUMBERS, Value.__gt__), operator.ge: (NUMBERS, Value.__ge__)}
+    comparisons = {operator.eq: (ANY, IRValue.eq), operator.ne: (ANY, IRValue.ne), operator.lt: (NUMBERS, IRValue.__lt__),
+                   operator.le: (NUMBERS, IRValue.__le__), operator.gt: (NUMBERS, IRValue.__gt__),
+                   operator.ge: (NUMBERS, IRValue.__ge__)}
     return {
         **{f: Operation(2, _of_numbers(f.__name__, kinds), formula_of(formula)) for f, (kinds, formula) in formulas.items()},
         **{f: Operation(2, _of_numbers(f.__name__, kinds, "b1"), formula_of(formula)) for f, (kinds, formula) in comparisons.items()},
-        operator.neg: Operation(1, _of_numbers("neg", NUMBERS), formula_of(Value.__neg__)),
+        operator.neg: Operation(1, _of_numbers("neg", NUMBERS), formula_of(IRValue.__neg__)),
         bool: Operation(1, _of_numbers("bool", BOOL), lambda builder, condition: condition)}
 
 

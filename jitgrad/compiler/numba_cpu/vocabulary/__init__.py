@@ -1,6 +1,6 @@
 """The vocabulary of kernels: every name that a kernel's source may use, bound to what it lowers to.
 
-Each entry is an `Operation` (operation.py): a rule for types and a formula over `Value`s that builds LLVM IR, the same for all
+Each entry is an `Operation` (operation.py): a rule for types and a formula over `IRValue`s that builds LLVM IR, the same for all
 types it takes.  Nothing here promotes: float32 in, float32 out.  The arguments of one operation must have one type.
 
 | names                                | meaning                                                                       |
@@ -27,7 +27,7 @@ from llvmlite import ir
 from jitgrad.compiler.numba_cpu.vocabulary import foreign, vectors
 from jitgrad.compiler.numba_cpu.vocabulary import scalarmath as sm
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath as vm
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, Value, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, IRValue, inlined, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.loops import mark_independent, mark_interleaved, mark_invariant
 from jitgrad.compiler.numba_cpu.vocabulary.operation import (
     ANY,
@@ -56,7 +56,7 @@ def _arg(kind: str) -> Operation:
         stored = F8 if kind in ("f4", "f8") else I8
         load = builder.load(builder.bitcast(address, stored.as_pointer()), align=8)
         mark_invariant(builder.module, load)
-        return Value(builder, load).cast(IR[kind]).ir
+        return IRValue(builder, load).cast(IR[kind]).ir
     return Operation(2, signature(f"arg_{kind}", ("i8", "i8"), kind), build)
 
 
@@ -100,11 +100,11 @@ def _interleave() -> Operation:
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
-def _unary(name: str, accepted: frozenset, formula: Callable[..., Value], result: str | None = None) -> Operation:
+def _unary(name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
     return Operation(1, alike(name, accepted, result), formula_of(formula))
 
 
-def _binary(name: str, accepted: frozenset, formula: Callable[..., Value], result: str | None = None) -> Operation:
+def _binary(name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
     return Operation(2, alike(name, accepted, result), formula_of(formula))
 
 
@@ -122,24 +122,24 @@ def _to(kind: str) -> Operation:
     return Operation(1, alike(f"to_{kind}", ANY, kind), formula_of(lambda x: x.cast(IR[kind])))
 
 
-def _reassociable(floating: str, integer: str) -> Callable[[Value, Value], Value]:
-    def formula(a: Value, b: Value) -> Value:
+def _reassociable(floating: str, integer: str) -> Callable[[IRValue, IRValue], IRValue]:
+    def formula(a: IRValue, b: IRValue) -> IRValue:
         if a.is_float:
-            return Value(a.builder, getattr(a.builder, floating)(a.ir, b.ir, flags=("reassoc",)))
-        return Value(a.builder, getattr(a.builder, integer)(a.ir, b.ir))
+            return IRValue(a.builder, getattr(a.builder, floating)(a.ir, b.ir, flags=("reassoc",)))
+        return IRValue(a.builder, getattr(a.builder, integer)(a.ir, b.ir))
     return formula
 
 
-def _through(formula: Callable[..., Value]) -> Callable[..., Value]:
+def _through(formula: Callable[..., IRValue]) -> Callable[..., IRValue]:
     """Long formulas become one function a module, so that the text that LLVM parses stays short."""
     return lambda *args: inlined(formula, *args)
 
 
-def _llvm(name: str) -> Callable[..., Value]:
+def _llvm(name: str) -> Callable[..., IRValue]:
     return lambda *args: intrinsic(name, *args)
 
 
-_FLOAT_UNARY: dict[str, Callable[[Value], Value]] = {
+_FLOAT_UNARY: dict[str, Callable[[IRValue], IRValue]] = {
     **{name: _through(formula) for name, formula in vm.UNARY.items()},
     "sqrt": _llvm("sqrt"),
     "floor": _llvm("floor"),
@@ -149,13 +149,13 @@ _FLOAT_UNARY: dict[str, Callable[[Value], Value]] = {
     "fabs": _llvm("fabs"),
 }
 
-_FLOAT_TESTS: dict[str, Callable[[Value], Value]] = {
+_FLOAT_TESTS: dict[str, Callable[[IRValue], IRValue]] = {
     "isnan": lambda x: x.isnan(),
     "isinf": lambda x: intrinsic("fabs", x).eq(math.inf),
     "isfinite": lambda x: intrinsic("fabs", x) < math.inf,
 }
 
-_FLOAT_BINARY: dict[str, Callable[[Value, Value], Value]] = {
+_FLOAT_BINARY: dict[str, Callable[[IRValue, IRValue], IRValue]] = {
     "atan2": _through(vm.atan2),
     "copysign": _llvm("copysign"),
     "fmod": lambda a, b: a % b,
@@ -163,7 +163,7 @@ _FLOAT_BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "fmin": sm.fmin,
 }
 
-_NUMBER_BINARY: dict[str, Callable[[Value, Value], Value]] = {
+_NUMBER_BINARY: dict[str, Callable[[IRValue, IRValue], IRValue]] = {
     "pow": sm.power,
     "maximum": sm.maximum,
     "minimum": sm.minimum,

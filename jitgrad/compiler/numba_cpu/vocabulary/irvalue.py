@@ -1,6 +1,6 @@
 """LLVM values with Python's operators, so that the formulas in vecmath, scalarmath.py and the vocabulary read as formulas.
 
-A `Value` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
+A `IRValue` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
 constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math
 flag.
 """
@@ -19,7 +19,7 @@ I4: Any = ir.IntType(32)
 I8: Any = ir.IntType(64)
 
 
-class Value:
+class IRValue:
     """A scalar of type F4, F8, I1, I4 or I8 (after vectorisation, a lane)."""
 
     __slots__ = ("builder", "ir")
@@ -40,114 +40,114 @@ class Value:
     def is_f4(self) -> bool:
         return self.type == F4
 
-    def const(self, number: float | int | bool) -> Value:
+    def const(self, number: float | int | bool) -> IRValue:
         """A constant of this value's type."""
-        return Value(self.builder, ir.Constant(self.type, float(number) if self.is_float else int(number)))
+        return IRValue(self.builder, ir.Constant(self.type, float(number) if self.is_float else int(number)))
 
-    def _coerce(self, other: Value | float | int) -> Value:
-        if not isinstance(other, Value):
+    def _coerce(self, other: IRValue | float | int) -> IRValue:
+        if not isinstance(other, IRValue):
             return self.const(other)
         if other.type != self.type:
             raise TypeError(f"mixed types in a formula: {self.type} and {other.type}")
         return other
 
-    def _binary(self, other: Value | float | int, floating: str, integer: str, reverse: bool = False) -> Value:
+    def _binary(self, other: IRValue | float | int, floating: str, integer: str, reverse: bool = False) -> IRValue:
         a, b = self, self._coerce(other)
         if reverse:
             a, b = b, a
-        return Value(self.builder, getattr(self.builder, floating if self.is_float else integer)(a.ir, b.ir))
+        return IRValue(self.builder, getattr(self.builder, floating if self.is_float else integer)(a.ir, b.ir))
 
-    def __add__(self, other: Value | float) -> Value:
+    def __add__(self, other: IRValue | float) -> IRValue:
         return self._binary(other, "fadd", "add")
 
-    def __radd__(self, other: float) -> Value:
+    def __radd__(self, other: float) -> IRValue:
         return self._binary(other, "fadd", "add", reverse=True)
 
-    def __sub__(self, other: Value | float) -> Value:
+    def __sub__(self, other: IRValue | float) -> IRValue:
         return self._binary(other, "fsub", "sub")
 
-    def __rsub__(self, other: float) -> Value:
+    def __rsub__(self, other: float) -> IRValue:
         return self._binary(other, "fsub", "sub", reverse=True)
 
-    def __mul__(self, other: Value | float) -> Value:
+    def __mul__(self, other: IRValue | float) -> IRValue:
         return self._binary(other, "fmul", "mul")
 
-    def __rmul__(self, other: float) -> Value:
+    def __rmul__(self, other: float) -> IRValue:
         return self._binary(other, "fmul", "mul", reverse=True)
 
-    def __truediv__(self, other: Value | float) -> Value:
+    def __truediv__(self, other: IRValue | float) -> IRValue:
         return self._binary(other, "fdiv", "sdiv")
 
-    def __rtruediv__(self, other: float) -> Value:
+    def __rtruediv__(self, other: float) -> IRValue:
         return self._binary(other, "fdiv", "sdiv", reverse=True)
 
-    def __mod__(self, other: Value | float) -> Value:
+    def __mod__(self, other: IRValue | float) -> IRValue:
         """C's remainder, with the sign of the dividend."""
         return self._binary(other, "frem", "srem")
 
-    def __neg__(self) -> Value:
-        return Value(self.builder, self.builder.fneg(self.ir) if self.is_float else self.builder.neg(self.ir))
+    def __neg__(self) -> IRValue:
+        return IRValue(self.builder, self.builder.fneg(self.ir) if self.is_float else self.builder.neg(self.ir))
 
-    def __and__(self, other: Value | int) -> Value:
-        return Value(self.builder, self.builder.and_(self.ir, self._coerce(other).ir))
+    def __and__(self, other: IRValue | int) -> IRValue:
+        return IRValue(self.builder, self.builder.and_(self.ir, self._coerce(other).ir))
 
-    def __or__(self, other: Value | int) -> Value:
-        return Value(self.builder, self.builder.or_(self.ir, self._coerce(other).ir))
+    def __or__(self, other: IRValue | int) -> IRValue:
+        return IRValue(self.builder, self.builder.or_(self.ir, self._coerce(other).ir))
 
-    def __xor__(self, other: Value | int) -> Value:
-        return Value(self.builder, self.builder.xor(self.ir, self._coerce(other).ir))
+    def __xor__(self, other: IRValue | int) -> IRValue:
+        return IRValue(self.builder, self.builder.xor(self.ir, self._coerce(other).ir))
 
-    def __invert__(self) -> Value:
+    def __invert__(self) -> IRValue:
         return self ^ (1 if self.type == I1 else -1)
 
-    def __lshift__(self, bits: int) -> Value:
-        return Value(self.builder, self.builder.shl(self.ir, self.const(bits).ir))
+    def __lshift__(self, bits: int) -> IRValue:
+        return IRValue(self.builder, self.builder.shl(self.ir, self.const(bits).ir))
 
-    def __rshift__(self, bits: int) -> Value:
+    def __rshift__(self, bits: int) -> IRValue:
         """A logical shift: zeros come in."""
-        return Value(self.builder, self.builder.lshr(self.ir, self.const(bits).ir))
+        return IRValue(self.builder, self.builder.lshr(self.ir, self.const(bits).ir))
 
-    def _compare(self, operator: str, other: Value | float) -> Value:
+    def _compare(self, operator: str, other: IRValue | float) -> IRValue:
         b = self._coerce(other)
         if self.is_float:
             # Only "not equal" is true of nan.
             compare = self.builder.fcmp_unordered if operator == "!=" else self.builder.fcmp_ordered
         else:
             compare = self.builder.icmp_signed
-        return Value(self.builder, compare(operator, self.ir, b.ir))
+        return IRValue(self.builder, compare(operator, self.ir, b.ir))
 
-    def __lt__(self, other: Value | float) -> Value:
+    def __lt__(self, other: IRValue | float) -> IRValue:
         return self._compare("<", other)
 
-    def __le__(self, other: Value | float) -> Value:
+    def __le__(self, other: IRValue | float) -> IRValue:
         return self._compare("<=", other)
 
-    def __gt__(self, other: Value | float) -> Value:
+    def __gt__(self, other: IRValue | float) -> IRValue:
         return self._compare(">", other)
 
-    def __ge__(self, other: Value | float) -> Value:
+    def __ge__(self, other: IRValue | float) -> IRValue:
         return self._compare(">=", other)
 
-    def eq(self, other: Value | float) -> Value:
+    def eq(self, other: IRValue | float) -> IRValue:
         return self._compare("==", other)
 
-    def ne(self, other: Value | float) -> Value:
+    def ne(self, other: IRValue | float) -> IRValue:
         return self._compare("!=", other)
 
-    def isnan(self) -> Value:
-        return Value(self.builder, self.builder.fcmp_unordered("uno", self.ir, self.ir))
+    def isnan(self) -> IRValue:
+        return IRValue(self.builder, self.builder.fcmp_unordered("uno", self.ir, self.ir))
 
     # -- reinterpretation and conversion --
 
-    def bits(self) -> Value:
+    def bits(self) -> IRValue:
         """The bit pattern of a float, as the integer of its width."""
-        return Value(self.builder, self.builder.bitcast(self.ir, I4 if self.is_f4 else I8))
+        return IRValue(self.builder, self.builder.bitcast(self.ir, I4 if self.is_f4 else I8))
 
-    def as_float(self) -> Value:
+    def as_float(self) -> IRValue:
         """The float with this bit pattern."""
-        return Value(self.builder, self.builder.bitcast(self.ir, F4 if self.type == I4 else F8))
+        return IRValue(self.builder, self.builder.bitcast(self.ir, F4 if self.type == I4 else F8))
 
-    def cast(self, target: Any) -> Value:
+    def cast(self, target: Any) -> IRValue:
         """NumPy's astype: truncation towards zero, != 0 for booleans, wrap-around between integers."""
         b, source = self.builder, self.type
         if source == target:
@@ -156,37 +156,37 @@ class Value:
             return self.ne(0)
         if self.is_float:
             if target in (F4, F8):
-                return Value(b, b.fpext(self.ir, target) if target == F8 else b.fptrunc(self.ir, target))
+                return IRValue(b, b.fpext(self.ir, target) if target == F8 else b.fptrunc(self.ir, target))
             # Out of range is the hardware's affair (the lowest integer on x86); the saturating intrinsics differ.
-            return Value(b, b.fptosi(self.ir, target))
+            return IRValue(b, b.fptosi(self.ir, target))
         if source == I1:
-            return Value(b, b.uitofp(self.ir, target) if target in (F4, F8) else b.zext(self.ir, target))
+            return IRValue(b, b.uitofp(self.ir, target) if target in (F4, F8) else b.zext(self.ir, target))
         if target in (F4, F8):
-            return Value(b, b.sitofp(self.ir, target))
-        return Value(b, b.sext(self.ir, target) if target.width > source.width else b.trunc(self.ir, target))
+            return IRValue(b, b.sitofp(self.ir, target))
+        return IRValue(b, b.sext(self.ir, target) if target.width > source.width else b.trunc(self.ir, target))
 
 
-def select(condition: Value, a: Value | float, b: Value | float) -> Value:
+def select(condition: IRValue, a: IRValue | float, b: IRValue | float) -> IRValue:
     """`a` where the condition holds, else `b`; both are computed."""
-    if isinstance(a, Value):
+    if isinstance(a, IRValue):
         b = a._coerce(b)
-    elif isinstance(b, Value):
+    elif isinstance(b, IRValue):
         a = b.const(a)
     else:
-        raise TypeError("select needs a Value on at least one side")
-    return Value(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
+        raise TypeError("select needs a IRValue on at least one side")
+    return IRValue(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
 
 
-def intrinsic(name: str, *args: Value) -> Value:
+def intrinsic(name: str, *args: IRValue) -> IRValue:
     """Call LLVM's intrinsic `llvm.<name>` of one overloaded type."""
     builder = args[0].builder
     type = args[0].type
     suffix = {F4: "f32", F8: "f64", I4: "i32", I8: "i64"}[type]
     function = declare(builder.module, f"llvm.{name}.{suffix}", type, [type] * len(args))
-    return Value(builder, builder.call(function, [a.ir for a in args]))
+    return IRValue(builder, builder.call(function, [a.ir for a in args]))
 
 
-def fma(a: Value, b: Value | float, c: Value | float) -> Value:
+def fma(a: IRValue, b: IRValue | float, c: IRValue | float) -> IRValue:
     """a * b + c, rounded once."""
     return intrinsic("fma", a, a._coerce(b), a._coerce(c))
 
@@ -197,7 +197,7 @@ def declare(module: ir.Module, name: str, result: ir.Type, arguments: Sequence[i
     return known if known is not None else ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def inlined(formula: Callable[..., Value], *args: Value) -> Value:
+def inlined(formula: Callable[..., IRValue], *args: IRValue) -> IRValue:
     """Apply a formula, of its arguments' type, through a function of the module's own: built once, always inlined."""
     builder = args[0].builder
     type = args[0].type
@@ -208,5 +208,5 @@ def inlined(formula: Callable[..., Value], *args: Value) -> Value:
         function.linkage = "internal"
         function.attributes.add("alwaysinline")
         body = ir.IRBuilder(function.append_basic_block())
-        body.ret(formula(*[Value(body, a) for a in function.args]).ir)
-    return Value(builder, builder.call(function, [a.ir for a in args]))
+        body.ret(formula(*[IRValue(body, a) for a in function.args]).ir)
+    return IRValue(builder, builder.call(function, [a.ir for a in args]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, F8, I1, I4, I8, Value
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, F8, I1, I4, I8, IRValue
 
 SCALARS = ("f4", "f8", "i4", "i8", "b1")
 VECTORS = {"v8f8": ("f8", 8), "v16f4": ("f4", 16)}
@@ -53,8 +53,8 @@ def alike(name: str, accepted: frozenset, result: str | None = None) -> Callable
     return check
 
 
-def formula_of(formula: Callable[..., Value]) -> Callable:
-    """What builds a formula over Values."""
+def formula_of(formula: Callable[..., IRValue]) -> Callable:
+    """What builds a formula over IRValues."""
     def build(builder, *values):
-        return formula(*[Value(builder, v) for v in values]).ir
+        return formula(*[IRValue(builder, v) for v in values]).ir
     return build

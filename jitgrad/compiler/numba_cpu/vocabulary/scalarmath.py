@@ -7,60 +7,60 @@ from __future__ import annotations
 from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, declare, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, declare, inlined, intrinsic, select
 
 
-def maximum(a: Value, b: Value) -> Value:
+def maximum(a: IRValue, b: IRValue) -> IRValue:
     """The larger; nan if either is; the second where they are equal, as NumPy has it (which matters for zeros)."""
     larger = a > b
     return select(larger | a.isnan() if a.is_float else larger, a, b)
 
 
-def minimum(a: Value, b: Value) -> Value:
+def minimum(a: IRValue, b: IRValue) -> IRValue:
     """The smaller, with the same rules."""
     smaller = a < b
     return select(smaller | a.isnan() if a.is_float else smaller, a, b)
 
 
-def fmax(a: Value, b: Value) -> Value:
+def fmax(a: IRValue, b: IRValue) -> IRValue:
     """The larger; the other one if one is nan."""
     return select((a > b) | b.isnan(), a, b)
 
 
-def fmin(a: Value, b: Value) -> Value:
+def fmin(a: IRValue, b: IRValue) -> IRValue:
     """The smaller; the other one if one is nan."""
     return select((a < b) | b.isnan(), a, b)
 
 
-def reduction_maximum(a: Value, b: Value) -> Value:
+def reduction_maximum(a: IRValue, b: IRValue) -> IRValue:
     """The maximum in the form that LLVM vectorises as a reduction (it orders -0 below 0, so the order is free)."""
     return intrinsic("maximum", a, b) if a.is_float else select(a > b, a, b)
 
 
-def reduction_minimum(a: Value, b: Value) -> Value:
+def reduction_minimum(a: IRValue, b: IRValue) -> IRValue:
     return intrinsic("minimum", a, b) if a.is_float else select(a < b, a, b)
 
 
-def sign(x: Value) -> Value:
+def sign(x: IRValue) -> IRValue:
     """-1, 0 or 1; nan stays; both zeros give 0."""
     result = select(x > 0, x.const(1), select(x < 0, x.const(-1), x.const(0)))
     return select(x.isnan(), x, result) if x.is_float else result
 
 
-def _divisor(a: Value, b: Value) -> tuple[Value, Value]:
+def _divisor(a: IRValue, b: IRValue) -> tuple[IRValue, IRValue]:
     """A divisor that never traps, and whether the given one was zero: lowest // -1 is computed as lowest // 1."""
     zero = b.eq(0)
     lowest = -(2 ** (a.type.width - 1))
     return select(zero | (a.eq(lowest) & b.eq(-1)), 1, b), zero
 
 
-def truncated_remainder(a: Value, b: Value) -> Value:
+def truncated_remainder(a: IRValue, b: IRValue) -> IRValue:
     """The remainder with the sign of the dividend; 0 for a zero divisor."""
     safe, zero = _divisor(a, b)
     return select(zero, 0, a % safe)
 
 
-def floordiv(a: Value, b: Value) -> Value:
+def floordiv(a: IRValue, b: IRValue) -> IRValue:
     """NumPy's floor_divide; an integer divided by zero is 0."""
     if not a.is_float:
         safe, zero = _divisor(a, b)
@@ -77,7 +77,7 @@ def floordiv(a: Value, b: Value) -> Value:
     return select(b.eq(0.0), a / b, whole)
 
 
-def remainder(a: Value, b: Value) -> Value:
+def remainder(a: IRValue, b: IRValue) -> IRValue:
     """NumPy's remainder, with the sign of the divisor; an integer's by zero is 0."""
     if not a.is_float:
         safe, zero = _divisor(a, b)
@@ -89,11 +89,11 @@ def remainder(a: Value, b: Value) -> Value:
     return select(rest.eq(0.0), intrinsic("copysign", rest, b), moved)
 
 
-def _signs_differ(a: Value, b: Value) -> Value:
+def _signs_differ(a: IRValue, b: IRValue) -> IRValue:
     return (a < 0.0) ^ (b < 0.0)
 
 
-def power(a: Value, b: Value) -> Value:
+def power(a: IRValue, b: IRValue) -> IRValue:
     """a ** b.  Integers wrap around; a negative exponent gives 0 unless the base is 1 or -1 (as PyTorch has it)."""
     if a.is_float:
         return inlined(vecmath.pow, a, b)
@@ -104,7 +104,7 @@ def power(a: Value, b: Value) -> Value:
         function = declare(module, symbol, type, [type, type])
         function.linkage = "internal"
         _integer_power(function)
-    return Value(builder, builder.call(function, [a.ir, b.ir]))
+    return IRValue(builder, builder.call(function, [a.ir, b.ir]))
 
 
 def _integer_power(function: ir.Function) -> None:

@@ -7,7 +7,7 @@ erfc is 1 - erf.
 """
 from __future__ import annotations
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import exp_moderate, exp_of_sum
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
 
@@ -38,11 +38,11 @@ _ERFC = Both(f4=(1.2769783735275269, -0.09276387095451355, -0.1660294085741043, 
 _ERFC_END = Both(f4=10.1, f8=27.3)          # from here on, erfc is 0 after rounding
 
 
-def _small_erf(x: Value) -> Value:
+def _small_erf(x: IRValue) -> IRValue:
     return fma(x, polynomial(x * x, _ERF.of(x)), x)
 
 
-def erf(x: Value) -> Value:
+def erf(x: IRValue) -> IRValue:
     a = fabs(x)
     small = _small_erf(a)
     end = _END.of(x)
@@ -50,7 +50,7 @@ def erf(x: Value) -> Value:
     return intrinsic("copysign", select(a < 1.0, small, 1.0 - tail), x)
 
 
-def erfc(x: Value) -> Value:
+def erfc(x: IRValue) -> IRValue:
     magnitude = fabs(x)
     end, k = _ERFC_END.of(x), _CENTRE.of(x)
     a = select(magnitude > end, end, magnitude)

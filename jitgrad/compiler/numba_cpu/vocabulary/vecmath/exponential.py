@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, clamp, fabs, format_of, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, log1p_inside
 
@@ -35,12 +35,12 @@ _HALF_EXP_END = Both(f4=89.5, f8=710.5)     # exp(x) / 2 is infinite from here o
 _TANH_END = Both(f4=10.0, f8=20.0)          # above, tanh is 1 after rounding
 
 
-def _power_of_two(shifted: Value) -> Value:
+def _power_of_two(shifted: IRValue) -> IRValue:
     """2**n, of a float with n + bias in its lowest bits; n must be that of a normal number."""
     return (shifted.bits() << format_of(shifted).mantissa).as_float()
 
 
-def _scaled(y: Value, x: Value, shifted: Value, per_unit: float) -> Value:
+def _scaled(y: IRValue, x: IRValue, shifted: IRValue, per_unit: float) -> IRValue:
     """(1 + y) * 2**n for n = round(x * per_unit), in two factors, so that extreme results, subnormal ones too, round once.
 
     `shifted` has n + 2 * bias in its lowest bits."""
@@ -51,11 +51,11 @@ def _scaled(y: Value, x: Value, shifted: Value, per_unit: float) -> Value:
     return fma(y, first, first) * other.as_float()
 
 
-def _magic(x: Value, offset: int) -> float:
+def _magic(x: IRValue, offset: int) -> float:
     return 1.5 * 2.0**format_of(x).mantissa + offset
 
 
-def _reduce(x: Value, offset: int, more: Value | None = None) -> tuple[Value, Value]:
+def _reduce(x: IRValue, offset: int, more: IRValue | None = None) -> tuple[IRValue, IRValue]:
     """n + offset in the lowest bits of a float, and exp(r + more) - 1."""
     high, low = LN2.of(x)
     shifted = fma(x, 1 / math.log(2), _magic(x, offset))
@@ -66,27 +66,27 @@ def _reduce(x: Value, offset: int, more: Value | None = None) -> tuple[Value, Va
     return shifted, fma(r * r, polynomial(r, _EXP.of(x)), r)
 
 
-def exp(x: Value) -> Value:
+def exp(x: IRValue) -> IRValue:
     x = clamp(x, *_EXP_RANGE.of(x))
     shifted, y = _reduce(x, 2 * format_of(x).bias)
     return _scaled(y, x, shifted, 1 / math.log(2))
 
 
-def exp_moderate(x: Value) -> Value:
+def exp_moderate(x: IRValue) -> IRValue:
     """exp(x) for |x| <= 80, where one factor does."""
     shifted, y = _reduce(x, format_of(x).bias)
     power = _power_of_two(shifted)
     return fma(y, power, power)
 
 
-def exp_of_sum(x: Value, low: Value) -> Value:
+def exp_of_sum(x: IRValue, low: IRValue) -> IRValue:
     """exp(x + low), where `low` is at most a unit in the last place of x."""
     x = clamp(x, *_EXP_RANGE.of(x))
     shifted, y = _reduce(x, 2 * format_of(x).bias, low)
     return _scaled(y, x, shifted, 1 / math.log(2))
 
 
-def exp2(x: Value) -> Value:
+def exp2(x: IRValue) -> IRValue:
     x = clamp(x, *_EXP2_RANGE.of(x))
     magic = _magic(x, 2 * format_of(x).bias)
     shifted = x + magic
@@ -94,7 +94,7 @@ def exp2(x: Value) -> Value:
     return _scaled(r * polynomial(r, _EXP2.of(x)), x, shifted, 1.0)
 
 
-def expm1(x: Value) -> Value:
+def expm1(x: IRValue) -> IRValue:
     """2 * (2**(n-1) * (exp(r) - 1) + (2**(n-1) - 1/2)): exact for n = 0, and no early overflow."""
     f = format_of(x)
     shifted, y = _reduce(clamp(x, _EXPM1_FLOOR.of(x), _EXP_RANGE.of(x)[1]), f.bias - 1)
@@ -104,7 +104,7 @@ def expm1(x: Value) -> Value:
     return select(fabs(x) < 2.0**-(f.mantissa + 2), x, result)
 
 
-def tanh(x: Value) -> Value:
+def tanh(x: IRValue) -> IRValue:
     """expm1(2|x|) / (expm1(2|x|) + 2), with the sign of x."""
     magnitude = fabs(x)
     end = _TANH_END.of(x)
@@ -114,7 +114,7 @@ def tanh(x: Value) -> Value:
     return intrinsic("copysign", t / (t + 2.0), x)
 
 
-def _half_exp(magnitude: Value) -> Value:
+def _half_exp(magnitude: IRValue) -> IRValue:
     """exp(x) / 2 for x >= 0, without early overflow."""
     f = format_of(magnitude)
     end = _HALF_EXP_END.of(magnitude)
@@ -123,12 +123,12 @@ def _half_exp(magnitude: Value) -> Value:
     return fma(y, power, power) * 2.0
 
 
-def cosh(x: Value) -> Value:
+def cosh(x: IRValue) -> IRValue:
     half = _half_exp(fabs(x))
     return half + 0.25 / half
 
 
-def sinh(x: Value) -> Value:
+def sinh(x: IRValue) -> IRValue:
     """From exp above 1, below by its own polynomial."""
     magnitude = fabs(x)
     half = _half_exp(magnitude)
@@ -137,12 +137,12 @@ def sinh(x: Value) -> Value:
     return intrinsic("copysign", select(magnitude < 1.0, small, half - 0.25 / half), x)
 
 
-def sigmoid(x: Value) -> Value:
+def sigmoid(x: IRValue) -> IRValue:
     """1 / (1 + exp(-x)), from exp of a negative number, which cannot overflow."""
     e = exp(-fabs(x))
     return select(x >= 0.0, x.const(1.0), e) / (1.0 + e)
 
 
-def softplus0(x: Value) -> Value:
+def softplus0(x: IRValue) -> IRValue:
     """log(1 + exp(x)) = max(x, 0) + log1p_inside(exp(-|x|))."""
     return select(x > 0.0, x, select(x.isnan(), x, x.const(0.0))) + log1p_inside(exp(-fabs(x)))

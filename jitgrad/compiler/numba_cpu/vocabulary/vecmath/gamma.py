@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import log
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.trigonometric import sin_of_turn, tan_of_turn
@@ -29,7 +29,7 @@ _STIRLING = Both(f4=(0.0833333358168602, -0.002777698915451765, 0.00078005576506
 _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
 
 
-def _lgamma_of_positive(x: Value) -> Value:
+def _lgamma_of_positive(x: IRValue) -> IRValue:
     large = x >= 8.0
     r, product = x, x.const(1.0)
     for _ in range(6):
@@ -46,7 +46,7 @@ def _lgamma_of_positive(x: Value) -> Value:
     return select(large, fma(x - 0.5, logarithm - 1.0, rest), near)
 
 
-def lgamma(x: Value) -> Value:
+def lgamma(x: IRValue) -> IRValue:
     """log|Gamma(x)|; infinite at zero, at the negative integers and at both infinities."""
     negative = x < 0.0
     f = fabs(x - intrinsic("rint", x))
@@ -58,7 +58,7 @@ def lgamma(x: Value) -> Value:
     return select(fabs(x).eq(math.inf), math.inf, result)
 
 
-def digamma(x: Value) -> Value:
+def digamma(x: IRValue) -> IRValue:
     """The derivative of lgamma; nan at the negative integers, minus infinity at 0, infinity at -0, as in PyTorch."""
     low = x < 0.5
     t = select(low, 1.0 - x, x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, flipped, polynomial, sign_bit
 
 _PI_2 = Both(f4=(1.57079637050628662109375, -4.37113882867379e-08), f8=(1.5707963267948966, 6.123233995736766e-17))
@@ -27,7 +27,7 @@ _ATAN2_LARGE = Both(f4=2.0**126, f8=2.0**1022)
 _ATAN2_LIFT = Both(f4=2.0**40, f8=2.0**120)
 
 
-def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
+def _asin_parts(x: IRValue) -> tuple[IRValue, IRValue, IRValue]:
     """Whether |x| <= 1/2, t and asin(t) - t, for t = |x| or sqrt((1 - |x|) / 2)."""
     a = fabs(x)
     small = a <= 0.5
@@ -37,13 +37,13 @@ def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
     return small, t, t * z * polynomial(z, _ASIN.of(x))
 
 
-def asin(x: Value) -> Value:
+def asin(x: IRValue) -> IRValue:
     small, t, rest = _asin_parts(x)
     high, low = _PI_2.of(x)
     return flipped(select(small, t + rest, high - (2.0 * t + (2.0 * rest - low))), sign_bit(x))
 
 
-def acos(x: Value) -> Value:
+def acos(x: IRValue) -> IRValue:
     """pi/2 - asin(x) for |x| <= 1/2; above, 2 asin(t), or pi minus that for a negative x."""
     small, t, rest = _asin_parts(x)
     high, low = _PI_2.of(x)
@@ -53,7 +53,7 @@ def acos(x: Value) -> Value:
     return select(small, near, select(x < 0.0, 2.0 * high - (far - 2.0 * low), far))
 
 
-def _atan_of_ratio(y: Value, x: Value) -> Value:
+def _atan_of_ratio(y: IRValue, x: IRValue) -> IRValue:
     """atan(y / x) for y, x >= 0, not both 0 or infinite."""
     flat = y <= x * 0.41421356237309503
     steep = x < y * 0.41421356237309503
@@ -65,13 +65,13 @@ def _atan_of_ratio(y: Value, x: Value) -> Value:
     return base + (fma(t * z, polynomial(z, _ATAN.of(x)), rest) + t)
 
 
-def atan(x: Value) -> Value:
+def atan(x: IRValue) -> IRValue:
     a = fabs(x)
     result = _atan_of_ratio(a, x.const(1.0))
     return flipped(result, sign_bit(x))
 
 
-def atan2(y: Value, x: Value) -> Value:
+def atan2(y: IRValue, x: IRValue) -> IRValue:
     """The angle of the point (x, y), with C99's values at zeros and infinities.
 
     A large pair is scaled down, so that x + y stays finite, and a small one up, so that t is not rounded twice."""

@@ -20,10 +20,10 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.objectcode import LANES, host_features
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, Value, declare
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, IRValue, declare
 
 
-def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) -> Value:
+def corrected(x: IRValue, y: IRValue, limit: float, slow: Callable[[IRValue], IRValue]) -> IRValue:
     """y where |x| <= limit or x is nan, else slow(x)."""
     module, type = x.builder.module, x.type
     name = f"{LANES}{slow.__name__}.{type}"
@@ -39,7 +39,7 @@ def corrected(x: Value, y: Value, limit: float, slow: Callable[[Value], Value]) 
         text = ",".join(f"_ZGV_LLVM_N{n}vv_{name}({v.name})" for n, v in zip(widths, variants, strict=True))
         # llvmlite knows no attribute with a value: past its check of names.
         set.add(function.attributes, f'"vector-function-abi-variant"="{text}"')
-    return Value(x.builder, x.builder.call(function, [x.ir, y.ir]))
+    return IRValue(x.builder, x.builder.call(function, [x.ir, y.ir]))
 
 
 def _function(module: ir.Module, name: str, type: Any, *attributes: str) -> ir.Function:
@@ -59,7 +59,7 @@ def _is_rare(b: ir.IRBuilder, x: Any, limit: float) -> Any:
     return b.fcmp_ordered(">", b.call(fabs, [x]), bound)
 
 
-def _lane(module: ir.Module, name: str, type: Any, limit: float, slow: Callable[[Value], Value]) -> ir.Function:
+def _lane(module: ir.Module, name: str, type: Any, limit: float, slow: Callable[[IRValue], IRValue]) -> ir.Function:
     """One lane.  It has no variants itself: LLVM would find that the loop over lanes can be vectorised by calling them."""
     function = _function(module, name, type, "noinline")
     start, rare, done = [function.append_basic_block(n) for n in ("start", "rare", "done")]
@@ -67,7 +67,7 @@ def _lane(module: ir.Module, name: str, type: Any, limit: float, slow: Callable[
     b = ir.IRBuilder(start)
     b.cbranch(_is_rare(b, x, limit), rare, done)
     b.position_at_end(rare)
-    z = slow(Value(b, x))
+    z = slow(IRValue(b, x))
     b.branch(done)
     b.position_at_end(done)
     result = b.phi(type)

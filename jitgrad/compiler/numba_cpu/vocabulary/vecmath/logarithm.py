@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, format_of, polynomial
 
 # ln 2 in two pieces: the product of the first with any exponent is exact.
@@ -25,7 +25,7 @@ _LOG10_2 = Both(f4=(0.30103302001953125, -3.024355464731343e-06), f8=(0.30102999
 _LARGE = Both(f4=2.0**14, f8=2.0**28)       # beyond, x**2 + 1 is x**2 after rounding
 
 
-def _exponent(x: Value) -> Value:
+def _exponent(x: IRValue) -> IRValue:
     """k, in the place of an exponent's bits and without bias, for positive normal x."""
     form = format_of(x)
     offset = form.bits(1.0) - form.bits(math.sqrt(0.5))
@@ -33,7 +33,7 @@ def _exponent(x: Value) -> Value:
     return ((x.bits() + offset) & exponents) - form.bits(1.0)
 
 
-def _minus_exponent(k: Value, x: Value) -> Value:
+def _minus_exponent(k: IRValue, x: IRValue) -> IRValue:
     """-k as a float of the type of x.  It is +0 for 0: then (-k) * (-ln 2) + -0 is -0."""
     form = format_of(x)
     scale = 2.0**form.mantissa
@@ -41,7 +41,7 @@ def _minus_exponent(k: Value, x: Value) -> Value:
     return (scale + form.bias) - (biased | form.bits(scale)).as_float()
 
 
-def _log(f: Value, low: Value) -> Value:
+def _log(f: IRValue, low: IRValue) -> IRValue:
     """log(1 + f) + low, where `low` is small beside it or is part of a sum with something large."""
     square = f * f
     if f.is_f4:
@@ -52,13 +52,13 @@ def _log(f: Value, low: Value) -> Value:
     return f - (half - fma(s, fma(z, polynomial(z, _LOG.of(f)), half), low))
 
 
-def _with_edges(x: Value, pole: float, y: Value) -> Value:
+def _with_edges(x: IRValue, pole: float, y: IRValue) -> IRValue:
     """y; -inf at the pole, nan below, inf at inf."""
     y = select(x < math.inf, y, x)
     return select(x <= pole, select(x.eq(pole), x.const(-math.inf), math.nan), y)
 
 
-def split(x: Value) -> tuple[Value, Value]:
+def split(x: IRValue) -> tuple[IRValue, IRValue]:
     """-k and f, for positive x."""
     form = format_of(x)
     subnormal = x < form.smallest
@@ -69,24 +69,24 @@ def split(x: Value) -> tuple[Value, Value]:
     return select(subnormal, minus + float(lift), minus), (x.bits() - k).as_float() - 1.0
 
 
-def log(x: Value) -> Value:
+def log(x: IRValue) -> IRValue:
     minus, f = split(x)
     high, low = LN2.of(x)
     return _with_edges(x, 0.0, fma(minus, -high, _log(f, minus * -low)))
 
 
-def log2(x: Value) -> Value:
+def log2(x: IRValue) -> IRValue:
     minus, f = split(x)
     return _with_edges(x, 0.0, fma(_log(f, x.const(0.0)), 1 / math.log(2), -minus))
 
 
-def log10(x: Value) -> Value:
+def log10(x: IRValue) -> IRValue:
     minus, f = split(x)
     high, low = _LOG10_2.of(x)
     return _with_edges(x, 0.0, fma(minus, -high, fma(_log(f, x.const(0.0)), math.log10(math.e), minus * -low)))
 
 
-def log1p_inside(x: Value) -> Value:
+def log1p_inside(x: IRValue) -> IRValue:
     """log(1 + x) for finite x > -1.
 
     The scaled fraction is 2**-k * x + (2**-k - 1), rounded once and exact for k = 0, so that nothing of a small x is lost
@@ -100,11 +100,11 @@ def log1p_inside(x: Value) -> Value:
     return fma(minus, -high, _log(f, minus * -low))
 
 
-def log1p(x: Value) -> Value:
+def log1p(x: IRValue) -> IRValue:
     return _with_edges(x, -1.0, log1p_inside(x))
 
 
-def asinh(x: Value) -> Value:
+def asinh(x: IRValue) -> IRValue:
     """log(|x| + sqrt(x**2 + 1)), with the sign of x."""
     a = fabs(x)
     large = a > _LARGE.of(x)
@@ -115,7 +115,7 @@ def asinh(x: Value) -> Value:
     return intrinsic("copysign", result, x)
 
 
-def acosh(x: Value) -> Value:
+def acosh(x: IRValue) -> IRValue:
     """log(x + sqrt(x**2 - 1)); nan below 1."""
     large = x > _LARGE.of(x)
     t = select(large, 1.0, x) - 1.0
@@ -124,7 +124,7 @@ def acosh(x: Value) -> Value:
     return select(x < 1.0, math.nan, result)
 
 
-def atanh(x: Value) -> Value:
+def atanh(x: IRValue) -> IRValue:
     """log((1 + x) / (1 - x)) / 2."""
     a = fabs(x)
     return intrinsic("copysign", 0.5 * log1p((a + a) / (1.0 - a)), x)

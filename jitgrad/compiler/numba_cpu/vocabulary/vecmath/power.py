@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import Value, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import exp_of_sum
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, split
 
-Pair = tuple[Value, Value]
+Pair = tuple[IRValue, IRValue]
 
 # Q, for z = s**2 up to 0.0295 (minimax, of the error times z**2: 2**-35.8, 2**-64.7).
 _SERIES = Both(f4=(0.40000152587890625, 0.2854708731174469, 0.23419757187366486),
@@ -26,19 +26,19 @@ _SERIES = Both(f4=(0.40000152587890625, 0.2854708731174469, 0.23419757187366486)
 _TWO_THIRDS = Both(f4=(0.6666666865348816, -1.9868214925130207e-08), f8=(0.6666666666666666, 3.700743415417188e-17))
 
 
-def _sum(a: Value, b: Value) -> Pair:
+def _sum(a: IRValue, b: IRValue) -> Pair:
     """a + b and its rounding error, for |a| >= |b| or a = 0."""
     total = a + b
     return total, b - (total - a)
 
 
-def _product(a: Value, b: Value) -> Pair:
+def _product(a: IRValue, b: IRValue) -> Pair:
     """a * b and its rounding error."""
     product = a * b
     return product, fma(a, b, -product)
 
 
-def _log(x: Value) -> Pair:
+def _log(x: IRValue) -> Pair:
     """The logarithm of positive x as a sum; its first part is right at 0 and at infinity too."""
     minus, f = split(x)
     denominator, lost = _sum(f.const(2.0), f)
@@ -62,7 +62,7 @@ def _log(x: Value) -> Pair:
     return total, lost + fma(minus, -ln2_low, low)
 
 
-def pow(x: Value, y: Value) -> Value:
+def pow(x: IRValue, y: IRValue) -> IRValue:
     """C99's pow.  A nan with an exponent other than 0, or as the exponent of anything but 1, gives nan."""
     magnitude = fabs(x)
     log, log_low = _log(magnitude)
@@ -83,6 +83,6 @@ def pow(x: Value, y: Value) -> Value:
     return select(y.eq(0.0) | x.eq(1.0), 1.0, result)
 
 
-def rsqrt(x: Value) -> Value:
+def rsqrt(x: IRValue) -> IRValue:
     """1 / sqrt(x): two roundings."""
     return 1.0 / intrinsic("sqrt", x)

@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, Value, declare, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, IRValue, declare, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, flipped, format_of, polynomial, sign_bit
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.lanes import corrected
 
@@ -31,7 +31,7 @@ _COS = Both(f4=(0.04166664555668831, -0.00138873013202101, 2.4430702978861518e-0
                 2.0875728305314123e-09, -1.1359875468052614e-11))
 
 
-def _reduced(magnitude: Value) -> tuple[Value, Value]:
+def _reduced(magnitude: IRValue) -> tuple[IRValue, IRValue]:
     """The integer nearest to 2/pi * |x| (its lowest bits count), and r."""
     magic = 1.5 * 2.0**format_of(magnitude).mantissa
     shifted = fma(magnitude, 2 / math.pi, magic)
@@ -42,39 +42,39 @@ def _reduced(magnitude: Value) -> tuple[Value, Value]:
     return shifted.bits(), r
 
 
-def _sin(r: Value, z: Value) -> Value:
+def _sin(r: IRValue, z: IRValue) -> IRValue:
     return fma(r * z, polynomial(z, _SIN.of(r)), r)
 
 
-def _cos(z: Value) -> Value:
+def _cos(z: IRValue) -> IRValue:
     """1 - z/2 rounds; what it loses is added to the small rest."""
     half = 0.5 * z
     head = 1.0 - half
     return head + fma(z * z, polynomial(z, _COS.of(z)), (1.0 - head) - half)
 
 
-def _odd(n: Value) -> Value:
+def _odd(n: IRValue) -> IRValue:
     return (n & 1).ne(0)
 
 
-def _negative(n: Value) -> Value:
+def _negative(n: IRValue) -> IRValue:
     """The sign bit of quadrants 2 and 3."""
     width = n.type.width
     return (n & 2) << (width - 2)
 
 
-def _sin_of(x: Value, n: Value, r: Value) -> Value:
+def _sin_of(x: IRValue, n: IRValue, r: IRValue) -> IRValue:
     z = r * r
     # The sign of x comes last: r + r**3 * ... would lose that of -0.
     return flipped(select(_odd(n), _cos(z), _sin(r, z)), _negative(n) ^ sign_bit(x))
 
 
-def _cos_of(n: Value, r: Value) -> Value:
+def _cos_of(n: IRValue, r: IRValue) -> IRValue:
     z = r * r
     return flipped(select(_odd(n), _sin(r, z), _cos(z)), _negative(n + 1))
 
 
-def _tan_of(x: Value, n: Value, r: Value) -> Value:
+def _tan_of(x: IRValue, n: IRValue, r: IRValue) -> IRValue:
     z = r * r
     s, c = _sin(r, z), _cos(z)
     odd = _odd(n)
@@ -82,7 +82,7 @@ def _tan_of(x: Value, n: Value, r: Value) -> Value:
     return flipped(quotient, sign_bit(x))
 
 
-def sin_of_turn(f: Value) -> Value:
+def sin_of_turn(f: IRValue) -> IRValue:
     """sin(pi * f) for 0 <= f <= 1/2."""
     small = f <= 0.25
     r = math.pi * select(small, f, 0.5 - f)
@@ -90,7 +90,7 @@ def sin_of_turn(f: Value) -> Value:
     return select(small, _sin(r, z), _cos(z))
 
 
-def tan_of_turn(f: Value) -> Value:
+def tan_of_turn(f: IRValue) -> IRValue:
     """tan(pi * f) for |f| <= 1/2."""
     a = fabs(f)
     small = a <= 0.25
@@ -100,38 +100,38 @@ def tan_of_turn(f: Value) -> Value:
     return intrinsic("copysign", select(small, s, c) / select(small, c, s), f)
 
 
-def sin(x: Value) -> Value:
+def sin(x: IRValue) -> IRValue:
     n, r = _reduced(fabs(x))
     return corrected(x, _sin_of(x, n, r), _LIMIT.of(x), sin_huge)
 
 
-def cos(x: Value) -> Value:
+def cos(x: IRValue) -> IRValue:
     n, r = _reduced(fabs(x))
     return corrected(x, _cos_of(n, r), _LIMIT.of(x), cos_huge)
 
 
-def tan(x: Value) -> Value:
+def tan(x: IRValue) -> IRValue:
     """sin / cos, or - cos / sin."""
     n, r = _reduced(fabs(x))
     return corrected(x, _tan_of(x, n, r), _LIMIT.of(x), tan_huge)
 
 
-def sin_huge(x: Value) -> Value:
+def sin_huge(x: IRValue) -> IRValue:
     n, r = _reduced_exactly(x)
     return _finite(x, _sin_of(x, n, r))
 
 
-def cos_huge(x: Value) -> Value:
+def cos_huge(x: IRValue) -> IRValue:
     n, r = _reduced_exactly(x)
     return _finite(x, _cos_of(n, r))
 
 
-def tan_huge(x: Value) -> Value:
+def tan_huge(x: IRValue) -> IRValue:
     n, r = _reduced_exactly(x)
     return _finite(x, _tan_of(x, n, r))
 
 
-def _finite(x: Value, y: Value) -> Value:
+def _finite(x: IRValue, y: IRValue) -> IRValue:
     return select(fabs(x).eq(math.inf), math.nan, y)
 
 
@@ -160,7 +160,7 @@ def _words(module: ir.Module) -> Any:
     return known
 
 
-def _reduced_exactly(x: Value) -> tuple[Value, Value]:
+def _reduced_exactly(x: IRValue) -> tuple[IRValue, IRValue]:
     """As `_reduced`, for finite |x| >= 2.
 
     With |x| = m * 2**e and m an integer, multiples of 4 in 2/pi * 2**e contribute nothing to the quadrant, so the window
@@ -176,17 +176,17 @@ def _reduced_exactly(x: Value) -> tuple[Value, Value]:
     start = select(start > 1033, 1033, start)
     word, shift = start >> 6, start & 63
     table = _words(b.module)
-    loaded = [Value(b, b.load(b.gep(table, [I8(0), (word + k).ir], inbounds=True))) for k in range(4)]
-    window = [Value(b, b.zext(intrinsic("fshl", loaded[k], loaded[k + 1], shift).ir, _I16)) for k in range(3)]
-    wide = Value(b, b.zext(m.ir, _I16))
+    loaded = [IRValue(b, b.load(b.gep(table, [I8(0), (word + k).ir], inbounds=True))) for k in range(4)]
+    window = [IRValue(b, b.zext(intrinsic("fshl", loaded[k], loaded[k + 1], shift).ir, _I16)) for k in range(3)]
+    wide = IRValue(b, b.zext(m.ir, _I16))
     product = ((wide * window[0]) << 64) + wide * window[1] + ((wide * window[2]) >> 64)
     n = (product + (1 << 125)) >> 126
     # What is left of the quadrants, as a signed fraction of 2**128; its digits from the first one bit on, in two floats.
     fraction = product << 2
     negative = fraction < 0
     magnitude = select(negative, -fraction, fraction)
-    zeros = Value(b, b.call(declare(b.module, "llvm.ctlz.i128", _I16, [_I16, I1]), [magnitude.ir, I1(0)]))
-    digits = Value(b, b.shl(magnitude.ir, zeros.ir))
+    zeros = IRValue(b, b.call(declare(b.module, "llvm.ctlz.i128", _I16, [_I16, I1]), [magnitude.ir, I1(0)]))
+    digits = IRValue(b, b.shl(magnitude.ir, zeros.ir))
     width = form.mantissa + 1
     leading = digits >> (128 - width)
     trailing = (digits << width) >> (128 - width)

@@ -1,0 +1,1 @@
+"""Nodes become values of symbolic shape: views are index arithmetic, equal applications one value; and the kernel IR."""

@@ -1,0 +1,1 @@
+"""From the source text of a kernel to a launch, by numba.cuda."""

@@ -1,0 +1,1 @@
+"""From lengths to memory, chunks and one call."""
