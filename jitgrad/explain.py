@@ -81,9 +81,8 @@ def explain(tensor: Any) -> str:
     reasons = station_reasons([root])
     reason = programs.interpret_reason()
     if reasons:
-        lines.append("cut, and interpreted in part:")
+        lines.append("cut, where backward calls Python, in programs for what lies between:")
         lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]
-        return "\n".join(lines)
     if reason is not None:
         lines.append(f"interpreted: {reason}")
         return "\n".join(lines)

@@ -81,6 +81,8 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         for call in calls:
             call.give_up()
         raise
+    if served.recognised:       # the program repeats itself
+        machine_code()
     run = served.run
     run.freed = not retain_graph
     execute.mark(served.order, served.interior, run)
@@ -120,10 +122,17 @@ def plain_backward(root: Node) -> None:
 def machine_code() -> Any:
     """The machine code of recording and delivering, which is compiled or loaded now if it is not yet there.  (It takes the
     compiler's back end, which a program that computes no gradients does not need.)"""
+    if _code:
+        return _code[0]
     with building:         # a fork waits for it: a child could not enter a module that another thread was importing
         from jitgrad.operators.native import code
         code.install(accumulate, _release_detached)
+        if code.functions is not None or code.refused:
+            _code.append(code)
     return code
+
+
+_code: list[Any] = []       # once it is there
 
 
 def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> None:

@@ -187,7 +187,8 @@ def between(roots: Sequence[Node], wanted: Callable[[Node], bool], least: int) -
         while stack:
             node, rest = stack[-1]
             for n in rest:
-                if n not in seen and (n.depth > least or wanted(n)):
+                if n not in seen and (n.depth > least or wanted(n) or (
+                        not n.inputs and n.extra is not None and n.extra.fn is not None)):
                     seen.add(n)
                     stack.append((n, iter(gradient_inputs(n))))
                     break

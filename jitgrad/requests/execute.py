@@ -37,13 +37,15 @@ VALUES = "values"
 
 class Served(NamedTuple):
     """A request for gradients that has been served.  places: of what was wanted; arrays: their gradients (None: no path);
-    interior: places of what gradients went through."""
+    interior: places of what gradients went through;
+    recognised: whether by a pattern."""
 
     order: list[Node]
     places: Sequence[int]
     arrays: Sequence[np.ndarray | None]
     run: Run
     interior: Sequence[int]
+    recognised: bool
 
 
 class Wanted:
@@ -95,7 +97,7 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
                     hit(pattern.entry)
                     bound = pattern.bound if exact else pattern.entry.program.bind(order)
                     arrays = _run(pattern.entry, bound, order, roots, given, callbacks)
-                    return Served(order, pattern.entry.program.wanted, arrays, Run(pattern.entry, True, None), pattern.interior)
+                    return Served(order, pattern.entry.program.wanted, arrays, Run(pattern.entry, True, None), pattern.interior, True)
     anew = len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW
     if anew:
         programs.looked_at.add(roots[0].spec.sig)
@@ -122,7 +124,7 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
         for root in roots:
             if root.value is None:
                 root.value = arrays.pop(0)
-        return Served(order, places, arrays, Run(None, True, reason), interior)
+        return Served(order, places, arrays, Run(None, True, reason), interior, False)
     if entry is None:
         entry = find(key, captured, at, places, (), extra, True)
     elif is_outdated(entry):
@@ -134,7 +136,7 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
         hit(entry)
     bound = entry.program.bind(order)
     _learn(kind, captured, roots, interior, entry, bound)
-    return Served(order, places, _run(entry, bound, order, roots, given, callbacks), Run(entry, True, None), interior)
+    return Served(order, places, _run(entry, bound, order, roots, given, callbacks), Run(entry, True, None), interior, False)
 
 
 def _run(entry: Entry, bound: Any, order: list[Node], roots: Sequence[Node], seeds: Sequence[np.ndarray],

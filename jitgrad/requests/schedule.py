@@ -31,6 +31,7 @@ class One:
 
 
 ONE: Any = One()
+ARRIVES: Any = object()     # a gradient of which only is known that it comes
 MAX_BOUND = 8               # sets of lengths that are kept by a schedule
 
 
@@ -68,6 +69,18 @@ class Callbacks:
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """The gradients of a Function's operands (None: none), from those of its outputs."""
         raise NotImplementedError
+
+
+class Foreseen(Callbacks):
+    """What is expected of stops: gradients go on, and all operands of a Function have one."""
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """See Callbacks."""
+        return ARRIVES
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """See Callbacks."""
+        return [ARRIVES] * len(stop.edges)
 
 
 class Schedule:
@@ -153,11 +166,13 @@ class Schedule:
         self._programs.append((way, program))
 
     def compile(self, order: Sequence[Node]) -> None:
-        """Compile now what is certain to run; what lies behind stops is compiled when it is reached."""
+        """Compile now what is going to run, if gradients go on at stops as they mostly do; other programs when it turns out so."""
         if self.single:
             self._whole(order)
-        else:
-            self.bind(order)
+            return
+        bound = self.bind(order)
+        if self.stops and isinstance(bound, BoundSchedule):
+            bound.foresee(order, Foreseen())
 
     def _whole(self, order: Sequence[Node]) -> Program:
         """The program of a schedule of one segment."""
@@ -254,7 +269,11 @@ class BoundSchedule:
         for i in self._forward:
             self._call(i, (), order)
         if not schedule.stops:
-            self._sweep(order, {k: np.empty(0) if given else ONE for k, given in schedule.roots}, None, Callbacks())
+            self.foresee(order, Callbacks())
+
+    def foresee(self, order: Sequence[Node], callbacks: Callbacks) -> None:
+        """Bind what runs backward."""
+        self._sweep(order, {k: ARRIVES if given else ONE for k, given in self._schedule.roots}, None, callbacks)
 
     def _call(self, number: int, roots: tuple[tuple[int, bool], ...], order: Sequence[Node] | None) -> Call:
         """What runs a segment: forward, or backward from the gradients of some places."""
@@ -325,9 +344,6 @@ class BoundSchedule:
         fixed._fixed = {**self._fixed, **{p: numbers[p] for p in self.positions if p in numbers}}
         fixed.positions = [p for p in self.positions if p not in numbers]
         return fixed
-
-
-ARRIVES = object()          # a gradient of which only is known that it comes
 
 
 def _without(run: Callable[[list[Any]], list[Any]], keep: list[bool]) -> Callable[[list[Any]], list[Any]]:

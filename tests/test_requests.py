@@ -1,0 +1,250 @@
+"""One way for every request: hooks, retain_grad, Functions, looks, higher order and varying structures."""
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import drawn
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad.requests import execute, programs
+
+
+def square(t: ModuleType) -> Any:
+    """A Function whose forward and backward are Python."""
+    class Square(t.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, = ctx.saved_tensors
+            return 2 * x * g
+    return Square
+
+
+def program(t: ModuleType, seed: int) -> list[float]:
+    """Thirty iterations of a random program that mixes it all; the choices of each come from a few."""
+    rng = np.random.default_rng(seed)
+    Square = square(t)
+    plans = [[int(k) for k in rng.integers(0, 13, size=rng.integers(2, 9))] for _ in range(3)]
+    seen: list[float] = []
+    w = t.tensor(rng.normal(size=3), dtype=t.float64, requires_grad=True)
+    for i in range(30):
+        size = int(rng.choice([3, 5]))
+        x = t.tensor(rng.normal(size=(size, 3)), dtype=t.float64, requires_grad=bool(rng.random() < 0.8))
+        y, kept, total = x * w, [], 0.0
+        for kind in plans[int(rng.integers(3))]:
+            if kind == 0:
+                y = t.tanh(y)
+            elif kind == 1:
+                y.register_hook(lambda g: g * 0.5)
+            elif kind == 2:
+                y.retain_grad()
+                kept.append(y)
+            elif kind == 3:
+                y = Square.apply(y) * 0.3
+            elif kind == 4 and float(y.sum()) > 0:
+                y = y * 0.9
+            elif kind == 5:
+                seen.append(float(y.detach().abs().max()))
+            elif kind == 6:
+                y = y + w.sin()
+                y.mul_(0.7)
+            elif kind == 7:
+                g, = t.autograd.grad((y * y).mean(), w, create_graph=True)
+                y = y + 0.1 * g
+            elif kind == 8:
+                seen += [float(v) for v in t.autograd.grad(y[0].sum(), w, retain_graph=True)[0]]
+            elif kind == 9:
+                y.register_hook(lambda g, scale=0.1 * i, seen=seen: seen.append(scale + float(g.sum())))
+            elif kind == 10:
+                with t.no_grad():
+                    total += float((y * y).mean())
+            elif kind == 11:
+                y = y - y.mean(0)
+            elif kind == 12:
+                y = y.clone()
+                y[0] = y[1] * 2.0
+        loss = (y * y).mean() + 0.01 * (w * w).sum()
+        if i % 3 == 0:
+            seen.append(loss.item())
+        w.grad = None
+        loss.backward()
+        seen += [total, *w.grad.tolist()]
+        seen += [float(v.grad.sum()) for v in kept]
+        if x.requires_grad:
+            seen.append(float(x.grad.sum()))
+        with t.no_grad():
+            w -= 0.01 * w.grad
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+@pytest.mark.parametrize("number", range(6))
+def test_compiled_interpreted_and_patient_agree(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = drawn.seed(number)
+    compiled = program(jitgrad, seed)
+    with jitgrad.interpret():
+        interpreted = program(jitgrad, seed)
+    np.testing.assert_allclose(compiled, interpreted, rtol=1e-8, atol=1e-10)
+    monkeypatch.setattr(programs, "PATIENCE", 0)
+    monkeypatch.setattr(programs, "TRIALS", 2)
+    np.testing.assert_allclose(program(jitgrad, seed + 1), program(jitgrad, seed + 1), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+@pytest.mark.parametrize("number", range(6))
+def test_as_in_pytorch(number: int) -> None:
+    torch = pytest.importorskip("torch")
+    seed = drawn.seed(number)
+    np.testing.assert_allclose(program(jitgrad, seed), program(torch, seed), rtol=1e-8, atol=1e-10)
+
+
+def loop(t: ModuleType, steps: int, look: bool) -> float:
+    """States whose force is a gradient; each is looked at, or none."""
+    w = t.tensor([0.3, -0.2], dtype=t.float64, requires_grad=True)
+    x = t.tensor([1.0, 0.5], dtype=t.float64, requires_grad=True)
+    y, v = x * 1.0, t.zeros(2, dtype=t.float64)
+    for _ in range(steps):
+        force, = t.autograd.grad((t.tanh(y * w[0]) + y * y * w[1]).sum(), y, create_graph=True)
+        v = v - 0.01 * force
+        y = y + 0.01 * v
+        if look and float(y[0].detach()) < -100.0:
+            break
+    y.sum().backward()
+    return float(w.grad.sum())
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, counters: Callable) -> None:
+    walked = [0]
+    capture, between = execute.capture, importlib.import_module("jitgrad.autograd.recorded").between
+
+    def counting_capture(*args: Any, **kwargs: Any) -> Any:
+        found = capture(*args, **kwargs)
+        walked[0] += len(found.order)
+        return found
+
+    def counting_between(*args: Any) -> Any:
+        found = between(*args)
+        walked[0] += len(found[0])
+        return found
+
+    monkeypatch.setattr(execute, "capture", counting_capture)
+    monkeypatch.setattr("jitgrad.autograd.recorded.between", counting_between)
+    results = []
+    for steps in (20, 40, 80):
+        walked[0] = 0
+        got = loop(jitgrad, steps, look)
+        results.append((walked[0], counters().compilations + counters().disk_hits))
+        with jitgrad.interpret():
+            assert got == pytest.approx(loop(jitgrad, steps, look), rel=1e-9)
+    assert results[2][0] < 3 * results[1][0] < 9 * results[0][0]
+    assert results[2][1] - results[1][1] <= 6           # what is compiled does not grow with the number of steps
+
+
+def test_hooks_functions_and_looks_compile_once(counters: Callable) -> None:
+    Square = square(jitgrad)
+    x = jitgrad.tensor(np.linspace(0.1, 1.0, 6), requires_grad=True)
+
+    def hooked() -> None:
+        y = (x * 1.5).tanh()
+        y.register_hook(lambda g: g * 2)
+        (y * y).sum().backward()
+
+    def retained() -> None:
+        y = (x * 1.5).tanh()
+        y.retain_grad()
+        (y * y).sum().backward()
+
+    def function() -> None:
+        (Square.apply(x * 1.5) * x).sum().backward()
+
+    def looked() -> None:
+        y = (x * 1.5).tanh()
+        if y.sum() > 0:
+            y = y * 0.5
+        (y * y).sum().backward()
+
+    def rows() -> None:
+        y = (x * 1.5).tanh()
+        for i in range(6):
+            jitgrad.autograd.grad(y[i], x, retain_graph=True)
+
+    def second() -> None:
+        g, = jitgrad.autograd.grad((x * 1.5).tanh().sum(), x, create_graph=True)
+        (g * g).sum().backward()
+
+    for f in (hooked, retained, function, looked, rows, second):
+        for _ in range(4):
+            f()
+        before = counters()
+        for _ in range(6):
+            f()
+        after = counters()
+        assert (after.compilations, after.disk_hits, after.interpreted) == (before.compilations, before.disk_hits, 0)
+
+
+def tree(rng: np.random.Generator, depth: int, leaves: list[Any]) -> Any:
+    if depth == 0:
+        return leaves[int(rng.integers(len(leaves)))]
+    a = tree(rng, depth - 1, leaves)
+    kind = int(rng.integers(5))
+    if kind < 3:
+        return (jitgrad.cos(a), jitgrad.sigmoid(a) * 0.7, a / (1.0 + a * a))[kind]
+    b = tree(rng, depth - 1, leaves)
+    return a * 0.5 + b if kind == 3 else a * b
+
+
+def test_structures_that_do_not_come_again_are_interpreted(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", 3)
+
+    def backward(seed: int) -> np.ndarray:
+        x, y = [jitgrad.tensor(np.array([0.3, 0.4 + k]), dtype=jitgrad.float64, requires_grad=True) for k in range(2)]
+        (tree(np.random.default_rng(seed), 6, [x, y]) + x * y).sum().backward()
+        return x.grad.numpy() + y.grad.numpy()
+
+    first = [backward(seed) for seed in range(12)]
+    assert counters().compilations + counters().disk_hits == 3 and counters().interpreted == 9
+    again = [backward(seed) for seed in range(12)]              # those that were compiled return; the others are compiled now
+    assert counters().interpreted == 9 and counters().compilations + counters().disk_hits == 12
+    np.testing.assert_allclose(first, again, rtol=1e-10)
+
+
+def test_lengths_share_the_programs_of_segments(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", 2)
+    w = jitgrad.tensor(np.eye(3) * 0.5, dtype=jitgrad.float64, requires_grad=True)
+
+    def backward(length: int) -> np.ndarray:
+        w.grad = None
+        h = jitgrad.zeros(3, dtype=jitgrad.float64)
+        for k in range(length):
+            h = jitgrad.tanh(w @ h + 0.1 * k)
+        (h * h).sum().backward()
+        return w.grad.numpy()
+
+    for length in range(20, 32):
+        got = backward(length)
+        with jitgrad.interpret():
+            np.testing.assert_allclose(got, backward(length), rtol=1e-9)
+    before = counters().compilations + counters().disk_hits
+    for length in range(32, 44):
+        backward(length)
+    assert counters().compilations + counters().disk_hits <= before + 3
+
+
+def test_what_there_was_eight_times_is_gone() -> None:
+    engine = importlib.import_module("jitgrad.autograd.engine")
+    for name in ("_straight", "_Stations", "_interpret", "_evaluate", "_by_stations"):
+        assert not hasattr(engine, name)
+    for module in ("jitgrad.executor", "jitgrad.walk", "jitgrad.programs", "jitgrad.look_ahead", "jitgrad.compiler.stretches",
+                   "jitgrad.operators.recipes", "jitgrad.operators.native.tapes"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(module)
