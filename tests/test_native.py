@@ -286,7 +286,7 @@ def test_every_face_records_by_machine_code() -> None:
 @pytest.mark.parametrize("numbers", ["constants", "with a gradient"])
 @pytest.mark.filterwarnings("ignore")
 def test_evaluates_what_python_computes(numbers: str) -> None:
-    """Where nothing is recorded: the same bits, types and dtypes from the first call on, and nearly all by machine code."""
+    """Where nothing is recorded: the same values, types and dtypes from the first call on, and nearly all by machine code."""
     names = oracle.namespace(jitgrad) if numbers == "constants" else NAMES()
     missed_calls = all_calls = 0
     with jitgrad.no_grad():
@@ -308,7 +308,10 @@ def test_evaluates_what_python_computes(numbers: str) -> None:
                 assert len(tensors(got)) == len(tensors(expected))
                 for a, b in zip(tensors(got), tensors(expected), strict=True):
                     assert a.dtype is b.dtype and a.shape == b.shape and a.requires_grad is b.requires_grad, text
-                    assert a._array().tobytes() == b._array().tobytes(), text
+                    if numbers == "constants" or not a.dtype.is_floating_point:
+                        assert a._array().tobytes() == b._array().tobytes(), text
+                    else:           # what is pending may be computed by a program
+                        np.testing.assert_allclose(a._array(), b._array(), rtol=1e-6, atol=1e-7, err_msg=text)
             missed_calls += len(missed)
             all_calls += 1
     assert missed_calls < all_calls / 20, missed_calls
@@ -545,7 +548,7 @@ def warmed() -> tuple[Tensor, Tensor, np.ndarray]:
 
 def goes_again(root: Tensor) -> bool:
     """backward() by machine code: whether that was all."""
-    return any([walk.again is not None and walk.again(root._current()) for walk in root._current().spec.walks])
+    return any([p.again is not None and p.again(root._current()) for p in root._current().spec.patterns])
 
 
 def test_a_known_graph_is_delivered_as_in_general() -> None:
@@ -615,7 +618,7 @@ def test_no_gradient_goes_through_a_root_recorded_without_grad_mode() -> None:
     known = (x * x).sum()
     with jitgrad.no_grad():
         root = known * 2
-    assert root._current().spec.walks
+    assert root._current().spec.patterns
     with pytest.raises(RuntimeError, match="does not require grad"):
         root.backward()
     assert x.grad is None

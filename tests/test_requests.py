@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.requests import execute, programs
+from jitgrad.requests import execute, partition, programs
+
+
+PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
+
+
+@pytest.fixture(autouse=True)
+def as_users_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See conftest.compiled."""
+    monkeypatch.setattr(programs, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(partition, "TRIED", TRIED)
 
 
 def square(t: ModuleType) -> Any:
@@ -90,6 +100,7 @@ def program(t: ModuleType, seed: int) -> list[float]:
 @pytest.mark.parametrize("number", range(6))
 def test_compiled_interpreted_and_patient_agree(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = drawn.seed(number)
+    monkeypatch.setattr(programs, "PATIENCE", 1 << 62)
     compiled = program(jitgrad, seed)
     with jitgrad.interpret():
         interpreted = program(jitgrad, seed)
@@ -150,7 +161,8 @@ def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, c
     assert results[2][1] - results[1][1] <= 6           # what is compiled does not grow with the number of steps
 
 
-def test_hooks_functions_and_looks_compile_once(counters: Callable) -> None:
+def test_hooks_functions_and_looks_compile_once(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", 1 << 62)
     Square = square(jitgrad)
     x = jitgrad.tensor(np.linspace(0.1, 1.0, 6), requires_grad=True)
 

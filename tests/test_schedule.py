@@ -30,7 +30,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def long_program(r: Request) -> Schedule:
     """The schedule of a request, in segments."""
     schedule = schedule_of(r)
-    assert len(schedule.segments) > 1
+    assert len(schedule.segments) > 1 or len(r.order) < 8
     return schedule
 
 

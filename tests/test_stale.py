@@ -66,7 +66,8 @@ def test_what_a_function_reads_is_read_again(case, way):
             for _ in range(CALLS):
                 found.append(result(called, x if captured else given))
             if captured and way == "compile":
-                assert ("\nreplayed" in jitgrad.explain(called)) is (case not in RECORDED), jitgrad.explain(called)
+                if case != "sys_modules":       # which is guarded where it is not too large
+                    assert ("\nreplayed" in jitgrad.explain(called)) is (case not in RECORDED), jitgrad.explain(called)
             exec(change, vars(module))
             for _ in range(CALLS):
                 found.append(result(called, x if captured else given))

@@ -91,6 +91,7 @@ class Reads(Objects):
                     if not function.__defaults__ and not function.__kwdefaults__:
                         name = self.constant(function)
                         self.test_once(f"{name}.__defaults__ or {name}.__kwdefaults__", f"the defaults of {function.__name__}")
+        self._tensors.clear()   # what was given must not be kept alive by its guards
 
     def _attribute(self, value: Any, about: str, name: str) -> None:
         """Guard one attribute of a module, class, function or instance, if it has it by itself."""

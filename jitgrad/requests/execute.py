@@ -120,7 +120,7 @@ def gradients(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted:
     if reason is None and entry is None and programs.is_varying() and not first_partition(captured, True) and programs.is_new(key, 1):
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
-        arrays = _interpret(captured, at, given, places, callbacks(order), reason)
+        arrays = _interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
         for root in roots:
             if root.value is None:
                 root.value = arrays.pop(0)
@@ -177,8 +177,16 @@ def _saved(captured: Capture, interior: Collection[int], roots: Collection[int])
     found: set[int] = set()
     for k in interior:
         if order[k].inputs and children[k]:
-            found.update([k if i < 0 else children[k][i] for i in saved_operands(order[k])])
+            found.update([k if i < 0 else children[k][i] for i in _read(order[k])])
     return [k for k in sorted(found) if children[k] and order[k].inputs and k not in captured.known and k not in roots]
+
+
+def _read(node: Node) -> Sequence[int]:
+    """Which operands a derivative reads (-1: the result); none where there is no derivative."""
+    try:
+        return saved_operands(node)
+    except RuntimeError:
+        return ()
 
 
 def _learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Entry, bound: Any) -> None:
@@ -187,7 +195,8 @@ def _learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[i
     if entry.types == types:
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
-        spec.patterns = (pattern, *[p for p in spec.patterns if p.entry is not entry or p.kind != kind][:MAX_PATTERNS - 1])
+        others = [p for p in spec.patterns if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
+        spec.patterns = (pattern, *others[:MAX_PATTERNS - 1])
     entry.types = types
 
 
@@ -421,7 +430,7 @@ def _kept(captured: Capture) -> list[int]:
         node = order[k]
         if not of or not node.requires_grad:
             continue
-        reads = [k if i < 0 else of[i] for i in saved_operands(node)]
+        reads = [k if i < 0 else of[i] for i in _read(node)]
         smaller = [j for j in of if order[j].spec.type.size > node.spec.type.size]
         found.update([j for j in (*reads, *smaller) if children[j] and order[j].requires_grad])
         if sum([order[j].requires_grad for j in of]) > 1:

@@ -96,6 +96,7 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
                 continue
             k = segment.body[i - first]
             copies.append(Node(n.spec, tuple([copies[local[j]] for j in children[k]]), n.requires_grad, 0, None, n.line))
+            copies[i].extra = n.extra           # an error names what was written in place
             if k in known:
                 arrays.add(copies[i])
         cotangents = [incoming(order[k]) if given else None for k, given in roots]

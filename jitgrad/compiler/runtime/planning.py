@@ -346,7 +346,7 @@ class Planner:
             elif isinstance(item, _Chunked):
                 function = item.step.function
                 stages.append(Chunks(function.call, added([(function.address, *b) for b in item.bounds]), added(item.combining)))
-            elif item and isinstance(item[0][0], np.ndarray):
+            elif any([isinstance(part, np.ndarray) for wave in item for part in wave]):
                 waves = [tuple([added(part.tolist()) for part in wave]) for wave in item]       # type: ignore[union-attr]
                 stages.append(Waves(tuple(waves)))
             else:
