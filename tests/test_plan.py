@@ -62,7 +62,7 @@ def test_a_large_arena_is_taken_from_the_pool(monkeypatch):
     program, order = captured(f, x)
     kept = [a.tobytes() for a in program.run(order)]
     monkeypatch.setattr(planning, "KEEP_BYTES", 0)
-    program._whole(order)._executable._plans.clear()
+    program.whole(order)._executable._plans.clear()
     for _ in range(3):
         assert [a.tobytes() for a in program.run(order)] == kept
 
@@ -180,8 +180,8 @@ def test_the_oldest_plan_makes_room(monkeypatch):
     program, _ = captured(lambda x: (x * x).sum(), leaf([1.0, 2.0]))
     orders = [captured(lambda x: (x * x).sum(), leaf(np.ones(n).tolist()))[1] for n in range(2, 9)]
     bound = [program.bind(order) for order in orders]
-    assert len(program._executable._plans) == 4
-    assert all(program.bind(order) is b for order, b in zip(orders[3:], bound[3:], strict=True))
+    assert len(program.whole(orders[0])._executable._plans) == 4
+    assert all(program.bind(order).bound is b.bound for order, b in zip(orders[3:], bound[3:], strict=True))
 
 
 # -- what is kept ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import pytest
 import jitgrad
 from jitgrad.requests import execute, partition, programs
 
-
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
 
 

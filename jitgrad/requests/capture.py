@@ -134,7 +134,8 @@ def capture(roots: Sequence[Node], gradients: bool = True, anew: bool = False) -
                 of = tuple([-1 if n is None else index[n] for n in inputs])
                 ctx = extra.fn.ctx                              # type: ignore[union-attr]
                 first = functions.setdefault(ctx, place)        # of its outputs
-                contiguous = not node.spec.type.shape or node.value.flags.c_contiguous
+                value: Any = node.value
+                contiguous = not node.spec.type.shape or value.flags.c_contiguous
                 parts += (-1 if contiguous else -2, extra.fn.number, first, len(of))    # type: ignore[union-attr]
             else:
                 of = tuple([index[n] for n in inputs])          # type: ignore[index]

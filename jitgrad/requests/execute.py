@@ -19,9 +19,9 @@ from jitgrad.differentiate import backward_graph, saved_operands
 from jitgrad.graph import Node, become_input, input_node, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
-from jitgrad.requests.partition import first_partition
 from jitgrad.requests.counters import hits, stats
 from jitgrad.requests.matcher import Pattern
+from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
 from jitgrad.requests.schedule import ONE, Callbacks, Schedule
 
@@ -31,7 +31,8 @@ MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which s
 FEW = 4                     # operations whose values are computed node by node, which takes no longer
 MEETINGS = 2                # of a structure whose values alone are asked for, before that is compiled
 APART = 8                   # operations between values that a look keeps
-ANEW = 4096                 # nodes of a graph that is computed anew although its root has been looked at, so that the next look knows it
+# Nodes of a graph that is computed anew although its root has been looked at, so that the next look finds a program.
+ANEW = 4096
 VALUES = "values"
 
 
@@ -195,7 +196,8 @@ def _learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[i
     if entry.types == types:
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
-        others = [p for p in spec.patterns if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
+        others = [p for p in spec.patterns
+                  if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
         spec.patterns = (pattern, *others[:MAX_PATTERNS - 1])
     entry.types = types
 

@@ -2,9 +2,9 @@
 
 Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which is followed from other roots and gives the same
 order, or None where the graph is not the same.
-Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of gradients, equal strides and equal stops at every
-place, nothing freed, the same overwritten, and nodes shared wherever the pattern shares them.  Nodes may be shared where the pattern
-has two: what is computed twice then is right all the same.
+Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of
+gradients, equal strides and equal stops at every place, nothing freed, the same overwritten, and nodes shared wherever the pattern
+shares them.  Nodes may be shared where the pattern has two: what is computed twice then is right all the same.
 """
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Pattern:
     (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
     than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
 
-    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "owners", "stops", "leaves", "interior", "entry", "bound", "era",
-                 "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
+    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "owners", "stops", "leaves", "interior", "entry", "bound",
+                 "era", "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:

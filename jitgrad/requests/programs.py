@@ -17,8 +17,8 @@ from jitgrad.config import config
 from jitgrad.graph import Node
 from jitgrad.requests import segment
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.partition import first_partition, partition
 from jitgrad.requests.counters import stats
+from jitgrad.requests.partition import first_partition, partition
 from jitgrad.requests.schedule import Schedule
 from jitgrad.threads import building
 

@@ -168,14 +168,14 @@ class Schedule:
     def compile(self, order: Sequence[Node]) -> None:
         """Compile now what is going to run, if gradients go on at stops as they mostly do; other programs when it turns out so."""
         if self.single:
-            self._whole(order)
+            self.whole(order)
             return
         bound = self.bind(order)
         if self.stops and isinstance(bound, BoundSchedule):
             bound.foresee(order, Foreseen())
 
-    def _whole(self, order: Sequence[Node]) -> Program:
-        """The program of a schedule of one segment."""
+    def whole(self, order: Sequence[Node]) -> Program:
+        """The program of a schedule of one segment, compiled if need be."""
         program = self._program
         if program is None:
             program = self._program = find_program(order, self.children, self.known, self.segments[0], self.outputs, self.roots,
@@ -187,7 +187,7 @@ class Schedule:
         if self.single:
             segment = self.segments[0]
             seeds = [incoming(order[k]) for k, given in self.roots if given]
-            bound = self._whole(order).bind([*segment.nodes(order), *seeds])
+            bound = self.whole(order).bind([*segment.nodes(order), *seeds])
             return Placed(bound, [*segment.places, *range(self.size, self.size + len(seeds))])
         key: tuple = (*[n.spec for n in order], *[order[k].value.strides for k in self._strided])
         found = self._bound.get(key)
@@ -241,7 +241,7 @@ class Placed:
     """What is bound of a schedule of one segment, by places of the whole order."""
 
     def __init__(self, bound: Bound, places: Sequence[int]) -> None:
-        self._bound = bound
+        self.bound = bound
         self._places = places
         self.positions = [places[p] for p in bound.positions]
         self.run = bound.run
@@ -249,7 +249,7 @@ class Placed:
     def fixing(self, numbers: Mapping[int, float | int]) -> Placed:
         """See program.Bound."""
         local = {i: numbers[k] for i, k in enumerate(self._places) if k in numbers}
-        return Placed(self._bound.fixing(local), self._places) if local else self
+        return Placed(self.bound.fixing(local), self._places) if local else self
 
 
 class BoundSchedule:

@@ -1,7 +1,7 @@
 """The machine code that goes through a graph like one seen before: recognise it, run its program, deliver the gradients.
 
-Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has happened, where
-the graph is not the pattern's or needs autograd's attention.
+Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has
+happened, where the graph is not the pattern's or needs autograd's attention.
 Invariant: a match means what PatternWords says.  Nothing that Python could observe happens before the program has run.
 
 In Python, for x * x:
