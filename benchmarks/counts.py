@@ -8,7 +8,8 @@ import jitgrad
 from jitgrad.compiler.ir.loop_nest import Pointer
 from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.runtime.evaluator import Evaluator
-from jitgrad.requests import execute, programs
+from jitgrad.requests import programs
+from jitgrad.requests.capture import capture as capture_graph
 
 from .workloads import Workload
 
@@ -16,7 +17,7 @@ from .workloads import Workload
 def bytes_moved(loss: Any) -> int:
     """What the kernels of a loss's program read and write, each buffer once a kernel; library calls are not counted.  (What
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
-    captured = execute.capture([loss._current()])
+    captured = capture_graph([loss._current()])
     _, program = programs.program_for(captured, loss._current())
     listing = program.listing()
     value = Evaluator(listing.sources, captured.order)

@@ -10,7 +10,8 @@ from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
 from jitgrad.operators.templates import constant_cache
-from jitgrad.requests import counters, execute, programs
+from jitgrad.requests import counters, gradients, programs
+from jitgrad.requests.capture import capture as capture_graph
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
@@ -75,7 +76,7 @@ def explain(tensor: Any) -> str:
     if not root.requires_grad:
         raise RuntimeError("explain: this tensor does not require grad: there is no backward to explain; give it the loss "
                            "before or after backward()")
-    captured = execute.capture([root], anew=True)
+    captured = capture_graph([root], anew=True)
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = station_reasons([root])
@@ -88,7 +89,7 @@ def explain(tensor: Any) -> str:
         return "\n".join(lines)
     state, program = programs.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
-    asked = execute.asker(root, programs.entry_for(captured, root))
+    asked = gradients.asker(root, programs.entry_for(captured, root))
     if asked is not None and asked.joint is not None:
         lines.append("in the present loop a program of its own computes the optimizer's step along with it: "
                      f"{len(asked.joint.kernels)} kernels, {len(asked.joint.steps)} steps")

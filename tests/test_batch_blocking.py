@@ -7,7 +7,8 @@ import pytest
 import jitgrad
 from jitgrad.compiler.runtime import batch_blocking
 from jitgrad.compiler.runtime.plan import Lanes
-from jitgrad.requests import execute, programs
+from jitgrad.requests import programs
+from jitgrad.requests.capture import capture as capture_graph
 
 
 def leaf(rng, *shape):
@@ -46,7 +47,7 @@ def run(f, monkeypatch, least, threads=1):
         rng = np.random.default_rng(0)
         leaves = [leaf(rng, 20, 30, 8), leaf(rng, 20, 8, 8), leaf(rng, 20, 8, 8)]
         root = f(*leaves)
-        capture = execute.capture([root._node])
+        capture = capture_graph([root._node])
         entry = programs.program_for(capture, root._node)
         results = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         again = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]

@@ -13,7 +13,8 @@ from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
 from jitgrad.compiler.program import Program
 from jitgrad.graph import Node
 from jitgrad.nn import functional
-from jitgrad.requests import execute, programs
+from jitgrad.requests import programs
+from jitgrad.requests.capture import capture as capture_graph
 
 
 def library_calls(program: Program) -> list[str]:
@@ -246,7 +247,7 @@ def test_positions_in_an_empty_array_raise() -> None:
 # -- losses and public operators -------------------------------------------------------------------------------------
 
 def program_of(loss: jitgrad.Tensor) -> Program:
-    captured = execute.capture([loss._current()])
+    captured = capture_graph([loss._current()])
     return programs.program_for(captured, loss._current())[1].whole(captured.order)
 
 
@@ -337,7 +338,7 @@ def runge_kutta(steps: int) -> tuple[Program, int]:
         k4 = f(y + 0.5 * k3)
         y = y + (0.5 / 6) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
     root = y.sum()._node
-    capture = execute.capture([root])
+    capture = capture_graph([root])
     program = programs.program_for(capture, root)[1]
     program.run(capture.order)
     return program.whole(capture.order), program.bind(capture.order).bound._plan.arena_bytes

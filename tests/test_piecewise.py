@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.requests import counters, execute, programs
+from jitgrad.requests import counters, programs
+from jitgrad.requests.capture import capture as capture_graph
 
 
 def leaf(*shape, seed=0):
@@ -11,7 +12,7 @@ def leaf(*shape, seed=0):
 
 
 def program(root):
-    return programs.program_for(execute.capture([root._node]), root._node)[1]
+    return programs.program_for(capture_graph([root._node]), root._node)[1]
 
 
 def agrees(f, *leaves):

@@ -8,13 +8,14 @@ from together import together
 import jitgrad
 from jitgrad.compiler.runtime import plan as plan_module
 from jitgrad.compiler.runtime import planning, plans
-from jitgrad.requests import execute, programs
+from jitgrad.requests import programs
+from jitgrad.requests.capture import capture as capture_graph
 
 
 def captured(f, *tensors):
     """The program of f's gradient, and a captured order."""
     root = f(*tensors)._node
-    capture = execute.capture([root])
+    capture = capture_graph([root])
     return programs.program_for(capture, root)[1], capture.order
 
 
@@ -121,7 +122,7 @@ INDEXED = [rows, parts, products, written, steps, strided]
 def graph(f, k, seed=0):
     x = leaf(np.random.default_rng(seed).normal(size=(40, 8)).tolist())
     root = f(k, x)._node
-    return execute.capture([root]), root
+    return capture_graph([root]), root
 
 
 def interpreted(f, k):
@@ -207,7 +208,7 @@ def test_few_objects_are_kept_of_a_program(f, n):
     """Those that the garbage collector walks, whatever the length of the program."""
     def objects(n):
         root = f(n)
-        capture = execute.capture([root._node])
+        capture = capture_graph([root._node])
         programs.program_for(capture, root._node)[1].run(capture.order)      # kernels, which are shared
         for key in [*programs.known]:
             del programs.known[key]

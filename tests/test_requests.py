@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.requests import execute, partition, programs
+from jitgrad.requests import execute, gradients, partition, programs
 
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
 
@@ -148,6 +148,7 @@ def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, c
         return found
 
     monkeypatch.setattr(execute, "capture", counting_capture)
+    monkeypatch.setattr(gradients, "capture", counting_capture)
     monkeypatch.setattr("jitgrad.autograd.recorded.between", counting_between)
     results = []
     for steps in (20, 40, 80):

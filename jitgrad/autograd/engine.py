@@ -22,8 +22,10 @@ from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, inp
 from jitgrad.histories import Accumulator
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute, programs
-from jitgrad.requests.execute import Wanted
-from jitgrad.requests.schedule import Callbacks, Stop
+from jitgrad.requests import gradients as requested
+from jitgrad.requests.capture import capture
+from jitgrad.requests.gradients import PLAIN, Wanted, explicit, mark, own
+from jitgrad.requests.stops import Callbacks, Stop
 from jitgrad.steps import pending_detached
 from jitgrad.storage import any_detached, detached_storages, gradient_edge
 from jitgrad.tensor import Tensor, wrap
@@ -76,7 +78,7 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         return calls[-1]
 
     try:
-        served = in_grad_mode(False, execute.gradients, *_distinct(roots, cotangents), wanted, retain_graph, callbacks, check_saved)
+        served = in_grad_mode(False, requested.serve, *_distinct(roots, cotangents), wanted, retain_graph, callbacks, check_saved)
     except BaseException:       # also when a hook raises: what was gone through is freed
         for call in calls:
             call.give_up()
@@ -85,7 +87,7 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
         machine_code()
     run = served.run
     run.freed = not retain_graph
-    execute.mark(served.order, served.interior, run)
+    mark(served.order, served.interior, run)
     for k, array in zip(served.places, served.arrays, strict=True):
         if array is not None:
             node = served.order[k]
@@ -98,9 +100,9 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 def _distinct(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> tuple[Sequence[Node], Sequence[np.ndarray | None]]:
     """Each root once, and its gradient as an array, or None for an implicit 1."""
     if len(set(roots)) == len(roots):
-        return roots, [None if g is None else execute.own(execute.value(g)) for g in cotangents]
+        return roots, [None if g is None else own(execute.value(g)) for g in cotangents]
     summed = cotangent_map(roots, cotangents)
-    return list(summed), [execute.own(interpreter.evaluate([g])[0]) for g in summed.values()]
+    return list(summed), [own(interpreter.evaluate([g])[0]) for g in summed.values()]
 
 
 def plain_backward(root: Node) -> None:
@@ -108,9 +110,9 @@ def plain_backward(root: Node) -> None:
     if tracing.traces:
         tracing.refuse("it calls backward()")
     for pattern in root.spec.patterns:          # the program repeats itself
-        if pattern.usual is None and pattern.kind == execute.PLAIN and pattern.is_simple:
+        if pattern.usual is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
-    found = execute.plain_backward(root)
+    found = requested.plain_backward(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
@@ -178,19 +180,19 @@ class _Calls(Callbacks):
         watch = None if node.extra is None else node.extra.watch
         if watch is None:
             return gradient
-        g = visited(node, input_node(execute.explicit(node, gradient), node.spec.type), False)
-        return execute.own(execute.value(g))
+        g = visited(node, input_node(explicit(node, gradient), node.spec.type), False)
+        return own(execute.value(g))
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """See Callbacks."""
         nodes = [self._order[k] for k in stop.outputs]
-        given = [None if g is None else input_node(execute.explicit(n, g), n.spec.type)
+        given = [None if g is None else input_node(explicit(n, g), n.spec.type)
                  for n, g in zip(nodes, gradients, strict=True)]
-        return [None if g is None else execute.own(execute.value(g)) for g in called(nodes, given, False, self._retain_graph)]
+        return [None if g is None else own(execute.value(g)) for g in called(nodes, given, False, self._retain_graph)]
 
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""
-        execute.mark(self._order, [k for k, n in enumerate(self._order) if n.inputs and n.requires_grad],
+        mark(self._order, [k for k, n in enumerate(self._order) if n.inputs and n.requires_grad],
                      programs.Run(None, not self._retain_graph, "it raised an exception"))
 
 
@@ -247,10 +249,10 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
                 [is_stale(m) for n in order for m in n.inputs]):
             check_saved(roots, set(order))
 
-    def mark(order: Sequence[Node]) -> None:
-        execute.mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
+    def note(order: Sequence[Node]) -> None:
+        mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
 
-    found = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, mark)
+    found = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, note)
     result = Gradients()
     has = Wanted.of_leaves if wanted is None else wanted.has
     for node in found.order:
@@ -268,7 +270,7 @@ def _calls_python(node: Node) -> bool:
 def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
     """Where a backward from these roots is cut, and why."""
     reasons = []
-    for node in execute.capture(roots).order:
+    for node in capture(roots).order:
         extra = node.extra
         if extra is None:
             continue

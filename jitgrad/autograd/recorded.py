@@ -14,8 +14,9 @@ from jitgrad.autograd.function import live
 from jitgrad.differentiate import cotangent_map, differentiate
 from jitgrad.graph import CONST, INPUT, Node, Spec, grad_mode, topological
 from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
-from jitgrad.requests.execute import Wanted
-from jitgrad.requests.schedule import Callbacks, Schedule
+from jitgrad.requests.gradients import Wanted
+from jitgrad.requests.schedule import Schedule
+from jitgrad.requests.stops import Callbacks
 
 MOST = 4096         # nodes of a derivative that is kept as a template
 MAX_TEMPLATES = 4   # from roots of one spec

@@ -21,7 +21,8 @@ from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.understood import is_named_tuple
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import grad_mode, in_grad_mode, input_node
-from jitgrad.requests import execute, programs
+from jitgrad.requests import programs
+from jitgrad.requests.capture import capture as capture_graph
 from jitgrad.tensor import Tensor, wrap
 
 
@@ -121,7 +122,7 @@ class Derivative(Compiled):
         value, aux = self._split(result)
         wrt = [leaf for leaf in leaves if leaf.differentiated]
         own = {id(leaf.tensor._current()) for leaf in wrt}
-        linked = outer and any([id(n) not in own for n in execute.capture([value._current()]).leaves])
+        linked = outer and any([id(n) not in own for n in capture_graph([value._current()]).leaves])
         found: tuple[Tensor | None, ...] = tuple([None] * len(wrt))
         if value.requires_grad:
             found = in_grad_mode(True, lambda: autograd.grad(value, [leaf.tensor for leaf in wrt], create_graph=linked,

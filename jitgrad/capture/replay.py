@@ -22,6 +22,7 @@ from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
 from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, is_stale, topological
 from jitgrad.requests import counters, execute, programs
+from jitgrad.requests.capture import capture as capture_graph
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Template:
                 return None
             mapping = self._apart(inputs)
             root = mapping[self.nodes[self.outputs[output]]]
-            captured = execute.capture((root,), anew=True)
+            captured = capture_graph((root,), anew=True)
             entry = programs.entry_for(captured, root)
             plan = self._plan(entry, captured, mapping, captured.leaves, [0])
             self.plans[output] = plan
@@ -153,7 +154,7 @@ class Template:
         [output] = [k for k, p in self.plans.items() if p is plan]
         mapping = self._apart(inputs)
         root = mapping[self.nodes[self.outputs[output]]]
-        captured = execute.capture((root,), anew=True)
+        captured = capture_graph((root,), anew=True)
         leaves = [mapping[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
         return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, mapping))
 
@@ -170,7 +171,7 @@ class Template:
                 return None
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
-            captured = execute.capture(list(dict.fromkeys(outputs)), anew=True)
+            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
             positions = [captured.index[n] for n in outputs]
             extra = sorted(set(positions))
             entry = programs.find(programs.make_key(captured, (), (), extra), captured, (), (), extra)
@@ -184,7 +185,7 @@ class Template:
             mapping = self._apart(inputs)
             outputs = [mapping[self.nodes[i]] for i in self.outputs]
             leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
-            captured = execute.capture(list(dict.fromkeys(outputs)), anew=True)
+            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
             index = captured.index
             others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
             if others or leaves != captured.leaves:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,32 +21,12 @@ from jitgrad.graph import CONST, INPUT, Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.segment import Segment, find_program, incoming
+from jitgrad.requests.stops import ARRIVES, ONE, Callbacks, Foreseen, Stop
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound, KernelInfo, Program
 
-
-class One:
-    """The gradient of a root that is an implicit 1: its type has one."""
-
-
-ONE: Any = One()
-ARRIVES: Any = object()     # a gradient of which only is known that it comes
 MAX_BOUND = 8               # sets of lengths that are kept by a schedule
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Where Python is called on the way back: at a place, for hooks and retain_grad; then, where all gradient of a Function
-    has arrived, its backward.
-
-    output: whether a Function's output is here.  outputs: the places of all of its outputs, if this is the last to be reached;
-    edges: then, of its operands, -1 for none."""
-
-    place: int
-    output: bool = False
-    outputs: tuple[int, ...] = ()
-    edges: tuple[int, ...] = ()
 
 
 class Call(NamedTuple):
@@ -57,30 +37,6 @@ class Call(NamedTuple):
     arguments: list[int]
     values: list[int]
     gradients: list[int]
-
-
-class Callbacks:
-    """What a schedule calls at its stops; gradients are arrays (or, of a recorded derivative, nodes)."""
-
-    def visit(self, place: int, gradient: Any) -> Any:
-        """All gradient of a node is there: hooks and retain_grad.  What goes on from there."""
-        raise NotImplementedError
-
-    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
-        """The gradients of a Function's operands (None: none), from those of its outputs."""
-        raise NotImplementedError
-
-
-class Foreseen(Callbacks):
-    """What is expected of stops: gradients go on, and all operands of a Function have one."""
-
-    def visit(self, place: int, gradient: Any) -> Any:
-        """See Callbacks."""
-        return ARRIVES
-
-    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
-        """See Callbacks."""
-        return [ARRIVES] * len(stop.edges)
 
 
 class Schedule:

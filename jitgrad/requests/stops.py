@@ -1,0 +1,55 @@
+"""The stops of a backward, where Python is called: what a schedule knows of them, and what it calls.
+
+Input: places of a captured graph.  Output: `Stop`, and the interface `Callbacks`, which autograd hands in from above.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class One:
+    """The gradient of a root that is an implicit 1: its type has one."""
+
+
+ONE: Any = One()
+ARRIVES: Any = object()     # a gradient of which only is known that it comes
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where Python is called on the way back: at a place, for hooks and retain_grad; then, where all gradient of a Function
+    has arrived, its backward.
+
+    output: whether a Function's output is here.  outputs: the places of all of its outputs, if this is the last to be reached;
+    edges: then, of its operands, -1 for none."""
+
+    place: int
+    output: bool = False
+    outputs: tuple[int, ...] = ()
+    edges: tuple[int, ...] = ()
+
+
+class Callbacks:
+    """What a schedule calls at its stops; gradients are arrays (or, of a recorded derivative, nodes)."""
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """All gradient of a node is there: hooks and retain_grad.  What goes on from there."""
+        raise NotImplementedError
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """The gradients of a Function's operands (None: none), from those of its outputs."""
+        raise NotImplementedError
+
+
+class Foreseen(Callbacks):
+    """What is expected of stops: gradients go on, and all operands of a Function have one."""
+
+    def visit(self, place: int, gradient: Any) -> Any:
+        """See Callbacks."""
+        return ARRIVES
+
+    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
+        """See Callbacks."""
+        return [ARRIVES] * len(stop.edges)
