@@ -88,7 +88,7 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
                                 chosen)
     for t in chosen or ():
         g = found.nodes.get(gradient_edge(t._current()))
-        if g is not None:
+        if g is not None and not t._retains():      # retain_grad has kept it already
             engine.accumulate(t, g, create_graph)
     engine.deliver(found, create_graph)
 

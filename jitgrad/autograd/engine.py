@@ -173,9 +173,11 @@ class _Calls(Callbacks):
     def __init__(self, order: Sequence[Node], retain_graph: bool) -> None:
         self._order = order
         self._retain_graph = retain_graph
+        self._place = len(order)        # where Python was called last
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
+        self._place = place
         node = self._order[place]
         watch = None if node.extra is None else node.extra.watch
         if watch is None:
@@ -192,7 +194,7 @@ class _Calls(Callbacks):
 
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""
-        mark(self._order, [k for k, n in enumerate(self._order) if n.inputs and n.requires_grad],
+        mark(self._order, [k for k, n in enumerate(self._order) if k > self._place and n.inputs and n.requires_grad],
                      programs.Run(None, not self._retain_graph, "it raised an exception"))
 
 

@@ -173,14 +173,18 @@ class Function:
         if not record:
             ctx._to_save = ()
             return output
-        results = tuple([_record(ctx, i, o, args) if isinstance(o, Tensor) else o for i, o in enumerate(outputs)])
+        results = tuple([_record(ctx, i, o, args) for i, o in enumerate(outputs)])
         ctx._saved = [_pack(t, outputs) for t in ctx._to_save]
         ctx._to_save = ()
         return results[0] if single else results
 
 
-def _record(ctx: FunctionCtx, number: int, output: Tensor, args: tuple) -> Tensor:
-    """The result tensor for one output of forward."""
+def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple) -> Any:
+    """The result for one output of forward: a tensor for a tensor."""
+    if not isinstance(output, Tensor):
+        ctx._types.append(None)
+        ctx._outputs.append(None)
+        return output
     node = output._current()
     ctx._types.append(node.type)
     if node.type.dtype.category != 2 or id(output) in ctx._non_differentiable:
@@ -239,7 +243,7 @@ def call_backward(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: 
     for g, type in zip(grads, ctx._types, strict=True):
         if g is not None:
             arguments.append(wrap(g))
-        elif ctx.materialize_grads:
+        elif ctx.materialize_grads and type is not None:
             from jitgrad.creation import zeros
             arguments.append(zeros(type.shape, dtype=type.dtype))
         else:
@@ -275,14 +279,11 @@ def _returned(ctx: FunctionCtx, arguments: list[Tensor | None], create_graph: bo
 def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
     from jitgrad.operators.operands import cast
-    from jitgrad.ops import REGISTRY
     have, want = g.type.shape, edge.type.shape
     if have != want:
         lead = len(have) - len(want)
         if lead >= 0 and all([w in (1, h) for h, w in zip(have[lead:], want, strict=True)]):
             g = sum_to(g, edge)
-        elif lead <= 0 and all([h in (1, w) for h, w in zip(reversed(have), reversed(want), strict=False)]):
-            g = REGISTRY["expand_like"](g, edge)
         else:
             raise RuntimeError(f"Function {name} returned an invalid gradient at index {i} - got {list(have)} but expected "
                                f"shape compatible with {list(want)}")

@@ -92,6 +92,11 @@ def _by_segments(order: Sequence[Node], start: dict[Node, Node], wanted: Iterabl
 
 # -- templates -------------------------------------------------------------------------------------------------------
 
+def _kinds(cotangents: Sequence[Node | None]) -> tuple:
+    """What a derivative depends on beside its graph."""
+    return (grad_mode.enabled, *[g and (g.requires_grad, g.spec.type) for g in cotangents])
+
+
 OF_ORDER, OPERAND, COTANGENT, MADE = range(4)
 
 
@@ -100,17 +105,19 @@ class Template:
 
     nodes: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
     its operands: of each, whether it is in the order; else whether it requires a gradient, and its op or, of a literal, its spec.
+    repeats, shared: further uses of nodes of the order, and of operands outside it, which have to be the same again.
     made: of each node of the derivative the spec, its operands as (where, number, operand), whether it requires a gradient, and
     the value of a number.  gradients: of wanted places, the number of a node of the derivative or where else it is."""
 
-    __slots__ = ("size", "kinds", "visits", "repeats", "targets", "made", "gradients")
+    __slots__ = ("size", "kinds", "visits", "repeats", "shared", "targets", "made", "gradients")
 
-    def __init__(self, size: int, kinds: tuple[bool, ...], visits: list[tuple], repeats: list[tuple], targets: set[int],
-                 made: list[tuple], gradients: dict[int, tuple[int, int, int]]) -> None:
+    def __init__(self, size: int, kinds: tuple[bool, ...], visits: list[tuple], repeats: list[tuple], shared: list[tuple],
+                 targets: set[int], made: list[tuple], gradients: dict[int, tuple[int, int, int]]) -> None:
         self.size = size
         self.kinds = kinds
         self.visits = visits
         self.repeats = repeats
+        self.shared = shared
         self.targets = targets
         self.made = made
         self.gradients = gradients
@@ -127,6 +134,8 @@ class Template:
             where[n] = (OF_ORDER, k, 0)
         for k, g in enumerate(cotangents):
             if g is not None:
+                if g in where:          # it is an operand, too, or another's: the next one may be none
+                    return None
                 where[g] = (COTANGENT, k, 0)
         made: list[tuple] = []
         for n in topological(gradients.values(), lambda n: () if n in where else n.inputs):
@@ -139,6 +148,7 @@ class Template:
         index = {n: k for k, n in enumerate(order)}
         visits: list[tuple[int, int, int, Spec, tuple]] = []
         repeats: list[tuple[int, int, int]] = []
+        shared: list[tuple[int, int, int, int]] = []
         seen: set[Node] = set()
         stack: list[tuple[int, Sequence[Node]]] = [(-1, roots)]
         while stack:
@@ -152,18 +162,21 @@ class Template:
                 seen.add(n)
                 if not n.inputs and n.extra is not None and n.extra.fn is not None:
                     return None
+                for j, m in enumerate(n.inputs):
+                    if m not in index and where[m] != (OPERAND, index[n], j):
+                        shared.append((index[n], j, *where[m][1:]))
                 operands = tuple([True if m in index else (m.requires_grad, m.spec if m.spec.op is CONST else m.spec.op)
                                   for m in n.inputs])
                 visits.append((index[n], user, i, n.spec, operands))
                 stack.append((index[n], n.inputs))
-        return Template(len(order), (grad_mode.enabled, *[g is not None for g in cotangents]), visits, repeats,
+        return Template(len(order), _kinds(cotangents), visits, repeats, shared,
                         {k for k, n in enumerate(order) if wanted(n)}, made,
                         {index[n]: where[g] for n, g in gradients.items()})
 
     def match(self, roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Callable[[Node], bool],
               least: int) -> list[Node] | None:
         """The order between the roots and what is wanted, if it is the template's and nothing in it was freed or overwritten."""
-        if (grad_mode.enabled, *[g is not None for g in cotangents]) != self.kinds:
+        if _kinds(cotangents) != self.kinds:
             return None
         order: list[Any] = [None] * self.size
         targets = self.targets
@@ -181,15 +194,19 @@ class Template:
             for m, known in zip(n.inputs, operands):        # noqa: B905 (of one length)
                 if known is not True:
                     spec = m.spec
+                    extra = m.extra
+                    if extra is not None and ((extra.cell is not None and extra.cell.value != extra.version) or (
+                            extra.fn is not None and not m.inputs)):
+                        return None         # the latter: a Function's output, behind which gradients may go on
                     if m.requires_grad is not known[0] or (spec.op is not known[1] and spec is not known[1]) or (
                             known[0] and (m.depth > least or wanted(m))):
-                        return None
-                    extra = m.extra
-                    if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
                         return None
             order[place] = n
         for user, k, place in self.repeats:
             if (roots[k] if user < 0 else order[user].inputs[k]) is not order[place]:
+                return None
+        for user, k, other, j in self.shared:
+            if order[user].inputs[k] is not order[other].inputs[j]:
                 return None
         return order
 
@@ -197,8 +214,7 @@ class Template:
         """The gradients of the wanted nodes of another order."""
         made: list[Node] = []
 
-        def find(at: tuple[int, int, int]) -> Any:
-            where, k, i = at
+        def find(where: int, k: int, i: int) -> Any:
             return made[k] if where == MADE else order[k] if where == OF_ORDER else order[k].inputs[i] if where == OPERAND else (
                 cotangents[k])
 
@@ -206,14 +222,8 @@ class Template:
             if not operands:
                 made.append(Node(spec, (), False, 0, value))
                 continue
-            inputs = []
-            depth = 0
-            for where, k, i in operands:
-                n: Any = made[k] if where == MADE else order[k] if where == OF_ORDER else order[k].inputs[i] if where == OPERAND else (
-                    cotangents[k])
-                if n.depth > depth:
-                    depth = n.depth
-                inputs.append(n)
-            made.append(Node(spec, tuple(inputs), requires_grad, depth + 1 if depth or requires_grad else 0))
-        return {order[k]: find(at) for k, at in self.gradients.items()}
+            inputs = tuple([find(*at) for at in operands])
+            depth = max([n.depth for n in inputs])
+            made.append(Node(spec, inputs, requires_grad, depth + 1 if depth or requires_grad else 0))
+        return {order[k]: find(*at) for k, at in self.gradients.items()}
 

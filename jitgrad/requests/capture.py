@@ -148,6 +148,8 @@ def capture(roots: Sequence[Node], gradients: bool = True, anew: bool = False) -
                 if node.run is not None:
                     special = True
             children.append(of)
+            if len(of) != len(node.spec.op.arg_names) and node.inputs:
+                parts.append(-10 - len(of))         # of an operation that takes any number
             parts += of
             if extra is not None and not special and (
                     extra.watch is not None or (extra.cell is not None and extra.cell.value != extra.version)):

@@ -118,9 +118,6 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         arrays = _interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
-        for root in roots:
-            if root.value is None:
-                root.value = arrays.pop(0)
         return Served(order, places, arrays, Run(None, True, reason), interior, False)
     if entry is None:
         entry = find(key, captured, at, places, (), extra, True)
@@ -232,12 +229,14 @@ def mark(order: Sequence[Node], interior: Iterable[int], run: Run) -> None:
 
 def _interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequence[np.ndarray], places: Sequence[int],
                callbacks: Callbacks, reason: str) -> list[Any]:
-    """The values of the roots that are not known, then the gradients, node by node."""
+    """The gradients, node by node; the roots' values are left on them."""
     stats.interpreted += 1
     logger.debug("interpreted: %s", reason)
     order = captured.order
     memo: dict[Node, np.ndarray] = {}
-    values = interpreter.evaluate([order[k] for k, _ in roots if order[k].value is None], memo, keep=True)
+    unknown = [order[k] for k, _ in roots if order[k].value is None]
+    for root, array in zip(unknown, interpreter.evaluate(unknown, memo, keep=True), strict=True):
+        root.value = array
     schedule = Schedule(captured, roots, (), places)
     arrays = iter(seeds)
     start = {k: next(arrays) if given else ONE for k, given in roots}
@@ -255,7 +254,7 @@ def _interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequ
         return np.asarray(interpreter.quiet.run(np.add, explicit(order[k], a), b))
 
     found = schedule.sweep(start, segment, add, callbacks)
-    return [*values, *[own(explicit(order[k], found[k])) if k in found else None for k in places]]
+    return [own(explicit(order[k], found[k])) if k in found else None for k in places]
 
 
 def explicit(node: Node, gradient: Any) -> np.ndarray:

@@ -4,7 +4,8 @@ Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which 
 order, or None where the graph is not the same.
 Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of
 gradients, equal strides and equal stops at every place, nothing freed, the same overwritten, and nodes shared wherever the pattern
-shares them.  Nodes may be shared where the pattern has two: what is computed twice then is right all the same.
+shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then is right all the
+same.
 """
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ class Pattern:
     (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
     than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
 
-    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "owners", "stops", "leaves", "interior", "entry", "bound",
-                 "era", "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
+    __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
+                 "interior", "entry", "bound", "era", "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -51,6 +52,7 @@ class Pattern:
         self.era = era
         self.known = captured.known
         self.stops = frozenset(captured.stops)
+        self.arities = [len(of) for of in children]
         self.visits: list[tuple[int, int, int, Spec, bool, int, Any, bool, bool]] = []
         self.repeats: list[tuple[int, int, int]] = []
         # Of outputs of Functions: the place, that of the first output of the same application, the output's number, and which
@@ -81,6 +83,7 @@ class Pattern:
                     self.functions.append((place, first.setdefault(fn.ctx, place), fn.number, [j >= 0 for j in children[place]]))
                 if children[place]:
                     stack.append((place, children[place]))
+        self.applications = len(first)
         # Where values were overwritten: who owns the nodes, which decides what of that was saved.
         self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
         self.again: Any = None
@@ -144,7 +147,8 @@ class Pattern:
             if n.requires_grad is not requires_grad:
                 return NOTHING
             if n.spec is not spec:
-                if n.spec.sig != spec.sig or n.spec.type is not spec.type:
+                if n.spec.sig != spec.sig or n.spec.type is not spec.type or (
+                        self.arities[place] and len(n.inputs) != self.arities[place]):
                     return NOTHING
                 exact = False
             extra = n.extra
@@ -156,7 +160,7 @@ class Pattern:
             elif stale:
                 return NOTHING
             if what == OUTPUT:
-                if extra is None or extra.fn is None:
+                if extra is None or extra.fn is None or len(extra.fn.ctx._edges) != self.arities[place]:
                     return NOTHING
             elif active is not stop:
                 return NOTHING
@@ -174,11 +178,18 @@ class Pattern:
             of = roots if above is None else above.inputs or above.extra.fn.ctx._edges
             if of[k] is not order[place]:
                 return NOTHING
+        if self.stops and len({order[place] for place in self.stops}) < len(self.stops):
+            return NOTHING
         if self.owners is not None and self.owners != [_owner(n) for n in order]:
             return NOTHING
+        applications: set[Any] = set()
         for place, other, number, needs in self.functions:
             fn, ctx = order[place].extra.fn, order[other].extra.fn.ctx
+            if place == other:
+                applications.add(ctx)
             if fn.ctx is not ctx or fn.number != number or ctx._freed or [
                     e is not None and e.requires_grad for e in ctx._edges] != needs:
                 return NOTHING
+        if len(applications) < self.applications:
+            return NOTHING
         return order, exact

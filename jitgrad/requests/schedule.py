@@ -180,9 +180,10 @@ class Schedule:
                 continue
             k = step.place
             if k in gradients:
-                g = callbacks.visit(k, gradients.pop(k))
-                if k in wanted:
-                    final[k] = g
+                before = gradients.pop(k)
+                g = callbacks.visit(k, before)
+                if k in wanted:         # PyTorch gives what came before hooks, where gradients go on
+                    final[k] = before if self._leads[k] else g
                 if self._leads[k]:
                     (arrived if step.output else gradients)[k] = g
             if step.outputs and any([o in arrived for o in step.outputs]):

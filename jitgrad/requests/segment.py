@@ -83,6 +83,8 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
         parts.append(2 * order[k].spec.sig + order[k].requires_grad)
         if k in known:
             parts.append(-1)
+        if len(children[k]) != len(order[k].spec.op.arg_names):
+            parts.append(-10 - len(children[k]))        # of an operation that takes any number
         parts += [local[j] for j in children[k]]
     key = (tuple(parts), tuple([local[k] for k in outputs]), tuple([(local[k], given) for k, given in roots]),
            tuple([local[k] for k in wrt]), config.target, bool(small))
