@@ -10,6 +10,7 @@ from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph
+from jitgrad.requests.schedule import Schedule
 
 from .workloads import Workload
 
@@ -17,10 +18,13 @@ from .workloads import Workload
 def bytes_moved(loss: Any) -> int:
     """What the kernels of a loss's program read and write, each buffer once a kernel; library calls are not counted.  (What
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
-    captured = capture_graph([loss._current()])
-    _, program = programs.program_for(captured, loss._current())
-    listing = program.listing()
-    value = Evaluator(listing.sources, captured.order)
+    root = loss._current()
+    captured = capture_graph([root], anew=True)
+    small = programs.program_for(captured, root)[1].small
+    at = captured.index[root]       # as a whole, however it is cut
+    schedule = Schedule(captured, [(at, False)], [at], [captured.index[n] for n in captured.leaves], (), small)
+    listing = schedule.whole(captured.order).listing()
+    value = Evaluator(listing.sources, schedule.segments[0].nodes(captured.order))
     moved = 0
     for step in listing.steps:
         if isinstance(step, KernelStep):
