@@ -5,7 +5,7 @@ from collections import Counter
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitgrad.autograd.engine import station_reasons
+from jitgrad.autograd.engine import stop_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph import Node
@@ -79,7 +79,7 @@ def explain(tensor: Any) -> str:
     captured = capture_graph([root], anew=True)
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
-    reasons = station_reasons([root])
+    reasons = stop_reasons([root])
     reason = programs.interpret_reason()
     if reasons:
         lines.append("cut, where backward calls Python, in programs for what lies between:")

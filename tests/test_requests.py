@@ -10,6 +10,7 @@ from typing import Any
 import drawn
 import numpy as np
 import pytest
+from saved import square
 
 import jitgrad
 from jitgrad.requests import execute, gradients, partition, programs
@@ -22,21 +23,6 @@ def as_users_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """See conftest.compiled."""
     monkeypatch.setattr(programs, "PATIENCE", PATIENCE)
     monkeypatch.setattr(partition, "TRIED", TRIED)
-
-
-def square(t: ModuleType) -> Any:
-    """A Function whose forward and backward are Python."""
-    class Square(t.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            x, = ctx.saved_tensors
-            return 2 * x * g
-    return Square
 
 
 def program(t: ModuleType, seed: int) -> list[float]:

@@ -1,6 +1,6 @@
 """Backward: what is asked of the graph, what Python is called on the way, and the gradients delivered.
 
-A request goes to requests/execute.py, which recognises, compiles or interprets the graph, and calls back where hooks,
+A request goes to requests/gradients.py, which recognises, compiles or interprets the graph, and calls back where hooks,
 retain_grad and Functions are.  With create_graph the derivative is recorded instead of evaluated, along the same way.
 """
 from __future__ import annotations
@@ -112,7 +112,7 @@ def plain_backward(root: Node) -> None:
     for pattern in root.spec.patterns:          # the program repeats itself
         if pattern.usual is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
-    found = requested.plain_backward(root)
+    found = requested.take_held(root)
     if found is None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
@@ -195,7 +195,7 @@ class _Calls(Callbacks):
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""
         mark(self._order, [k for k, n in enumerate(self._order) if k > self._place and n.inputs and n.requires_grad],
-                     programs.Run(None, not self._retain_graph, "it raised an exception"))
+             programs.Run(None, not self._retain_graph, "it raised an exception"))
 
 
 class _NodeCalls(_Calls):
@@ -254,12 +254,12 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
     def note(order: Sequence[Node]) -> None:
         mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
 
-    found = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, note)
+    order, gradients = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, note)
     result = Gradients()
     has = Wanted.of_leaves if wanted is None else wanted.has
-    for node in found.order:
-        if node in found.gradients and has(node):
-            result.add(node, found.gradients[node])
+    for node in order:
+        if node in gradients and has(node):
+            result.add(node, gradients[node])
     return result
 
 
@@ -269,7 +269,7 @@ def _calls_python(node: Node) -> bool:
     return extra is not None and ((extra.watch is not None and extra.watch.is_active()) or type(extra.fn) is PyFunction)
 
 
-def station_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
+def stop_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
     """Where a backward from these roots is cut, and why."""
     reasons = []
     for node in capture(roots).order:

@@ -22,18 +22,11 @@ MOST = 4096         # nodes of a derivative that is kept as a template
 MAX_TEMPLATES = 4   # from roots of one spec
 
 
-class Derivative:
-    """What was recorded: `order` of what gradients went through, `gradients` by node."""
-
-    def __init__(self, order: Sequence[Node], gradients: dict[Node, Node]) -> None:
-        self.order = order
-        self.gradients = gradients
-
-
 def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wanted | None, calls_python: Callable[[Node], bool],
            callbacks: Callable[[Sequence[Node]], Callbacks], add: Callable[[int, Node, Node], Node],
-           check: Callable[[Sequence[Node], Sequence[Node]], None], mark: Callable[[Sequence[Node]], None]) -> Derivative:
-    """The derivative, recorded in the grad mode of the caller.
+           check: Callable[[Sequence[Node], Sequence[Node]], None],
+           mark: Callable[[Sequence[Node]], None]) -> tuple[Sequence[Node], dict[Node, Node]]:
+    """The order of what gradients go through, and the gradients by node, recorded in the grad mode of the caller.
 
     calls_python(node): whether a hook, retain_grad or a Function is there; callbacks(order): what is called then.  add: the sum of
     two gradients.  check(roots, order): raises what is wrong with saved values.  mark(order): notes that it was gone through."""
@@ -44,7 +37,7 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
         if order is not None:
             found = template.instantiate(order, cotangents)
             mark(order)
-            return Derivative(order, found)
+            return order, found
     order, leading = between(roots, has, least)
     plain = not any([calls_python(n) for n in leading])
     check(roots, order)
@@ -58,11 +51,11 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
     finally:
         mark(leading)
     if plain and len(order) == len(leading) <= MOST and len(set(roots)) == len(roots):
-        template = Template.of(leading, roots, cotangents, gradients, has)
+        template = DerivativeTemplate.of(leading, roots, cotangents, gradients, has)
         if template is not None:
             spec = roots[0].spec
             spec.derivatives = (template, *spec.derivatives[:MAX_TEMPLATES - 1])
-    return Derivative(leading, gradients)
+    return leading, gradients
 
 
 def _by_segments(order: Sequence[Node], start: dict[Node, Node], wanted: Iterable[Node], calls_python: Callable[[Node], bool],
@@ -100,7 +93,7 @@ def _kinds(cotangents: Sequence[Node | None]) -> tuple:
 OF_ORDER, OPERAND, COTANGENT, MADE = range(4)
 
 
-class Template:
+class DerivativeTemplate:
     """A graph and its derivative as data.
 
     nodes: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
@@ -124,7 +117,7 @@ class Template:
 
     @staticmethod
     def of(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], gradients: dict[Node, Node],
-           wanted: Callable[[Node], bool]) -> Template | None:
+           wanted: Callable[[Node], bool]) -> DerivativeTemplate | None:
         """The template of a derivative that was recorded; None where it holds arrays of its own."""
         where: dict[Node, tuple[int, int, int]] = {}
         for k, n in enumerate(order):
@@ -169,7 +162,7 @@ class Template:
                                   for m in n.inputs])
                 visits.append((index[n], user, i, n.spec, operands))
                 stack.append((index[n], n.inputs))
-        return Template(len(order), _kinds(cotangents), visits, repeats, shared,
+        return DerivativeTemplate(len(order), _kinds(cotangents), visits, repeats, shared,
                         {k for k, n in enumerate(order) if wanted(n)}, made,
                         {index[n]: where[g] for n, g in gradients.items()})
 

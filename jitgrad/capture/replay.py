@@ -55,7 +55,7 @@ class Plan:
         self.deliver: Any = None        # `backward` for another `run`
 
     def ask(self, asker: Any) -> bool:
-        """See look_ahead.Source."""
+        """See speculate.Source."""
         if self.usual is None:
             return False
         own = self.reference
@@ -150,7 +150,7 @@ class Template:
         return plan
 
     def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
-        """What an asker wants to run in place of a joint plan (see look_ahead.Asker)."""
+        """What an asker wants to run in place of a joint plan (see speculate.Asker)."""
         [output] = [k for k, p in self.plans.items() if p is plan]
         mapping = self._apart(inputs)
         root = mapping[self.nodes[self.outputs[output]]]

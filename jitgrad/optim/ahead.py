@@ -32,7 +32,7 @@ class _NoGradient(Exception):
 
 
 class Ahead:
-    """What the groups of an optimizer ask a backward for: see look_ahead.Asker.
+    """What the groups of an optimizer ask a backward for: see speculate.Asker.
 
     source: of the gradients, weakly; refused: there is no such program; joint: the program, once it is made."""
 
@@ -51,13 +51,13 @@ class Ahead:
             [s.held is OFF for s in self.groups])
 
     def wants(self, accumulators: Sequence[Any]) -> bool:
-        """See look_ahead.Asker.  Other models of one structure go the same way."""
+        """See speculate.Asker.  Other models of one structure go the same way."""
         self.others += 1
         return self.groups[0].first._leaf in accumulators or self.others > MOST_OTHERS
 
     def program(self, order: list[Node], root: Node, leaves: Sequence[Node], accumulators: Sequence[Any], bound: Bound,
                 constants: Mapping[int, Any]) -> Run | None:
-        """See look_ahead.Asker."""
+        """See speculate.Asker."""
         made = self._program(order, root, leaves, accumulators, bound, constants)
         self.refused = made is None
         return made

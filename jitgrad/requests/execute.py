@@ -3,7 +3,7 @@
 Input: a node.  Output: its array, which is kept on it.
 Invariant: a look computes what is not known yet; of a growing graph it keeps what later looks and the derivative begin from.
 
-A structure that comes again is recognised by its pattern, and compiled from the second meeting on.  Where the program of a
+A structure that comes again is compiled at its third meeting, and recognised by its pattern from then on.  Where the program of a
 backward from a scalar is known, that runs, and its gradients are held for backward().
 """
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jitgrad.graph import Node, become_input, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits
-from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, own, read, run_entry
+from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, own, read, recognise, run_entry
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import Callbacks
@@ -26,7 +26,7 @@ from jitgrad.requests.stops import Callbacks
 MAX_DEPTH = 4096            # longest chain of pending operations; deeper ones are cut by computing the value there
 MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which stay whatever is computed: only a look is long
 FEW = 4                     # operations whose values are computed node by node, which takes no longer
-MEETINGS = 2                # of a structure whose values alone are asked for, before that is compiled
+MEETINGS = 2                # of a structure whose values alone are asked for, node by node, before that is compiled
 APART = 8                   # operations between values that a look keeps
 VALUES = "values"
 
@@ -79,26 +79,22 @@ def _frontier(node: Node) -> list[Node]:
 
 def _look_joint(root: Node) -> None:
     """Run the program of a backward from here, if there is one."""
-    for pattern in root.spec.patterns:
-        if pattern.kind == PLAIN and pattern.era == programs.era and not pattern.stops:
-            order, exact = pattern.match((root,))
-            if order is not None:
-                hits[0] += 1
-                bound = pattern.bound if exact else pattern.entry.program.bind(order)
-                arrays = run_entry(pattern.entry, bound, order, (root,), (), _no_callbacks)
-                root.ensure_extra().held = (pattern.entry, [order[k] for k in pattern.leaves], arrays)
-                return
+    for entry, pattern, order, bound in recognise((root,), PLAIN):
+        if not pattern.stops:
+            hits[0] += 1
+            arrays = run_entry(entry, bound, order, (), _no_callbacks)
+            root.ensure_extra().held = (entry, [order[k] for k in pattern.leaves], arrays)
+            return
     if root.spec.sig not in programs.looked_at or root.depth > ANEW:
         return
     captured = capture((root,), anew=True)
     if captured.special or not captured.leaves:
         return
-    entry = programs.known.get(programs.plain(captured, root)[0])
-    if entry is not None:
+    known = programs.known.get(programs.plain(captured, root)[0])
+    if known is not None:
         hits[0] += 1
-        bound = entry.program.bind(captured.order)
-        arrays = run_entry(entry, bound, captured.order, (root,), (), _no_callbacks)
-        root.ensure_extra().held = (entry, captured.leaves, arrays)
+        arrays = run_entry(known, known.program.bind(captured.order), captured.order, (), _no_callbacks)
+        root.ensure_extra().held = (known, captured.leaves, arrays)
 
 
 def _no_callbacks(order: Sequence[Node]) -> Callbacks:
@@ -116,14 +112,10 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
-    for pattern in node.spec.patterns:
-        if pattern.kind == VALUES and pattern.era == programs.era:
-            order, exact = pattern.match((node,))
-            if order is not None:
-                hits[0] += 1
-                bound = pattern.bound if exact else pattern.entry.program.bind(order)
-                leave(pattern.entry, order, bound.run([order[p].value for p in bound.positions]))
-                return
+    for entry, _, order, bound in recognise((node,), VALUES):
+        hits[0] += 1
+        leave(entry, order, bound.run([order[p].value for p in bound.positions]))
+        return
     few = _few(node)
     if few is not None and node.spec.type.size <= 4096:
         for n in few:
@@ -133,19 +125,19 @@ def _values(node: Node) -> None:
     order = captured.order
     keep = _kept(captured)
     key = make_key(captured, (), (), keep)
-    entry = programs.known.get(key)
-    if entry is not None:
+    known = programs.known.get(key)
+    if known is not None:
         hits[0] += 1
-        hit(entry)
+        hit(known)
     elif not programs.is_new(key, MEETINGS):
-        entry = find(key, captured, (), (), keep)
-    if entry is None:
+        known = find(key, captured, (), (), keep)
+    if known is None:
         for k, array in zip(keep, interpreter.evaluate([order[k] for k in keep]), strict=True):
             order[k].value = own(array)
         return
-    bound = entry.program.bind(order)
-    learn(VALUES, captured, (node,), [], entry, bound)
-    leave(entry, order, bound.run([order[p].value for p in bound.positions]))
+    bound = known.program.bind(order)
+    learn(VALUES, captured, (node,), [], known, bound)
+    leave(known, order, bound.run([order[p].value for p in bound.positions]))
 
 
 def _few(node: Node) -> list[Node] | None:

@@ -8,7 +8,7 @@ made, or done without: the interpreter goes the same way through segments and st
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,9 +75,19 @@ class Wanted:
 
 # -- gradients -------------------------------------------------------------------------------------------------------
 
+def recognise(roots: Sequence[Node], kind: Any) -> Iterator[tuple[Entry, Pattern, list[Node], Any]]:
+    """The requests of this kind that were served before of graphs like the one below the roots: entry, pattern, order, and what is
+    bound for the order's sizes."""
+    for pattern in roots[0].spec.patterns:
+        if pattern.kind == kind and pattern.era == programs.era:
+            order, exact = pattern.match(roots)
+            if order is not None:
+                yield pattern.entry, pattern, order, pattern.bound if exact else pattern.entry.program.bind(order)
+
+
 def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wanted | None, retain: bool,
-              callbacks: Callable[[Sequence[Node]], Callbacks],
-              check: Callable[[Sequence[Node], Collection[Node]], None]) -> Served:
+          callbacks: Callable[[Sequence[Node]], Callbacks],
+          check: Callable[[Sequence[Node], Collection[Node]], None]) -> Served:
     """The gradients of some roots; the roots' values, and those that later requests need, are left on nodes.
 
     seeds: of each root its gradient, contiguous, or None for an implicit 1.  wanted: None for all leaves.  retain: whether the
@@ -86,15 +96,12 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     kind = (*[s is not None for s in seeds], wanted is None, retain)
     given = [s for s in seeds if s is not None]
     if not (interpreting.active or config.interpret):
-        for pattern in roots[0].spec.patterns:
-            if pattern.kind == kind and pattern.era == programs.era and not is_outdated(pattern.entry):
-                order, exact = pattern.match(roots)
-                if order is not None and (wanted is None or wanted.places(order) == pattern.entry.program.wanted):
-                    hits[0] += 1
-                    hit(pattern.entry)
-                    bound = pattern.bound if exact else pattern.entry.program.bind(order)
-                    arrays = run_entry(pattern.entry, bound, order, roots, given, callbacks)
-                    return Served(order, pattern.entry.program.wanted, arrays, Run(pattern.entry, True, None), pattern.interior, True)
+        for entry, pattern, order, bound in recognise(roots, kind):
+            if not is_outdated(entry) and (wanted is None or wanted.places(order) == entry.program.wanted):
+                hits[0] += 1
+                hit(entry)
+                arrays = run_entry(entry, bound, order, given, callbacks)
+                return Served(order, entry.program.wanted, arrays, Run(entry, True, None), pattern.interior, True)
     anew = len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW
     if anew:
         programs.looked_at.add(roots[0].spec.sig)
@@ -112,29 +119,35 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     at = [(index[n], s is not None) for n, s in zip(roots, seeds, strict=True)]
     extra = tuple(_saved(captured, set(interior), {k for k, _ in at})) if retain else ()
     key = make_key(captured, at, None if wanted is None else places, extra)
-    entry = programs.known.get(key)
+    known = programs.known.get(key)
     reason = interpret_reason()
-    if reason is None and entry is None and programs.is_varying() and not first_partition(captured, True) and programs.is_new(key, 1):
-        reason = "structures keep coming that are new: this one is compiled when it comes again"
+    bounds: Sequence[int] = ()
+    if reason is None and known is None:
+        varying = programs.is_varying()
+        bounds = first_partition(captured, varying)
+        if varying and not bounds and programs.is_new(key, 1):
+            reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         arrays = _interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
         return Served(order, places, arrays, Run(None, True, reason), interior, False)
-    if entry is None:
-        entry = find(key, captured, at, places, (), extra, True)
-    elif is_outdated(entry):
-        logger.info("rebuilding a program to return what is read after each backward" if entry.wanted else
+    if known is None:
+        entry = find(key, captured, at, places, (), extra, bounds)
+        programs.unreturned.add(entry)
+    elif is_outdated(known):
+        logger.info("rebuilding a program to return what is read after each backward" if known.wanted else
                     "compiling as a whole what was cut in segments")
-        entry = find(key, captured, at, places, (), entry.wanted or extra)
+        entry = find(key, captured, at, places, (), known.wanted or extra)
     else:
+        entry = known
         hits[0] += 1
         hit(entry)
     bound = entry.program.bind(order)
     learn(kind, captured, roots, interior, entry, bound)
-    return Served(order, places, run_entry(entry, bound, order, roots, given, callbacks), Run(entry, True, None), interior, False)
+    return Served(order, places, run_entry(entry, bound, order, given, callbacks), Run(entry, True, None), interior, False)
 
 
-def run_entry(entry: Entry, bound: Any, order: list[Node], roots: Sequence[Node], seeds: Sequence[np.ndarray],
-         callbacks: Callable[[Sequence[Node]], Callbacks]) -> list[np.ndarray | None]:
+def run_entry(entry: Entry, bound: Any, order: list[Node], seeds: Sequence[np.ndarray],
+              callbacks: Callable[[Sequence[Node]], Callbacks]) -> list[np.ndarray | None]:
     """Run a schedule; the values of the roots, and others that it returns, are left on their nodes."""
     size = len(order)
     values = [order[p].value if p < size else seeds[p - size] for p in bound.positions]
@@ -195,7 +208,7 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
     entry.types = types
 
 
-def plain_backward(root: Node) -> tuple[list[Node], Sequence[np.ndarray | None]] | None:
+def take_held(root: Node) -> tuple[list[Node], Sequence[np.ndarray | None]] | None:
     """All leaves below a scalar root and their gradients where a look at the root has computed them already, the nodes marked as
     gone through; None otherwise."""
     extra = root.extra

@@ -4,8 +4,7 @@ Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which 
 order, or None where the graph is not the same.
 Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of
 gradients, equal strides and equal stops at every place, nothing freed, the same overwritten, and nodes shared wherever the pattern
-shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then is right all the
-same.
+shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then is right all the same.
 """
 from __future__ import annotations
 

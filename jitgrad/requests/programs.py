@@ -18,7 +18,7 @@ from jitgrad.graph import Node
 from jitgrad.requests import segment
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
-from jitgrad.requests.partition import first_partition, partition
+from jitgrad.requests.partition import partition
 from jitgrad.requests.schedule import Schedule
 from jitgrad.threads import building
 
@@ -67,7 +67,7 @@ interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
 looked_at: set[int] = set()     # signatures of roots that were looked at before their backward: Spec.sig
-unreturned = [0]                # entries that have not been met again
+unreturned: set[Entry] = set()  # entries of backwards that have not been met again
 _further: dict[Key, AnyProgram] = {}
 # The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
 latest: list = [None]
@@ -94,15 +94,11 @@ def interpret_reason() -> str | None:
 
 def is_varying() -> bool:
     """Whether new structures keep coming and old ones do not return."""
-    return unreturned[0] >= PATIENCE
+    return len(unreturned) >= PATIENCE
 
 
 def is_new(key: Key, meetings: int) -> bool:
-    """Whether a structure without entry is to be interpreted once more: new ones keep coming and old ones do not return.
-
-    meetings: after how many it is compiled in any case."""
-    if not is_varying() and meetings == 1:
-        return False
+    """Whether a structure without entry has been met less than so many times before; this is one meeting more."""
     count = met.get(key, 0)
     if count >= meetings:
         return False
@@ -115,8 +111,7 @@ def is_new(key: Key, meetings: int) -> bool:
 def hit(entry: Entry) -> None:
     """An entry serves once more."""
     entry.meetings += 1
-    if entry.meetings == 2:
-        unreturned[0] -= 1
+    unreturned.discard(entry)
 
 
 def is_outdated(entry: Entry) -> bool:
@@ -125,28 +120,23 @@ def is_outdated(entry: Entry) -> bool:
 
 
 def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence[int], outputs: Sequence[int] = (),
-         extra: tuple[int, ...] = (), tried: bool = False) -> Entry:
+         extra: tuple[int, ...] = (), bounds: Sequence[int] = ()) -> Entry:
     """The entry of a request, made and compiled if need be, or made anew if it does not return all of `extra`.
 
-    tried: whether it is to be compiled soon rather than well, until it has come a few times.
+    bounds: where it is cut until it has come a few times, so that it is compiled soon rather than well (first_partition).
     The schedule's outputs are `outputs`, the roots where there are none, then `extra`."""
     with building:
         entry = known.get(key)
         if entry is not None and entry.extra == extra and not is_outdated(entry):
             return entry
-        bounds, small = [], ""
-        if tried and (entry is None or entry.meetings <= TRIALS):
-            bounds = first_partition(captured, is_varying())
-        provisional = bool(bounds)
+        provisional, small = bool(bounds), ""
         if not provisional:
             bounds, small = partition(captured)
         values = list(outputs) or [k for k, _ in roots]
         schedule = Schedule(captured, roots, [*values, *extra], wrt, bounds, small)
         schedule.compile(captured.order)
         if entry is None and len(known) >= MAX_ENTRIES:
-            known.pop(next(iter(known)))
-        if entry is None:
-            unreturned[0] += 1
+            unreturned.discard(known.pop(next(iter(known))))
         # A new entry: another thread may be running the old one.
         made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks,
                                   meetings=1 if entry is None else entry.meetings, provisional=provisional)
@@ -195,6 +185,6 @@ def clear() -> None:
         met.clear()
         _further.clear()
         looked_at.clear()
-        unreturned[0] = 0
+        unreturned.clear()
         segment.forget()
         stats.clear()

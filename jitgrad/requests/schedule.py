@@ -86,12 +86,6 @@ class Schedule:
 
     # -- what people see ---------------------------------------------------------------------------------------------
 
-    def programs(self) -> list[tuple[str, Program]]:
-        """Each program that has been made so far, and whether it goes "forward" or "backward"."""
-        if self._program is not None:
-            return [("", self._program)]
-        return self._programs
-
     @property
     def kernels(self) -> list[KernelInfo]:
         """The kernels of all programs, each once."""

@@ -5,7 +5,7 @@ all of it.
 Invariant: the loss and the gradients are what the program without it gives.  Whoever asked holds the rest until it can
 tell that this is what it would have computed, and forgets it otherwise.
 
-What runs such a backward, a `Source`, is a walk (walk.py) or the plan of a replay (capture/replay.py).  The last one that
+What runs such a backward, a `Source`, is a pattern (matcher.py) or the plan of a replay (capture/replay.py).  The last one that
 ran is `programs.latest`.  An `Asker` is a steady optimizer (optim/ahead.py); sources refer to it weakly, and go back to
 their usual program when it is gone.
 """

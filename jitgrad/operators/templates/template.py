@@ -2,7 +2,7 @@
 
 An operator checks its arguments, normalises dimensions and infers types, all of which depends on the types of its operands and on
 its other arguments alone: what it records for others like them is the same, and machine code records it by itself
-(native/tapes.py), or has it evaluated where nothing is to be recorded (evaluation.py).  An operator that looks at values says
+(native/templates.py), or has it evaluated where nothing is to be recorded (evaluation.py).  An operator that looks at values says
 `no_template()`, or by which test others are like them (`holds`).
 """
 from __future__ import annotations
