@@ -178,6 +178,16 @@ def test_what_differs_in_identity_alone(f: Callable, way: str, monkeypatch: pyte
             np.testing.assert_allclose(f(jitgrad, i).detach().numpy(), f(torch, i).detach().numpy(), rtol=1e-5)
 
 
+class Doubled(jitgrad.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2
+
+
 def loop(t: ModuleType, steps: int, look: bool) -> float:
     """States whose force is a gradient; each is looked at, or none."""
     w = t.tensor([0.3, -0.2], dtype=t.float64, requires_grad=True)
@@ -196,6 +206,7 @@ def loop(t: ModuleType, steps: int, look: bool) -> float:
 @pytest.mark.parametrize("look", [True, False])
 def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, counters: Callable) -> None:
     walked = [0]
+    kept = Doubled.apply(jitgrad.ones(2, requires_grad=True))       # what else is alive does not count
     capture, between = execute.capture, importlib.import_module("jitgrad.autograd.recorded").between
 
     def counting_capture(*args: Any, **kwargs: Any) -> Any:
@@ -219,6 +230,7 @@ def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, c
         with jitgrad.interpret():
             assert got == pytest.approx(loop(jitgrad, steps, look), rel=1e-9)
     assert results[2][0] < 3 * results[1][0] < 9 * results[0][0]
+    assert kept.grad_fn is not None
     assert results[2][1] - results[1][1] <= 6           # what is compiled does not grow with the number of steps
 
 

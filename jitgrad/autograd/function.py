@@ -12,8 +12,6 @@ from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_nod
 from jitgrad.requests.execute import value
 from jitgrad.tensor import Tensor, wrap
 
-# Applications whose outputs may be there.  These are leaves: an output lies at depth 0, whatever lies behind it.
-live: weakref.WeakSet[FunctionCtx] = weakref.WeakSet()
 _ctx_classes: weakref.WeakKeyDictionary[type, type[FunctionCtx]] = weakref.WeakKeyDictionary()
 
 
@@ -192,7 +190,8 @@ def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple) -> Any:
         return output if not any([output is a for a in args]) else output.detach()
     result = input_node(value(node), node.type, True)
     result.ensure_extra().fn = PyFunction(ctx, number)
-    live.add(ctx)
+    # It has no operands, yet what the Function was applied to lies behind it.
+    result.depth = 1 + max([n.depth for n in ctx._edges if n is not None], default=0)
     ctx._outputs.append(weakref.ref(result))
     if id(output) in ctx._dirty:
         return output._rebase(result)

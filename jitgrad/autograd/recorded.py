@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jitgrad.autograd.function import live
 from jitgrad.differentiate import cotangent_map, differentiate
 from jitgrad.graph import CONST, INPUT, Node, Spec, grad_mode, topological
 from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
@@ -31,7 +30,7 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
     calls_python(node): whether a hook, retain_grad or a Function is there; callbacks(order): what is called then.  add: the sum of
     two gradients.  check(roots, order): raises what is wrong with saved values.  mark(order): notes that it was gone through."""
     has = Wanted.of_leaves if wanted is None else wanted.has
-    least = 0 if wanted is None or live.data else wanted.depth           # type: ignore[attr-defined]
+    least = 0 if wanted is None else wanted.depth
     for template in roots[0].spec.derivatives:
         order = template.match(roots, cotangents, has, least)
         if order is not None:
@@ -188,9 +187,8 @@ class DerivativeTemplate:
                 if known is not True:
                     spec = m.spec
                     extra = m.extra
-                    if extra is not None and ((extra.cell is not None and extra.cell.value != extra.version) or (
-                            extra.fn is not None and not m.inputs)):
-                        return None         # the latter: a Function's output, behind which gradients may go on
+                    if extra is not None and extra.cell is not None and extra.cell.value != extra.version:
+                        return None
                     if m.requires_grad is not known[0] or (spec.op is not known[1] and spec is not known[1]) or (
                             known[0] and (m.depth > least or wanted(m))):
                         return None

@@ -190,8 +190,7 @@ def between(roots: Sequence[Node], wanted: Callable[[Node], bool], least: int) -
         while stack:
             node, rest = stack[-1]
             for n in rest:
-                if n not in seen and (n.depth > least or wanted(n) or (
-                        not n.inputs and n.extra is not None and n.extra.fn is not None)):
+                if n not in seen and (n.depth > least or wanted(n)):
                     seen.add(n)
                     stack.append((n, iter(gradient_inputs(n))))
                     break
