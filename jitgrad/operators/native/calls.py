@@ -206,7 +206,7 @@ class CallAssembly(ObjectAssembly):
         self.operands.set(self.add(place, 1))
         depth = self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))
         self.depth.set(self.select(self.less(self.depth.get(), depth), depth, self.depth.get()))
-        is_known = self.both(self.same(depth, 0), self.same(self.get(self.get(node, "Node.value"), "type"), self.common("ndarray")))
+        is_known = self.same(self.get(self.get(node, "Node.value"), "type"), self.common("ndarray"))
         self.known.set(self.select(is_known, self.known.get(), 0))
         is_postponed = self.less(depth, self.number(0))
         self.settled.set(self.select(self.either(is_known, is_postponed), self.settled.get(), 0))
