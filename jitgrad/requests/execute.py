@@ -18,7 +18,7 @@ from jitgrad.config import config
 from jitgrad.graph import Node, become_input, postponed, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
-from jitgrad.requests.counters import hits
+from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, own, read, recognise, run_entry
 from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
@@ -136,6 +136,7 @@ def _values(node: Node) -> None:
         return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
+        repeats[0]()
         leave(entry, order, bound.run([order[p].value for p in bound.positions]))
         return
     captured = capture((node,), gradients=False)
