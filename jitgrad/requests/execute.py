@@ -168,19 +168,18 @@ def _keep(node: Node, array: np.ndarray) -> None:
 
 def _few(node: Node) -> list[Node] | None:
     """The operations that are to be computed for a node's value, inputs first, if they are few, and small."""
+    if node.spec.type.size > SMALL:
+        return None
     order: list[Node] = []
     stack = [node]
     while stack:
         n = stack[-1]
-        if n.spec.type.size > SMALL:
-            return None
         for m in n.inputs:
-            if m.inputs:
-                if m.value is None and m not in order:
-                    stack.append(m)
-                    break
-            elif m.spec.type.size > SMALL:
+            if m.spec.type.size > SMALL:
                 return None
+            if m.value is None and m.inputs and m not in order:
+                stack.append(m)
+                break
         else:
             stack.pop()
             order.append(n)
