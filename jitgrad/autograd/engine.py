@@ -16,7 +16,7 @@ from jitgrad import interpreter, tracing
 from jitgrad.autograd import recorded
 from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
-from jitgrad.autograd.hooks import run_hooks, run_post_hooks
+from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node, is_stale
 from jitgrad.histories import Accumulator
@@ -33,6 +33,7 @@ from jitgrad.threads import building
 from jitgrad.writing import insist, write, writes
 
 new_tensor = Tensor.__new__
+CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
 
 
 class Gradients:
@@ -128,7 +129,7 @@ def machine_code() -> Any:
         return _code[0]
     with building:         # a fork waits for it: a child could not enter a module that another thread was importing
         from jitgrad.operators.native import code
-        code.install(accumulate, _release_detached)
+        code.install(accumulate, _release_detached, CLASSES)
         if code.functions is not None or code.refused:
             _code.append(code)
     return code
