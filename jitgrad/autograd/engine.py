@@ -72,35 +72,35 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
     if create_graph or tracing.current() is not None:           # a trace wants the derivative as a graph
         return in_grad_mode(create_graph, _record, roots, cotangents, retain_graph, create_graph, wanted)
     result = Gradients()
-    calls: list[_Calls] = []
-
-    def callbacks(order: Sequence[Node]) -> Callbacks:
-        calls.append(_Calls(order, retain_graph))
-        return calls[-1]
-
-    try:
-        served = in_grad_mode(False, requested.serve, *_distinct(roots, cotangents), wanted, retain_graph, callbacks, check_saved)
-    except BaseException:       # also when a hook raises: what was gone through is freed
-        for call in calls:
-            call.give_up()
-        raise
-    if served.recognised:       # the program repeats itself
-        machine_code()
-    run = served.run
-    run.freed = not retain_graph
-    mark(served.order, served.interior, run)
-    for k, array in zip(served.places, served.arrays, strict=True):
+    for node, array in zip(*_served(roots, cotangents, retain_graph, wanted), strict=True):
         if array is not None:
-            node = served.order[k]
             result.add(node, input_node(array, node.spec.type))
+    return result
+
+
+def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool,
+            wanted: Wanted | None) -> tuple[list[Node], Sequence[np.ndarray | None]]:
+    """What is wanted below the roots, and the gradients (None: no path)."""
+    def callbacks(order: Sequence[Node]) -> Callbacks:
+        return _Calls(order, retain_graph)
+
+    roots, seeds = _distinct(roots, cotangents)
+    served = requested.repeat(roots, seeds, wanted, retain_graph, callbacks)
+    if served is None:
+        served = in_grad_mode(False, requested.serve, roots, seeds, wanted, retain_graph, callbacks, check_saved)
+    else:                       # the program repeats itself
+        machine_code()
+    order, run = served.order, served.run
+    run.freed = not retain_graph
+    mark(order, served.interior, run)
     if any_detached():
         _release_detached()
-    return result
+    return [order[k] for k in served.places], served.arrays
 
 
 def _distinct(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> tuple[Sequence[Node], Sequence[np.ndarray | None]]:
     """Each root once, and its gradient as an array, or None for an implicit 1."""
-    if len(set(roots)) == len(roots):
+    if len(roots) == 1 or len(set(roots)) == len(roots):
         return roots, [None if g is None else own(execute.value(g)) for g in cotangents]
     summed = cotangent_map(roots, cotangents)
     return list(summed), [own(interpreter.evaluate([g])[0]) for g in summed.values()]
@@ -114,10 +114,12 @@ def plain_backward(root: Node) -> None:
         if pattern.usual is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
     found = requested.take_held(root)
-    if found is None:
+    if found is None and tracing.current() is not None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
-    if any_detached():
+    if found is None:
+        found = _served((root,), (None,), False, None)
+    elif any_detached():
         _release_detached()
     deliver_plain(*found)
 

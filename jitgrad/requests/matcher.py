@@ -18,6 +18,7 @@ from jitgrad.requests.capture import Capture
 NOTHING = (None, False)
 # native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
 native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
+MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
 
 
@@ -33,13 +34,15 @@ class Pattern:
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
     contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
     leaves, interior: places of leaves with gradients, and of what gradients go through.
-    entry, bound, era: the executor's: what to run.  native: `match` by machine code, once the pattern has been met by the
-    reference; False where that cannot follow it.  again(root): match, run, mark and deliver in one, by machine code
-    (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
-    than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
+    entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
+    native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
+    again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
+    there is none.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly; deliver(run): `again` for
+    another program."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "again", "usual", "asker", "deliver", "reference", "__weakref__")
+                 "interior", "entry", "bound", "era", "known", "native", "sized", "others", "again", "usual", "asker", "deliver",
+                 "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -89,11 +92,25 @@ class Pattern:
         # Where values were overwritten: who owns the nodes, which decides what of that was saved.
         self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
         self.native: Any = None
+        self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
+        self.others: dict[tuple[Spec, ...], Any] = {}
         self.again: Any = None
         self.usual: Any = None
         self.asker: Any = None
         self.deliver: Any = None
         self.reference = weakref.ref(self)
+
+    def bind(self, order: list[Node]) -> Any:
+        """What is bound for other run-time sizes: of the last few, if that takes no memory of its own."""
+        sizes = tuple([order[k].spec for k in self.sized])
+        found = self.others.get(sizes)
+        if found is None:
+            found = self.entry.program.bind(order)
+            if self.entry.program.single:
+                if len(self.others) >= MAX_SIZES:
+                    self.others.clear()
+                self.others[sizes] = found
+        return found
 
     @property
     def is_simple(self) -> bool:

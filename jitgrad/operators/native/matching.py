@@ -211,8 +211,8 @@ class Matching(ObjectAssembly):
                 self.go_if(self.same(mine, what(self.load(self.at(places, j)))), self.refuse)
 
     def owner(self, node: Any) -> None:
-        """Refuse another owner of a node.  Words: the name of who owns it, NOBODY where there is none, ALONE where there is nothing to say
-        of the node; the number; how it was written in place."""
+        """Refuse another owner of a node.  Words: the name of who owns it, NOBODY where there is none, ALONE where the node has no
+        extra; the number; how it was written in place."""
         none, extra = self.common("none"), self.get(node, "Node.extra")
         name, number, written = self.word(), self.word(), self.word()
         has = self.variable(NOBODY)
