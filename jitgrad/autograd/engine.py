@@ -221,9 +221,11 @@ def visited(node: Node, g: Node, create_graph: bool) -> Node:
     """All gradient of a node is there: it after hooks, and kept where retain_grad asks for it."""
     watch = None if node.extra is None else node.extra.watch
     if watch is not None:
-        g = run_hooks(watch.hooks, wrap(g))._current()
-        if watch.retains():
-            accumulate(watch.tensor(), g, create_graph)
+        if watch.hooks:
+            g = run_hooks(watch.hooks, wrap(g))._current()
+        tensor = None if watch.tensor is None else watch.tensor()
+        if tensor is not None:
+            accumulate(tensor, g, create_graph)
     return g
 
 
