@@ -21,11 +21,12 @@ from jitgrad.requests.stops import ONE, Callbacks, Stop
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound, Program
 
+MAX_LINES = 64      # ways in which Functions have given gradients that are kept for a set of lengths
 PROGRAM, VISIT, FUNCTION, SUM, ONES = range(5)
 NO_ARRAY = -1       # the last slot: where no array is, and what nobody reads goes
 
 
-class Step(NamedTuple):
+class Instruction(NamedTuple):
     """What is done next, from which slots, and to which.
 
     what: of a PROGRAM its run, from a list of values to one of results; a Stop; of a root's implicit 1 its type.
@@ -38,14 +39,14 @@ class Step(NamedTuple):
     over: tuple[int, ...]
 
 
-class Plan(NamedTuple):
+class StraightLine(NamedTuple):
     """How a run goes if Functions give gradients as `outcomes` says, of those that are called in turn.
 
-    empty: the slots behind those that are given.  results: the slots of what is asked for; apart: whether these may be, without more
-    ado, arrays that the caller has already, or the same one twice."""
+    empty: the slots behind those that are given.  results: the slots of what is asked for; apart: whether among these may be arrays
+    that the caller has already, or one twice."""
 
     outcomes: tuple[tuple[bool, ...], ...]
-    steps: list[Step]
+    steps: list[Instruction]
     empty: list[Any]
     results: list[int]
     apart: bool
@@ -83,9 +84,9 @@ class BoundSchedule:
     def __init__(self, schedule: Any, order: Sequence[Node]) -> None:
         self.schedule = schedule
         self._calls: dict[Any, Call] = {}
-        self._plans: dict[tuple[tuple[bool, ...], ...], Plan] = {}
+        self._lines: dict[tuple[tuple[bool, ...], ...], StraightLine] = {}
         self.positions = [*schedule.sources, *[schedule.size + i for i in range(sum([given for _, given in schedule.roots]))]]
-        self._usual = self._plan((), order)
+        self._usual = self._line((), order)
 
     def call(self, number: int, roots: tuple[tuple[int, bool], ...], joint: bool, order: Sequence[Node]) -> Call:
         """What runs a segment: forward, or backward from the gradients of some places; joint: both."""
@@ -104,18 +105,20 @@ class BoundSchedule:
                                                       [output is not None for output in program.outputs[len(outs):]])
         return found
 
-    def _plan(self, outcomes: tuple[tuple[bool, ...], ...], order: Sequence[Node]) -> Plan:
+    def _line(self, outcomes: tuple[tuple[bool, ...], ...], order: Sequence[Node]) -> StraightLine:
         """outcomes: of the Functions that were called so far; the others are to give all gradients."""
-        found = self._plans.get(outcomes)
+        found = self._lines.get(outcomes)
         if found is None:
-            found = self._plans[outcomes] = _Planner(self, outcomes, order).plan()
-            self._plans[found.outcomes] = found
+            if len(self._lines) >= MAX_LINES:
+                self._lines.clear()
+            found = self._lines[outcomes] = _Linearizer(self, outcomes, order).line()
+            self._lines[found.outcomes] = found
         return found
 
     def run(self, values: list[Any], order: Sequence[Node] = (), callbacks: Callbacks | None = None) -> list[np.ndarray | None]:
         """See Program.run; with stops, `order` and what is called there."""
-        plan = self._usual
-        steps, slots = plan.steps, values + plan.empty
+        line = self._usual
+        steps, slots = line.steps, values + line.empty
         at = called = 0
         while at < len(steps):
             kind, what, arguments, results, over = steps[at]
@@ -128,10 +131,10 @@ class BoundSchedule:
             elif kind == FUNCTION:
                 arrays = callbacks.function(what, [slots[i] for i in arguments])            # type: ignore[union-attr]
                 came = tuple([array is not None for i, array in zip(results, arrays, strict=True) if i != NO_ARRAY])
-                if came != plan.outcomes[called]:
-                    plan = self._usual = self._plan((*plan.outcomes[:called], came), order)
-                    steps = plan.steps
-                    slots += [None] * (len(values) + len(plan.empty) - len(slots))
+                if came != line.outcomes[called]:
+                    line = self._usual = self._line((*line.outcomes[:called], came), order)
+                    steps = line.steps
+                    slots += [None] * (len(values) + len(line.empty) - len(slots))
                 called += 1
                 for i, array in zip(results, arrays, strict=True):
                     if i != NO_ARRAY:
@@ -142,8 +145,8 @@ class BoundSchedule:
                 slots[results[0]] = np.ones(what.shape, what.dtype.np)
             for i in over:
                 slots[i] = None
-        found = [slots[i] for i in plan.results]
-        return _apart(found, values) if plan.apart else found
+        found = [slots[i] for i in line.results]
+        return _apart(found, values) if line.apart else found
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Fixed | BoundSchedule:
         """See program.Bound."""
@@ -182,7 +185,7 @@ def _apart(arrays: list[np.ndarray | None], given: list[Any]) -> list[np.ndarray
     return arrays
 
 
-class _Planner(Callbacks):
+class _Linearizer(Callbacks):
     """Goes through a schedule as a run does, with numbers of slots for arrays."""
 
     def __init__(self, bound: BoundSchedule, outcomes: tuple[tuple[bool, ...], ...], order: Sequence[Node]) -> None:
@@ -190,7 +193,7 @@ class _Planner(Callbacks):
         self.order = order
         self.met = list(outcomes)       # of Functions that are still to come
         self.outcomes: list[tuple[bool, ...]] = []
-        self.steps: list[Step] = []
+        self.steps: list[Instruction] = []
         schedule = bound.schedule
         self.given = len(bound.positions)
         self.count = self.given         # of slots
@@ -199,7 +202,7 @@ class _Planner(Callbacks):
         # The last segment goes forward and backward in one program, if gradients begin in it.
         self.joint = top if segments and any([k in segments[top].receives for k, _ in schedule.roots]) else -1
 
-    def plan(self) -> Plan:
+    def line(self) -> StraightLine:
         """All that is to be done."""
         schedule = self.bound.schedule
         for i, segment in enumerate(schedule.segments):
@@ -214,7 +217,7 @@ class _Planner(Callbacks):
         kept = {*results, *range(self.given)}
         steps = [step._replace(over=tuple([i for i in step.over if i not in kept])) for step in self.steps]
         some = [i for i in results if i != NO_ARRAY]
-        return Plan(tuple(self.outcomes), steps, [None] * (self.count - self.given + 1), results,
+        return StraightLine(tuple(self.outcomes), steps, [None] * (self.count - self.given + 1), results,
                     bool(schedule.stops) or min(some, default=self.given) < self.given or len(set(some)) < len(some))
 
     def slot(self) -> int:
@@ -226,7 +229,7 @@ class _Planner(Callbacks):
         """The slot of a gradient, also where it is a root's implicit 1."""
         if gradient is not ONE:
             return gradient
-        self.steps.append(Step(ONES, self.order[place].spec.type, (), (self.slot(),), ()))
+        self.steps.append(Instruction(ONES, self.order[place].spec.type, (), (self.slot(),), ()))
         return self.count - 1
 
     def program(self, number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
@@ -236,19 +239,20 @@ class _Planner(Callbacks):
         values = [self.slot() for _ in call.values]
         gradients = [self.slot() if present else NO_ARRAY for present in call.present]
         self.where.update(zip(call.values, values, strict=True))
-        self.steps.append(Step(PROGRAM, call.run, arguments, (*values, *gradients), tuple([g for g in taken.values() if g is not ONE])))
+        over = tuple([g for g in taken.values() if g is not ONE])
+        self.steps.append(Instruction(PROGRAM, call.run, arguments, (*values, *gradients), over))
         return [(k, g) for k, g in zip(call.gradients, gradients, strict=True) if g != NO_ARRAY]
 
     def add(self, place: int, a: Any, b: Any) -> int:
         """The sum of two gradients."""
         both = self.explicit(place, a), self.explicit(place, b)
-        self.steps.append(Step(SUM, None, both, (self.slot(),), both))
+        self.steps.append(Instruction(SUM, None, both, (self.slot(),), both))
         return self.count - 1
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
         before = (self.explicit(place, gradient),)
-        self.steps.append(Step(VISIT, Stop(place), before, (self.slot(),), before))
+        self.steps.append(Instruction(VISIT, Stop(place), before, (self.slot(),), before))
         return self.count - 1
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
@@ -258,6 +262,6 @@ class _Planner(Callbacks):
         some = [i for i in slots if i != NO_ARRAY]
         outcome = self.met.pop(0) if self.met else (True,) * len(some)
         self.outcomes.append(outcome)
-        self.steps.append(Step(FUNCTION, stop, tuple(before), tuple(slots), tuple([i for i in before if i != NO_ARRAY])))
+        self.steps.append(Instruction(FUNCTION, stop, tuple(before), tuple(slots), tuple([i for i in before if i != NO_ARRAY])))
         came = dict(zip(some, outcome, strict=True))
         return [i if came.get(i) else None for i in slots]
