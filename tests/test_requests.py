@@ -366,3 +366,21 @@ def test_rows_of_a_jacobian_begin_from_the_values_that_are_kept() -> None:
     assert jitgrad.autograd.grad(y[0], x, retain_graph=True)[0].tolist() == rows[0]
     y._current().value = np.zeros(3, np.float32)
     assert jitgrad.autograd.grad(y[1], x, retain_graph=True)[0].tolist() == [0, 1.5, 0]
+
+
+def test_what_was_learnt_first_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it knows, for which it is tried first."""
+    monkeypatch.setattr(gradients, "MAX_PATTERNS", 2)
+    x = jitgrad.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], requires_grad=True)
+
+    def known(f: Callable, look: bool) -> list[int]:
+        for _ in range(3):
+            y = f(x * 1.5)
+            if look:
+                y.tolist()
+            root = (y * y).sum()
+            root.backward()
+        return [len(p.known) for p in root._current().spec.patterns if p.kind == gradients.PLAIN]
+
+    assert known(jitgrad.tanh, True) == [2] and known(jitgrad.tanh, False) == [2, 0]
+    assert known(jitgrad.sin, False) == [0, 0]

@@ -228,7 +228,9 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
         others = [p for p in spec.patterns
-                  if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)][:MAX_PATTERNS - 1]
+                  if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
+        if len(others) >= MAX_PATTERNS:
+            others.remove(min(others, key=lambda p: p.number))
         # First those that know more: a pattern that computes a value also matches where that is known.
         at = max([i + 1 for i, p in enumerate(others) if p.kind == kind and len(p.known) > len(pattern.known)], default=0)
         spec.patterns = (*others[:at], pattern, *others[at:])

@@ -8,6 +8,7 @@ shares them.  Nodes but stops may be shared where the pattern has two: what is c
 """
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from jitgrad.graph import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
 
 NOTHING = (None, False)
+_numbers = itertools.count()
 # native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
 native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
 MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
@@ -33,7 +35,7 @@ class Pattern:
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
     contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
-    leaves, interior: places of leaves with gradients, and of what gradients go through.
+    leaves, interior: places of leaves with gradients, and of what gradients go through.  number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
@@ -41,8 +43,8 @@ class Pattern:
     another program."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "sized", "others", "again", "usual", "asker", "deliver",
-                 "reference", "__weakref__")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "usual", "asker",
+                 "deliver", "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -92,6 +94,7 @@ class Pattern:
         # Where values were overwritten: who owns the nodes, which decides what of that was saved.
         self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
         self.native: Any = None
+        self.number = next(_numbers)
         self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
         self.others: dict[tuple[Spec, ...], Any] = {}
         self.again: Any = None
