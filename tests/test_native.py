@@ -609,6 +609,27 @@ def test_what_a_known_graph_must_not_do() -> None:
         loss(x, w).backward()
 
 
+def test_what_is_written_in_place_goes_again() -> None:
+    x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+
+    def written(after: bool) -> Tensor:
+        y = x * 2
+        y.add_(1)
+        z = y * x
+        if after:
+            y.add_(1)
+        return z.sum()
+
+    for _ in range(4):
+        written(False).backward()
+    x.grad = None
+    assert goes_again(written(False)) and x.grad.tolist() == [5, 9]        # type: ignore[union-attr]
+    root = written(True)
+    assert not goes_again(root)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        root.backward()
+
+
 def test_no_gradient_goes_through_a_root_recorded_without_grad_mode() -> None:
     x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
     for _ in range(4):

@@ -117,8 +117,8 @@ class Pattern:
 
     @property
     def is_simple(self) -> bool:
-        """Whether machine code can follow it: nothing calls Python, nothing was overwritten, the root is to be computed."""
-        return not self.stops and self.owners is None and self.root not in self.known and not self.entry.provisional
+        """Whether machine code can do all: nothing calls Python, the root is to be computed."""
+        return not self.stops and self.root not in self.known and not self.entry.provisional
 
     def go(self, deliver: Callable[[Callable], Callable]) -> None:
         """Go through graphs by machine code from now on (operators/native/code.py)."""
