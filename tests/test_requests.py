@@ -166,8 +166,29 @@ def hook_that_looks(t: Any, i: int) -> Any:
     return x.grad + seen[0]
 
 
+def gradients_that_come_and_go(t: Any, i: int) -> Any:
+    class Product(t.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any, gives: bool) -> Any:
+            ctx.gives = gives
+            return x * y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2 if ctx.gives else None, g * 3, None
+
+    x, y = t.tensor([1.0, 2.0], requires_grad=True), t.tensor([0.5, 0.7], requires_grad=True)
+    h, k, seen = x.exp(), y.sin(), []
+    u = Product.apply(h, k, i % 3 != 1)
+    v = Product.apply(u, h, i % 2 == 0)
+    u.register_hook(seen.append)
+    (u * v + v).sum().backward()
+    return t.stack([x.grad, y.grad, *seen])
+
+
 @pytest.mark.parametrize("way", ["compiled", "interpreted", "patient"])
-@pytest.mark.parametrize("f", [shared_constant, operand_as_cotangent, equal_cotangents, cotangent_that_requires_grad, output_for_a_leaf,
+@pytest.mark.parametrize("f", [shared_constant, operand_as_cotangent, equal_cotangents, cotangent_that_requires_grad,
+                               output_for_a_leaf, gradients_that_come_and_go,
                                one_hooked_for_two, one_application_for_two, joined, hook_that_looks])
 def test_what_differs_in_identity_alone(f: Callable, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
@@ -333,3 +354,35 @@ def test_what_there_was_eight_times_is_gone() -> None:
                    "jitgrad.operators.recipes", "jitgrad.operators.native.tapes"):
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module(module)
+
+
+def test_rows_of_a_jacobian_begin_from_the_values_that_are_kept() -> None:
+    """Whatever is recognised first: what is known is not computed again."""
+    x = jitgrad.tensor([0.1, 0.2, 0.3], requires_grad=True)
+    programs.unreturned.clear()                 # those of other tests
+    for _ in range(3):
+        y = jitgrad.tanh(x * 1.5)
+        rows = [jitgrad.autograd.grad(y[i], x, retain_graph=True)[0].tolist() for i in range(3)]
+    y = jitgrad.tanh(x * 1.5)
+    assert jitgrad.autograd.grad(y[0], x, retain_graph=True)[0].tolist() == rows[0]
+    y._current().value = np.zeros(3, np.float32)
+    assert jitgrad.autograd.grad(y[1], x, retain_graph=True)[0].tolist() == [0, 1.5, 0]
+
+
+def test_what_was_learnt_first_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it knows, for which it is tried first."""
+    monkeypatch.setattr(gradients, "MAX_PATTERNS", 2)
+    x = jitgrad.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], requires_grad=True)
+    x.sum()._current().spec.patterns = ()       # those of other tests
+
+    def known(f: Callable, look: bool) -> list[int]:
+        for _ in range(3):
+            y = f(x * 1.5)
+            if look:
+                y.tolist()
+            root = (y * y).sum()
+            root.backward()
+        return [len(p.known) for p in root._current().spec.patterns if p.kind == gradients.PLAIN]
+
+    assert known(jitgrad.tanh, True) == [2] and known(jitgrad.tanh, False) == [2, 0]
+    assert known(jitgrad.sin, False) == [0, 0]

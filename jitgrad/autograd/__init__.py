@@ -27,16 +27,17 @@ Tensors = Tensor | Sequence[Tensor]
 repeats[0] = engine.machine_code
 
 
-def _cotangents(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> list[Node | None]:
+def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> tuple[list[Node], list[Node | None]]:
+    """The nodes of outputs, and their gradients (None: an implicit 1)."""
     if grads is None:
         grads = [None] * len(outputs)
     if len(grads) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
+    roots = [t._current() for t in outputs]
     result: list[Node | None] = []
-    for i, (output, g) in enumerate(zip(outputs, grads, strict=True)):
-        node = output._current()
+    for i, (node, output, g) in enumerate(zip(roots, outputs, grads, strict=True)):
         if g is None:
-            if node.requires_grad and node.type.size != 1:
+            if node.requires_grad and node.spec.type.size != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             result.append(None)
             continue
@@ -49,15 +50,10 @@ def _cotangents(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None
         if gn.inputs and not gn.requires_grad:
             gn = input_node(execute.value(gn), gn.type)
         result.append(gn)
-    return result
-
-
-def _roots(outputs: Sequence[Tensor]) -> list[Node]:
-    roots = [t._current() for t in outputs]
     for i, node in enumerate(roots):
         if not node.requires_grad:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-    return roots
+    return roots, result
 
 
 def _sequence(value: Any) -> Sequence[Any]:
@@ -74,8 +70,7 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
     outputs = _sequence(tensors)
     if grad_tensors is None:
         grad_tensors = grad_variables
-    cotangents = _cotangents(outputs, None if grad_tensors is None else _sequence(grad_tensors))
-    roots = _roots(outputs)
+    roots, cotangents = _roots(outputs, None if grad_tensors is None else _sequence(grad_tensors))
     chosen = None
     if inputs is not None:
         chosen = _sequence(inputs)
@@ -106,8 +101,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
                          "allow_unused=False.")
     outs, ins = _sequence(outputs), _sequence(inputs)
-    cotangents = _cotangents(outs, None if grad_outputs is None else _sequence(grad_outputs))
-    roots = _roots(outs)
+    roots, cotangents = _roots(outs, None if grad_outputs is None else _sequence(grad_outputs))
     for t in ins:
         if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")

@@ -16,7 +16,7 @@ from jitgrad import interpreter, tracing
 from jitgrad.autograd import recorded
 from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
-from jitgrad.autograd.hooks import run_hooks, run_post_hooks
+from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node, is_stale
 from jitgrad.histories import Accumulator
@@ -33,6 +33,7 @@ from jitgrad.threads import building
 from jitgrad.writing import insist, write, writes
 
 new_tensor = Tensor.__new__
+CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
 
 
 class Gradients:
@@ -71,35 +72,35 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
     if create_graph or tracing.current() is not None:           # a trace wants the derivative as a graph
         return in_grad_mode(create_graph, _record, roots, cotangents, retain_graph, create_graph, wanted)
     result = Gradients()
-    calls: list[_Calls] = []
-
-    def callbacks(order: Sequence[Node]) -> Callbacks:
-        calls.append(_Calls(order, retain_graph))
-        return calls[-1]
-
-    try:
-        served = in_grad_mode(False, requested.serve, *_distinct(roots, cotangents), wanted, retain_graph, callbacks, check_saved)
-    except BaseException:       # also when a hook raises: what was gone through is freed
-        for call in calls:
-            call.give_up()
-        raise
-    if served.recognised:       # the program repeats itself
-        machine_code()
-    run = served.run
-    run.freed = not retain_graph
-    mark(served.order, served.interior, run)
-    for k, array in zip(served.places, served.arrays, strict=True):
+    for node, array in zip(*_served(roots, cotangents, retain_graph, wanted), strict=True):
         if array is not None:
-            node = served.order[k]
             result.add(node, input_node(array, node.spec.type))
+    return result
+
+
+def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool,
+            wanted: Wanted | None) -> tuple[list[Node], Sequence[np.ndarray | None]]:
+    """What is wanted below the roots, and the gradients (None: no path)."""
+    def callbacks(order: Sequence[Node]) -> Callbacks:
+        return _Calls(order, retain_graph)
+
+    roots, seeds = _distinct(roots, cotangents)
+    served = requested.repeat(roots, seeds, wanted, retain_graph, callbacks)
+    if served is None:
+        served = in_grad_mode(False, requested.serve, roots, seeds, wanted, retain_graph, callbacks, check_saved)
+    else:                       # the program repeats itself
+        machine_code()
+    order, run = served.order, served.run
+    run.freed = not retain_graph
+    mark(order, served.interior, run)
     if any_detached():
         _release_detached()
-    return result
+    return [order[k] for k in served.places], served.arrays
 
 
 def _distinct(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> tuple[Sequence[Node], Sequence[np.ndarray | None]]:
     """Each root once, and its gradient as an array, or None for an implicit 1."""
-    if len(set(roots)) == len(roots):
+    if len(roots) == 1 or len(set(roots)) == len(roots):
         return roots, [None if g is None else own(execute.value(g)) for g in cotangents]
     summed = cotangent_map(roots, cotangents)
     return list(summed), [own(interpreter.evaluate([g])[0]) for g in summed.values()]
@@ -113,10 +114,12 @@ def plain_backward(root: Node) -> None:
         if pattern.usual is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
     found = requested.take_held(root)
-    if found is None:
+    if found is None and tracing.current() is not None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
-    if any_detached():
+    if found is None:
+        found = _served((root,), (None,), False, None)
+    elif any_detached():
         _release_detached()
     deliver_plain(*found)
 
@@ -128,7 +131,7 @@ def machine_code() -> Any:
         return _code[0]
     with building:         # a fork waits for it: a child could not enter a module that another thread was importing
         from jitgrad.operators.native import code
-        code.install(accumulate, _release_detached)
+        code.install(accumulate, _release_detached, CLASSES)
         if code.functions is not None or code.refused:
             _code.append(code)
     return code
@@ -218,9 +221,11 @@ def visited(node: Node, g: Node, create_graph: bool) -> Node:
     """All gradient of a node is there: it after hooks, and kept where retain_grad asks for it."""
     watch = None if node.extra is None else node.extra.watch
     if watch is not None:
-        g = run_hooks(watch.hooks, wrap(g))._current()
-        if watch.retains():
-            accumulate(watch.tensor(), g, create_graph)
+        if watch.hooks:
+            g = run_hooks(watch.hooks, wrap(g))._current()
+        tensor = None if watch.tensor is None else watch.tensor()
+        if tensor is not None:
+            accumulate(tensor, g, create_graph)
     return g
 
 

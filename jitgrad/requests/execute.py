@@ -90,6 +90,8 @@ def _frontier(node: Node) -> list[Node]:
     """The node itself, or, below a node without gradient, the first ones with: those that a backward may reach."""
     if node.requires_grad:
         return [node]
+    if all([n.requires_grad or n.value is not None for n in node.inputs]):
+        return [n for n in node.inputs if n.requires_grad and n.inputs]
     order = topological([node], lambda n: () if n.requires_grad or n.value is not None else n.inputs)
     return [n for n in order if n.requires_grad and n.inputs]
 

@@ -9,14 +9,14 @@ made, or done without: the interpreter goes the same way through segments and st
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from jitgrad import interpreter
 from jitgrad.config import config, logger
 from jitgrad.differentiate import backward_graph, saved_operands
-from jitgrad.graph import Node, become_input, input_node
+from jitgrad.graph import Node, become_input, in_grad_mode, input_node
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, stats
@@ -26,6 +26,7 @@ from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, i
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import ONE, Callbacks
 
+T = TypeVar("T")
 MAX_PATTERNS = 6            # from roots of one spec
 PLAIN = (False, True, False)        # the kind of a plain backward
 # Nodes of a graph that is computed anew although its root has been looked at, so that the next look finds a program.
@@ -34,15 +35,13 @@ ANEW = 4096
 
 class Served(NamedTuple):
     """A request for gradients that has been served.  places: of what was wanted; arrays: their gradients (None: no path);
-    interior: places of what gradients went through;
-    recognised: whether by a pattern."""
+    interior: places of what gradients went through."""
 
     order: list[Node]
     places: Sequence[int]
     arrays: Sequence[np.ndarray | None]
     run: Run
     interior: Sequence[int]
-    recognised: bool
 
 
 class Wanted:
@@ -68,9 +67,13 @@ class Wanted:
         """Whether a node is wanted."""
         return node in self.nodes or (node.extra is not None and node.extra.leaf is not None and node.extra.leaf in self.accumulators)
 
-    def places(self, order: Sequence[Node]) -> list[int]:
-        """Of an order, the places that are wanted."""
-        return [k for k, n in enumerate(order) if n.requires_grad and self.has(n)]
+    def places(self, order: Sequence[Node], leaves: Sequence[int]) -> list[int]:
+        """Of an order, the places that are wanted.  leaves: those of leaves with gradients."""
+        extras = [(k, order[k].extra) for k in leaves] if self.accumulators else ()
+        found = [k for k, extra in extras if extra is not None and extra.leaf in self.accumulators]
+        if self.nodes:
+            found = sorted({*found, *[k for k, n in enumerate(order) if n in self.nodes]})
+        return found
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------
@@ -82,7 +85,26 @@ def recognise(roots: Sequence[Node], kind: Any) -> Iterator[tuple[Entry, Pattern
         if pattern.kind == kind and pattern.era == programs.era:
             order, exact = pattern.match(roots)
             if order is not None:
-                yield pattern.entry, pattern, order, pattern.bound if exact else pattern.entry.program.bind(order)
+                yield pattern.entry, pattern, order, pattern.bound if exact else pattern.bind(order)
+
+
+def repeat(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wanted | None, retain: bool,
+           callbacks: Callable[[Sequence[Node]], Callbacks]) -> Served | None:
+    """As `serve`, by a pattern; None where there is none."""
+    if interpreting.active or config.interpret:
+        return None
+    for entry, pattern, order, bound in recognise(roots, _kind(seeds, wanted, retain)):
+        if not is_outdated(entry) and (wanted is None or wanted.places(order, pattern.leaves) == entry.program.wanted):
+            hits[0] += 1
+            hit(entry)
+            arrays = run_entry(entry, bound, order, [s for s in seeds if s is not None], callbacks)
+            return Served(order, entry.program.wanted, arrays, Run(entry, True, None), pattern.interior)
+    return None
+
+
+def _kind(seeds: Sequence[np.ndarray | None], wanted: Wanted | None, retain: bool) -> Any:
+    return PLAIN if wanted is None and not retain and len(seeds) == 1 and seeds[0] is None else (
+        *[s is not None for s in seeds], wanted is None, retain)
 
 
 def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wanted | None, retain: bool,
@@ -92,16 +114,8 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
 
     seeds: of each root its gradient, contiguous, or None for an implicit 1.  wanted: None for all leaves.  retain: whether the
     graph is to be gone through again.  callbacks(order): what is called at stops.  check(roots, nodes): raises what is wrong with
-    the values that the nodes have saved."""
-    kind = (*[s is not None for s in seeds], wanted is None, retain)
+    the values that the nodes have saved.  Called without grad mode."""
     given = [s for s in seeds if s is not None]
-    if not (interpreting.active or config.interpret):
-        for entry, pattern, order, bound in recognise(roots, kind):
-            if not is_outdated(entry) and (wanted is None or wanted.places(order) == entry.program.wanted):
-                hits[0] += 1
-                hit(entry)
-                arrays = run_entry(entry, bound, order, given, callbacks)
-                return Served(order, entry.program.wanted, arrays, Run(entry, True, None), pattern.interior, True)
     anew = len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW
     if anew:
         programs.looked_at.add(roots[0].spec.sig)
@@ -111,7 +125,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     if wanted is None:
         places = [index[n] for n in captured.leaves]
     else:
-        places = wanted.places(order)
+        places = wanted.places(order, [index[n] for n in captured.leaves])
         leading = _leading_to(order, interior, {order[k] for k in places})
         interior = [k for k in interior if order[k] in leading]
     if captured.special:
@@ -129,7 +143,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
             reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         arrays = _interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
-        return Served(order, places, arrays, Run(None, True, reason), interior, False)
+        return Served(order, places, arrays, Run(None, True, reason), interior)
     if known is None:
         entry = find(key, captured, at, places, (), extra, bounds)
         programs.unreturned.add(entry)
@@ -142,8 +156,8 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
         hits[0] += 1
         hit(entry)
     bound = entry.program.bind(order)
-    learn(kind, captured, roots, interior, entry, bound)
-    return Served(order, places, run_entry(entry, bound, order, given, callbacks), Run(entry, True, None), interior, False)
+    learn(_kind(seeds, wanted, retain), captured, roots, interior, entry, bound)
+    return Served(order, places, run_entry(entry, bound, order, given, callbacks), Run(entry, True, None), interior)
 
 
 def run_entry(entry: Entry, bound: Any, order: list[Node], seeds: Sequence[np.ndarray],
@@ -152,8 +166,19 @@ def run_entry(entry: Entry, bound: Any, order: list[Node], seeds: Sequence[np.nd
     size = len(order)
     values = [order[p].value if p < size else seeds[p - size] for p in bound.positions]
     schedule = entry.program
-    results = bound.run(values, order, callbacks(order)) if schedule.stops else bound.run(values)
-    return leave(entry, order, results)
+    if not schedule.stops:
+        return leave(entry, order, bound.run(values))
+    calls = callbacks(order)
+    return leave(entry, order, _calling(calls, in_grad_mode, False, bound.run, values, order, calls))
+
+
+def _calling(calls: Callbacks, function: Callable[..., T], *args: Any) -> T:
+    """function(*args), which calls Python."""
+    try:
+        return function(*args)
+    except BaseException:       # also when a hook raises: what was gone through is freed
+        calls.give_up()
+        raise
 
 
 def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None]) -> list[np.ndarray | None]:
@@ -207,7 +232,11 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
         spec = roots[0].spec
         others = [p for p in spec.patterns
                   if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
-        spec.patterns = (pattern, *others[:MAX_PATTERNS - 1])
+        if len(others) >= MAX_PATTERNS:
+            others.remove(min(others, key=lambda p: p.number))
+        # First those that know more: a pattern that computes a value also matches where that is known.
+        at = max([i + 1 for i, p in enumerate(others) if p.kind == kind and len(p.known) > len(pattern.known)], default=0)
+        spec.patterns = (*others[:at], pattern, *others[at:])
     entry.types = types
 
 
@@ -269,7 +298,7 @@ def _interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequ
     def add(k: int, a: Any, b: Any) -> np.ndarray:
         return np.asarray(interpreter.quiet.run(np.add, explicit(order[k], a), b))
 
-    found = schedule.sweep(start, segment, add, callbacks)
+    found = _calling(callbacks, schedule.sweep, start, segment, add, callbacks)
     return [own(explicit(order[k], found[k])) if k in found else None for k in places]
 
 

@@ -8,6 +8,7 @@ shares them.  Nodes but stops may be shared where the pattern has two: what is c
 """
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,10 @@ from jitgrad.graph import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
 
 NOTHING = (None, False)
+_numbers = itertools.count()
+# native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
+native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
+MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
 
 
@@ -30,13 +35,16 @@ class Pattern:
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
     contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
-    leaves, interior: places of leaves with gradients, and of what gradients go through.
-    entry, bound, era: the executor's: what to run.  again(root): match, run, mark and deliver in one, by machine code
-    (operators/native/again.py), of a plain backward; None where there is none.  usual: `again` while nobody has asked for more
-    than gradients; asker: who has, weakly; deliver(run): `again` for another program."""
+    leaves, interior: places of leaves with gradients, and of what gradients go through.  number: which was learnt earlier.
+    entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
+    native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
+    again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
+    there is none.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly; deliver(run): `again` for
+    another program."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "again", "usual", "asker", "deliver", "reference", "__weakref__")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "usual", "asker",
+                 "deliver", "reference", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -85,16 +93,32 @@ class Pattern:
         self.applications = len(first)
         # Where values were overwritten: who owns the nodes, which decides what of that was saved.
         self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
+        self.native: Any = None
+        self.number = next(_numbers)
+        self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
+        self.others: dict[tuple[Spec, ...], Any] = {}
         self.again: Any = None
         self.usual: Any = None
         self.asker: Any = None
         self.deliver: Any = None
         self.reference = weakref.ref(self)
 
+    def bind(self, order: list[Node]) -> Any:
+        """What is bound for other run-time sizes: of the last few, if that takes no memory of its own."""
+        sizes = tuple([order[k].spec for k in self.sized])
+        found = self.others.get(sizes)
+        if found is None:
+            found = self.entry.program.bind(order)
+            if self.entry.program.single:
+                if len(self.others) >= MAX_SIZES:
+                    self.others.clear()
+                self.others[sizes] = found
+        return found
+
     @property
     def is_simple(self) -> bool:
-        """Whether machine code can follow it: nothing calls Python, nothing was overwritten, the root is to be computed."""
-        return not self.stops and self.owners is None and self.root not in self.known and not self.entry.provisional
+        """Whether machine code can do all: nothing calls Python, the root is to be computed."""
+        return not self.stops and self.root not in self.known and not self.entry.provisional
 
     def go(self, deliver: Callable[[Callable], Callable]) -> None:
         """Go through graphs by machine code from now on (operators/native/code.py)."""
@@ -132,6 +156,16 @@ class Pattern:
 
     def match(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
         """The order of the graph below `roots` if it is the pattern's, and whether all run-time sizes are the pattern's, too."""
+        if self.native:
+            order = self.native(*roots)
+            return NOTHING if order is None else (order, order.pop())
+        found = self.follow(roots)
+        if self.native is None and native[0] is not None and found is not NOTHING:
+            self.native = native[0](self) or False
+        return found
+
+    def follow(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
+        """`match` in Python: the reference, for where there is no machine code."""
         order: list[Any] = [None] * self.size
         exact = True
         for place, user, k, spec, requires_grad, what, strides, stop, stale in self.visits:
@@ -152,12 +186,10 @@ class Pattern:
                 exact = False
             extra = n.extra
             active = False
-            if extra is not None:
-                if extra.cell is not None and (extra.cell.value != extra.version) is not stale:
-                    return NOTHING
-                active = extra.watch is not None and extra.watch.is_active()
-            elif stale:
+            if is_stale(n) is not stale:
                 return NOTHING
+            if extra is not None:
+                active = extra.watch is not None and extra.watch.is_active()
             if what == OUTPUT:
                 if extra is None or extra.fn is None or len(extra.fn.ctx._edges) != self.arities[place]:
                     return NOTHING

@@ -10,33 +10,22 @@ program of its own computes the segment anew and the gradients of what it read, 
 """
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitgrad.graph import CONST, INPUT, Node
-from jitgrad.ops.quiet import quiet
+from jitgrad.requests.bound import BoundSchedule, Placed
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.segment import Segment, find_program, incoming
-from jitgrad.requests.stops import ARRIVES, ONE, Callbacks, Foreseen, Stop
+from jitgrad.requests.stops import Callbacks, Stop
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Bound, KernelInfo, Program
+    from jitgrad.compiler.program import KernelInfo, Program
 
 MAX_BOUND = 8               # sets of lengths that are kept by a schedule
-
-
-class Call(NamedTuple):
-    """One run of a program: arguments are places of values, or ~place of a gradient; results are places of values, then of
-    gradients."""
-
-    run: Callable[[list[Any]], list[np.ndarray | None]]
-    arguments: list[int]
-    values: list[int]
-    gradients: list[int]
 
 
 class Schedule:
@@ -55,8 +44,9 @@ class Schedule:
         self.children, self.known = captured.children, captured.known
         order = captured.order
         self.size = len(order)
-        self._leads, self._needed = _leading(order, captured.children, set(wanted))
-        self.stops = [_stop(captured, k) for k in captured.stops if self._needed[k]] if roots else []
+        # Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one
+        self._leads, self.needed = _leading(order, captured.children, set(wanted))
+        self.stops = [_stop(captured, k) for k in captured.stops if self.needed[k]] if roots else []
         self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
         self._receive()
         self.sources = [k for k, n in enumerate(order) if (not captured.children[k] and n.spec.op is not CONST) or k in self.known
@@ -79,8 +69,8 @@ class Schedule:
                 coming.update([k for k in step.edges if k >= 0])
                 continue
             segment = self.segments[step]
-            segment.receives = [k for k in segment.places if k in coming and self._needed[k]]
-            segment.gives = [k for k in segment.ins if self._needed[k]]
+            segment.receives = [k for k in segment.places if k in coming and self.needed[k]]
+            segment.gives = [k for k in segment.ins if self.needed[k]]
             coming.update(segment.gives)
             segment.gives += [k for k in segment.body if k in wanted and k not in stopped]
 
@@ -120,9 +110,7 @@ class Schedule:
         if self.single:
             self.whole(order)
             return
-        bound = self.bind(order)
-        if self.stops and isinstance(bound, BoundSchedule):
-            bound.foresee(order, Foreseen())
+        self.bind(order)
 
     def whole(self, order: Sequence[Node]) -> Program:
         """The program of a schedule of one segment, compiled if need be."""
@@ -132,7 +120,7 @@ class Schedule:
                                                    self.wanted, self.small)
         return program
 
-    def bind(self, order: Sequence[Node]) -> Bound | BoundSchedule:
+    def bind(self, order: Sequence[Node]) -> Placed | BoundSchedule:
         """For runs with the lengths, strides and run-time sizes of an order."""
         if self.single:
             segment = self.segments[0]
@@ -182,139 +170,10 @@ class Schedule:
                     (arrived if step.output else gradients)[k] = g
             if step.outputs and any([o in arrived for o in step.outputs]):
                 for edge, g in zip(step.edges, callbacks.function(step, [arrived.pop(o, None) for o in step.outputs]), strict=True):
-                    if edge >= 0 and g is not None and self._needed[edge]:
+                    if edge >= 0 and g is not None and self.needed[edge]:
                         gradients[edge] = add(edge, gradients[edge], g) if edge in gradients else g
         gradients.update(final)
         return gradients
-
-
-class Placed:
-    """What is bound of a schedule of one segment, by places of the whole order."""
-
-    def __init__(self, bound: Bound, places: Sequence[int]) -> None:
-        self.bound = bound
-        self._places = places
-        self.positions = [places[p] for p in bound.positions]
-        self.run = bound.run
-
-    def fixing(self, numbers: Mapping[int, float | int]) -> Placed:
-        """See program.Bound."""
-        local = {i: numbers[k] for i, k in enumerate(self._places) if k in numbers}
-        return Placed(self.bound.fixing(local), self._places) if local else self
-
-
-class BoundSchedule:
-    """A schedule for one set of lengths, as program.Bound.
-
-    A run has a list of values by place and a dict of gradients by place.  Which program a segment runs backward depends on which
-    gradients have come; where no stop is, that is known beforehand, and all is bound here."""
-
-    def __init__(self, schedule: Schedule, order: Sequence[Node]) -> None:
-        self._schedule = schedule
-        self._calls: dict[Any, Call] = {}
-        self._fixed: Mapping[int, Any] = {}
-        self.positions = [*schedule.sources, *[schedule.size + i for i in range(sum([given for _, given in schedule.roots]))]]
-        top = len(schedule.segments) - 1
-        self._joint = top >= 0 and any([k in schedule.segments[top].receives for k, _ in schedule.roots])
-        self._forward = [i for i, s in enumerate(schedule.segments) if s.outs and not (self._joint and i == top)]
-        for i in self._forward:
-            self._call(i, (), order)
-        if not schedule.stops:
-            self.foresee(order, Callbacks())
-
-    def foresee(self, order: Sequence[Node], callbacks: Callbacks) -> None:
-        """Bind what runs backward."""
-        self._sweep(order, {k: ARRIVES if given else ONE for k, given in self._schedule.roots}, None, callbacks)
-
-    def _call(self, number: int, roots: tuple[tuple[int, bool], ...], order: Sequence[Node] | None) -> Call:
-        """What runs a segment: forward, or backward from the gradients of some places."""
-        found = self._calls.get((number, roots))
-        if found is None:
-            assert order is not None
-            schedule = self._schedule
-            segment = schedule.segments[number]
-            joint = self._joint and number == len(schedule.segments) - 1
-            outs = segment.outs if joint or not roots else []
-            gives = segment.gives if roots else []
-            program = find_program(order, schedule.children, schedule.known, segment, outs, roots, gives, schedule.small)
-            schedule.note("backward" if roots else "forward", program)
-            given = [k for k, array in roots if array]
-            bound = program.bind([*segment.nodes(order), *[incoming(order[k]) for k in given]])
-            places = [*segment.places, *[~k for k in given]]
-            present = [k for k, output in zip(gives, program.outputs[len(outs):], strict=True) if output is not None]
-            keep = [output is not None for output in program.outputs]
-            run = bound.run if all(keep) else _without(bound.run, keep)
-            found = self._calls[number, roots] = Call(run, [places[p] for p in bound.positions], outs, present)
-        return found
-
-    def _sweep(self, order: Sequence[Node] | None, gradients: dict[int, Any], values: list[Any] | None,
-               callbacks: Callbacks) -> dict[int, Any]:
-        """Backward.  values: None to find out only what is to run."""
-        schedule = self._schedule
-
-        def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
-            call = self._call(number, tuple([(k, g is not ONE) for k, g in taken.items()]), order)
-            if values is None:
-                return [(k, ARRIVES) for k in call.gradients]
-            results = call.run([values[p] if p >= 0 else taken[~p] for p in call.arguments])
-            for k, array in zip(call.values, results, strict=False):
-                values[k] = array
-            return zip(call.gradients, results[len(call.values):], strict=True)
-
-        return schedule.sweep(gradients, segment, lambda k, a, b: _sum(order, k, a, b), callbacks)
-
-    def run(self, values: list[Any], order: Sequence[Node] | None = None,
-            callbacks: Callbacks | None = None) -> list[np.ndarray | None]:
-        """See Program.run; with stops, `order` and what is called there."""
-        schedule = self._schedule
-        slots: list[Any] = [None] * (schedule.size + len(schedule.roots))       # the latter: the roots' gradients
-        for k, value in zip(self.positions, values, strict=True):
-            slots[k] = value
-        for k, value in self._fixed.items():
-            slots[k] = value
-        for i in self._forward:
-            call = self._calls[i, ()]
-            for k, array in zip(call.values, call.run([slots[p] for p in call.arguments]), strict=True):
-                slots[k] = array
-        seeds = iter(slots[schedule.size:])
-        gradients = {k: next(seeds) if given else ONE for k, given in schedule.roots}
-        taken: set[int] = {id(v) for v in values}
-        if gradients:
-            gradients = self._sweep(order, gradients, slots, callbacks or Callbacks())
-        found = [slots[k] for k in schedule.outputs] + [_explicit(gradients, k, slots[k]) for k in schedule.wanted]
-        for i, array in enumerate(found):
-            if array is not None:
-                if id(array) in taken:
-                    found[i] = np.array(array)
-                taken.add(id(array))
-        return found
-
-    def fixing(self, numbers: Mapping[int, float | int]) -> BoundSchedule:
-        """See program.Bound."""
-        fixed = copy.copy(self)
-        fixed._fixed = {**self._fixed, **{p: numbers[p] for p in self.positions if p in numbers}}
-        fixed.positions = [p for p in self.positions if p not in numbers]
-        return fixed
-
-
-def _without(run: Callable[[list[Any]], list[Any]], keep: list[bool]) -> Callable[[list[Any]], list[Any]]:
-    return lambda values: [array for array, is_kept in zip(run(values), keep, strict=True) if is_kept]
-
-
-def _explicit(gradients: Mapping[int, Any], k: int, value: Any) -> np.ndarray | None:
-    """A gradient as an array, also where it is a root's implicit 1."""
-    if k not in gradients:
-        return None
-    g = gradients[k]
-    return np.ones_like(value) if g is ONE else g
-
-
-def _sum(order: Sequence[Node] | None, k: int, a: Any, b: Any) -> Any:
-    if a is ARRIVES or b is ARRIVES:
-        return ARRIVES
-    if order is not None and a is ONE:
-        a = np.ones(order[k].spec.type.shape, order[k].spec.type.dtype.np)
-    return np.asarray(quiet.run(np.add, a, b))
 
 
 # -- what a schedule is made of --------------------------------------------------------------------------------------

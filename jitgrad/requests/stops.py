@@ -14,7 +14,6 @@ class One:
 
 
 ONE: Any = One()
-ARRIVES: Any = object()     # a gradient of which only is known that it comes
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,5 @@ class Callbacks:
         """The gradients of a Function's operands (None: none), from those of its outputs."""
         raise NotImplementedError
 
-
-class Foreseen(Callbacks):
-    """What is expected of stops: gradients go on, and all operands of a Function have one."""
-
-    def visit(self, place: int, gradient: Any) -> Any:
-        """See Callbacks."""
-        return ARRIVES
-
-    def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
-        """See Callbacks."""
-        return [ARRIVES] * len(stop.edges)
+    def give_up(self) -> None:
+        """Something was raised on the way."""

@@ -1,27 +1,23 @@
-"""The machine code that goes through a graph like one seen before: recognise it, run its program, deliver the gradients.
+"""The machine code that goes through a graph like one seen before: recognise it (matching.py), run its program, deliver the gradients.
 
 Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has
 happened, where the graph is not the pattern's or needs autograd's attention.
-Invariant: a match means what PatternWords says.  Nothing that Python could observe happens before the program has run.
+Invariant: nothing that Python could observe happens before the program has run.
 
 In Python, for x * x:
 
     def again(root):
-        if root.run is not None or not root.requires_grad or root.extra needs attention or the mode is not the usual one: return None
-        order[1] = root
-        order[0] = root.inputs[0]
-        if order[0].spec is not spec or order[0].requires_grad is not True or order[0].extra needs attention: return None
-        if root.inputs[1] is not order[0]: return None
+        if the mode is not the usual one or the root has been looked at: return None
+        order = match(root)
+        if order is None or order.pop() is False: return None
         array, *gradients = program([order[0].value])
         root.value = root.value or array
         for number of interior nodes: order[number].run, order[number].position = run, number
         for number of leaves: add a gradient to the tensor of order[number].extra.leaf
         return True
 
-The words of a pattern: the numbers of visits, of leaves and of values, and that of the root; of each visit the number of the node
-that has it as input (its user), which input, its own number, spec, requires_grad, its kind, and of a strided array how many
-strides it has and which; the number of further uses, and of each the user, which input and the number; of leaves, of values, of
-interior nodes how many there are, and which (of an interior node, its number as an object too).
+The words behind those that matching.py reads: of leaves, of values, of interior nodes how many there are, and which (of an interior
+node, its number as an object too).
 """
 from __future__ import annotations
 
@@ -30,20 +26,17 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly, Variable
+from jitgrad.operators.native.matching import Matching
 from jitgrad.operators.native.words import (
     AGAIN,
-    ARRAY,
     DELIVER,
-    INTERIOR,
-    KNOWN,
-    LEAF,
     PATTERN_COMMON,
     PATTERN_ENTRY,
     PATTERN_ERA,
+    PATTERN_LEAVES,
     PATTERN_PROGRAM,
     PATTERN_SOURCE,
-    PATTERN_WORDS,
-    STRIDED,
+    PATTERN_VALUES,
     USUAL,
 )
 
@@ -180,7 +173,7 @@ class Usual(ObjectAssembly):
         self.finish()
 
 
-class Again(Delivery):
+class Again(Delivery, Matching):
     """The function `again(self, args, nargs)` of Python's fast convention.
 
     The list of values is made before the graph is looked at; from then on to the call of the program nothing is allocated, so
@@ -189,17 +182,19 @@ class Again(Delivery):
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, AGAIN, 3, offsets)
         self.prepare()
-        self.refuse, end = self.block("refuse"), self.block("end")
-        self.order, self.holds = self.variable(0), self.variable(0)         # the nodes, and of how many a reference is held
+        self.holds = self.variable(0)               # of how many nodes a reference is held
         self.values, self.results, self.mark = self.owned(), self.owned(), self.owned()
-        outcome = self.variable(0)
-        header = self.get(self.get(self.arguments[0], "PatternWords.header"), "data")
-        self.header = header
-        self.shared = self.load(header, PATTERN_COMMON * WORD)
-        self.root = self.load(self.arguments[1])
-        self.head = self.variable(self.load(header, PATTERN_WORDS * WORD))
+        outcome, end = self.variable(0), self.block("end")
+        self.begin()
         self.is_usual()
-        self.match()
+        self.root = self.load(self.arguments[1])
+        extra = self.get(self.root, "Node.extra")
+        with self.when(self.differ(extra, self.common("none"))):
+            self.go_if(self.differ(self.get(extra, "Extra.held"), self.common("none")), self.refuse)
+        leaves = self.load(self.header, PATTERN_LEAVES * WORD)
+        self.values.set(self.api("PyList_New", self.load(self.header, PATTERN_VALUES * WORD)))
+        self.match(leaves)
+        self.go_if(self.same(self.exact.get(), 0), self.refuse)
         self.check_leaves()
         self.hold("Py_IncRef", self.size)
         self.holds.set(self.size)
@@ -224,20 +219,10 @@ class Again(Delivery):
         with self.loop(count) as i:
             self.api(how, self.node(i))
 
-    def word(self) -> Any:
-        """The next word of the pattern."""
-        value = self.load(self.head.get())
-        self.head.set(self.add(self.head.get(), WORD))
-        return value
-
-    def node(self, number: Any) -> Any:
-        return self.load(self.at(self.order.get(), number))
-
     # -- recognise ---------------------------------------------------------------------------------------------------
 
     def is_usual(self) -> None:
         """Refuse where anything is not as it mostly is."""
-        self.go_if(self.differ(self.arguments[2], 1), self.refuse)
         self.in_usual_mode(self.refuse)
         self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
         entry = self.load(self.header, PATTERN_ENTRY * WORD)
@@ -246,64 +231,16 @@ class Again(Delivery):
             self.api("Py_DecRef", found)
             self.go_if(self.differ(self.get(found, "length"), 0), self.refuse)
 
-    def check_root(self) -> None:
-        """Refuse a root that needs autograd's attention."""
-        none = self.common("none")
-        # Without grad mode an operator records a node of the same spec, through which no gradient flows.
-        self.go_if(self.differ(self.get(self.root, "Node.requires_grad"), self.common("true")), self.refuse)
-        self.go_if(self.differ(self.get(self.root, "Node.run"), none), self.refuse)
-        extra = self.get(self.root, "Node.extra")
-        with self.when(self.differ(extra, none)):
-            self.go_if(self.differ(self.get(extra, "Extra.held"), none), self.refuse)
-            self.needs_nothing(extra)
+    def check_leaves(self) -> None:
+        """Refuse leaves with hooks."""
+        self.leaf_count = self.word()
+        self.leaf_words = self.head.get()
+        self.head.set(self.at(self.leaf_words, self.leaf_count))
+        with self.loop(self.leaf_count) as i:
+            self.refuse_hooks(self.leaf(i), self.refuse)
 
-    def needs_nothing(self, extra: Any) -> None:
-        """Refuse a node with hooks, or whose storage has been written to."""
-        none = self.common("none")
-        self.go_if(self.differ(self.get(extra, "Extra.watch"), none), self.refuse)
-        cell = self.get(extra, "Extra.cell")
-        with self.when(self.differ(cell, none)):
-            now = self.api("PyLong_AsSsize_t", self.get(cell, "Version.value"))
-            self.go_if(self.differ(now, self.api("PyLong_AsSsize_t", self.get(extra, "Extra.version"))), self.refuse)
-
-    def match(self) -> None:
-        """Put the nodes in order, or refuse."""
-        none = self.common("none")
-        visits, leaves, values = self.word(), self.word(), self.word()
-        self.size = self.add(visits, 1)
-        self.order.set(self.memory(self.add(self.size, leaves)))
-        self.values.set(self.api("PyList_New", values))
-        self.check_root()
-        self.store(self.root, self.at(self.order.get(), self.word()))
-        with self.loop(visits):
-            user, k, number = self.node(self.word()), self.word(), self.word()
-            node = self.load(self.at(self.add(self.get(user, "Node.inputs"), self.offset["items"]), k))
-            self.store(node, self.at(self.order.get(), number))
-            self.go_if(self.differ(self.get(node, "Node.spec"), self.word()), self.refuse)
-            self.go_if(self.differ(self.get(node, "Node.requires_grad"), self.word()), self.refuse)
-            kind = self.word()
-            extra = self.get(node, "Node.extra")
-            with self.when(self.differ(extra, none)):
-                self.needs_nothing(extra)
-                with self.when(self.builder.and_(self.differ(kind, INTERIOR), self.differ(kind, KNOWN))):
-                    self.go_if(self.differ(self.get(extra, "Extra.fn"), none), self.refuse)
-            with self.when(self.builder.or_(self.same(kind, INTERIOR), self.same(kind, KNOWN))):
-                self.go_if(self.differ(self.get(node, "Node.run"), none), self.refuse)
-            array = self.get(node, "Node.value")
-            with self.when(self.same(kind, STRIDED)):
-                self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
-                with self.loop(self.word()) as i:
-                    self.go_if(self.differ(self.load(self.at(self.get(array, "strides"), i)), self.word()), self.refuse)
-            with self.when(self.builder.or_(self.same(kind, ARRAY), self.same(kind, KNOWN))):
-                self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
-                contiguous = self.builder.and_(self.get(array, "flags"), self.number(1))
-                self.go_if(self.same(contiguous, 0), self.refuse)
-            with self.when(self.same(kind, LEAF)):
-                self.go_if(self.same(extra, none), self.refuse)
-        with self.loop(self.word()):
-            user, k, number = self.node(self.word()), self.word(), self.word()
-            node = self.load(self.at(self.add(self.get(user, "Node.inputs"), self.offset["items"]), k))
-            self.go_if(self.differ(node, self.node(number)), self.refuse)
+    def leaf(self, i: Any) -> Any:
+        return self.node(self.load(self.at(self.leaf_words, i)))
 
     # -- run ---------------------------------------------------------------------------------------------------------
 
@@ -321,7 +258,7 @@ class Again(Delivery):
         self.put(self.held(self.load(self.header, PATTERN_ENTRY * WORD)), made, "Run.entry")
         self.put(self.held(self.common("true")), made, "Run.freed")
         self.put(self.held(none), made, "Run.reason")
-        self.waiting.set(self.at(self.order.get(), self.size))
+        self.waiting.set(self.at(self.below.get(), self.add(self.size, 1)))
         with self.loop(self.leaf_count) as i:
             self.make(self.leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
         hits = self.common("hits")
@@ -341,14 +278,3 @@ class Again(Delivery):
         waiting = self.builder.or_(self.api("PySet_Size", self.common("detached")), self.api("PySet_Size", self.common("pending")))
         with self.when(self.differ(waiting, 0)):
             self.api("Py_DecRef", self.api("PyObject_CallNoArgs", self.common("release")))
-
-    def leaf(self, i: Any) -> Any:
-        return self.node(self.load(self.at(self.leaf_words, i)))
-
-    def check_leaves(self) -> None:
-        """Refuse leaves with hooks."""
-        self.leaf_count = self.word()
-        self.leaf_words = self.head.get()
-        self.head.set(self.at(self.leaf_words, self.leaf_count))
-        with self.loop(self.leaf_count) as i:
-            self.refuse_hooks(self.leaf(i), self.refuse)

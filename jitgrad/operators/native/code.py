@@ -21,18 +21,18 @@ from jitgrad.histories import Accumulator
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
-from jitgrad.operators.native.patterns import PatternWords, function
+from jitgrad.operators.native.patterns import PatternWords, function, is_followed
 from jitgrad.operators.native.templates import learner
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
-from jitgrad.requests import counters, programs
+from jitgrad.requests import counters, matcher, programs
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.steps import pending_detached
 from jitgrad.storage import Storage, Version, detached_storages
 from jitgrad.tensor import Tensor, alike
 from jitgrad.threads import building
 
-_FILES = ("words.py", "assembly.py", "calls.py", "record.py", "again.py")       # that decide what the code is
+_FILES = ("words.py", "assembly.py", "calls.py", "record.py", "matching.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "FaceState": (FaceState, id), "Tensor": (Tensor,),
     "Storage": (Storage,),
@@ -50,19 +50,20 @@ def _line() -> Any:
     return user_line(2)
 
 
-def _offsets() -> dict[str, int] | None:
-    """The offsets of words.SLOTS, or None if one is not found."""
+def _offsets(classes: dict[str, type]) -> dict[str, int] | None:
+    """The offsets of words.SLOTS, or None if one is not found.  classes: of layers above."""
+    known = {**_CLASSES, **{name: (cls,) for name, cls in classes.items()}}
     found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "list items": objects.LIST_ITEMS,
              "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1], "slice step": objects.SLICE[2],
              "data": objects.DATA, "flags": objects.FLAGS, "strides": objects.STRIDES}
     for name in W.SLOTS:
         cls, _, field = name.partition(".")
-        if field and cls in _CLASSES:
-            found[name] = objects.slot(_CLASSES[cls][0], field, *_CLASSES[cls][1:])
+        if field:
+            found[name] = objects.slot(known[cls][0], field, *known[cls][1:])
     return None if None in found.values() else found            # type: ignore[return-value]
 
 
-def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
+def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarray:
     """words.SHARED."""
     words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
              "compiling_thread": programs.compiling_thread, "hits": counters.hits, "era": programs.era_word}
@@ -72,14 +73,15 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
         "accumulate": accumulate, "release": release, "latest": programs.latest, "value": value,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
-        "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
+        "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray,
+        "PyFunction": applied}
     result: list[int] = []
     kept: list[Any] = []
     for name in W.SHARED:
         if name in words:
             kept.append(words[name])
             result.append(words[name].buffer_info()[0])
-        elif name.startswith("Py"):
+        elif name.startswith("Py") and name not in known:
             result.append(objects.api(name))
         else:
             found = known.get(name, name)
@@ -99,12 +101,13 @@ def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
         from llvmlite import ir
 
         from jitgrad.operators.native.again import Again, Deliver, Usual
+        from jitgrad.operators.native.matching import Match
         from jitgrad.operators.native.record import Record
         module = ir.Module(name)
         if name == W.RECORD:
             Record(module, offsets, deepest)
         else:
-            {W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
+            {W.MATCH: Match, W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
         return str(module)
 
     return glue.address(name, [*[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest))], source)
@@ -114,6 +117,7 @@ class Functions(NamedTuple):
     """The addresses of the functions of machine code."""
 
     record: int
+    match: int
     again: int
     deliver: int
     usual: int
@@ -123,35 +127,44 @@ functions: Functions | None = None      # once they are there
 refused = False                         # there was no memory for them
 
 
-def install(accumulate: Callable, release: Callable) -> None:
-    """Give all faces their code, once.
+def install(accumulate: Callable, release: Callable, classes: dict[str, type]) -> None:
+    """Give all faces, and patterns, their code, once.
 
-    accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors."""
+    accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors.
+    classes: autograd's Watch and PyFunction."""
     global functions, refused
     with building:         # which a fork waits for
         if functions is not None or refused or not objects.SUPPORTED:
             return
-        offsets = _offsets()
+        offsets = _offsets(classes)
         if offsets is None:
             return
-        PatternWords.shared = _shared(accumulate, release)
+        PatternWords.shared = _shared(accumulate, release, classes["PyFunction"])
         try:
-            found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST) for name in (W.RECORD, W.AGAIN, W.DELIVER, W.USUAL)])
+            found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST)
+                                for name in (W.RECORD, W.MATCH, W.AGAIN, W.DELIVER, W.USUAL)])
         except MemoryError as error:        # all goes on without them, only slower
             refused = True
             logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
             return
         faces.usual[0] = function(found.usual, "usual", PatternWords(None))
         faces.give_code(found.record, PatternWords.shared, learner)
+        matcher.native[0] = matching
         functions = found           # last: until then it is tried again
         logger.debug("operators are recorded by machine code")
 
 
 def equip(pattern: Any) -> None:
     """Let the pattern of a plain backward go through its graphs by machine code, if there is any (see again.py)."""
-    if pattern.usual is None and functions is not None and pattern.size <= W.MOST_NODES:
+    if pattern.usual is None and functions is not None and is_followed(pattern):
         code = functions.again
         pattern.go(lambda run: function(code, "again", PatternWords(pattern, run)))
+
+
+def matching(pattern: Any) -> Callable[..., list[Any] | None] | None:
+    """match(*roots) of a pattern, by machine code, if that can follow it (see matching.py)."""
+    assert functions is not None
+    return function(functions.match, "match", PatternWords(pattern)) if is_followed(pattern) else None
 
 
 def delivery() -> Callable[..., None] | None:

@@ -1,4 +1,4 @@
-"""The pattern of a graph that machine code recognises (again.py), from that of a request."""
+"""The pattern of a graph that machine code recognises (matching.py, again.py), from that of a request."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,13 +9,12 @@ import numpy as np
 from jitgrad import builtin
 from jitgrad.buffers import address
 from jitgrad.builtin import FASTCALL, Definition
-from jitgrad.graph import CONST, SCALAR
 from jitgrad.operators.native import words as W
 from jitgrad.requests.matcher import KNOWN, Pattern
 
 
 class PatternWords:
-    """What again.py reads of one pattern, and what that refers to.
+    """What machine code reads of one pattern, and what that refers to.
 
     shared: of the process, words.SHARED.  definition: as that of a face."""
 
@@ -24,30 +23,57 @@ class PatternWords:
     shared: np.ndarray
 
     def __init__(self, pattern: Pattern | None, program: Callable | None = None) -> None:
-        """program: what runs, from a list of values to one of arrays."""
+        """program: what runs, from a list of values to one of arrays; None of what is only to be recognised."""
         self.header = np.zeros(W.PATTERN_HEADER, np.int64)
         self.header[W.PATTERN_COMMON] = address(self.shared)
         self.kept: list[Any] = [self.shared]
-        if pattern is None:     # of deliver(), which has none
+        if pattern is None:     # of what follows none
             return
-        [_, *visits] = pattern.visits
-        specs = [visit[3] for visit in visits]
-        words = [len(visits), len(pattern.leaves), len(pattern.bound.positions), pattern.root]
-        for place, user, k, spec, requires_grad, what, strides, *_ in visits:
-            words += [user, k, place, id(spec), id(requires_grad), _kind(spec, what, strides, place in pattern.leaves)]
-            if type(strides) is tuple:
-                words += [len(strides), *strides]
-        words.append(len(pattern.repeats))
-        for repeat in pattern.repeats:
-            words += repeat
-        interior = [word for number in pattern.interior for word in (number, id(number))]
-        for numbers in (pattern.leaves, pattern.bound.positions):
-            words += [len(numbers), *numbers]
-        words += [len(pattern.interior), *interior]
+        words = _structure(pattern)
+        if program is not None:
+            interior = [word for number in pattern.interior for word in (number, id(number))]
+            for numbers in (pattern.leaves, pattern.bound.positions):
+                words += [len(numbers), *numbers]
+            words += [len(pattern.interior), *interior]
+            self.header[[W.PATTERN_LEAVES, W.PATTERN_VALUES]] = len(pattern.leaves), len(pattern.bound.positions)
         array = np.array(words, np.int64)
-        self.kept += [specs, array, program, pattern.entry, pattern.reference, pattern.interior]
+        self.kept += [[visit[3] for visit in pattern.visits], pattern.owners, array, program, pattern.entry, pattern.reference,
+                      pattern.interior]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
             address(array), id(program), id(pattern.entry), pattern.era, id(pattern.reference)]
+
+
+def is_followed(pattern: Pattern) -> bool:
+    """Whether machine code can follow a pattern."""
+    return pattern.size <= W.MOST_NODES and len(pattern.stops) <= W.MOST_STOPS and (
+        pattern.owners is None or not pattern.functions)
+
+
+def _structure(pattern: Pattern) -> list[int]:
+    """The words that matching.py reads."""
+    functions = {place: (number, other, *[id(need) for need in needs]) for place, other, number, needs in pattern.functions}
+    words = [sum([visit[1] < 0 for visit in pattern.visits]) + sum([user < 0 for user, _, _ in pattern.repeats]), pattern.size,
+             len(pattern.visits)]
+    for place, user, k, spec, requires_grad, what, strides, stop, stale in pattern.visits:
+        layout = (W.STRIDED if type(strides) is tuple else W.CONTIGUOUS if what == KNOWN or (strides and spec.type.shape) else W.ANY)
+        words += [user + 1, k, place, id(spec), id(requires_grad), what, pattern.arities[place], stop, stale, layout]
+        if layout == W.STRIDED:
+            words += [len(strides), *strides]
+        words += functions.get(place, ())
+    words.append(len(pattern.repeats))
+    for user, k, place in pattern.repeats:
+        words += [user + 1, k, place]
+    for places in (pattern.stops, [place for place, other, _, _ in pattern.functions if place == other]):
+        words += [len(places), *places]
+    words.append(len(pattern.owners or ()))
+    for owner in pattern.owners or ():
+        if owner is None:
+            words += [W.ALONE, 0, 0]
+        else:
+            fn, written, whole = owner
+            name, number = (W.NOBODY, 0) if fn is None else (id(fn[0]), fn[1])
+            words += [name, number, W.IN_PLACE if whole else 0 if written is bool else W.OVER]
+    return words
 
 
 _definitions: dict[int, Definition] = {}        # by address of the code
@@ -60,18 +86,3 @@ def function(code: int, name: str, pattern: PatternWords) -> Callable[..., Any]:
         definition = _definitions[code] = Definition(name.encode(), code, FASTCALL, None)
     pattern.definition = definition
     return builtin.function(definition, pattern)
-
-
-def _kind(spec: Any, what: int, strides: Any, is_leaf: bool) -> int:
-    """What there is to check of a node."""
-    if spec.op is SCALAR or spec.op is CONST:
-        return W.OTHER
-    if what == KNOWN:
-        return W.KNOWN
-    if strides is None:
-        return W.INTERIOR
-    if type(strides) is tuple:
-        return W.STRIDED
-    if spec.type.shape:
-        return W.ARRAY
-    return W.LEAF if is_leaf else W.OTHER

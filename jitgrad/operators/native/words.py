@@ -33,11 +33,17 @@ HASH = -7046029254386353131     # an odd number with its bits spread: the golden
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
 RECORDED = 1            # instead of an evaluator: the template of what is postponed follows
-# Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
-PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA, PATTERN_SOURCE = range(6)
-PATTERN_HEADER = 6
-INTERIOR, ARRAY, LEAF, OTHER, STRIDED, KNOWN = 0, 1, 2, 3, 4, 5     # ARRAY: a contiguous one; OTHER: with nothing to check
+# Of matching.py and again.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node and how
+# it was written in place, and how many nodes and stops there may be.
+(PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA,
+ PATTERN_SOURCE) = range(8)
+PATTERN_HEADER = 8
+OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3
+ANY, CONTIGUOUS, STRIDED = 0, 1, 2
+ALONE, NOBODY = 0, 1
+IN_PLACE, OVER = 1, 2
 MOST_NODES = 10_000
+MOST_STOPS = 1000
 SHARED = (
     # addresses of words that Python writes
     "traces", "default", "recording_thread", "compiling_thread", "hits", "era",
@@ -48,9 +54,10 @@ SHARED = (
     "accumulate", "release", "latest", "value",
     # classes
     "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
+    "PyFunction",
     # names
     "_seen", "_current", "_chain", "_tracks_version", "_ensure_storage", "_leaf", "_grad", "enabled", "active", "interpret",
-    "wanted", "extra", "co_filename",
+    "wanted", "extra", "co_filename", "_edges", "_freed",
     # functions of Python's C interface
     "PyThreadState_Get", "PyObject_GetAttr", "PyObject_SetAttr", "PyObject_VectorcallMethod", "PyObject_Vectorcall",
     "PyObject_CallNoArgs", "PyObject_CallOneArg", "PyLong_AsSsize_t", "PyLong_FromSsize_t", "PyNumber_Float", "PyTuple_New",
@@ -63,7 +70,8 @@ SLOTS = (
     *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
     *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
     "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
-    "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
+    "Run.reason", "Watch.hooks", "Watch.tensor", "PyFunction.ctx", "PyFunction.number", "Spec.sig",
+    "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
-RECORD, AGAIN, DELIVER, USUAL = "jitgrad_record", "jitgrad_again", "jitgrad_deliver", "jitgrad_usual"
+RECORD, MATCH, AGAIN, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "deliver", "usual")]
