@@ -16,7 +16,7 @@ from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
-from jitgrad.capture.replay import Given, Plan, Template, run
+from jitgrad.capture.replay import CapturedGraph, Given, Plan, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.understood import is_named_tuple
 from jitgrad.dtype import from_numpy_dtype
@@ -222,7 +222,7 @@ class Derivative(Compiled):
         wrt = [(i, found) for i, found in leaves if found.differentiated]
         arrays = not wrt or wrt[0][1].kind != "tensor"
 
-        def body(template: Template, expression: str) -> list[str]:
+        def body(template: CapturedGraph, expression: str) -> list[str]:
             if not template.nodes[template.outputs[0]].inputs:
                 raise Refusal("returns a constant")
             constant = trace.guards.constant
@@ -252,7 +252,7 @@ class Derivative(Compiled):
 class Runner:
     """Runs the program of a template's values and gradients."""
 
-    def __init__(self, template: Template, wrt: list[int]) -> None:
+    def __init__(self, template: CapturedGraph, wrt: list[int]) -> None:
         self._template = template
         self._wrt = wrt
         self._plan: Plan | None = None

@@ -18,7 +18,7 @@ from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, present
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, Template
+from jitgrad.capture.replay import Call, CapturedGraph
 from jitgrad.capture.standin import Deferred, Single, recorded
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
@@ -39,7 +39,7 @@ class Replay:
     captured one did, otherwise None.  `result(...)`: what the function would return."""
 
     def __init__(self, enter: Callable, result: Callable | None, reason: str | None, tests: list[Test],
-                 template: Template | None) -> None:
+                 template: CapturedGraph | None) -> None:
         self.enter = enter
         self.result = result
         self.reason = reason
@@ -99,7 +99,7 @@ def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
 
 
 def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
-             body: Callable[[Template, str], list[str]] | None = None) -> Replay:
+             body: Callable[[CapturedGraph, str], list[str]] | None = None) -> Replay:
     """A replay of a capture.  body: writes the lines of the function that makes the result, by default `_result_lines`.
 
     Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
@@ -111,11 +111,11 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
                              **{id(array): name for name, array in trace.compared}}
     expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors), names,
                          trace.arguments.containers).expression(result)
-    template = Template(trace, outputs)
+    template = CapturedGraph(trace, outputs)
     looks = None
     computed, seen = trace.looks()
     if computed:
-        looks = Looks(Template(trace, computed), [value(n).copy() for n in computed])
+        looks = Looks(CapturedGraph(trace, computed), [value(n).copy() for n in computed])
     if body is None:
         lines = _result_lines(trace, template, expression)
     else:
@@ -167,7 +167,7 @@ def _tensor_writer(trace: Trace, outputs: list[Node], tensors: list[Tensor]) -> 
     return write
 
 
-def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[Node],
+def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen: set[Node],
                body: list[str]) -> tuple[Callable, Callable]:
     """The guard function and the function that makes a result.  For f(x) = (x * 2).sum():
 
@@ -265,7 +265,7 @@ def _containers(trace: Trace) -> list[str]:
     return lines
 
 
-def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
+def _result_lines(trace: Trace, template: CapturedGraph, expression: str) -> list[str]:
     """The body of `result`: see _functions."""
     constant = trace.guards.constant
     single = len(template.outputs) == 1

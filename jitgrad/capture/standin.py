@@ -72,7 +72,7 @@ class Single(Call, StandIn):
     def materialise(self, tensor: Tensor) -> None:
         """See storage.Deferred."""
         template = self.template
-        tensor._node = self.record()[template.nodes[template.outputs[0]]]
+        tensor._node = self.record()[template.outputs[0]]
         tensor._storage = None
 
     def value(self, tensor: Tensor) -> np.ndarray:
@@ -98,7 +98,7 @@ class Deferred(StandIn):
     def materialise(self, tensor: Tensor) -> None:
         """See storage.Deferred."""
         template = self.call.template
-        tensor._node = self.call.record()[template.nodes[template.outputs[self.output]]]
+        tensor._node = self.call.record()[template.outputs[self.output]]
         tensor._storage = None
 
     def value(self, tensor: Tensor) -> np.ndarray:
@@ -114,4 +114,4 @@ class Deferred(StandIn):
 def recorded(call: Call, output: int) -> Tensor:
     """The tensor of an output whose graph is recorded at once."""
     template = call.template
-    return wrap(call.record()[template.nodes[template.outputs[output]]])
+    return wrap(call.record()[template.outputs[output]])
