@@ -16,9 +16,9 @@ from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
-from jitgrad.capture.replay import CapturedGraph, Given, Plan, run
+from jitgrad.capture.replay import CapturedGraph, Given, ReplayPlan, run
 from jitgrad.capture.trace import Input, Trace
-from jitgrad.capture.understood import is_named_tuple
+from jitgrad.capture.trees import like, parts, text_like
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import grad_mode, in_grad_mode, input_node
 from jitgrad.requests import programs
@@ -255,7 +255,7 @@ class Runner:
     def __init__(self, template: CapturedGraph, wrt: list[int]) -> None:
         self._template = template
         self._wrt = wrt
-        self._plan: Plan | None = None
+        self._plan: ReplayPlan | None = None
 
     def __call__(self, inputs: Sequence[Given]) -> list[np.ndarray | None]:
         plan = self._plan
@@ -271,24 +271,16 @@ def _converted(tree: Any, differentiated: bool, place: str, leaves: list[Leaf]) 
     if found is not None:
         leaves.append(found)
         return found.tensor
-    if type(tree) is dict:
-        return {k: _converted(v, differentiated, f"{place}[{k!r}]", leaves) for k, v in tree.items()}
-    if type(tree) in (list, tuple) or is_named_tuple(tree):
-        items = [_converted(v, differentiated, f"{place}[{i}]", leaves) for i, v in enumerate(tree)]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)
-    return tree
+    inner = parts(tree)
+    return tree if inner is None else like(tree, [_converted(v, differentiated, f"{place}[{k!r}]", leaves) for k, v in inner])
 
 
 def _detached(tree: Any) -> Any:
     """The tree with tensors that are computed from nothing that requires grad."""
     if isinstance(tree, Tensor):
         return tree.detach() if tree.requires_grad and not tree.is_leaf else tree
-    if type(tree) is dict:
-        return {k: _detached(v) for k, v in tree.items()}
-    if type(tree) is list or isinstance(tree, tuple):
-        items = [_detached(v) for v in tree]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
-    return tree
+    inner = [*enumerate(tree)] if isinstance(tree, tuple) else parts(tree)
+    return tree if inner is None else like(tree, [_detached(v) for _, v in inner])
 
 
 def _is_leaf(value: Any) -> bool:
@@ -296,22 +288,15 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _leaves_of(tree: Any) -> list[Any]:
-    if _is_leaf(tree):
-        return [tree]
-    items = tree.values() if type(tree) is dict else tree if type(tree) in (list, tuple) or is_named_tuple(tree) else ()
-    return [found for item in items for found in _leaves_of(item)]
+    return [tree] if _is_leaf(tree) else [found for _, part in parts(tree) or () for found in _leaves_of(part)]
 
 
 def _like(tree: Any, grads: Any) -> Any:
     """A tree with the next gradient in the place of each leaf, None for what is not differentiated."""
     if _is_leaf(tree):
         return next(grads)
-    if type(tree) is dict:
-        return {k: _like(v, grads) for k, v in tree.items()}
-    if type(tree) in (list, tuple) or is_named_tuple(tree):
-        items = [_like(v, grads) for v in tree]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
-    return None
+    inner = parts(tree)
+    return None if inner is None else like(tree, [_like(v, grads) for _, v in inner])
 
 
 def _returned(given: Leaf, g: Tensor | None) -> Any:
@@ -337,11 +322,5 @@ def _gradient_text(name: str | None, found: Leaf, constant: Callable[[Any], str]
 def _gradient_expression(tree: Any, constant: Callable[[Any], str], texts: Any) -> str:
     if _is_leaf(tree):
         return next(texts)
-    if type(tree) is dict:
-        return "{" + ", ".join([f"{k!r}: {_gradient_expression(v, constant, texts)}" for k, v in tree.items()]) + "}"
-    if type(tree) is list:
-        return "[" + ", ".join([_gradient_expression(v, constant, texts) for v in tree]) + "]"
-    if type(tree) is tuple or is_named_tuple(tree):
-        inner = "(" + "".join([_gradient_expression(v, constant, texts) + ", " for v in tree]) + ")"
-        return inner if type(tree) is tuple else f"{constant(type(tree))}._make({inner})"
-    return "None"
+    inner = parts(tree)
+    return "None" if inner is None else text_like(tree, [_gradient_expression(v, constant, texts) for _, v in inner], constant)
