@@ -19,7 +19,7 @@ from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, prese
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
 from jitgrad.capture.replay import Call, CapturedGraph
-from jitgrad.capture.standin import Deferred, Single, recorded
+from jitgrad.capture.standin import OneOfSeveral, Single, recorded_result
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
@@ -185,7 +185,7 @@ def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen:
                 return None
 
         def result(nodes, given):
-            call = new(Single)              # with several results a Call, and a Deferred for each
+            call = new(Single)              # with several results a Call, and a OneOfSeveral for each
             call.template = template
             call.inputs = nodes
             o0 = new(Tensor)
@@ -278,10 +278,10 @@ def _result_lines(trace: Trace, template: CapturedGraph, expression: str) -> lis
             body.append(f"o{k} = plain_result(call, {k})")
         else:
             if template.interior:
-                body.append(f"o{k} = recorded(call, {k})")
+                body.append(f"o{k} = recorded_result(call, {k})")
             else:
                 body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}",
-                         f"o{k}._storage = {'call' if single else f'Deferred(call, {k})'}"]
+                         f"o{k}._storage = {'call' if single else f'OneOfSeveral(call, {k})'}"]
     return [*(body if template.outputs else ()), f"return {expression}"]
 
 
@@ -381,7 +381,7 @@ def plain_result(call: Call, output: int) -> Tensor:
     array = call.look(output)
     if array is None:
         call.keep_arrays()
-        return recorded(call, output)
+        return recorded_result(call, output)
     template = call.template
     return wrap(input_node(array, template.nodes[template.outputs[output]].type))
 
@@ -390,7 +390,7 @@ _SCOPE: dict[str, Any] = {
     "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "usual": usual,
     "tracing": tracing, "Node": Node, "value_of": value_of,
     "changed": changed, "differ": differ, "present": present, "filled": filled, "same_type": same_type,
-    "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
+    "settled": settled, "Call": Call, "Single": Single, "OneOfSeveral": OneOfSeveral,
     "new": object.__new__, "Tensor": Tensor,
-    "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
+    "recorded_result": recorded_result, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Given = Node | np.ndarray
 
 
-class Plan:
+class ReplayPlan:
     """The program for some outputs of a template.
 
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
@@ -115,7 +115,7 @@ class CapturedGraph:
         self.interior = any([given.interior and leaf is not None
                              for given, leaf in zip(trace.inputs, self.leaves, strict=True)])
         self.arrays = [i for i, given in enumerate(trace.inputs) if given.kind == "ndarray"]
-        self.plans: dict[Any, Plan | None] = {}
+        self.plans: dict[Any, ReplayPlan | None] = {}
 
     def instantiate(self, inputs: Sequence[Given]) -> list[Node]:
         """The nodes of one call, by number."""
@@ -126,23 +126,18 @@ class CapturedGraph:
                 operands[leaf] = given if type(given) is Node else input_node(given, node.type, node.requires_grad)
         return self.template.instantiate(operands)
 
-    def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
+    def joint(self, output: int, inputs: Sequence[Given]) -> ReplayPlan | None:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
-        plan = self.plans.get(output)
-        if plan is None or plan.era != programs.era:
-            if programs.interpret_reason() is not None:
-                return None
-            nodes = self._apart(inputs)
-            root = nodes[self.outputs[output]]
-            captured = capture_graph((root,), anew=True)
-            plan = self.plans[output] = self._plan(programs.entry_for(captured, root), captured, nodes, captured.leaves, [0])
-        elif plan.deliver is None:          # from the second time on: a program that calls but once needs none
+        plan = self._known(output)
+        if plan is None:
+            return None if programs.interpret_reason() is not None else self._made(output, inputs, [self.outputs[output]], None)
+        if plan.deliver is None:            # from the second time on: a program that calls but once needs none
             plan.deliver = partial(delivery, output, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
                                    {output: plan}, plan.reference)
             plan.backward = plan.usual = plan.deliver(plan.run)
         return plan
 
-    def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
+    def asked(self, asker: Asker, plan: ReplayPlan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
         """What an asker wants to run in place of a joint plan (see speculate.Asker)."""
         [output] = [k for k, p in self.plans.items() if p is plan]
         nodes = self._apart(inputs)
@@ -156,39 +151,42 @@ class CapturedGraph:
         inputs = {nodes[leaf] for leaf in self.leaves if leaf is not None}
         return {p: n.value for p, n in enumerate(captured.order) if n.op is SCALAR and n not in inputs}
 
-    def values(self, inputs: Sequence[Given]) -> Plan | None:
+    def values(self, inputs: Sequence[Given]) -> ReplayPlan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
-        plan = self.plans.get("values")
-        if plan is None or plan.era != programs.era:
-            if programs.interpret_reason() is not None:
-                return None
-            nodes = self._apart(inputs)
-            outputs = [nodes[i] for i in self.outputs]
-            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
-            positions = [captured.index[n] for n in outputs]
-            extra = sorted(set(positions))
-            entry = programs.find(programs.make_key(captured, (), (), extra), captured, (), (), extra)
-            plan = self.plans["values"] = self._plan(entry, captured, nodes, (), [extra.index(i) for i in positions])
-        return plan
+        plan = self._known("values")
+        return plan if plan is not None or programs.interpret_reason() is not None else self._made("values", inputs, self.outputs, ())
 
-    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan:
+    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> ReplayPlan:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
-        plan = self.plans.get("derivative")
-        if plan is None or plan.era != programs.era:
-            nodes = self._apart(inputs)
-            outputs = [nodes[i] for i in self.outputs]
-            leaves = [nodes[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
-            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
-            index = captured.index
-            others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
-            if others or leaves != captured.leaves:
-                roots, places = [(index[outputs[0]], False)], [index[n] for n in leaves]
-                values = [index[n] for n in (outputs[0], *others)]
-                entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
-            else:
-                entry = programs.entry_for(captured, outputs[0])
-            plan = self.plans["derivative"] = self._plan(
-                entry, captured, nodes, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
+        return self._known("derivative") or self._made("derivative", inputs, self.outputs, wrt)
+
+    def _known(self, key: Any) -> ReplayPlan | None:
+        plan = self.plans.get(key)
+        return None if plan is None or plan.era != programs.era else plan
+
+    def _made(self, key: Any, inputs: Sequence[Given], outputs: Sequence[int], wrt: Sequence[int] | None) -> ReplayPlan:
+        """The program of some outputs, by number, and of the gradients of the first with respect to some inputs (None: to all)."""
+        nodes = self._apart(inputs)
+        wanted = list(dict.fromkeys([nodes[i] for i in outputs]))
+        captured = capture_graph(wanted, anew=True)
+        index = captured.index
+        leaves = captured.leaves if wrt is None else [nodes[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
+        if wrt == ():
+            wanted.sort(key=index.__getitem__)
+        if wrt != () and len(wanted) == 1 and leaves == captured.leaves:
+            entry = programs.entry_for(captured, wanted[0])
+        else:
+            roots = [] if wrt == () else [(index[wanted[0]], False)]
+            places, values = [index[n] for n in leaves], [index[n] for n in wanted]
+            entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
+        number = {nodes[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
+        bound = entry.program.bind(captured.order)
+        constants = self._constants(captured, nodes)
+        if constants:
+            bound = bound.fixing(constants)
+        taken = [captured.order[p] for p in bound.positions]
+        plan = self.plans[key] = ReplayPlan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in taken],
+                                      [number[n] for n in leaves], [wanted.index(nodes[i]) for i in outputs])
         return plan
 
     def _apart(self, inputs: Sequence[Given]) -> list[Node]:
@@ -199,17 +197,6 @@ class CapturedGraph:
             else input_node(execute.value(given) if type(given) is Node else given, self.nodes[leaf].type,
                             self.nodes[leaf].requires_grad)
             for given, leaf in zip(inputs, self.leaves, strict=True)])
-
-    def _plan(self, entry: programs.Entry, captured: programs.Capture, nodes: list[Node], wrt: Sequence[Node],
-              places: list[int]) -> Plan:
-        number = {nodes[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
-        bound = entry.program.bind(captured.order)
-        constants = self._constants(captured, nodes)
-        if constants:
-            bound = bound.fixing(constants)
-        taken = [captured.order[p] for p in bound.positions]
-        return Plan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in taken],
-                    [number[n] for n in wrt], places)
 
 
 def _listed(node: Node) -> list[Node]:
@@ -234,14 +221,14 @@ def _check(node: Node) -> None:
 
 # -- calls -----------------------------------------------------------------------------------------------------------
 
-def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
+def run(plan: ReplayPlan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     """The results of a program for the inputs of a call."""
     counters.hits[0] += 1
     values = [n.value if type(n) is Node else n for n in inputs]
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
-def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
+def run_nodes(plan: ReplayPlan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
     """`run` where all inputs are nodes."""
     counters.hits[0] += 1
     return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
@@ -252,8 +239,8 @@ class Call:
 
     real: list[Node] | None = None              # the recorded graph by number, once it is needed
     values: dict[int, np.ndarray] | None = None                     # by output
-    held: tuple[int, Plan, list[np.ndarray | None]] | None = None   # gradients that wait for backward()
-    done: dict[int, Plan] | None = None         # the backwards that went through, by output
+    held: tuple[int, ReplayPlan, list[np.ndarray | None]] | None = None   # gradients that wait for backward()
+    done: dict[int, ReplayPlan] | None = None         # the backwards that went through, by output
     leaves: Sequence[Any] = ()                  # after the only backward: of those that got a gradient, instead of inputs
 
     def __init__(self, template: CapturedGraph, inputs: Sequence[Node]) -> None:
