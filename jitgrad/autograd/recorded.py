@@ -8,6 +8,7 @@ The derivative of a graph like one before is instantiated from a template instea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jitgrad.differentiate import cotangent_map, differentiate
@@ -90,6 +91,7 @@ def _kinds(cotangents: Sequence[Node | None]) -> tuple:
     return (grad_mode.enabled, *[g and (g.requires_grad, g.spec.type) for g in cotangents])
 
 
+@dataclass(slots=True, eq=False)
 class DerivativeTemplate:
     """A graph, by which a derivative is recognised, and the template of the derivative.
 
@@ -99,19 +101,15 @@ class DerivativeTemplate:
     operands: those of the template that are neither of the order, which come first, nor cotangents, which come last: of which node of
     the order, and which of its operands.  gradients: of wanted places, the number of a node of the template."""
 
-    __slots__ = ("size", "kinds", "visits", "repeats", "shared", "targets", "template", "operands", "gradients")
-
-    def __init__(self, size: int, kinds: tuple[bool, ...], visits: list[tuple], repeats: list[tuple], shared: list[tuple],
-                 targets: set[int], template: Template, operands: list[tuple[int, int]], gradients: dict[int, int]) -> None:
-        self.size = size
-        self.kinds = kinds
-        self.visits = visits
-        self.repeats = repeats
-        self.shared = shared
-        self.targets = targets
-        self.template = template
-        self.operands = operands
-        self.gradients = gradients
+    size: int
+    kinds: tuple
+    visits: list[tuple]
+    repeats: list[tuple]
+    shared: list[tuple]
+    targets: set[int]
+    template: Template
+    operands: list[tuple[int, int]]
+    gradients: dict[int, int]
 
     @staticmethod
     def of(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], gradients: dict[Node, Node],
