@@ -227,6 +227,6 @@ class Results:
         if id(value) in self._containers:
             raise Refusal(f"returns a {kind.__name__} that it was given")
         if kind is dict or kind is list or isinstance(value, tuple):
-            items = value.values() if kind is dict else value
+            items = value.values() if isinstance(value, dict) else value
             return text_like(value, [self.expression(v, level + 1) for v in items], self._constant)
         raise Refusal(f"returns an object of type {kind.__name__}")
