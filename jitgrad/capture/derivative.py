@@ -6,7 +6,7 @@ A replay makes leaf nodes straight from the arguments and runs one program; noth
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
-from jitgrad.capture.replay import CapturedGraph, Given, ReplayPlan, run
+from jitgrad.capture.replay import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import like, parts, text_like
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import grad_mode, in_grad_mode, input_node
-from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph
 from jitgrad.tensor import Tensor, wrap
 
@@ -215,7 +214,7 @@ class Derivative(Compiled):
         """The replay of a capture: see functions.generate for the guard; the result is made by
 
             def result(nodes, given):
-                r = run(nodes)
+                r = run(derivative(wrt, nodes), nodes)
                 return r[0][()], r[1]
         """
         value, aux = self._split(result)
@@ -228,7 +227,7 @@ class Derivative(Compiled):
             constant = trace.guards.constant
             used = [i for i, _ in wrt if template.leaves[i] is not None]
             others = list(dict.fromkeys(template.outputs[1:]))
-            lines = [f"r = {constant(Runner(template, used))}(nodes)"]
+            lines = [f"r = {constant(run)}({constant(template.derivative)}({constant(used)}, nodes), nodes)"]
             names: dict[int, str] = {}
             for k, i in enumerate(used):
                 names[i] = f"r[{1 + len([n for n in others if n != template.outputs[0]]) + k}]"
@@ -247,21 +246,6 @@ class Derivative(Compiled):
         for _, found in wrt:
             found.argument = next(order)
         return generate(trace, result if self.has_aux else value, args, kwargs, body)
-
-
-class Runner:
-    """Runs the program of a template's values and gradients."""
-
-    def __init__(self, template: CapturedGraph, wrt: list[int]) -> None:
-        self._template = template
-        self._wrt = wrt
-        self._plan: ReplayPlan | None = None
-
-    def __call__(self, inputs: Sequence[Given]) -> list[np.ndarray | None]:
-        plan = self._plan
-        if plan is None or plan.era != programs.era:
-            plan = self._plan = self._template.derivative(self._wrt, inputs)
-        return run(plan, inputs)
 
 
 # -- trees -----------------------------------------------------------------------------------------------------------

@@ -158,7 +158,8 @@ class CapturedGraph:
 
     def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> ReplayPlan:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
-        return self._known("derivative") or self._made("derivative", inputs, self.outputs, wrt)
+        plan = self.plans.get("derivative")         # as _known, without a further call
+        return self._made("derivative", inputs, self.outputs, wrt) if plan is None or plan.era != programs.era else plan
 
     def _known(self, key: Any) -> ReplayPlan | None:
         plan = self.plans.get(key)
