@@ -271,16 +271,16 @@ def _result_lines(trace: Trace, template: CapturedGraph, expression: str) -> lis
     single = len(template.outputs) == 1
     body = [f"call = new({'Single' if single else 'Call'})", "call.template = template", "call.inputs = nodes"]
     for k, number in enumerate(template.outputs):
-        face = template.nodes[number]
-        if not face.inputs:             # a constant of the capture
-            body.append(f"o{k} = wrap(input_node({constant(face)}.value, {constant(face)}.type))")
-        elif not face.requires_grad:
+        output = template.nodes[number]
+        if not output.inputs:             # a constant of the capture
+            body.append(f"o{k} = wrap(input_node({constant(output)}.value, {constant(output)}.type))")
+        elif not output.requires_grad:
             body.append(f"o{k} = plain_result(call, {k})")
         else:
             if template.interior:
                 body.append(f"o{k} = recorded_result(call, {k})")
             else:
-                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}",
+                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(output)}",
                          f"o{k}._storage = {'call' if single else f'OneOfSeveral(call, {k})'}"]
     return [*(body if template.outputs else ()), f"return {expression}"]
 
