@@ -22,7 +22,7 @@ MAX_HELD = 1024 * 1024 * 1024   # bytes held for reuse
 
 
 @dataclass
-class Stats:
+class PoolCounts:
     """held: bytes that wait for reuse.  hits, misses: large arrays that came from the pool, and from the system."""
 
     held: int = 0
@@ -168,6 +168,6 @@ def empty_cache() -> None:
     _pool.clear()
 
 
-def stats() -> Stats:
+def stats() -> PoolCounts:
     """The pool's counters, as they are now."""
-    return Stats(_pool.held(), _pool.hits, _pool.misses)
+    return PoolCounts(_pool.held(), _pool.hits, _pool.misses)

@@ -380,34 +380,3 @@ def topological(roots: Iterable[Node], children: Callable[[Node], Sequence[Node]
                 stack.pop()
                 order.append(node)
     return order
-
-
-def verify(order: Sequence[Node]) -> None:
-    """Raise InternalError unless inputs come first and each type is what the op infers from its inputs."""
-    seen: set[Node] = set()
-    for node in order:
-        for n in node.inputs:
-            if n not in seen:
-                raise InternalError(f"{node} comes before its input {n}")
-        seen.add(node)
-        if node.op.kind == "leaf":
-            continue
-        expected = node.op.infer(*[n.type for n in node.inputs], **node.kwargs)
-        if expected.shape != node.type.shape or expected.dtype is not node.type.dtype:
-            raise InternalError(f"{node} should be {expected}")
-
-
-def to_text(order: Sequence[Node], outputs: Sequence[Node] = ()) -> str:
-    """The graph as text, a line a node: `%3 = mul %0 %1 : float32[3]`."""
-    names: dict[Node, str] = {}
-    lines = []
-    for node in order:
-        names[node] = f"%{len(names)}"
-        words = [node.op.name, *[names.get(n, "%?") for n in node.inputs]]
-        words += [f"{k}={v}" for k, v in zip(node.op.param_names, node.params, strict=True)]
-        if node.sizes is not None:
-            words.append(f"sizes={node.sizes}")
-        lines.append(f"{names[node]} = {' '.join(words)} : {node.type!r}{' *' if node.requires_grad else ''}")
-    if outputs:
-        lines.append("return " + " ".join(names[n] for n in outputs))
-    return "\n".join(lines)

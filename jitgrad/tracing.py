@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 
-class Trace:
+class TraceNotes:
     """Notes of one trace.  reads: nodes whose values Python looked at.  written: storages written to.
     reason: why the trace cannot be replayed, the first found."""
 
@@ -41,7 +41,7 @@ class Trace:
 
 
 class _State(threading.local):
-    trace: Trace | None = None
+    trace: TraceNotes | None = None
 
 
 _state = _State()
@@ -51,7 +51,7 @@ count = array("q", [0])     # the same for machine code
 BORN = object()         # `line` of arrays made while any thread traces
 
 
-def current() -> Trace | None:
+def current() -> TraceNotes | None:
     """The trace of this thread, if it is in one."""
     return _state.trace if traces else None
 
@@ -62,7 +62,7 @@ def refuse(reason: str) -> None:
         _state.trace.refuse(reason)
 
 
-def traced(trace: Trace, function: Callable[..., _T], *args: Any) -> _T:
+def traced(trace: TraceNotes, function: Callable[..., _T], *args: Any) -> _T:
     """function(*args), this thread being traced.
 
     Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since

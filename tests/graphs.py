@@ -11,6 +11,7 @@ from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import Program
 from jitgrad.differentiate import differentiate
 from jitgrad.dtype import from_numpy_dtype
+from jitgrad.errors import InternalError
 from jitgrad.graph import Node, const, in_grad_mode, input_node, topological
 from jitgrad.interpreter import evaluate
 from jitgrad.requests import partition
@@ -96,3 +97,18 @@ def schedule_of(r: Request) -> Schedule:
     bounds, small = partition.partition(captured)
     roots = [(index[n], g is not None) for n, g in zip(r.roots, r.cotangents, strict=True)]
     return Schedule(captured, roots, [index[n] for n in r.outputs], [index[n] for n in r.wrt], bounds, small)
+
+
+def verify(order: Sequence[Node]) -> None:
+    """Raise InternalError unless inputs come first and each type is what the op infers from its inputs."""
+    seen: set[Node] = set()
+    for node in order:
+        for n in node.inputs:
+            if n not in seen:
+                raise InternalError(f"{node} comes before its input {n}")
+        seen.add(node)
+        if node.op.kind == "leaf":
+            continue
+        expected = node.op.infer(*[n.type for n in node.inputs], **node.kwargs)
+        if expected.shape != node.type.shape or expected.dtype is not node.type.dtype:
+            raise InternalError(f"{node} should be {expected}")

@@ -144,11 +144,11 @@ def test_gradients_and_contents_that_change_after_the_call():
 
 
 def test_results_that_need_no_gradient_are_computed_before_the_return(monkeypatch):
-    from jitgrad.capture.replay import Template
+    from jitgrad.capture.replay import CapturedGraph
     f = torch.compile(lambda X: (torch.from_numpy(X) * 2, torch.from_numpy(X)))
     for k in range(4):
         if k == 3:
-            monkeypatch.setattr(Template, "values", lambda self, inputs: None)      # as for a graph that is too large
+            monkeypatch.setattr(CapturedGraph, "values", lambda self, inputs: None)      # as for a graph that is too large
         X = np.full(3, float(k))
         doubled, same = f(X)
         X[:] = -1.0

@@ -1,14 +1,15 @@
-"""Recording, leaves, order, verification and text of graphs."""
+"""Recording, leaves, order and verification of graphs."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphs import verify
 
 from jitgrad import graph, ops
 from jitgrad.arraytype import array_type
 from jitgrad.dtype import bool_, float32, float64, int64
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, bind, const, grad_mode, input_node, scalar_node, to_text, topological, verify
+from jitgrad.graph import Node, bind, const, grad_mode, input_node, scalar_node, topological
 
 
 def leaf(*shape: int, requires_grad: bool = False) -> Node:
@@ -95,16 +96,6 @@ def test_verify_finds_disorder_and_wrong_types() -> None:
     y.spec = graph.Spec(y.op, (), None, array_type((3,), float64), y.sig)
     with pytest.raises(InternalError, match="should be"):
         verify([x, y])
-
-
-def test_text() -> None:
-    x = leaf(2, 3, requires_grad=True)
-    y = ops.sum(ops.slice(x, full=(True, False), sizes=(0, 2, 1)), axes=(1,))
-    assert to_text(topological([y]), [y]) == "\n".join([
-        "%0 = input : float64[2, 3] *",
-        "%1 = slice %0 full=(True, False) sizes=(0, 2, 1) : float64[2, 2] *",
-        "%2 = sum %1 axes=(1,) : float64[2, 1] *",
-        "return %2"])
 
 
 def test_extra_has_defaults_and_is_made_once() -> None:

@@ -78,7 +78,8 @@ def _loss(xp: Any, params: Any, x: Any, y: Any) -> Any:
 def held_of(optimizer: Any) -> list[Any]:
     """If the next step of all groups has been computed: of each the first parameter, and the results."""
     steady = optimizer._fused.steady.values() if hasattr(optimizer, "_fused") else ()
-    return [(s.first, s.held[3]) for s in steady] if all([s.held for s in steady]) else []
+    held = [(s.first, s.held) for s in steady]          # read once: another thread's backward may take it away
+    return [(first, found[3]) for first, found in held if found] if all([found for _, found in held]) else []
 
 
 def flat(x: Any) -> Iterator[float]:

@@ -6,13 +6,14 @@ import inspect
 import drawn
 import numpy as np
 import pytest
+from graphs import verify
 
 from jitgrad import ops
 from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.differentiate import differentiate
 from jitgrad.dtype import BY_CODE, float32, float64, from_numpy_dtype, int32
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, Op, const, input_node, topological, verify
+from jitgrad.graph import Node, Op, const, input_node, topological
 from jitgrad.interpreter import evaluate
 from jitgrad.ops.declare import REGISTRY, elementwise, literal
 from jitgrad.ops.samples import Case

@@ -8,6 +8,7 @@ The derivative of a graph like one before is instantiated from a template instea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jitgrad.differentiate import cotangent_map, differentiate
@@ -17,6 +18,7 @@ from jitgrad.requests.counters import repeats
 from jitgrad.requests.gradients import Wanted
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import Callbacks
+from jitgrad.template import Template
 
 MOST = 4096         # nodes of a derivative that is kept as a template
 MAX_TEMPLATES = 4   # from roots of one spec
@@ -91,55 +93,45 @@ def _kinds(cotangents: Sequence[Node | None]) -> tuple:
     return (grad_mode.enabled, *[g and (g.requires_grad, g.spec.type) for g in cotangents])
 
 
-OF_ORDER, OPERAND, COTANGENT, MADE = range(4)
-
-
+@dataclass(slots=True, eq=False)
 class DerivativeTemplate:
-    """A graph and its derivative as data.
+    """A graph, by which a derivative is recognised, and the template of the derivative.
 
-    nodes: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
+    visits: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
     its operands: of each, whether it is in the order; else whether it requires a gradient, and its op or, of a literal, its spec.
     repeats, shared: further uses of nodes of the order, and of operands outside it, which have to be the same again.
-    made: of each node of the derivative the spec, its operands as (where, number, operand), whether it requires a gradient, and
-    the value of a number.  gradients: of wanted places, the number of a node of the derivative or where else it is."""
+    operands: those of the template that are neither of the order, which come first, nor cotangents, which come last: of which node of
+    the order, and which of its operands.  gradients: of wanted places, the number of a node of the template."""
 
-    __slots__ = ("size", "kinds", "visits", "repeats", "shared", "targets", "made", "gradients")
-
-    def __init__(self, size: int, kinds: tuple[bool, ...], visits: list[tuple], repeats: list[tuple], shared: list[tuple],
-                 targets: set[int], made: list[tuple], gradients: dict[int, tuple[int, int, int]]) -> None:
-        self.size = size
-        self.kinds = kinds
-        self.visits = visits
-        self.repeats = repeats
-        self.shared = shared
-        self.targets = targets
-        self.made = made
-        self.gradients = gradients
+    size: int
+    kinds: tuple
+    visits: list[tuple]
+    repeats: list[tuple]
+    shared: list[tuple]
+    targets: set[int]
+    template: Template
+    operands: list[tuple[int, int]]
+    gradients: dict[int, int]
 
     @staticmethod
     def of(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], gradients: dict[Node, Node],
            wanted: Callable[[Node], bool]) -> DerivativeTemplate | None:
         """The template of a derivative that was recorded; None where it holds arrays of its own."""
-        where: dict[Node, tuple[int, int, int]] = {}
+        index = {n: k for k, n in enumerate(order)}
+        outside: dict[Node, tuple[int, int]] = {}
         for k, n in enumerate(order):
             for i, m in enumerate(n.inputs):
-                where.setdefault(m, (OPERAND, k, i))
-        for k, n in enumerate(order):
-            where[n] = (OF_ORDER, k, 0)
-        for k, g in enumerate(cotangents):
-            if g is not None:
-                if g in where:          # it is an operand, too, or another's: the next one may be none
-                    return None
-                where[g] = (COTANGENT, k, 0)
-        made: list[tuple] = []
-        for n in topological(gradients.values(), lambda n: () if n in where else n.inputs):
-            if n in where:
-                continue
-            if n.spec.op is INPUT or n.extra is not None or len(made) >= MOST:
-                return None
-            made.append((n.spec, tuple([where[m] for m in n.inputs]), n.requires_grad, n.value if not n.inputs else None))
-            where[n] = (MADE, len(made) - 1, 0)
-        index = {n: k for k, n in enumerate(order)}
+                if m not in index:
+                    outside.setdefault(m, (k, i))
+        given = [g for g in cotangents if g is not None]
+        known = {*order, *outside}
+        if any([g in known for g in given]) or len(set(given)) < len(given):
+            return None                 # one that is an operand, too, or another's: the next one may be none
+        known.update(given)
+        made = [n for n in topological(gradients.values(), lambda n: () if n in known else n.inputs) if n not in known]
+        if len(made) > MOST or any([n.spec.op is INPUT or n.extra is not None for n in made]):
+            return None
+        template = Template.of([*order, *outside, *given], made, list(gradients.values()))
         visits: list[tuple[int, int, int, Spec, tuple]] = []
         repeats: list[tuple[int, int, int]] = []
         shared: list[tuple[int, int, int, int]] = []
@@ -157,15 +149,15 @@ class DerivativeTemplate:
                 if not n.inputs and n.extra is not None and n.extra.fn is not None:
                     return None
                 for j, m in enumerate(n.inputs):
-                    if m not in index and where[m] != (OPERAND, index[n], j):
-                        shared.append((index[n], j, *where[m][1:]))
+                    if m not in index and outside[m] != (index[n], j):
+                        shared.append((index[n], j, *outside[m]))
                 operands = tuple([True if m in index else (m.requires_grad, m.spec if m.spec.op is CONST else m.spec.op)
                                   for m in n.inputs])
                 visits.append((index[n], user, i, n.spec, operands))
                 stack.append((index[n], n.inputs))
         return DerivativeTemplate(len(order), _kinds(cotangents), visits, repeats, shared,
-                        {k for k, n in enumerate(order) if wanted(n)}, made,
-                        {index[n]: where[g] for n, g in gradients.items()})
+                                  {k for k, n in enumerate(order) if wanted(n)}, template, list(outside.values()),
+                                  dict(zip([index[n] for n in gradients], template.results, strict=True)))
 
     def match(self, roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Callable[[Node], bool],
               least: int) -> list[Node] | None:
@@ -205,18 +197,6 @@ class DerivativeTemplate:
 
     def instantiate(self, order: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
         """The gradients of the wanted nodes of another order."""
-        made: list[Node] = []
-
-        def find(where: int, k: int, i: int) -> Any:
-            return made[k] if where == MADE else order[k] if where == OF_ORDER else order[k].inputs[i] if where == OPERAND else (
-                cotangents[k])
-
-        for spec, operands, requires_grad, value in self.made:
-            if not operands:
-                made.append(Node(spec, (), False, 0, value))
-                continue
-            inputs = tuple([find(*at) for at in operands])
-            depth = max([n.depth for n in inputs])
-            made.append(Node(spec, inputs, requires_grad, depth + 1 if depth or requires_grad else 0))
-        return {order[k]: find(*at) for k, at in self.gradients.items()}
-
+        outside = [order[k].inputs[i] for k, i in self.operands]
+        made = self.template.instantiate([*order, *outside, *[g for g in cotangents if g is not None]])
+        return {order[k]: made[number] for k, number in self.gradients.items()}

@@ -18,7 +18,7 @@ MOST = 200          # inputs of a call that is gone through by generated code
 
 def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
              done: dict[int, Any], source: Any, run: Callable) -> Callable[[Any], bool] | None:
-    """sources, wrt, run: of the plan (replay.Plan).  inputs: how many there are.  whole: whether the output is the only one.
+    """sources, wrt, run: of the plan (replay.ReplayPlan).  inputs: how many there are.  whole: whether the output is the only one.
     source: the plan, weakly.
     For a function of two tensors and a number, of which the first wants a gradient:
 

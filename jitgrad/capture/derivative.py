@@ -6,7 +6,7 @@ A replay makes leaf nodes straight from the arguments and runs one program; noth
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
-from jitgrad.capture.replay import Given, Plan, Template, run
+from jitgrad.capture.replay import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
-from jitgrad.capture.understood import is_named_tuple
+from jitgrad.capture.trees import like, parts, text_like
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import grad_mode, in_grad_mode, input_node
-from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph
 from jitgrad.tensor import Tensor, wrap
 
@@ -215,20 +214,20 @@ class Derivative(Compiled):
         """The replay of a capture: see functions.generate for the guard; the result is made by
 
             def result(nodes, given):
-                r = run(nodes)
+                r = run(derivative(wrt, nodes), nodes)
                 return r[0][()], r[1]
         """
         value, aux = self._split(result)
         wrt = [(i, found) for i, found in leaves if found.differentiated]
         arrays = not wrt or wrt[0][1].kind != "tensor"
 
-        def body(template: Template, expression: str) -> list[str]:
+        def body(template: CapturedGraph, expression: str) -> list[str]:
             if not template.nodes[template.outputs[0]].inputs:
                 raise Refusal("returns a constant")
             constant = trace.guards.constant
             used = [i for i, _ in wrt if template.leaves[i] is not None]
             others = list(dict.fromkeys(template.outputs[1:]))
-            lines = [f"r = {constant(Runner(template, used))}(nodes)"]
+            lines = [f"r = {constant(run)}({constant(template.derivative)}({constant(used)}, nodes), nodes)"]
             names: dict[int, str] = {}
             for k, i in enumerate(used):
                 names[i] = f"r[{1 + len([n for n in others if n != template.outputs[0]]) + k}]"
@@ -249,21 +248,6 @@ class Derivative(Compiled):
         return generate(trace, result if self.has_aux else value, args, kwargs, body)
 
 
-class Runner:
-    """Runs the program of a template's values and gradients."""
-
-    def __init__(self, template: Template, wrt: list[int]) -> None:
-        self._template = template
-        self._wrt = wrt
-        self._plan: Plan | None = None
-
-    def __call__(self, inputs: Sequence[Given]) -> list[np.ndarray | None]:
-        plan = self._plan
-        if plan is None or plan.era != programs.era:
-            plan = self._plan = self._template.derivative(self._wrt, inputs)
-        return run(plan, inputs)
-
-
 # -- trees -----------------------------------------------------------------------------------------------------------
 
 def _converted(tree: Any, differentiated: bool, place: str, leaves: list[Leaf]) -> Any:
@@ -271,24 +255,16 @@ def _converted(tree: Any, differentiated: bool, place: str, leaves: list[Leaf]) 
     if found is not None:
         leaves.append(found)
         return found.tensor
-    if type(tree) is dict:
-        return {k: _converted(v, differentiated, f"{place}[{k!r}]", leaves) for k, v in tree.items()}
-    if type(tree) in (list, tuple) or is_named_tuple(tree):
-        items = [_converted(v, differentiated, f"{place}[{i}]", leaves) for i, v in enumerate(tree)]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)
-    return tree
+    inner = parts(tree)
+    return tree if inner is None else like(tree, [_converted(v, differentiated, f"{place}[{k!r}]", leaves) for k, v in inner])
 
 
 def _detached(tree: Any) -> Any:
     """The tree with tensors that are computed from nothing that requires grad."""
     if isinstance(tree, Tensor):
         return tree.detach() if tree.requires_grad and not tree.is_leaf else tree
-    if type(tree) is dict:
-        return {k: _detached(v) for k, v in tree.items()}
-    if type(tree) is list or isinstance(tree, tuple):
-        items = [_detached(v) for v in tree]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
-    return tree
+    inner = [*enumerate(tree)] if isinstance(tree, tuple) else parts(tree)
+    return tree if inner is None else like(tree, [_detached(v) for _, v in inner])
 
 
 def _is_leaf(value: Any) -> bool:
@@ -296,22 +272,15 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _leaves_of(tree: Any) -> list[Any]:
-    if _is_leaf(tree):
-        return [tree]
-    items = tree.values() if type(tree) is dict else tree if type(tree) in (list, tuple) or is_named_tuple(tree) else ()
-    return [found for item in items for found in _leaves_of(item)]
+    return [tree] if _is_leaf(tree) else [found for _, part in parts(tree) or () for found in _leaves_of(part)]
 
 
 def _like(tree: Any, grads: Any) -> Any:
     """A tree with the next gradient in the place of each leaf, None for what is not differentiated."""
     if _is_leaf(tree):
         return next(grads)
-    if type(tree) is dict:
-        return {k: _like(v, grads) for k, v in tree.items()}
-    if type(tree) in (list, tuple) or is_named_tuple(tree):
-        items = [_like(v, grads) for v in tree]
-        return type(tree)._make(items) if is_named_tuple(tree) else type(tree)(items)       # type: ignore[attr-defined]
-    return None
+    inner = parts(tree)
+    return None if inner is None else like(tree, [_like(v, grads) for _, v in inner])
 
 
 def _returned(given: Leaf, g: Tensor | None) -> Any:
@@ -337,11 +306,5 @@ def _gradient_text(name: str | None, found: Leaf, constant: Callable[[Any], str]
 def _gradient_expression(tree: Any, constant: Callable[[Any], str], texts: Any) -> str:
     if _is_leaf(tree):
         return next(texts)
-    if type(tree) is dict:
-        return "{" + ", ".join([f"{k!r}: {_gradient_expression(v, constant, texts)}" for k, v in tree.items()]) + "}"
-    if type(tree) is list:
-        return "[" + ", ".join([_gradient_expression(v, constant, texts) for v in tree]) + "]"
-    if type(tree) is tuple or is_named_tuple(tree):
-        inner = "(" + "".join([_gradient_expression(v, constant, texts) + ", " for v in tree]) + ")"
-        return inner if type(tree) is tuple else f"{constant(type(tree))}._make({inner})"
-    return "None"
+    inner = parts(tree)
+    return "None" if inner is None else text_like(tree, [_gradient_expression(v, constant, texts) for _, v in inner], constant)

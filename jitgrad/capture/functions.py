@@ -17,7 +17,7 @@ from jitgrad.capture.guards import changed
 from jitgrad.capture.release import let_go, release
 from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
-from jitgrad.capture.trees import plain
+from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger
 from jitgrad.requests.programs import compiling_thread, interpreting
 
@@ -229,10 +229,8 @@ class Compiled:
 def _floats(place: str, tree: Any, level: int) -> list[tuple[str, float]]:
     if type(tree) is float:
         return [(place, tree)]
-    if level > 20 or not isinstance(tree, (dict, list, tuple)):
-        return []
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    return [found for key, item in items for found in _floats(f"{place}[{key!r}]", item, level + 1)]
+    inner = parts(tree) if level <= 20 else None
+    return [found for key, item in inner or () for found in _floats(f"{place}[{key!r}]", item, level + 1)]
 
 
 # -- public ----------------------------------------------------------------------------------------------------------

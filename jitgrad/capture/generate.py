@@ -18,8 +18,8 @@ from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, present
 from jitgrad.capture.looks import Looks
 from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, Template
-from jitgrad.capture.standin import Deferred, Single, recorded
+from jitgrad.capture.replay import Call, CapturedGraph
+from jitgrad.capture.standin import OneOfSeveral, Single, recorded_result
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
@@ -39,7 +39,7 @@ class Replay:
     captured one did, otherwise None.  `result(...)`: what the function would return."""
 
     def __init__(self, enter: Callable, result: Callable | None, reason: str | None, tests: list[Test],
-                 template: Template | None) -> None:
+                 template: CapturedGraph | None) -> None:
         self.enter = enter
         self.result = result
         self.reason = reason
@@ -99,7 +99,7 @@ def replay_of(trace: Trace, make: Callable[[], Replay]) -> Replay:
 
 
 def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
-             body: Callable[[Template, str], list[str]] | None = None) -> Replay:
+             body: Callable[[CapturedGraph, str], list[str]] | None = None) -> Replay:
     """A replay of a capture.  body: writes the lines of the function that makes the result, by default `_result_lines`.
 
     Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
@@ -111,11 +111,11 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
                              **{id(array): name for name, array in trace.compared}}
     expression = Results(trace.guards.constant, _tensor_writer(trace, outputs, tensors), names,
                          trace.arguments.containers).expression(result)
-    template = Template(trace, outputs)
+    template = CapturedGraph(trace, outputs)
     looks = None
     computed, seen = trace.looks()
     if computed:
-        looks = Looks(Template(trace, computed), [value(n).copy() for n in computed])
+        looks = Looks(CapturedGraph(trace, computed), [value(n).copy() for n in computed])
     if body is None:
         lines = _result_lines(trace, template, expression)
     else:
@@ -167,7 +167,7 @@ def _tensor_writer(trace: Trace, outputs: list[Node], tensors: list[Tensor]) -> 
     return write
 
 
-def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[Node],
+def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen: set[Node],
                body: list[str]) -> tuple[Callable, Callable]:
     """The guard function and the function that makes a result.  For f(x) = (x * 2).sum():
 
@@ -185,7 +185,7 @@ def _functions(trace: Trace, template: Template, looks: Looks | None, seen: set[
                 return None
 
         def result(nodes, given):
-            call = new(Single)              # with several results a Call, and a Deferred for each
+            call = new(Single)              # with several results a Call, and a OneOfSeveral for each
             call.template = template
             call.inputs = nodes
             o0 = new(Tensor)
@@ -265,23 +265,23 @@ def _containers(trace: Trace) -> list[str]:
     return lines
 
 
-def _result_lines(trace: Trace, template: Template, expression: str) -> list[str]:
+def _result_lines(trace: Trace, template: CapturedGraph, expression: str) -> list[str]:
     """The body of `result`: see _functions."""
     constant = trace.guards.constant
     single = len(template.outputs) == 1
     body = [f"call = new({'Single' if single else 'Call'})", "call.template = template", "call.inputs = nodes"]
     for k, number in enumerate(template.outputs):
-        face = template.nodes[number]
-        if not face.inputs:             # a constant of the capture
-            body.append(f"o{k} = wrap(input_node({constant(face)}.value, {constant(face)}.type))")
-        elif not face.requires_grad:
+        output = template.nodes[number]
+        if not output.inputs:             # a constant of the capture
+            body.append(f"o{k} = wrap(input_node({constant(output)}.value, {constant(output)}.type))")
+        elif not output.requires_grad:
             body.append(f"o{k} = plain_result(call, {k})")
         else:
             if template.interior:
-                body.append(f"o{k} = recorded(call, {k})")
+                body.append(f"o{k} = recorded_result(call, {k})")
             else:
-                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(face)}",
-                         f"o{k}._storage = {'call' if single else f'Deferred(call, {k})'}"]
+                body += [f"o{k} = new(Tensor)", f"o{k}._node = {constant(output)}",
+                         f"o{k}._storage = {'call' if single else f'OneOfSeveral(call, {k})'}"]
     return [*(body if template.outputs else ()), f"return {expression}"]
 
 
@@ -381,7 +381,7 @@ def plain_result(call: Call, output: int) -> Tensor:
     array = call.look(output)
     if array is None:
         call.keep_arrays()
-        return recorded(call, output)
+        return recorded_result(call, output)
     template = call.template
     return wrap(input_node(array, template.nodes[template.outputs[output]].type))
 
@@ -390,7 +390,7 @@ _SCOPE: dict[str, Any] = {
     "grad_mode": grad_mode, "interpreting": interpreting, "config": config, "get_default_dtype": get_default_dtype, "usual": usual,
     "tracing": tracing, "Node": Node, "value_of": value_of,
     "changed": changed, "differ": differ, "present": present, "filled": filled, "same_type": same_type,
-    "settled": settled, "Call": Call, "Single": Single, "Deferred": Deferred,
+    "settled": settled, "Call": Call, "Single": Single, "OneOfSeveral": OneOfSeveral,
     "new": object.__new__, "Tensor": Tensor,
-    "recorded": recorded, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
+    "recorded_result": recorded_result, "plain_result": plain_result, "wrap": wrap, "input_node": input_node,
     "layout": layout, "kept": kept, "lies": lies, "value": value, "copied": np.array, "zeros": np.zeros}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.replay import Given, Template, run
+from jitgrad.capture.replay import CapturedGraph, Given, run
 from jitgrad.graph import Node
 from jitgrad.requests import execute
 
@@ -14,7 +14,7 @@ from jitgrad.requests import execute
 class Looks:
     """What Python saw of computed values during a capture.  `differ(inputs)`: whether it would see another."""
 
-    def __init__(self, template: Template, values: list[np.ndarray]) -> None:
+    def __init__(self, template: CapturedGraph, values: list[np.ndarray]) -> None:
         self.template = template
         self._seen = values
         self._values: list[bytes] | None = None
@@ -28,7 +28,7 @@ class Looks:
         plan = template.values(inputs)
         if plan is None:
             real = template.instantiate(inputs)
-            now: list[Any] = [execute.value(real[template.nodes[i]]) for i in template.outputs]
+            now: list[Any] = [execute.value(real[i]) for i in template.outputs]
         else:
             results = run(plan, inputs)
             now = [results[k] for k in plan.places]

@@ -1,6 +1,6 @@
 """From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
-A `Template` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
+A `CapturedGraph` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
 is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (standin.py):
 backward() and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
 (`Call.record`), as the function would have done, and from there on the tensor is like any other.
@@ -23,6 +23,7 @@ from jitgrad.capture.guards import Refusal
 from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, is_stale, topological
 from jitgrad.requests import counters, execute, programs
 from jitgrad.requests.capture import capture as capture_graph
+from jitgrad.template import Template
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 Given = Node | np.ndarray
 
 
-class Plan:
+class ReplayPlan:
     """The program for some outputs of a template.
 
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
-    whose gradients come after the values; places: of Template.outputs among the values."""
+    whose gradients come after the values; places: of CapturedGraph.outputs among the values."""
 
     def __init__(self, entry: programs.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
                  places: list[int]) -> None:
@@ -83,139 +84,120 @@ class Plan:
         return True
 
 
-class Template:
-    """The graph of one capture.  `nodes`: inputs first; `leaves[i]`: the node that stands for input i, or None if the
-    result does not depend on it; `outputs`: numbers in `nodes`."""
+class CapturedGraph:
+    """The graph of one capture as a template.  `leaves[i]`: the operand that stands for input i, or None if the result does not
+    depend on it; `nodes`: of operands without values, and what the template makes of them; `outputs`: numbers in `nodes`."""
 
     def __init__(self, trace: Trace, outputs: Sequence[Node]) -> None:
         """Raises Refusal for a graph that cannot be recorded again."""
         order = topological(outputs, lambda n: () if n in trace.numbers else [*n.inputs, *_listed(n)])
-        mapping: dict[Node, Node] = {}
         used = set(order)
-        self.leaves: list[Node | None] = []
+        blank: dict[Node, Node] = {}
         for given in trace.inputs:
             node = given.node
-            known = None if node is None else mapping.get(node)
-            if known is None and node in used and node is not None:
-                known = mapping[node] = (input_node(None, node.type, node.requires_grad) if given.kind != "number"
-                                         else Node(node.spec, (), False, 0))
-            self.leaves.append(known)
-        freed = False
-        for node in order:
-            if node not in mapping:
-                _check(node)
-                freed = freed or (node.run is not None and node.run.freed)
-                mapping[node] = _copy(node, mapping)
-        if freed or any([is_stale(n) for n in order]):
+            if node in used and node is not None and node not in blank:
+                blank[node] = (input_node(None, node.type, node.requires_grad) if given.kind != "number"
+                               else Node(node.spec, (), False, 0))
+        numbers: dict[Any, int] = {n: i for i, n in enumerate(blank)}
+        self.leaves = [numbers.get(given.node) for given in trace.inputs]
+        made = [n for n in order if n not in blank]
+        for node in made:
+            _check(node)
+        if any([is_stale(n) or (n.run is not None and n.run.freed and n not in blank) for n in order]):
             try:
                 check_saved(outputs, dict.fromkeys(order))
             except RuntimeError:
                 raise Refusal("overwrites or frees a value that its derivative needs") from None
-        self.nodes = [mapping[n] for n in order]
-        index = {n: i for i, n in enumerate(self.nodes)}
-        self.outputs = [index[mapping[n]] for n in outputs]
+        self.template = Template.of(list(blank), made, outputs, lines=[n.line for n in made])
+        self.nodes = self.template.instantiate(list(blank.values()))
+        self.outputs = self.template.results
         self.scalar = [self.nodes[i].spec.type.size == 1 for i in self.outputs]
         self.interior = any([given.interior and leaf is not None
                              for given, leaf in zip(trace.inputs, self.leaves, strict=True)])
         self.arrays = [i for i, given in enumerate(trace.inputs) if given.kind == "ndarray"]
-        self.plans: dict[Any, Plan | None] = {}
+        self.plans: dict[Any, ReplayPlan | None] = {}
 
-    def instantiate(self, inputs: Sequence[Given]) -> dict[Node, Node]:
-        """The nodes of one call, by the template's."""
-        mapping: dict[Node, Node] = {}
+    def instantiate(self, inputs: Sequence[Given]) -> list[Node]:
+        """The nodes of one call, by number."""
+        operands = self.nodes[:len(self.nodes) - len(self.template.nodes)]
         for leaf, given in zip(self.leaves, inputs, strict=True):
             if leaf is not None:
-                mapping[leaf] = given if type(given) is Node else input_node(given, leaf.type, leaf.requires_grad)
-        for node in self.nodes:
-            if node not in mapping:
-                mapping[node] = _copy(node, mapping)
-        return mapping
+                node = operands[leaf]
+                operands[leaf] = given if type(given) is Node else input_node(given, node.type, node.requires_grad)
+        return self.template.instantiate(operands)
 
-    def joint(self, output: int, inputs: Sequence[Given]) -> Plan | None:
+    def joint(self, output: int, inputs: Sequence[Given]) -> ReplayPlan | None:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
-        plan = self.plans.get(output)
-        if plan is None or plan.era != programs.era:
-            if programs.interpret_reason() is not None:
-                return None
-            mapping = self._apart(inputs)
-            root = mapping[self.nodes[self.outputs[output]]]
-            captured = capture_graph((root,), anew=True)
-            entry = programs.entry_for(captured, root)
-            plan = self._plan(entry, captured, mapping, captured.leaves, [0])
-            self.plans[output] = plan
-        elif plan.deliver is None:          # from the second time on: a program that calls but once needs none
+        plan = self._known(output)
+        if plan is None:
+            return None if programs.interpret_reason() is not None else self._made(output, inputs, [self.outputs[output]], None)
+        if plan.deliver is None:            # from the second time on: a program that calls but once needs none
             plan.deliver = partial(delivery, output, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
                                    {output: plan}, plan.reference)
             plan.backward = plan.usual = plan.deliver(plan.run)
         return plan
 
-    def asked(self, asker: Asker, plan: Plan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
+    def asked(self, asker: Asker, plan: ReplayPlan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
         """What an asker wants to run in place of a joint plan (see speculate.Asker)."""
         [output] = [k for k, p in self.plans.items() if p is plan]
-        mapping = self._apart(inputs)
-        root = mapping[self.nodes[self.outputs[output]]]
+        nodes = self._apart(inputs)
+        root = nodes[self.outputs[output]]
         captured = capture_graph((root,), anew=True)
-        leaves = [mapping[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
-        return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, mapping))
+        leaves = [nodes[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
+        return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, nodes))
 
-    def _constants(self, captured: programs.Capture, mapping: dict[Node, Node]) -> dict[int, Any]:
+    def _constants(self, captured: programs.Capture, nodes: list[Node]) -> dict[int, Any]:
         """The literals of the function, which its guards see to, by position."""
-        inputs = {mapping[leaf] for leaf in self.leaves if leaf is not None}
+        inputs = {nodes[leaf] for leaf in self.leaves if leaf is not None}
         return {p: n.value for p, n in enumerate(captured.order) if n.op is SCALAR and n not in inputs}
 
-    def values(self, inputs: Sequence[Given]) -> Plan | None:
+    def values(self, inputs: Sequence[Given]) -> ReplayPlan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
-        plan = self.plans.get("values")
-        if plan is None or plan.era != programs.era:
-            if programs.interpret_reason() is not None:
-                return None
-            mapping = self._apart(inputs)
-            outputs = [mapping[self.nodes[i]] for i in self.outputs]
-            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
-            positions = [captured.index[n] for n in outputs]
-            extra = sorted(set(positions))
-            entry = programs.find(programs.make_key(captured, (), (), extra), captured, (), (), extra)
-            plan = self.plans["values"] = self._plan(entry, captured, mapping, (), [extra.index(i) for i in positions])
-        return plan
+        plan = self._known("values")
+        return plan if plan is not None or programs.interpret_reason() is not None else self._made("values", inputs, self.outputs, ())
 
-    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> Plan:
+    def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> ReplayPlan:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
-        plan = self.plans.get("derivative")
-        if plan is None or plan.era != programs.era:
-            mapping = self._apart(inputs)
-            outputs = [mapping[self.nodes[i]] for i in self.outputs]
-            leaves = [mapping[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
-            captured = capture_graph(list(dict.fromkeys(outputs)), anew=True)
-            index = captured.index
-            others = list(dict.fromkeys([n for n in outputs[1:] if n is not outputs[0]]))
-            if others or leaves != captured.leaves:
-                roots, places = [(index[outputs[0]], False)], [index[n] for n in leaves]
-                values = [index[n] for n in (outputs[0], *others)]
-                entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
-            else:
-                entry = programs.entry_for(captured, outputs[0])
-            plan = self.plans["derivative"] = self._plan(
-                entry, captured, mapping, leaves, [0 if n is outputs[0] else 1 + others.index(n) for n in outputs])
+        plan = self.plans.get("derivative")         # as _known, without a further call
+        return self._made("derivative", inputs, self.outputs, wrt) if plan is None or plan.era != programs.era else plan
+
+    def _known(self, key: Any) -> ReplayPlan | None:
+        plan = self.plans.get(key)
+        return None if plan is None or plan.era != programs.era else plan
+
+    def _made(self, key: Any, inputs: Sequence[Given], outputs: Sequence[int], wrt: Sequence[int] | None) -> ReplayPlan:
+        """The program of some outputs, by number, and of the gradients of the first with respect to some inputs (None: to all)."""
+        nodes = self._apart(inputs)
+        wanted = list(dict.fromkeys([nodes[i] for i in outputs]))
+        captured = capture_graph(wanted, anew=True)
+        index = captured.index
+        leaves = captured.leaves if wrt is None else [nodes[leaf] for i in wrt if (leaf := self.leaves[i]) is not None]
+        if wrt == ():
+            wanted.sort(key=index.__getitem__)
+        if wrt != () and len(wanted) == 1 and leaves == captured.leaves:
+            entry = programs.entry_for(captured, wanted[0])
+        else:
+            roots = [] if wrt == () else [(index[wanted[0]], False)]
+            places, values = [index[n] for n in leaves], [index[n] for n in wanted]
+            entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
+        number = {nodes[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
+        bound = entry.program.bind(captured.order)
+        constants = self._constants(captured, nodes)
+        if constants:
+            bound = bound.fixing(constants)
+        taken = [captured.order[p] for p in bound.positions]
+        plan = self.plans[key] = ReplayPlan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in taken],
+                                      [number[n] for n in leaves], [wanted.index(nodes[i]) for i in outputs])
         return plan
 
-    def _apart(self, inputs: Sequence[Given]) -> dict[Node, Node]:
-        """The nodes of a call by the template's, with an input given twice as two."""
+    def _apart(self, inputs: Sequence[Given]) -> list[Node]:
+        """The nodes of a call, with an input given twice as two."""
         return self.instantiate([
             given if leaf is None else Node(given.spec, (), False, 0, given.value)
             if type(given) is Node and given.spec.op is not INPUT and not given.inputs
-            else input_node(execute.value(given) if type(given) is Node else given, leaf.type, leaf.requires_grad)
+            else input_node(execute.value(given) if type(given) is Node else given, self.nodes[leaf].type,
+                            self.nodes[leaf].requires_grad)
             for given, leaf in zip(inputs, self.leaves, strict=True)])
-
-    def _plan(self, entry: programs.Entry, captured: programs.Capture, mapping: dict[Node, Node], wrt: Sequence[Node],
-              places: list[int]) -> Plan:
-        number = {mapping[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
-        bound = entry.program.bind(captured.order)
-        constants = self._constants(captured, mapping)
-        if constants:
-            bound = bound.fixing(constants)
-        nodes = [captured.order[p] for p in bound.positions]
-        return Plan(entry, bound, [(number[n], None) if n in number else (-1, n.value) for n in nodes],
-                    [number[n] for n in wrt], places)
 
 
 def _listed(node: Node) -> list[Node]:
@@ -238,34 +220,16 @@ def _check(node: Node) -> None:
         raise Refusal("registers a hook")
 
 
-def _copy(node: Node, mapping: dict[Node, Node]) -> Node:
-    """The same application of the mapped inputs; leaves are what they are."""
-    if not node.inputs:
-        return node
-    new = Node(node.spec, tuple([mapping[n] for n in node.inputs]), node.requires_grad, node.depth, None, node.line)
-    extra = node.extra
-    if extra is not None and (extra.fn is not None or extra.in_place):
-        made = new.ensure_extra()
-        held = extra.in_place
-        made.in_place = held if isinstance(held, bool) else mapping.get(held, True)
-        fn = extra.fn
-        if fn is not None:
-            made.fn = Composite(fn.name, tuple([None if n is None else mapping[n] for n in fn.inputs]),
-                                None if fn.saves is None else tuple([mapping[n] for n in fn.saves]), fn.saves_result,
-                                fn.number)
-    return new
-
-
 # -- calls -----------------------------------------------------------------------------------------------------------
 
-def run(plan: Plan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
+def run(plan: ReplayPlan, inputs: Sequence[Given]) -> list[np.ndarray | None]:
     """The results of a program for the inputs of a call."""
     counters.hits[0] += 1
     values = [n.value if type(n) is Node else n for n in inputs]
     return plan.run([values[i] if i >= 0 else value for i, value in plan.sources])
 
 
-def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
+def run_nodes(plan: ReplayPlan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
     """`run` where all inputs are nodes."""
     counters.hits[0] += 1
     return plan.run([inputs[i].value if i >= 0 else value for i, value in plan.sources])
@@ -274,13 +238,13 @@ def run_nodes(plan: Plan, inputs: Sequence[Node]) -> list[np.ndarray | None]:
 class Call:
     """One replay: the template and what was given for its inputs.  (Most calls are short: defaults are the class's.)"""
 
-    real: dict[Node, Node] | None = None        # the recorded graph, once it is needed
+    real: list[Node] | None = None              # the recorded graph by number, once it is needed
     values: dict[int, np.ndarray] | None = None                     # by output
-    held: tuple[int, Plan, list[np.ndarray | None]] | None = None   # gradients that wait for backward()
-    done: dict[int, Plan] | None = None         # the backwards that went through, by output
+    held: tuple[int, ReplayPlan, list[np.ndarray | None]] | None = None   # gradients that wait for backward()
+    done: dict[int, ReplayPlan] | None = None         # the backwards that went through, by output
     leaves: Sequence[Any] = ()                  # after the only backward: of those that got a gradient, instead of inputs
 
-    def __init__(self, template: Template, inputs: Sequence[Node]) -> None:
+    def __init__(self, template: CapturedGraph, inputs: Sequence[Node]) -> None:
         self.template = template
         self.inputs: Sequence[Node] | None = inputs
 
@@ -291,22 +255,22 @@ class Call:
             self.inputs = _Spent(self.template, plan.wrt, list(self.leaves))
         return self.inputs
 
-    def record(self) -> dict[Node, Node]:
+    def record(self) -> list[Node]:
         """The recorded graph of this call, as if the function had run."""
         if self.real is None:
             template = self.template
             inputs = self.given()
             real = template.instantiate(inputs)
             for i, value in (self.values or {}).items():
-                node = real[template.nodes[template.outputs[i]]]
+                node = real[template.outputs[i]]
                 if node.value is None:
                     node.value = value
             if self.held is not None:
                 i, plan, grads = self.held
                 leaves = [inputs[k] for k in plan.wrt]
-                real[template.nodes[template.outputs[i]]].ensure_extra().held = (plan.entry, leaves, grads)
+                real[template.outputs[i]].ensure_extra().held = (plan.entry, leaves, grads)
             for i, plan in (self.done or {}).items():
-                execute.mark_freed(real[template.nodes[template.outputs[i]]], plan.entry)
+                execute.mark_freed(real[template.outputs[i]], plan.entry)
             self.real, self.held = real, None       # at once, and once all is there
         return self.real
 
@@ -380,7 +344,7 @@ class _Spent(Sequence):
 
     __slots__ = ("_template", "_wrt", "_leaves")
 
-    def __init__(self, template: Template, wrt: list[int], leaves: list[Any]) -> None:
+    def __init__(self, template: CapturedGraph, wrt: list[int], leaves: list[Any]) -> None:
         self._template = template
         self._wrt = wrt
         self._leaves = leaves       # the accumulators of the leaves that got a gradient
@@ -392,7 +356,8 @@ class _Spent(Sequence):
         return iter([self[i] for i in range(len(self))])
 
     def __getitem__(self, i: Any) -> Any:
-        leaf = self._template.leaves[i]
+        number = self._template.leaves[i]
+        leaf = None if number is None else self._template.nodes[number]
         if leaf is None or leaf.spec.op is not INPUT:
             return None if leaf is None else Node(leaf.spec, (), False, 0, 0.0)
         type_ = leaf.spec.type

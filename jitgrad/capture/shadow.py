@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.replay import Template
+from jitgrad.capture.replay import CapturedGraph
 from jitgrad.capture.trace import Input
 from jitgrad.graph import Node
 from jitgrad.tensor import Tensor
 
 
-def same_call(first: Template, given: Sequence[Input], second: Template, with_stand_ins: Sequence[Input]) -> bool:
+def same_call(first: CapturedGraph, given: Sequence[Input], second: CapturedGraph, with_stand_ins: Sequence[Input]) -> bool:
     """Whether two templates compute the same, what is a constant of the first being an input of the second."""
     tensors = [_tensors(first, given), _tensors(second, with_stand_ins)]
     if len(tensors[0]) != len(tensors[1]) or len(first.outputs) != len(second.outputs):
         return False
     known = {a: b for a, b in zip(*tensors, strict=True) if a is not None}
     of_second = {b for b in tensors[1] if b is not None}
-    inputs = {leaf for leaf in second.leaves if leaf is not None}
+    inputs = {second.nodes[leaf] for leaf in second.leaves if leaf is not None}
     pairs = [(first.nodes[a], second.nodes[b]) for a, b in zip(first.outputs, second.outputs, strict=True)]
     seen: set[tuple[Node, Node]] = set()
     while pairs:
@@ -49,8 +49,9 @@ def same_call(first: Template, given: Sequence[Input], second: Template, with_st
     return True
 
 
-def _tensors(template: Template, given: Sequence[Input]) -> list[Node | None]:
-    return [leaf for leaf, i in zip(template.leaves, given, strict=True) if i.kind == "tensor"]
+def _tensors(template: CapturedGraph, given: Sequence[Input]) -> list[Node | None]:
+    numbers = [number for number, i in zip(template.leaves, given, strict=True) if i.kind == "tensor"]
+    return [None if number is None else template.nodes[number] for number in numbers]
 
 
 def _bytes(value: Any) -> Any:

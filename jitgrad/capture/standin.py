@@ -66,39 +66,17 @@ class DetachedResult(StandIn):
         return tensor._detached(tracks)
 
 
-class Single(Call, StandIn):
-    """The call of a function with one result, which stands in for the storage of that itself."""
+class Result(StandIn):
+    """One of the results of a call.  output: its number."""
+
+    __slots__ = ()
+    call: Any
+    output = 0
 
     def materialise(self, tensor: Tensor) -> None:
         """See storage.Deferred."""
-        template = self.template
-        tensor._node = self.record()[template.nodes[template.outputs[0]]]
-        tensor._storage = None
-
-    def value(self, tensor: Tensor) -> np.ndarray:
-        """See storage.Deferred."""
-        array = self.look(0)
-        return execute.value(tensor._current()) if array is None else array
-
-    def backward(self) -> bool:
-        """See storage.Deferred."""
-        plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
-        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
-
-
-class Deferred(StandIn):
-    """One of several results of a call."""
-
-    __slots__ = ("call", "output", "__weakref__")
-
-    def __init__(self, call: Call, output: int) -> None:
-        self.call = call
-        self.output = output
-
-    def materialise(self, tensor: Tensor) -> None:
-        """See storage.Deferred."""
-        template = self.call.template
-        tensor._node = self.call.record()[template.nodes[template.outputs[self.output]]]
+        call = self.call
+        tensor._node = call.record()[call.template.outputs[self.output]]
         tensor._storage = None
 
     def value(self, tensor: Tensor) -> np.ndarray:
@@ -111,7 +89,33 @@ class Deferred(StandIn):
         return self.call.deliver(self.output)
 
 
-def recorded(call: Call, output: int) -> Tensor:
+class Single(Call, Result):
+    """The call of a function with one result, which stands in for the storage of that itself."""
+
+    call = property(lambda self: self)
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """See storage.Deferred."""
+        array = self.look(0)                    # the usual case, without asking for `call`
+        return execute.value(tensor._current()) if array is None else array
+
+    def backward(self) -> bool:
+        """See storage.Deferred."""
+        plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
+        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
+
+
+class OneOfSeveral(Result):
+    """One of several results of a call."""
+
+    __slots__ = ("call", "output", "__weakref__")
+
+    def __init__(self, call: Call, output: int) -> None:
+        self.call = call
+        self.output = output
+
+
+def recorded_result(call: Call, output: int) -> Tensor:
     """The tensor of an output whose graph is recorded at once."""
     template = call.template
-    return wrap(call.record()[template.nodes[template.outputs[output]]])
+    return wrap(call.record()[template.outputs[output]])

@@ -95,7 +95,7 @@ class Input:
         self.small = self.spec.type.size * self.spec.type.dtype.itemsize < buffers.LARGE
 
 
-class Trace(tracing.Trace):
+class Trace(tracing.TraceNotes):
     """The capture of one call.  After `run`: `reason` (why there is no replay) or inputs, reads and what they are about.
 
     dynamic: the places of the floats that are inputs; None: all floats and arrays are guarded by value."""
@@ -167,7 +167,7 @@ class Trace(tracing.Trace):
         return known.stand_in
 
     def array_read(self, node: Node) -> None:
-        """See tracing.Trace: replays compare the contents."""
+        """See tracing.TraceNotes: replays compare the contents."""
         given = self.arrays.get(node)
         if given is None:
             self.refuse("reads a NumPy array that another capture was called with")
@@ -182,7 +182,7 @@ class Trace(tracing.Trace):
                         "tensor")
 
     def array_layout(self, node: Node) -> None:
-        """See tracing.Trace: replays compare it."""
+        """See tracing.TraceNotes: replays compare it."""
         if node in self.arrays:
             self.arrays[node].memory = True
         else:
@@ -282,7 +282,7 @@ class Trace(tracing.Trace):
             self.reason = f"{reason} ({_line(sys._getframe(1))})"
 
     def positions(self, node: Node, low: int, high: int, also: int | None = None) -> bool:
-        """See tracing.Trace: of inputs and of parts of them they do.  The look at their values is not noted."""
+        """See tracing.TraceNotes: of inputs and of parts of them they do.  The look at their values is not noted."""
         while node not in self.numbers and node.spec.op in SAME_ELEMENTS and node.inputs[0].type.dtype.category == 1:
             node = node.inputs[0]           # of which the node's elements are some
         if node not in self.numbers or node.value is None or Positions(low, high, also).outside(node.value):
@@ -327,7 +327,7 @@ class Trace(tracing.Trace):
             self._builtin(argument)
 
     def divisor(self, node: Node) -> bool:
-        """See tracing.Trace: of arguments they do."""
+        """See tracing.TraceNotes: of arguments they do."""
         if node not in self.numbers:
             return False
         self.divisors.add(node)

@@ -5,7 +5,7 @@ x0, x1, ...; `Results` writes the expression that builds a result of the same st
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +23,32 @@ from jitgrad.tensor import Tensor
 
 MAX_LEVELS = 50
 STATIC = (int, str, bytes, complex)
+
+
+def parts(tree: Any) -> list[tuple[Any, Any]] | None:
+    """(key, part) of a dict, list, tuple or named tuple; None of anything else."""
+    if type(tree) is dict:
+        return [*tree.items()]
+    return [*enumerate(tree)] if type(tree) in (list, tuple) or is_named_tuple(tree) else None
+
+
+def like(tree: Any, items: Iterable[Any]) -> Any:
+    """A container as `tree` with other parts."""
+    kind: Any = type(tree)
+    if kind is dict:
+        return dict(zip(tree, items, strict=True))
+    return kind._make(items) if is_named_tuple(tree) else kind(items)
+
+
+def text_like(tree: Any, items: list[str], constant: Callable[[Any], str]) -> str:
+    """The expression for a container as `tree` of parts that are given by expressions."""
+    kind = type(tree)
+    if kind is dict:
+        return "{" + ", ".join([f"{constant(k)}: {item}" for k, item in zip(tree, items, strict=True)]) + "}"
+    if kind is list:
+        return "[" + ", ".join(items) + "]"
+    inner = "(" + "".join([item + ", " for item in items]) + ")"
+    return inner if kind is tuple else f"{constant(kind)}{'._make' if is_named_tuple(tree) else ''}({inner})"
 
 
 class Arguments:
@@ -87,13 +113,13 @@ class Arguments:
             if not all([type(k) in (int, str) for k in keys]):
                 raise Refusal(f"{place} is a dict with keys that are not strings or integers")
             reads.test(f"type({expression}) is not dict or [*{expression}] != {reads.constant(keys)}", place)
-            return self._children(expression, value, [(k, v) for k, v in value.items()], place, level)
+            return self._children(expression, value, place, level)
         elif kind in (list, tuple) or is_named_tuple(value):
             name = kind.__name__ if kind in (list, tuple) else reads.constant(kind)
             reads.test(f"type({expression}) is not {name} or len({expression}) != {len(value)}", place)
             if kind not in (list, tuple):
                 reads.reach(kind, place)
-            return self._children(expression, value, list(enumerate(value)), place, level)
+            return self._children(expression, value, place, level)
         elif kind is np.ndarray:
             return self._on_ndarray(expression, value, place)
         else:
@@ -108,14 +134,14 @@ class Arguments:
                                        for t in reads.tests[start:]]
         return value
 
-    def _children(self, expression: str, value: Any, items: list[tuple[Any, Any]], place: str, level: int) -> Any:
+    def _children(self, expression: str, value: Any, place: str, level: int) -> Any:
         changed, new = False, {}
         if value != () and expression not in ("args", "kwargs"):        # of () there is only one, the others are the call's
             if (known := self.containers.setdefault(id(value), expression)) is not expression and type(value) in (dict, list):
                 self._reads.test(f"{expression} is not {known}", place)
             if type(value) in (dict, list):
                 self.mutable.add(id(value))
-        for key, item in items:
+        for key, item in parts(value) or ():
             inner = f"{expression}[{key!r}]"
             if type(item) in (dict, list, tuple) and item:          # named, since its parts are read several times
                 name = f"c{len(self._reads.tests)}"
@@ -125,9 +151,8 @@ class Arguments:
             changed = changed or new[key] is not item
         if not changed:
             return value
-        kind = type(value)
-        made = new if kind is dict else kind._make(new.values()) if is_named_tuple(value) else kind(new.values())
-        self.rebuilt.append((value, made, made.copy() if kind in (dict, list) else None, place))
+        made = like(value, new.values())
+        self.rebuilt.append((value, made, made.copy() if type(value) in (dict, list) else None, place))
         return made
 
     def unchanged(self) -> bool:
@@ -158,20 +183,11 @@ def plain(value: Any) -> Any:
         return value.number
     if kind is TracedArray:
         return value._real
-    if kind is dict:
-        return {k: plain(v) for k, v in value.items()} if _holds_stand_in(value.values()) else value
-    if kind in (list, tuple) or is_named_tuple(value):
-        if not _holds_stand_in(value):
-            return value
-        items = [plain(v) for v in value]
-        return value._make(items) if is_named_tuple(value) else kind(items)
-    return value
+    return like(value, [plain(v) for _, v in parts(value) or ()]) if _holds_stand_in(value) else value
 
 
-def _holds_stand_in(values: Any) -> bool:
-    return any([type(v) is TracedFloat or type(v) is TracedArray
-                or ((type(v) in (list, tuple) or is_named_tuple(v)) and _holds_stand_in(v))
-                or (type(v) is dict and _holds_stand_in(v.values())) for v in values])
+def _holds_stand_in(value: Any) -> bool:
+    return type(value) in (TracedFloat, TracedArray) or any([_holds_stand_in(v) for _, v in parts(value) or ()])
 
 
 class Results:
@@ -210,13 +226,7 @@ class Results:
             return self._constant(value)
         if id(value) in self._containers:
             raise Refusal(f"returns a {kind.__name__} that it was given")
-        if kind is dict:
-            return "{" + ", ".join([f"{self._constant(k)}: {self.expression(v, level + 1)}" for k, v in value.items()]) + "}"
-        if kind is list:
-            return "[" + ", ".join([self.expression(v, level + 1) for v in value]) + "]"
-        if isinstance(value, tuple):
-            inner = "(" + "".join([self.expression(v, level + 1) + ", " for v in value]) + ")"
-            if kind is tuple:
-                return inner
-            return f"{self._constant(kind)}._make({inner})" if is_named_tuple(value) else f"{self._constant(kind)}({inner})"
+        if kind is dict or kind is list or isinstance(value, tuple):
+            items = value.values() if isinstance(value, dict) else value
+            return text_like(value, [self.expression(v, level + 1) for v in items], self._constant)
         raise Refusal(f"returns an object of type {kind.__name__}")

@@ -33,7 +33,6 @@ class Problem:
     parameters: tuple[str, ...]
     starts: tuple[tuple[float, ...], tuple[float, ...]]
     certified: tuple[float, ...]
-    deviations: tuple[float, ...]
     residual: float                     # certified residual sum of squares
     response: np.ndarray
     model: Callable[..., Tensor]
@@ -79,7 +78,7 @@ def parse(text: str) -> Problem:
         name=name, difficulty=_need(re.search(r"(\w+) Level of Difficulty", text), f"{name}: no level")[1],
         formula=formula, parameters=tuple(row[0] for row in rows),
         starts=(tuple(float(row[1]) for row in rows), tuple(float(row[2]) for row in rows)),
-        certified=tuple(float(row[3]) for row in rows), deviations=tuple(float(row[4]) for row in rows),
+        certified=tuple(float(row[3]) for row in rows),
         residual=float(_need(re.search(r"Residual Sum of Squares:\s*(\S+)", text), f"{name}: no residual")[1]),
         response=np.ascontiguousarray(response), model=_bind(formula, tuple(row[0] for row in rows), values))
 

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from jitgrad.nn.module import Module, indented
 
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
 
 class _Numbered(Module):
     """Modules under the names "0", "1", ..., as a list."""

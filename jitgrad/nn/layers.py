@@ -12,6 +12,10 @@ from jitgrad.nn.parameter import Parameter
 from jitgrad.operators import OPERATORS
 from jitgrad.tensor import Tensor
 
+__all__ = ["CELU", "ELU", "GELU", "SELU", "Flatten", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "Linear",
+           "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softmin", "Softplus", "Softsign",
+           "Tanh", "Tanhshrink", "Threshold"]
+
 
 class Identity(Module):
     """Its input; any arguments are ignored."""

@@ -99,12 +99,12 @@ class FusedSteps:
                 for tensor, value in zip(tensors, new, strict=True):
                     tensor._replace(np.asarray(value, tensor._node.spec.type.dtype.np))
             return None
-        arrays = program.run(rule, rows)
-        k = 0
-        for row in rows:
-            for tensor in row.tensors:
-                tensor._replace(arrays[k])
-                k += 1
+        first, rest = program.run(rule, rows)
+        others = iter(rest)
+        for row, value in zip(rows, first, strict=True):
+            row.tensors[0]._replace(value)
+            for tensor in row.tensors[1:]:
+                tensor._replace(next(others))
         return program
 
     def _program(self, rule: Rule, rows: Sequence[Row]) -> _Program | None:
@@ -134,82 +134,61 @@ def _distinct(rows: Sequence[Row]) -> dict[tuple[int, dtype], tuple[float, ...]]
 
 
 class _Program:
-    """The compiled step for one structure, recorded once: each run gives its leaves other values."""
+    """The compiled step for one structure, recorded once for each layout of the arrays."""
 
     def __init__(self) -> None:
         self._layouts: list[bool] | None = None
+        self._run: Any = None
 
-    def _record(self, rule: Rule, rows: Sequence[Row], arrays: list[np.ndarray]) -> None:
-        self._leaves: list[Node] = []
-        given = {at: [scalar_node(x, at[1]) for x in numbers] for at, numbers in _distinct(rows).items()}
-        self._numbers = [list(nodes) for nodes in given.values()]
-        self._widths = [len(row.tensors) for row in rows]
-        outputs: list[Node] = []
-        k = 0
-        for row in rows:
-            own = []
-            for t in (row.tensors[0], *row.tensors):
-                own.append(input_node(arrays[k], t._node.spec.type))
-                k += 1
-            self._leaves += own
-            outputs += rule(own[0], *own[1:], *given[id(row.numbers), own[0].type.dtype])
-        self._program, self._order, self._outputs = execute.values_program(outputs)
-
-    def run(self, rule: Rule, rows: Sequence[Row]) -> list[np.ndarray]:
-        """The new values of all tensors, row by row."""
-        arrays: list[np.ndarray] = []
-        for row in rows:
-            arrays.append(row.gradient)
-            for t in row.tensors:
-                arrays.append(t._array())
-        layouts = [a.flags.c_contiguous for a in arrays]
+    def run(self, rule: Rule, rows: Sequence[Row]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The new values: of the parameters, and of what is kept, row by row."""
+        gradients, values = [row.gradient for row in rows], [row.tensors[0]._array() for row in rows]
+        kept = [t._array() for row in rows for t in row.tensors[1:]]
+        layouts = [a.flags.c_contiguous for a in (*gradients, *values, *kept)]
         if layouts != self._layouts:
             self._layouts = None        # until all of it is recorded
-            self._record(rule, rows, arrays)
+            self._run = _recorded(rule, rows, gradients, values, kept, all(layouts))
             self._layouts = layouts
-        for node, array in zip(self._leaves, arrays, strict=True):
-            node.value = array
-        for nodes, numbers in zip(self._numbers, _distinct(rows).values(), strict=True):
-            for node, number in zip(nodes, numbers, strict=True):
-                node.value = number
-        results = self._program.run(self._order)
-        for node in self._leaves:
-            node.value = None       # the next step brings new ones: these must not be kept alive
-        return [results[k] for k in self._outputs]      # type: ignore[misc]
+        return self._run(gradients, values, kept, [x for numbers in _distinct(rows).values() for x in numbers])
 
     def steady(self) -> Run | None:
         """The run of further steps with numbers that all rows have in common; None for arrays that are not contiguous."""
-        if not all(self._layouts or ()):
-            return None
-        rows = len(self._widths)
-        number: dict[Node, int] = {}            # of the leaves in the list that `run` makes
-        at, kept = 0, 2 * rows
-        for i, width in enumerate(self._widths):
-            number[self._leaves[at]] = i
-            number[self._leaves[at + 1]] = rows + i
-            for leaf in self._leaves[at + 2:at + 1 + width]:
-                number[leaf] = kept
-                kept += 1
-            at += 1 + width
-        for nodes in self._numbers:
-            number.update({node: kept + i for i, node in enumerate(nodes)})
-        bound = self._program.bind(self._order)
-        sources = [number[self._order[p]] for p in bound.positions]
-        call = bound.run
-        starts = [sum(self._widths[:i]) for i in range(rows)]
-        first = [self._outputs[k] for k in starts]
-        rest = [place for k, place in enumerate(self._outputs) if k not in set(starts)]
+        return self._run if all(self._layouts or ()) else None
 
-        def run(gradients: list[np.ndarray], values: list[np.ndarray], kept: list[np.ndarray],
-                numbers: tuple[float, ...]) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+
+def _recorded(rule: Rule, rows: Sequence[Row], gradients: list[np.ndarray], values: list[np.ndarray], kept: list[np.ndarray],
+              contiguous: bool) -> Run:
+    """The program of a step of rows like these, for arrays that lie as these."""
+    types = [row.tensors[0]._node.spec.type for row in rows]
+    first = [[input_node(a, kind) for a, kind in zip(arrays, types, strict=True)] for arrays in (gradients, values)]
+    others = [input_node(a, t._node.spec.type) for a, t in zip(kept, [t for row in rows for t in row.tensors[1:]], strict=True)]
+    given = {at: [scalar_node(x, at[1]) for x in numbers] for at, numbers in _distinct(rows).items()}
+    new: list[Node] = []
+    rest: list[Node] = []
+    left = iter(others)
+    for row, g, p in zip(rows, *first, strict=True):
+        result = rule(g, p, *[next(left) for _ in row.tensors[1:]], *given[id(row.numbers), p.type.dtype])
+        new.append(result[0])
+        rest += result[1:]
+    program, order, outputs = execute.values_program([*new, *rest])
+    number = {n: i for i, n in enumerate([*first[0], *first[1], *others, *[n for nodes in given.values() for n in nodes]])}
+    bound = program.bind(order)
+    sources = [number[order[p]] for p in bound.positions]
+    call, first_places, rest_places = bound.run, outputs[:len(rows)], outputs[len(rows):]
+
+    def run(gradients: list[np.ndarray], values: list[np.ndarray], kept: list[np.ndarray],
+            numbers: Sequence[float]) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+        if contiguous:
             for a in gradients:
                 if not a.flags.c_contiguous:
                     return None
             for a in values:
                 if not a.flags.c_contiguous:
                     return None
-            given = [*gradients, *values, *kept, *numbers]
-            results: list[Any] = call([given[i] for i in sources])
-            return [results[i] for i in first], [results[i] for i in rest]
+        given = [*gradients, *values, *kept, *numbers]
+        results: list[Any] = call([given[i] for i in sources])
+        return [results[i] for i in first_places], [results[i] for i in rest_places]
 
-        return run
+    for n in number:
+        n.value = None          # each step brings values: these must not be kept alive
+    return run

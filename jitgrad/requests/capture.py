@@ -9,17 +9,19 @@ Whose value is known already is not computed again: below it the graph is gone t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jitgrad import interpreter
 from jitgrad.config import config
-from jitgrad.graph import INPUT, Node, become_input, input_spec
+from jitgrad.graph import INPUT, Node, become_input, input_spec, topological
 
 NO_NODES: tuple[Any, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
 class Capture:
     """The graph below some roots, ready to be looked up.
 
@@ -29,18 +31,14 @@ class Capture:
     a hook, retain_grad, a Function.  special: some node needs autograd's attention: it was gone through already, is stale, or
     a stop.  parts: the structure, as integers."""
 
-    __slots__ = ("order", "index", "children", "leaves", "known", "stops", "special", "parts")
-
-    def __init__(self, order: list[Node], index: dict[Node, int], children: list[Sequence[int]], leaves: list[Node],
-                 known: set[int], stops: list[int], special: bool, parts: list[int]) -> None:
-        self.order = order
-        self.index = index
-        self.children = children
-        self.leaves = leaves
-        self.known = known
-        self.stops = stops
-        self.special = special
-        self.parts = parts
+    order: list[Node]
+    index: dict[Node, int]
+    children: list[Sequence[int]]
+    leaves: list[Node]
+    known: set[int]
+    stops: list[int]
+    special: bool
+    parts: list[int]
 
 
 def function_edges(node: Node) -> Sequence[Node | None]:
@@ -178,28 +176,13 @@ def between(roots: Sequence[Node], wanted: Callable[[Node], bool], least: int) -
 
     least: the least depth of a wanted node.  An operand lies at less depth than what is computed of it: so nothing is gone
     through that lies no deeper than all that is wanted, however long the history behind."""
-    order: list[Node] = []
+    order = topological(roots, lambda n: [m for m in gradient_inputs(n) if m.depth > least or wanted(m)])
     leading: list[Node] = []
     leads: set[Node] = set()
-    seen: set[Node] = set()
-    for root in roots:
-        if root in seen:
-            continue
-        seen.add(root)
-        stack = [(root, iter(gradient_inputs(root)))]
-        while stack:
-            node, rest = stack[-1]
-            for n in rest:
-                if n not in seen and (n.depth > least or wanted(n)):
-                    seen.add(n)
-                    stack.append((n, iter(gradient_inputs(n))))
-                    break
-            else:
-                stack.pop()
-                order.append(node)
-                if wanted(node) or any([n in leads for n in gradient_inputs(node)]):
-                    leads.add(node)
-                    leading.append(node)
+    for node in order:
+        if wanted(node) or any([n in leads for n in gradient_inputs(node)]):
+            leads.add(node)
+            leading.append(node)
     return order, leading
 
 

@@ -34,8 +34,6 @@ class KernelCounters:
     def __init__(self) -> None:
         self.kernels_compiled = 0
         self.disk_hits = 0
-        self.object_bytes = 0
-        self.compile_seconds = 0.0
 
 
 OWN, PLAIN = "jitgrad's pipeline", "numba.cfunc"
@@ -208,9 +206,7 @@ def _make(source: str) -> Kernel:
         kernel = Kernel(name, source, data, "compiled", compilation, start)
         cache.save(key, _pack(compilation, data), source)
         stats.kernels_compiled += 1
-        stats.compile_seconds += kernel.seconds
         logger.info("compiled %s %s", name, compilation)
-    stats.object_bytes += kernel.bytes
     return kernel
 
 

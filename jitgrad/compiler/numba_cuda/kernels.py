@@ -147,7 +147,6 @@ def _make(source: str) -> CudaKernel:
             stages.append(CudaFunction(compiled[1 if key.startswith("combine") else GRID, BLOCK], parameters))
     seconds = time.perf_counter() - start
     stats.kernels_compiled += 1
-    stats.compile_seconds += seconds
     logger.info("prepared %s for CUDA", name)
     return CudaKernel(name, source, tuple(stages), seconds)
 

@@ -11,6 +11,7 @@ the CPU's vocabulary at inf, nan, both zeros and ties; the last bits of exp, log
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -258,56 +259,8 @@ def iabs(x):
 
 
 @formula
-def land(a, b):
-    return a & b
-
-
-@formula
-def lor(a, b):
-    return a | b
-
-
-@formula
-def lxor(a, b):
-    return a != b
-
-
-@formula
 def lnot(x):
     return x == b1(False)
-
-
-@formula
-def band(a, b):
-    return a & b
-
-
-@formula
-def bor(a, b):
-    return a | b
-
-
-@formula
-def bxor(a, b):
-    return a ^ b
-
-
-@formula
-def bnot(x):
-    return ~x
-
-
-# -- accumulation ----------------------------------------------------------------------------------------------------
-
-
-@formula
-def radd(a, b):
-    return a + b
-
-
-@formula
-def rmul(a, b):
-    return a * b
 
 
 _KINDS = {"f4": f4, "f8": f8, "i4": i4, "i8": i8, "b1": b1}
@@ -315,5 +268,7 @@ _KINDS = {"f4": f4, "f8": f8, "i4": i4, "i8": i8, "b1": b1}
 VOCABULARY: dict[str, Any] = {
     "cuda": cuda, "np": np, "inf": math.inf, "nan": math.nan,
     **_KINDS, **{f"to_{code}": kind for code, kind in _KINDS.items()},
-    **_bound, **FORMULAS, "rmax": maximum, "rmin": minimum,
+    **_bound, **FORMULAS, "rmax": maximum, "rmin": minimum, "radd": operator.add, "rmul": operator.mul,
+    "land": operator.and_, "lor": operator.or_, "lxor": operator.ne,
+    "band": operator.and_, "bor": operator.or_, "bxor": operator.xor, "bnot": operator.invert,
 }

@@ -38,6 +38,8 @@ from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
 HEADER = 8                                  # words
 _OWED = 1 if sys.version_info < (3, 12) else 0      # None is immortal since 3.12
 
+# What is loaded from the header, in order, behind the base.
+_FIELDS = {"patches": "ptr", "npatches": "i64", "calls": "ptr", "ncalls": "i64", "save": "ptr", "restore": "ptr", "none": "ptr"}
 _SOURCE = """
 define i64 @{name}(i64 %self, i64 %args, i64 %nargs) {{
 entry:
@@ -45,20 +47,7 @@ entry:
   %header.a = getelementptr i8, ptr %self.p, i64 {offset}
   %header = load ptr, ptr %header.a
   %base = load ptr, ptr %header
-  %h1 = getelementptr i64, ptr %header, i64 1
-  %patches = load ptr, ptr %h1
-  %h2 = getelementptr i64, ptr %header, i64 2
-  %npatches = load i64, ptr %h2
-  %h3 = getelementptr i64, ptr %header, i64 3
-  %calls = load ptr, ptr %h3
-  %h4 = getelementptr i64, ptr %header, i64 4
-  %ncalls = load i64, ptr %h4
-  %h5 = getelementptr i64, ptr %header, i64 5
-  %save = load ptr, ptr %h5
-  %h6 = getelementptr i64, ptr %header, i64 6
-  %restore = load ptr, ptr %h6
-  %h7 = getelementptr i64, ptr %header, i64 7
-  %none = load ptr, ptr %h7
+{header}
   %args.p = inttoptr i64 %args to ptr
   %holds = icmp eq ptr %save, null
   br label %patch.head
@@ -128,7 +117,9 @@ def _native() -> tuple[Definition, int, int]:
     """The definition, and the addresses that give the GIL away and take it back."""
     name = "jitgrad_drive"
     offset, owed = buffers.DATA_OFFSET, _OWED
-    source = _SOURCE.format(name=name, offset=offset, owed=owed)
+    header = "\n".join([f"  %h{k} = getelementptr i64, ptr %header, i64 {k}\n  %{field} = load {kind}, ptr %h{k}"
+                        for k, (field, kind) in enumerate(_FIELDS.items(), 1)])
+    source = _SOURCE.format(name=name, offset=offset, owed=owed, header=header)
     if not owed:        # nothing to count: leave None alone
         source = source.replace("  store i64 %counted, ptr %none\n", "")
     definition = Definition(b"run", glue.address(name, [source], lambda: source), FASTCALL, b"Runs kernels.")

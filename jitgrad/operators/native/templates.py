@@ -27,8 +27,9 @@ from jitgrad.graph import SCALAR, Composite, Node, grad_mode, input_node
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.templates.evaluation import evaluator
-from jitgrad.operators.templates.template import Template, TemplateNode, TemplateOwner, Test, passes, template, watched
+from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
+from jitgrad.template import Template, TemplateNode, TemplateOwner
 from jitgrad.tensor import Tensor, wrap
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
@@ -258,7 +259,7 @@ def _view(input: Any, nodes: list[Node], result: Any) -> Template | None:
             owners[numbers[n]] = TemplateOwner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
                                        fn.saves_result, fn.number)
     steps = [TemplateNode(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
-    return Template(steps, owners, [len(made)], None)
+    return Template(steps, owners, [len(made)])
 
 
 def _place(state: FaceState, call: _CallWords) -> int:
@@ -303,7 +304,7 @@ def _tests(tests: Sequence[tuple[int, Callable]], kept: list[Any]) -> list[int]:
 
 
 def _steps(found: Template, chain: tuple | None, numbered: Mapping[int, int], first: list[int], kept: list[Any]) -> list[int]:
-    steps, owners, results, make = found
+    steps, owners, results, make = found.nodes, found.owners, found.results, found.make
     operands = len(first)
 
     def number(i: int | None) -> int:

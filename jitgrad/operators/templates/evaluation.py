@@ -21,8 +21,8 @@ from jitgrad.generated import function
 from jitgrad.graph import Node, input_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.templates.constant_cache import LEAST, MOST_BYTES, by_contents, cached
-from jitgrad.operators.templates.template import Template
 from jitgrad.ops.movement import RESHAPED
+from jitgrad.template import Template
 from jitgrad.tensor import wrap
 
 

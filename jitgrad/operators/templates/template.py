@@ -1,4 +1,4 @@
-"""A template: what an operator recorded for operands of some types, as data.
+"""What an operator recorded for operands of some types, as a template.
 
 An operator checks its arguments, normalises dimensions and infers types, all of which depends on the types of its operands and on
 its other arguments alone: what it records for others like them is the same, and machine code records it by itself
@@ -9,42 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from jitgrad.graph import INPUT, Composite, Node, Spec, topological
+from jitgrad.graph import INPUT, Composite, Node, topological
+from jitgrad.template import Template
 from jitgrad.tensor import Tensor
 
 LONGEST = 64                # nodes of a template
-
-
-class TemplateNode(NamedTuple):
-    """One node: inputs are numbers of operands (first) and of nodes made before; leaves are numbers (`value`)."""
-
-    spec: Spec
-    inputs: tuple[int, ...]
-    requires_grad: bool
-    depth: int                  # above that of the deepest operand; 0: of operands that are known
-    value: Any
-
-
-class TemplateOwner(NamedTuple):
-    """A Composite, its nodes by number."""
-
-    name: str
-    inputs: tuple[int | None, ...]
-    saves: tuple[int, ...] | None
-    saves_result: bool
-    number: int
-
-
-class Template(NamedTuple):
-    """All nodes, who owns them, by number, the numbers of the results, and what puts several results together (None: there is
-    one)."""
-
-    nodes: list[TemplateNode]
-    owners: dict[int, TemplateOwner]
-    results: list[int]
-    make: Callable[[list[Tensor]], Any] | None
 
 
 def template(operands: list[Node], result: Any) -> Template | None:
@@ -57,36 +28,21 @@ def template(operands: list[Node], result: Any) -> Template | None:
         make = (lambda made: kind(*made)) if hasattr(kind, "_fields") else tuple
     if not tensors or any([type(t) is not Tensor or t._storage is not None for t in tensors]):
         return None
-    numbers: dict[Node, int] = {n: i for i, n in enumerate(operands)}
+    given = set(operands)
     roots = [t._node for t in tensors]
-    if any([n in numbers for n in roots]) or len(set(roots)) != len(roots):
+    if any([n in given for n in roots]) or len(set(roots)) != len(roots):
         return None
-    made: list[TemplateNode] = []
-    owned: list[Node] = []
-    base = max([n.depth for n in operands], default=0)
-    for node in topological(roots, lambda n: () if n in numbers else n.inputs):
-        if node in numbers:
-            continue
-        if node.extra is not None:
-            if not node.extra.owns_only():
-                return None
-            owned.append(node)
+    made = [n for n in topological(roots, lambda n: () if n in given else n.inputs) if n not in given]
+    known = given.union(made)
+    for node in made:
         if node.spec.op is INPUT or (node.inputs and node.value is not None):
             return None
-        numbers[node] = len(operands) + len(made)
-        made.append(TemplateNode(node.spec, tuple([numbers[n] for n in node.inputs]), node.requires_grad,
-                         max(node.depth - base, 1) if node.depth else 0, node.value))
-    owners: dict[int, TemplateOwner] = {}
-    for node in owned:
-        fn = node.ensure_extra().fn
-        if fn is None:
-            continue
-        if type(fn) is not Composite or any([n not in numbers for n in (*fn.inputs, *(fn.saves or ())) if n is not None]):
-            return None
-        saves = None if fn.saves is None else tuple([numbers[n] for n in fn.saves])
-        owners[numbers[node]] = TemplateOwner(fn.name, tuple([None if n is None else numbers[n] for n in fn.inputs]), saves,
-                                      fn.saves_result, fn.number)
-    return Template(made, owners, [numbers[n] for n in roots], make)
+        if node.extra is not None:
+            fn = node.extra.fn
+            if not node.extra.owns_only() or not (fn is None or type(fn) is Composite) or (
+                    fn is not None and any([n not in known for n in (*fn.inputs, *(fn.saves or ())) if n is not None])):
+                return None
+    return Template.of(operands, made, roots, make)
 
 
 # -- operators that look at values -----------------------------------------------------------------------------------

@@ -100,12 +100,8 @@ def _interleave() -> Operation:
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
-def _unary(name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
-    return Operation(1, alike(name, accepted, result), formula_of(formula))
-
-
-def _binary(name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
-    return Operation(2, alike(name, accepted, result), formula_of(formula))
+def _on(arity: int, name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
+    return Operation(arity, alike(name, accepted, result), formula_of(formula))
 
 
 def _where() -> Operation:
@@ -186,20 +182,20 @@ OPERATIONS: dict[str, Operation] = {
     "interleave": _interleave(),
     **foreign.OPERATIONS,
     **vectors.OPERATIONS,
-    **{name: _unary(name, FLOATS, formula) for name, formula in _FLOAT_UNARY.items()},
-    **{name: _unary(name, FLOATS, formula, "b1") for name, formula in _FLOAT_TESTS.items()},
-    **{name: _binary(name, FLOATS, formula) for name, formula in _FLOAT_BINARY.items()},
-    **{name: _binary(name, NUMBERS, formula) for name, formula in _NUMBER_BINARY.items()},
+    **{name: _on(1, name, FLOATS, formula) for name, formula in _FLOAT_UNARY.items()},
+    **{name: _on(1, name, FLOATS, formula, "b1") for name, formula in _FLOAT_TESTS.items()},
+    **{name: _on(2, name, FLOATS, formula) for name, formula in _FLOAT_BINARY.items()},
+    **{name: _on(2, name, NUMBERS, formula) for name, formula in _NUMBER_BINARY.items()},
     "where": _where(),
-    "sign": _unary("sign", NUMBERS, sm.sign),
-    "iabs": _unary("iabs", INTS, lambda x: select(x < 0, -x, x)),
-    "ifmod": _binary("ifmod", INTS, sm.truncated_remainder),
-    "land": _binary("land", BOOL, lambda a, b: a & b),
-    "lor": _binary("lor", BOOL, lambda a, b: a | b),
-    "lxor": _binary("lxor", BOOL, lambda a, b: a ^ b),
-    "lnot": _unary("lnot", BOOL, lambda a: ~a),
-    "band": _binary("band", INTS | BOOL, lambda a, b: a & b),
-    "bor": _binary("bor", INTS | BOOL, lambda a, b: a | b),
-    "bxor": _binary("bxor", INTS | BOOL, lambda a, b: a ^ b),
-    "bnot": _unary("bnot", INTS | BOOL, lambda a: ~a),
+    "sign": _on(1, "sign", NUMBERS, sm.sign),
+    "iabs": _on(1, "iabs", INTS, lambda x: select(x < 0, -x, x)),
+    "ifmod": _on(2, "ifmod", INTS, sm.truncated_remainder),
+    "land": _on(2, "land", BOOL, lambda a, b: a & b),
+    "lor": _on(2, "lor", BOOL, lambda a, b: a | b),
+    "lxor": _on(2, "lxor", BOOL, lambda a, b: a ^ b),
+    "lnot": _on(1, "lnot", BOOL, lambda a: ~a),
+    "band": _on(2, "band", INTS | BOOL, lambda a, b: a & b),
+    "bor": _on(2, "bor", INTS | BOOL, lambda a, b: a | b),
+    "bxor": _on(2, "bxor", INTS | BOOL, lambda a, b: a ^ b),
+    "bnot": _on(1, "bnot", INTS | BOOL, lambda a: ~a),
 }

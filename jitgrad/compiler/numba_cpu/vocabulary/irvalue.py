@@ -19,6 +19,24 @@ I4: Any = ir.IntType(32)
 I8: Any = ir.IntType(64)
 
 
+def _arithmetic(floating: str, integer: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """An operator of two values by the builder's instruction for floats or for integers, and its reflection."""
+    def apply(a: IRValue, b: IRValue) -> IRValue:
+        return IRValue(a.builder, getattr(a.builder, floating if a.is_float else integer)(a.ir, b.ir))
+
+    return lambda self, other: apply(self, self._coerce(other)), lambda self, other: apply(self._coerce(other), self)
+
+
+def _comparison(operator: str) -> Callable[[Any, Any], Any]:
+    def compare(self: IRValue, other: IRValue | float) -> IRValue:
+        b, builder = self._coerce(other), self.builder
+        # Of floats, only "not equal" is true of nan.
+        by = (builder.fcmp_unordered if operator == "!=" else builder.fcmp_ordered) if self.is_float else builder.icmp_signed
+        return IRValue(builder, by(operator, self.ir, b.ir))
+
+    return compare
+
+
 class IRValue:
     """A scalar of type F4, F8, I1, I4 or I8 (after vectorisation, a lane)."""
 
@@ -51,51 +69,18 @@ class IRValue:
             raise TypeError(f"mixed types in a formula: {self.type} and {other.type}")
         return other
 
-    def _binary(self, other: IRValue | float | int, floating: str, integer: str, reverse: bool = False) -> IRValue:
-        a, b = self, self._coerce(other)
-        if reverse:
-            a, b = b, a
-        return IRValue(self.builder, getattr(self.builder, floating if self.is_float else integer)(a.ir, b.ir))
-
-    def __add__(self, other: IRValue | float) -> IRValue:
-        return self._binary(other, "fadd", "add")
-
-    def __radd__(self, other: float) -> IRValue:
-        return self._binary(other, "fadd", "add", reverse=True)
-
-    def __sub__(self, other: IRValue | float) -> IRValue:
-        return self._binary(other, "fsub", "sub")
-
-    def __rsub__(self, other: float) -> IRValue:
-        return self._binary(other, "fsub", "sub", reverse=True)
-
-    def __mul__(self, other: IRValue | float) -> IRValue:
-        return self._binary(other, "fmul", "mul")
-
-    def __rmul__(self, other: float) -> IRValue:
-        return self._binary(other, "fmul", "mul", reverse=True)
-
-    def __truediv__(self, other: IRValue | float) -> IRValue:
-        return self._binary(other, "fdiv", "sdiv")
-
-    def __rtruediv__(self, other: float) -> IRValue:
-        return self._binary(other, "fdiv", "sdiv", reverse=True)
-
-    def __mod__(self, other: IRValue | float) -> IRValue:
-        """C's remainder, with the sign of the dividend."""
-        return self._binary(other, "frem", "srem")
+    __add__, __radd__ = _arithmetic("fadd", "add")
+    __sub__, __rsub__ = _arithmetic("fsub", "sub")
+    __mul__, __rmul__ = _arithmetic("fmul", "mul")
+    __truediv__, __rtruediv__ = _arithmetic("fdiv", "sdiv")
+    __mod__ = _arithmetic("frem", "srem")[0]        # C's remainder, with the sign of the dividend
 
     def __neg__(self) -> IRValue:
         return IRValue(self.builder, self.builder.fneg(self.ir) if self.is_float else self.builder.neg(self.ir))
 
-    def __and__(self, other: IRValue | int) -> IRValue:
-        return IRValue(self.builder, self.builder.and_(self.ir, self._coerce(other).ir))
-
-    def __or__(self, other: IRValue | int) -> IRValue:
-        return IRValue(self.builder, self.builder.or_(self.ir, self._coerce(other).ir))
-
-    def __xor__(self, other: IRValue | int) -> IRValue:
-        return IRValue(self.builder, self.builder.xor(self.ir, self._coerce(other).ir))
+    __and__ = _arithmetic("and_", "and_")[0]
+    __or__ = _arithmetic("or_", "or_")[0]
+    __xor__ = _arithmetic("xor", "xor")[0]
 
     def __invert__(self) -> IRValue:
         return self ^ (1 if self.type == I1 else -1)
@@ -107,32 +92,8 @@ class IRValue:
         """A logical shift: zeros come in."""
         return IRValue(self.builder, self.builder.lshr(self.ir, self.const(bits).ir))
 
-    def _compare(self, operator: str, other: IRValue | float) -> IRValue:
-        b = self._coerce(other)
-        if self.is_float:
-            # Only "not equal" is true of nan.
-            compare = self.builder.fcmp_unordered if operator == "!=" else self.builder.fcmp_ordered
-        else:
-            compare = self.builder.icmp_signed
-        return IRValue(self.builder, compare(operator, self.ir, b.ir))
-
-    def __lt__(self, other: IRValue | float) -> IRValue:
-        return self._compare("<", other)
-
-    def __le__(self, other: IRValue | float) -> IRValue:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: IRValue | float) -> IRValue:
-        return self._compare(">", other)
-
-    def __ge__(self, other: IRValue | float) -> IRValue:
-        return self._compare(">=", other)
-
-    def eq(self, other: IRValue | float) -> IRValue:
-        return self._compare("==", other)
-
-    def ne(self, other: IRValue | float) -> IRValue:
-        return self._compare("!=", other)
+    __lt__, __le__, __gt__, __ge__ = _comparison("<"), _comparison("<="), _comparison(">"), _comparison(">=")
+    eq, ne = _comparison("=="), _comparison("!=")
 
     def isnan(self) -> IRValue:
         return IRValue(self.builder, self.builder.fcmp_unordered("uno", self.ir, self.ir))
