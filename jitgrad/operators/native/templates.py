@@ -116,7 +116,8 @@ def _postpone(state: FaceState, call: _CallWords, checks: list[int], found: Temp
     """Have such calls recorded from now on, to be computed together with what else is asked for."""
     held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}]) // W.HELD
     nodes = [step._replace(depth=-step.depth - (held << W.HOLDS)) for step in found.nodes]
-    words = [*checks, W.RECORDED, *_steps(found._replace(nodes=nodes), None, numbered, first, call.kept)]
+    postponed = Template(nodes, found.owners, found.results, found.make)
+    words = [*checks, W.RECORDED, *_steps(postponed, None, numbered, first, call.kept)]
     _enter(state, call, _encoded(words, call.kept))
 
 
