@@ -21,8 +21,8 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
-from jitgrad.steps import NO_GRAD, Step
-from jitgrad.storage import Storage
+from jitgrad.steps import NO_GRAD, Step, movements
+from jitgrad.storage import Detached, Storage
 from jitgrad.tensor import Tensor
 
 Steps = tuple[Step, ...]
@@ -77,6 +77,11 @@ def remember(plans: dict, key: Any, plan: Plan) -> Plan:
 
 def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     """The view that a plan describes."""
+    storage = input._storage
+    if storage is not None and input._seen != storage.writes and not storage.deferred:
+        part = _private_part(input, storage, plan)
+        if part is not None:
+            return part
     source, seen, version = _read(input)
     depth = source.depth
     if source.requires_grad:
@@ -106,6 +111,20 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
         result._chain = (*input._chain, NO_GRAD, *plan.steps)
         if input._seen < 0:
             result._seen = -1
+    return result
+
+
+def _private_part(input: Tensor, storage: Storage, plan: Plan) -> Tensor | None:
+    """The view of what is being written by index, element by element; None where all that was written is to be a node first."""
+    chain = input._chain
+    if input._node.requires_grad or input._leaf is not None or any([type(step) is Detached for step in chain]):
+        return None
+    node = storage.read_private(movements(chain) + plan.steps, plan.nodes[-1][0].type)
+    if node is None:
+        return None
+    result = _on_storage(input, storage, plan, node, storage.writes, storage.cell.value)
+    if not grad_mode.enabled:
+        result._chain = (*chain, NO_GRAD, *plan.steps)
     return result
 
 
