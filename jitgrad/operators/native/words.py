@@ -56,7 +56,8 @@ SLOTS = (
     *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
     *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
     "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Storage.private", "Version.value",
-    "Run.entry", "Run.freed", "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
-    "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
+    "Run.entry", "Run.freed", "Run.reason", "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks",
+    "PatternWords.header", "FaceState.header", "type", "length", "items", "list items", "slice start", "slice stop", "slice step",
+    "data", "flags", "strides")
 # The names of the functions.
 RECORD, AGAIN, DELIVER, USUAL = "jitgrad_record", "jitgrad_again", "jitgrad_deliver", "jitgrad_usual"
