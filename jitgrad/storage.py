@@ -126,6 +126,8 @@ class Storage:
 
     def base(self, chain: tuple[Step, ...], depth: int) -> Node:
         """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""
+        if self.private is not None:
+            self.flush()
         if not depth:
             if self.history is not None and (node := self.history()) is not None:
                 self.hold(keep(node, self.node))
