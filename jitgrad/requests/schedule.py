@@ -55,7 +55,7 @@ class Schedule:
         self.children, self.known = captured.children, captured.known
         order = captured.order
         self.size = len(order)
-        self._leads, self._needed = _leading(order, captured.children, set(wanted))
+        self._leads, self._needed = leading(order, captured.children, set(wanted))
         self.stops = [_stop(captured, k) for k in captured.stops if self._needed[k]] if roots else []
         self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
         self._receive()
@@ -319,7 +319,7 @@ def _sum(order: Sequence[Node] | None, k: int, a: Any, b: Any) -> Any:
 
 # -- what a schedule is made of --------------------------------------------------------------------------------------
 
-def _leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
+def leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
     """Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one."""
     leads, needed = [False] * len(order), [False] * len(order)
     for k, of in enumerate(children):
