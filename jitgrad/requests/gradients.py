@@ -123,9 +123,10 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     bounds: Sequence[int] = ()
     if reason is None and known is None:
         varying = programs.is_varying()
-        bounds = first_partition(captured, varying)
-        if varying and not bounds and programs.is_to_wait(key):
+        if varying and programs.is_to_wait(key):
             reason = "structures keep coming that are new: this one is compiled when it comes again"
+        else:
+            bounds = first_partition(captured, varying)
     if reason is not None:
         arrays = interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
         return Served(order, places, arrays, Run(None, True, reason), interior, False)

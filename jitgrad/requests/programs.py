@@ -30,7 +30,7 @@ Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
 TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
-NOVEL = 8           # structures more that are new than come again, for which a meeting more is interpreted before one is compiled
+NOVEL = 10          # structures more that are new than come again, for which a meeting more is interpreted before one is compiled
 
 
 @dataclass(eq=False)
