@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import buffers
 from jitgrad.device import check_device
 from jitgrad.dtype import (
     REAL,
@@ -212,7 +213,9 @@ def plain(value: Any) -> Any:
 def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool) -> Tensor:
     check_device(device, called)
     check_fits(value, to)
-    return finished(np.full(shape, value, to.np), requires_grad)
+    array = buffers.empty(shape, to.np)
+    array.fill(value)
+    return finished(array, requires_grad)
 
 
 def _constant(called: str, value: int, doc: str) -> Any:

@@ -108,7 +108,10 @@ class Node:
     """One application of an op.  `line` is the user's (code object, last instruction).
 
     `depth`: 0 for what depends on no gradient leaf and no pending node, and can be computed at once; otherwise the
-    length of the longest pending chain below, which recording bounds."""
+    length of the longest pending chain below, which recording bounds.  Negative for what is postponed: recorded without gradient
+    mode, to be computed when somebody asks for it; -1 times the length of the longest chain of such operations below, and, from bit
+    native.words.HOLDS on, about how much memory their operands hold.  A node that is recorded otherwise refers to no postponed one
+    (`postponed`)."""
 
     __slots__ = ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra", "__weakref__")
 
@@ -261,6 +264,8 @@ def apply_spec(spec: Spec, inputs: tuple[Node, ...]) -> Node:
             requires_grad = True
         if n.depth > depth:
             depth = n.depth
+        elif n.depth < 0:
+            postponed[0](n)
     if requires_grad:
         if not grad_mode.enabled:
             requires_grad = False
@@ -274,6 +279,13 @@ def apply_spec(spec: Spec, inputs: tuple[Node, ...]) -> Node:
     elif depth:
         depth += 1
     return Node(spec, inputs, requires_grad, depth)
+
+
+def _unknown(node: Node) -> None:
+    raise NotImplementedError
+
+
+postponed: list[Callable[[Node], Any]] = [_unknown]     # computes a node that is: from requests/execute.py, a layer above
 
 
 def become_input(node: Node, value: Any) -> None:

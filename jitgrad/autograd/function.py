@@ -160,6 +160,9 @@ class Function:
         ctx.needs_input_grad = needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
         record = True in needs and grad_mode.enabled
         ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
+        for n in ctx._edges:
+            if n is not None:
+                value(n)
         output = in_grad_mode(False, cls._forward, ctx, args, kwargs)
         single = not isinstance(output, tuple)
         outputs = (output,) if single else output

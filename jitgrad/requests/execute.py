@@ -9,27 +9,30 @@ backward from a scalar is known, that runs, and its gradients are held for backw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import getrefcount
 
 import numpy as np
 
 from jitgrad import interpreter, tracing
 from jitgrad.config import config
-from jitgrad.graph import Node, become_input, topological
+from jitgrad.graph import Node, become_input, postponed, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
 from jitgrad.requests.interpret import own
+from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import Callbacks
 
 MAX_DEPTH = 4096            # longest chain of pending operations; deeper ones are cut by computing the value there
 MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which stay whatever is computed: only a look is long
-FEW = 4                     # operations whose values are computed node by node, which takes no longer
+FEW, SMALL = 4, 4096        # operations, of so many elements, whose values are computed node by node, which takes no longer
 MEETINGS = 2                # of a structure whose values alone are asked for, node by node, before that is compiled
 APART = 8                   # operations between values that a look keeps
 VALUES = "values"
+REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
 
 
 def cut(node: Node) -> None:
@@ -57,6 +60,9 @@ def value(node: Node) -> np.ndarray:
 def _look(node: Node) -> None:
     """Compute a pending node's value: by the joint program of a scalar root, if there is one, whose gradients are then held for
     backward(), or what is not known yet of the graph below."""
+    if node.depth < 0:
+        _compute_postponed(node)
+        return
     if config.interpret or interpreting.active:
         node.value = interpreter.evaluate([node])[0]
         return
@@ -68,6 +74,17 @@ def _look(node: Node) -> None:
                 _look_joint(n)
     if node.value is None:
         _values(node)
+
+
+def _compute_postponed(node: Node) -> None:
+    """Compute a node without gradient and without history, which it then is an array of."""
+    if config.interpret or interpreting.active:
+        _keep(node, own(interpreter.evaluate([node])[0]))
+    elif node.value is None:
+        _values(node)
+
+
+postponed[0] = _compute_postponed
 
 
 def _frontier(node: Node) -> list[Node]:
@@ -113,14 +130,14 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
+    few = _few(node)
+    if few is not None:
+        for n in few:
+            _keep(n, own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs])))
+        return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
         leave(entry, order, bound.run([order[p].value for p in bound.positions]))
-        return
-    few = _few(node)
-    if few is not None and node.spec.type.size <= 4096:
-        for n in few:
-            n.value = own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs]))
         return
     captured = capture((node,), gradients=False)
     order = captured.order
@@ -131,26 +148,39 @@ def _values(node: Node) -> None:
         hits[0] += 1
         hit(known)
     elif not programs.is_new(key, MEETINGS):
-        known = find(key, captured, (), (), keep)
+        known = find(key, captured, (), (), keep, (), first_partition(captured, programs.is_varying()))
     if known is None:
         for k, array in zip(keep, interpreter.evaluate([order[k] for k in keep]), strict=True):
-            order[k].value = own(array)
+            _keep(order[k], own(array))
         return
     bound = known.program.bind(order)
     learn(VALUES, captured, (node,), [], known, bound)
     leave(known, order, bound.run([order[p].value for p in bound.positions]))
 
 
+def _keep(node: Node, array: np.ndarray) -> None:
+    """Note the value of a node; of one that was postponed nothing else is needed any more."""
+    if node.depth < 0:
+        become_input(node, array)
+    else:
+        node.value = array
+
+
 def _few(node: Node) -> list[Node] | None:
-    """The operations that are to be computed for a node's value, inputs first, if they are few."""
+    """The operations that are to be computed for a node's value, inputs first, if they are few, and small."""
     order: list[Node] = []
     stack = [node]
     while stack:
         n = stack[-1]
+        if n.spec.type.size > SMALL:
+            return None
         for m in n.inputs:
-            if m.value is None and m.inputs and m not in order:
-                stack.append(m)
-                break
+            if m.inputs:
+                if m.value is None and m not in order:
+                    stack.append(m)
+                    break
+            elif m.spec.type.size > SMALL:
+                return None
         else:
             stack.pop()
             order.append(n)
@@ -160,11 +190,19 @@ def _few(node: Node) -> list[Node] | None:
 
 
 def _kept(captured: Capture) -> list[int]:
-    """The places whose values a look keeps: of what it asks for; and, of what gradients go through, those that a derivative reads,
-    what something smaller is made from (which is mostly what was looked at), where ways meet (a state and its change, a total), and
-    a value every few operations."""
+    """The places whose values a look keeps: of what it asks for; of what is postponed, all that something else refers to (tensors
+    that may be asked for later; whatever is not kept would be computed again); and, of what gradients go through, those that a
+    derivative reads, what something smaller is made from (which is mostly what was looked at), where ways meet (a state and its
+    change, a total), and a value every few operations."""
     order, children = captured.order, captured.children
     found = {len(order) - 1}
+    if order[-1].depth < 0:
+        uses = [0] * len(order)
+        for of in children:
+            for k in of:
+                uses[k] += 1
+        found.update([k for k, of in enumerate(children) if of and getrefcount(order[k]) > uses[k] + REFERENCES])
+        return sorted(found)
     apart = [0] * len(order)
     for k, of in enumerate(children):
         node = order[k]

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
-from jitgrad.graph import Node
+from jitgrad.graph import Node, become_input
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits
@@ -160,8 +160,11 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     """Leave values on nodes; the gradients among results."""
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
-        if order[k].value is None:
-            order[k].value = array
+        node = order[k]
+        if node.depth < 0:
+            become_input(node, array)
+        elif node.value is None:
+            node.value = array
     return results[len(outputs):]
 
 

@@ -16,6 +16,7 @@ from jitgrad.histories import written_over
 from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
 from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast, to_node
+from jitgrad.requests import execute
 from jitgrad.storage import Detached
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes
@@ -26,14 +27,15 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
     seen = writes(tensor)
     type_ = tensor._current().spec.type
     node = op.call(tensor, *args)._node
-    if type(node.value) is not np.ndarray or node.spec.type is not type_:
+    if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
+    array = execute.value(node)
     if not tensor._chain or type(tensor._chain[-1]) is Detached:
-        return tensor._replace(node.value, seen)
+        return tensor._replace(array, seen)
     if writes(tensor) != seen:
         return False
     extra = node.ensure_extra()
-    if not tensor._write_private(..., node.value):
+    if not tensor._write_private(..., array):
         return None
     storage = tensor._storage
     if storage.writes == seen + 1:      # it is what was written; otherwise it is to look again
@@ -109,7 +111,7 @@ def _is_known(operand: Any) -> bool:
     if not isinstance(operand, Tensor):
         return type(operand) is float or type(operand) is int
     node = operand._node if operand._storage is None else operand._current()
-    return type(node.value) is np.ndarray and not (node.requires_grad and grad_mode.enabled)
+    return (type(node.value) is np.ndarray or node.depth < 0) and not (node.requires_grad and grad_mode.enabled)
 
 
 def write_result(self: Tensor, called: str, result: Node, seen: int | None = None) -> Tensor | None:

@@ -18,8 +18,11 @@ from jitgrad.operators.native.words import (
     ENTRY,
     FUNCTION,
     HASH,
+    HOLDS,
     KIND,
     LEARNER,
+    LONGEST_POSTPONED,
+    MOST_HELD,
     MOST_STEPS,
     MOST_TENSORS,
     MOST_WORDS,
@@ -30,6 +33,8 @@ from jitgrad.operators.native.words import (
     PARTS,
     PATTERN,
     PENDING,
+    POSTPONED,
+    RECORDED,
     SHARED,
     TABLE,
     TEMPLATE,
@@ -44,7 +49,7 @@ class CallAssembly(ObjectAssembly):
     """A function of a call `f(self, args, nargs, kwnames)` that finds the template of the call, or forwards it.
 
     After `find_template`: `template` and `line` are held, and the nodes of the operands in `nodes`; or, where nothing is to be recorded
-    and all operands are known, it is in the block `evaluation`, without a line."""
+    and all operands are known, `evaluate` has been called."""
 
     def __init__(self, module: ir.Module, name: str, offsets: dict[str, int]) -> None:
         super().__init__(module, name, 4, offsets)
@@ -55,13 +60,15 @@ class CallAssembly(ObjectAssembly):
         self.operands = self.variable(0)
         self.seen = self.variable(0)                        # the number of writes to the storage of the last operand
         self.depth = self.variable(0)
+        self.longest, self.holds = self.variable(0), self.variable(0)       # of the operands that are postponed: see graph.Node
         self.pattern = self.variable(0)
         self.needs = self.variable(0)                       # whether an operand requires a gradient
         self.template = self.variable(0)                        # the array, a reference held
         self.line = self.variable(0)                        # a reference held
         self.target = self.variable(0)                      # what the call is forwarded to
-        self.known = self.variable(1)                       # whether all operands are
-        self.forward, self.leave, self.evaluation = self.block("forward"), self.block("leave"), self.block("evaluation")
+        self.known = self.variable(1)                       # whether all operands are,
+        self.settled = self.variable(1)                     # or are postponed
+        self.forward, self.leave = self.block("forward"), self.block("leave")
         self.header = self.get(self.get(self.self, "FaceState.header"), "data")
         self.shared = self.load(self.header, COMMON * WORD)
         self.target.set(self.load(self.header, FUNCTION * WORD))
@@ -72,8 +79,18 @@ class CallAssembly(ObjectAssembly):
         evaluates = self.mode(deepest)
         self.find()
         self.passes()
-        self.go_if(evaluates, self.evaluation)
+        evaluated, recorded = self.block("evaluated"), self.block("recorded")
+        self.builder.cbranch(evaluates, evaluated, recorded)
+        self.here(evaluated)
+        evaluator = self.take()
+        self.go_if(self.same(evaluator, RECORDED), recorded)
+        self.evaluate(evaluator)
+        self.here(recorded)
         self.where()
+
+    def evaluate(self, evaluator: Any) -> None:
+        """Give what a template's evaluator gives."""
+        raise NotImplementedError
 
     def describe(self) -> None:
         """Describe the arguments in `words`, and hold the nodes of tensors."""
@@ -191,8 +208,14 @@ class CallAssembly(ObjectAssembly):
         self.operands.set(self.add(place, 1))
         depth = self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))
         self.depth.set(self.select(self.less(self.depth.get(), depth), depth, self.depth.get()))
-        is_known = self.both(self.same(depth, 0), self.same(self.get(self.get(node, "Node.value"), "type"), self.common("ndarray")))
+        is_known = self.same(self.get(self.get(node, "Node.value"), "type"), self.common("ndarray"))
         self.known.set(self.select(is_known, self.known.get(), 0))
+        is_postponed = self.less(depth, self.number(0))
+        self.settled.set(self.select(self.either(is_known, is_postponed), self.settled.get(), 0))
+        longest = self.builder.and_(self.builder.neg(depth), self.number((1 << HOLDS) - 1))
+        self.longest.set(self.select(self.both(is_postponed, self.less(self.longest.get(), longest)), longest, self.longest.get()))
+        holds = self.builder.lshr(self.builder.neg(depth), self.number(HOLDS))
+        self.holds.set(self.add(self.holds.get(), self.select(is_postponed, holds, 0)))
         needs = self.select(self.same(self.get(node, "Node.requires_grad"), self.common("true")), NEEDS, 0)
         self.needs.set(self.builder.or_(self.needs.get(), needs))
         word = self.add(self.get(self.get(node, "Node.spec"), "Spec.type"), needs)
@@ -227,20 +250,31 @@ class CallAssembly(ObjectAssembly):
         self.template.set(self.held(self.load(entry.get(), TEMPLATE * WORD)))
 
     def mode(self, deepest: int) -> Any:
-        """Whether the call is to be evaluated, since there is no gradient; forward it if it is neither that nor to be recorded:
-        pending, too deep, or a view."""
-        evaluates, evaluate, decided = self.variable(0), self.block("evaluate"), self.block("decided")
-        self.go_if(self.same(self.needs.get(), 0), evaluate)
-        self.in_mode("recording_thread", "grad_mode", "enabled", "true", evaluate)
-        self.go_if(self.less(self.number(deepest), self.depth.get()), self.forward)
+        """Whether the call is to be evaluated or postponed, since there is no gradient; forward it if it is neither that nor to be
+        recorded: of operands that are pending, too deep, or a view."""
+        kind, without, postponed, decided = self.variable(0), self.block("without"), self.block("postponed"), self.block("decided")
+        in_grad_mode = ("recording_thread", "grad_mode", "enabled", "true")
+        self.go_if(self.same(self.needs.get(), 0), without)
+        self.in_mode(*in_grad_mode, postponed)
+        # What is recorded with gradients refers to nothing that is postponed.
+        self.go_if(self.either(self.less(self.number(deepest), self.depth.get()), self.differ(self.longest.get(), 0)), self.forward)
         self.go(decided)
-        self.here(evaluate)
+        self.here(without)
+        self.in_mode(*in_grad_mode, postponed)
         self.go_if(self.either(self.same(self.known.get(), 0), self.less(self.number(NUMBERS), self.kind)), self.forward)
-        evaluates.set(VALUES)
+        kind.set(VALUES)
+        self.go(decided)
+        self.here(postponed)
+        self.go_if(self.either(self.same(self.settled.get(), 0), self.less(self.number(NUMBERS), self.kind)), self.forward)
+        self.go_if(self.less(self.number(LONGEST_POSTPONED), self.longest.get()), self.forward)
+        self.go_if(self.less(self.number(MOST_HELD), self.holds.get()), self.forward)
+        holds = self.builder.shl(self.holds.get(), self.number(HOLDS))
+        self.depth.set(self.builder.neg(self.add(self.longest.get(), holds)))
+        kind.set(POSTPONED)
         self.go(decided)
         self.here(decided)
-        self.counts = self.add(self.counts, evaluates.get())
-        return self.differ(evaluates.get(), 0)
+        self.counts = self.add(self.counts, kind.get())
+        return self.differ(kind.get(), 0)
 
     def passes(self) -> None:
         """Forward the call if the operands do not pass the tests of the template."""

@@ -26,7 +26,7 @@ from jitgrad.operators.native.templates import learner
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
 from jitgrad.requests import counters, programs
-from jitgrad.requests.execute import MAX_HISTORY
+from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.steps import pending_detached
 from jitgrad.storage import Storage, Version, detached_storages
 from jitgrad.tensor import Tensor, alike
@@ -69,7 +69,7 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
-        "accumulate": accumulate, "release": release, "latest": programs.latest,
+        "accumulate": accumulate, "release": release, "latest": programs.latest, "value": value,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray}
@@ -82,9 +82,9 @@ def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
         elif name.startswith("Py"):
             result.append(objects.api(name))
         else:
-            value = known.get(name, name)
-            kept.append(value)
-            result.append(id(value))
+            found = known.get(name, name)
+            kept.append(found)
+            result.append(id(found))
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_line.__code__))    # the code lets go of it when it sees another
     shared = np.array(result, np.int64).view(Shared)
     shared.kept = kept

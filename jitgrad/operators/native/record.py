@@ -20,7 +20,8 @@ In Python, for a call of one tensor:
         result = Tensor.__new__(Tensor)
         result._node = node
 
-Where no gradient is recorded and all operands are known, the template is an evaluator instead, which is called with their arrays.
+Where no gradient is recorded and all operands are known, the template is an evaluator instead, which is called with their arrays;
+without gradient mode that only until it has been often: from then on the operation is recorded, and postponed.
 """
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from llvmlite import ir
 
 from jitgrad.operators.native.assembly import Variable
 from jitgrad.operators.native.calls import CallAssembly
-from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, RECORD
+from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, NO_DEPTH, RECORD
 
 
 class Record(CallAssembly):
@@ -43,8 +44,6 @@ class Record(CallAssembly):
         self.outcome = self.variable(0)
         self.find_template(deepest)
         self.follow()
-        self.here(self.evaluation)
-        self.evaluate()
         self.endings()
         self.finish()
 
@@ -127,14 +126,14 @@ class Record(CallAssembly):
         self.go(self.forward)
 
     def step(self, k: Any) -> None:
-        """Make one node: spec, requires_grad, how much deeper (-1: of no depth), where its value comes from, inputs."""
+        """Make one node: spec, requires_grad, how much deeper, where its value comes from, inputs."""
         node = self.blank_node()
         self.store(node, self.at(self.nodes, self.add(k, MOST_TENSORS)))
         self.steps.set(self.add(k, 1))
         self.put(self.held(self.take()), node, "Node.spec")
         self.put(self.held(self.take()), node, "Node.requires_grad")
         more = self.take()
-        depth = self.select(self.same(more, -1), 0, self.add(self.depth.get(), more))
+        depth = self.select(self.same(more, NO_DEPTH), 0, self.add(self.depth.get(), more))
         self.put(self.api("PyLong_FromSsize_t", depth), node, "Node.depth")
         kind, what = self.take(), self.take()
         value, line = self.variable(self.common("none")), self.variable(self.line.get())
@@ -187,15 +186,17 @@ class Record(CallAssembly):
             saves.set(self.held(self.common("none")))
         self.put(saves.get(), made, "Composite.saves")
 
-    def evaluate(self) -> None:
+    def evaluate(self, evaluator: Any) -> None:
         """The result is what the template's evaluator, a Python function, gives for the operands' arrays, and for the number among
         the arguments if there is one.  (Its frame holds them.)"""
-        evaluator = self.take()
         self.go_if(self.same(evaluator, 0), self.forward)
         count = self.take()
         given, total = self.array(MOST_TENSORS + 1), self.variable(count)
         with self.loop(count) as i:
-            self.store(self.get(self.node_at(self.take()), "Node.value"), self.at(given, i))
+            node = self.node_at(self.take())
+            with self.when(self.same(self.get(node, "Node.value"), self.common("none"))):       # it is postponed
+                self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), node))
+            self.store(self.get(node, "Node.value"), self.at(given, i))
         argument, number = self.take(), self.owned()
         with self.when(self.differ(argument, -1)):
             number.set(self.api("PyNumber_Float", self.load(self.at(self.args, argument))))

@@ -9,7 +9,8 @@ A template is encoded as an array of words: how many tests there are, and of eac
 number of steps, that of results, what puts several results together (0: there is one), the steps of a view from its storage (0: it
 is none); each step as record.py reads it; how many nodes have owners or share storage, and each with its owner; the nodes of the
 results.  Where nothing is to be recorded, after the tests: the evaluator (0: the operator is called), the number of operands, each,
-and which argument is a number (-1: none).
+and which argument is a number (-1: none).  Without gradient mode an operation of the same types that has been evaluated often is
+postponed: RECORDED in place of the evaluator, then as where it is recorded, but for the depths (see graph.Node).
 """
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from jitgrad.tensor import Tensor, wrap
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
+OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
 RARELY = 64             # of so many calls without a template one is learnt, by an operator that has met very many: it takes 20 us
 _writing = [False]      # whether some thread replaces an entry
 if hasattr(os, "register_at_fork"):
@@ -67,6 +69,8 @@ def _evaluated(state: FaceState, call: _CallWords, args: tuple, kwargs: dict[str
     """The result of an operator of what is known, of whose evaluation an entry is made.  It is learnt from operands of the same
     types and values for which the operator has to record."""
     distinct = list(dict.fromkeys(call.nodes))
+    for n in distinct:
+        execute.value(n)
     stand_ins = {n: Node(n.spec, (), False, 1, n.value) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([_on(v, in_order) for v in args])
@@ -75,16 +79,44 @@ def _evaluated(state: FaceState, call: _CallWords, args: tuple, kwargs: dict[str
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
     numbered = {} if found is None else _numbers(found, call.numbers)
     if call.valid and isinstance(result, (Tensor, tuple)):
-        call.count += W.VALUES
+        call.count += W.VALUES if grad_mode.enabled else W.POSTPONED
         if found is None or len(numbered) != len(call.numbers):
             words = [0, 0]
         else:
             evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
+            first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
+            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS:
+                evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
             call.kept.append(evaluate)
-            words = [*_tests([(nodes.index(n), test) for n, test in tests], call.kept), id(evaluate), len(distinct),
-                     *[call.nodes.index(n) for n in distinct], *(numbered.values() or [-1])]
+            words = [*checks, id(evaluate), len(distinct), *first, *(numbered.values() or [-1])]
         _enter(state, call, _encoded(words, call.kept))
     return _values(result)
+
+
+class _Evaluator:
+    """An evaluator of which something becomes after a number of calls."""
+
+    __slots__ = ("run", "then", "left")
+
+    def __init__(self, run: Callable, then: Callable[[], None]) -> None:
+        self.run = run
+        self.then = then
+        self.left = OFTEN
+
+    def __call__(self, *values: Any) -> Any:
+        self.left -= 1
+        if not self.left:
+            self.then()
+        return self.run(*values)
+
+
+def _postpone(state: FaceState, call: _CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
+              first: list[int]) -> None:
+    """Have such calls recorded from now on, to be computed together with what else is asked for."""
+    held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}]) // W.HELD
+    nodes = [step._replace(depth=-step.depth - (held << W.HOLDS)) for step in found.nodes]
+    words = [*checks, W.RECORDED, *_steps(found._replace(nodes=nodes), None, numbered, first, call.kept)]
+    _enter(state, call, _encoded(words, call.kept))
 
 
 def _on(value: Any, nodes: Iterator[Node]) -> Any:
@@ -284,7 +316,7 @@ def _steps(found: Template, chain: tuple | None, numbered: Mapping[int, int], fi
 
     words = [len(steps), len(results), 0 if make is None else reference(make), 0 if chain is None else reference(chain)]
     for i, (spec, inputs, requires_grad, more, value) in enumerate(steps, operands):
-        words += [reference(spec), id(requires_grad), more or -1]
+        words += [reference(spec), id(requires_grad), more or W.NO_DEPTH]
         if i - operands in numbered:
             words += [W.ARGUMENT, numbered[i - operands]]
         elif inputs:

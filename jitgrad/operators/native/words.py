@@ -15,7 +15,12 @@ MOST_WORDS = 20
 COUNT, DEFAULT, PATTERN, TEMPLATE, WORDS = 0, 1, 2, 3, 4
 ENTRY = WORDS + MOST_WORDS
 NAMES = 16              # in COUNT: times the number of names, and that of arguments by position,
-VALUES = 1 << 12        # and this where nothing is to be recorded
+VALUES = 1 << 12        # and this where nothing is to be recorded, or
+POSTPONED = 1 << 13     # that without gradient mode;
+LONGEST_POSTPONED = 128         # operations one after another, from which on what is postponed is computed,
+MOST_HELD = 256                 # or from so many pieces of HELD bytes of operands on,
+HELD = 1 << 16
+HOLDS = 20                      # whose number is in a node's depth from this bit on
 FUNCTION, TABLE, KIND, COMMON, LEARNER = 0, 1, 2, 3, 4       # words of a header
 HEADER = 5
 # Kinds of operators: NUMBERS among the arguments by position are run-time arguments (those by name, such as alpha, may change
@@ -26,6 +31,8 @@ NUMBER = 1              # added to the address of `float`: any number
 PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
+NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
+RECORDED = 1            # instead of an evaluator: the template of what is postponed follows
 # Of again.py: the header of a pattern, the kinds of nodes, and how many there may be.
 PATTERN_COMMON, PATTERN_WORDS, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA, PATTERN_SOURCE = range(6)
 PATTERN_HEADER = 6
@@ -38,7 +45,7 @@ SHARED = (
     "last_code",
     # objects
     "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending",
-    "accumulate", "release", "latest",
+    "accumulate", "release", "latest", "value",
     # classes
     "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
     # names

@@ -1,0 +1,230 @@
+"""Operations without gradient mode that repeat: recorded, and computed when somebody asks for them."""
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad.autograd import engine
+from jitgrad.graph import Node
+from jitgrad.operators.native import words
+from jitgrad.requests import execute
+
+OFTEN = 24      # iterations, after which operators have been met often
+
+pytestmark = pytest.mark.skipif(not engine.machine_code().functions, reason="machine code postpones; there is none here")
+
+
+def looked_at(t: Any, state: dict[str, Any]) -> Any:
+    state["x"] = state["x"] + 0.01 * state["v"]
+    state["v"] = state["v"] - 0.01 * t.sin(state["x"])
+    return state["x"].sum().item(), (state["w"] @ state["v"]).max().item()
+
+
+def mean_that_runs(t: Any, state: dict[str, Any]) -> Any:
+    state["m"] = state["m"] * 0.9 + 0.1 * t.tanh(state["x"])
+    return None
+
+
+def by_hand(t: Any, state: dict[str, Any]) -> Any:
+    state["w"] -= 0.01 * t.tanh(state["w"]) * 0.5
+    state["p"].mul_(0.99).add_(t.exp(-state["x"] * state["x"]) * 0.01)
+    return state["p"].detach().numpy().copy()
+
+
+def written_by_index(t: Any, state: dict[str, Any]) -> Any:
+    y = state["m"] * 2 + 1
+    y[0] = 0.5
+    state["x"] = state["x"] * 0.9
+    state["x"][1:] += y[1:] * 0.01
+    state["m"] = y * 0.3
+    return state["x"].numpy().copy()
+
+
+def branch(t: Any, state: dict[str, Any]) -> Any:
+    total = (state["x"] * state["x"]).sum()
+    state["m"] = state["m"] / (1 + total) if total > 1 else state["m"] * 1.01
+    return bool(total > 1), t.where(state["v"] > 0, state["v"] * 0.9, state["v"] * 1.1).tolist()
+
+
+def copied(t: Any, state: dict[str, Any]) -> Any:
+    a, b = copy.deepcopy(state["x"] * 1.5 + 0.1), pickle.loads(pickle.dumps(state["m"] * 2))
+    return (a + b).numpy().copy(), (state["x"] * 3).clone().view(-1, 1).T[0].tolist()
+
+
+def overwritten(t: Any, state: dict[str, Any]) -> Any:
+    y, view = state["p"] * 2, (state["x"] * 1.5)[1:]
+    state["p"].add_(1.0)
+    state["x"].mul_(0.5)
+    return y.tolist(), view.tolist()
+
+
+def becomes_a_leaf(t: Any, state: dict[str, Any]) -> Any:
+    q = (state["x"] * 1.1 + state["m"]).requires_grad_()
+    with t.enable_grad():
+        (t.tanh(q) * q).sum().backward()
+    return q.grad.tolist()
+
+
+def feeds_a_graph(t: Any, state: dict[str, Any]) -> Any:
+    target = t.sigmoid(state["x"]) * 1.5
+    with t.enable_grad():
+        loss = ((state["p"] * target).sum() - 1) ** 2
+        loss.backward()
+    state["p"].grad = state["p"].grad * 0.5 + 0.1 * target
+    state["optimizer"].step()
+    grad = state["p"].grad.tolist()
+    state["optimizer"].zero_grad()
+    return loss.item(), grad
+
+
+def of_what_is_recorded(t: Any, state: dict[str, Any]) -> Any:
+    with t.enable_grad():
+        h = t.tanh(state["p"] * 2)
+    s = h * 2 + state["x"]
+    with t.enable_grad():
+        (h * s).sum().backward()
+    grad, state["p"].grad = state["p"].grad.tolist(), None
+    return grad, (s * s).sum().item()
+
+
+WAYS = [looked_at, mean_that_runs, by_hand, written_by_index, branch, copied, overwritten, becomes_a_leaf, feeds_a_graph,
+        of_what_is_recorded]
+
+
+def begin(t: Any, rng: np.random.Generator, n: int) -> dict[str, Any]:
+    made = {name: t.tensor(rng.normal(size=(n, n) if name == "w" else n), dtype=t.float64) for name in ("w", "p", "x", "v", "m")}
+    for name in ("w", "p"):
+        made[name].requires_grad_()
+    return {**made, "optimizer": t.optim.SGD([made["p"]], lr=0.01, momentum=0.9)}
+
+
+def run(t: Any, ways: list[Callable], seed: int, n: int) -> Iterator[Any]:
+    state = begin(t, np.random.default_rng(seed), n)
+    for _ in range(OFTEN):
+        for way in ways:
+            with t.no_grad():
+                yield way(t, state)
+    for name in ("w", "p", "x", "v", "m"):
+        yield state[name].detach().numpy()
+
+
+def agree(a: Any, b: Any) -> None:
+    if isinstance(a, tuple):
+        for x, y in zip(a, b, strict=True):
+            agree(x, y)
+    elif a is not None:
+        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 300])
+@pytest.mark.parametrize("seed", range(8))
+def test_as_if_each_were_computed_at_once(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    ways = [WAYS[seed % len(WAYS)], *rng.choice(np.array(WAYS), 4)]
+    with jitgrad.interpret():
+        expected = list(run(jitgrad, ways, seed, n))
+    agree(tuple(run(jitgrad, ways, seed, n)), tuple(expected))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_as_pytorch(way: Callable) -> None:
+    torch = pytest.importorskip("torch")
+    agree(tuple(run(jitgrad, [way, looked_at], 1, 4)), tuple(run(torch, [way, looked_at], 1, 4)))
+
+
+def chain(n: int, state: Any, step: Callable[[Any], Any]) -> Any:
+    with jitgrad.no_grad():
+        for _ in range(n):
+            state = step(state)
+    return state
+
+
+def test_a_chain_that_nobody_looks_at_is_bounded() -> None:
+    h = jitgrad.ones(3)
+    state = chain(5000, jitgrad.zeros(3), lambda m: 0.9 * m + 0.1 * h)
+    assert state._node.depth < 0                    # it is postponed
+    assert -state._node.depth <= words.LONGEST_POSTPONED + 4
+    assert sum([type(o) is Node for o in gc.get_objects()]) < 4000
+    assert state.tolist() == pytest.approx([1.0] * 3)
+    assert state._node.depth == 0
+    assert not state._node.inputs
+
+
+def test_what_is_held_is_bounded() -> None:
+    seen = []
+
+    def step(total: Any) -> Any:
+        batch = jitgrad.ones(100_000, dtype=jitgrad.float64)
+        seen.append(weakref.ref(batch._node))
+        return total + (batch * 2).sum()
+
+    total = chain(200, jitgrad.zeros((), dtype=jitgrad.float64), step)
+    most = words.MOST_HELD * words.HELD / 800_000
+    assert sum([ref() is not None for ref in seen]) < 2 * most
+    assert total.item() == 200 * 200_000
+
+
+def test_a_look_walks_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = [0]
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        found = capture(*args, **kwargs)
+        walked[0] = max(walked[0], len(found.order))
+        return found
+
+    capture = execute.capture
+    monkeypatch.setattr(execute, "capture", counting)
+    monkeypatch.setattr(execute, "recognise", lambda *args: ())         # captures each
+    x, v = jitgrad.ones(3), jitgrad.zeros(3)
+    with jitgrad.no_grad():
+        for _ in range(200):
+            v = v - 0.01 * jitgrad.sin(x) * jitgrad.cos(v)
+            x = x + 0.01 * v                # v is not looked at, but somebody has it
+            if x.sum() < -100:
+                break
+    assert 0 < walked[0] < 24
+
+
+def test_compiles_once(counters: Callable) -> None:
+    state = begin(jitgrad, np.random.default_rng(0), 5)
+    made = []
+    for _ in range(3):
+        for _ in range(40):
+            with jitgrad.no_grad():
+                y = jitgrad.tanh(state["x"] * 1.5 + 0.1) * jitgrad.exp(-state["x"] * state["x"])
+                (y + jitgrad.log1p(state["x"] * state["x"])).sum().item()
+                state["x"].mul_(1.0001)
+        made.append(counters().compilations + counters().disk_hits)
+    assert made[0] == made[1] == made[2] == 1
+
+
+def test_recorded_graphs_refer_to_nothing_postponed() -> None:
+    p = jitgrad.ones(3, requires_grad=True)
+    for _ in range(OFTEN):
+        with jitgrad.no_grad():
+            t = jitgrad.ones(3) * 2
+    assert t._node.depth < 0
+    loss = (p * t).sum()
+    assert t._node.depth == 0
+    with jitgrad.no_grad():
+        t = jitgrad.ones(3) * 2
+    assert t._node.depth < 0
+    assert jitgrad.stack([t, t])._node.depth == t._node.depth == 0      # in gradient mode it is computed at once
+    loss.backward()
+
+
+def test_a_compiled_function_takes_what_is_postponed() -> None:
+    f = jitgrad.compile(lambda x: (x * x).sum())
+    for i in range(OFTEN):
+        with jitgrad.no_grad():
+            x = jitgrad.full((3,), float(i)) * 2
+            assert f(x).item() == 12.0 * i * i
+            assert f(x * 1.0).item() == 12.0 * i * i
