@@ -89,7 +89,7 @@ _strided: dict[tuple, Strided | None] = {}
 
 
 def view_into(array: np.ndarray, type: ArrayType, chain: tuple[Step, ...]) -> np.ndarray | None:
-    """The view along movements of an array of a type, C-contiguous; None where NumPy cannot see it so."""
+    """The view along movements of an array of a type, C-contiguous; None where NumPy cannot see it so, or elements come again."""
     if not chain:
         return array
     key = (type, chain)
@@ -99,10 +99,21 @@ def view_into(array: np.ndarray, type: ArrayType, chain: tuple[Step, ...]) -> np
         if len(_strided) >= MAX_PUTS:
             _strided.clear()
         view, found = view_of(array, chain), None
-        if view.base is array and view.size and view.flags.writeable:
+        if (view.base is array or view.base is array.base is not None) and view.size and not _repeats(view):
             found = view.shape, view.__array_interface__["data"][0] - array.__array_interface__["data"][0], view.strides
         _strided[key] = found
     return None if found is None else np.ndarray(found[0], array.dtype, array, found[1], found[2])
+
+
+def _repeats(view: np.ndarray) -> bool:
+    """Whether a view may have one element at several places."""
+    reach = view.itemsize
+    for stride, n in sorted(zip(view.strides, view.shape, strict=True)):
+        if n > 1:
+            if stride < reach:
+                return True
+            reach += stride * (n - 1)
+    return False
 
 
 def covers(chain: tuple[Step, ...]) -> bool:

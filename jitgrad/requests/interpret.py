@@ -77,9 +77,9 @@ def _pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...])
     operations = [n for n in order if n.inputs]
     shapes: dict[tuple[int, ...], int] = {}
     for n in operations:
-        for i in n.spec.op.shape_only or ():
-            shape = n.inputs[i].spec.type.shape
-            if shape not in shapes:
+        for i, m in enumerate(n.inputs):
+            shape = m.spec.type.shape
+            if i in (n.spec.op.shape_only or ()) and shape not in shapes:
                 shapes[shape] = len(given) + len(constants)
                 constants.append(shape)
     first = len(given) + len(constants)

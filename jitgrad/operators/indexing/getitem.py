@@ -8,9 +8,9 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
-from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
+from jitgrad.graph import INPUT, Composite, Node, Spec, bind, find_spec, grad_mode
 from jitgrad.histories import is_fixed, write_to_itself, written_over
-from jitgrad.operators.declaration.declare import finish_composite
+from jitgrad.operators.declaration.declare import finish, finish_composite
 from jitgrad.operators.indexing.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.provenance import user_line
@@ -18,6 +18,8 @@ from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, r
 from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes
+
+COPY = ops.REGISTRY["copy"]
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -198,7 +200,11 @@ def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
     new = value_node(value, target._current())
     inputs = (new,) if isinstance(value, Tensor) else ()
     new = broadcast_value(new, type_.shape)
-    if new.inputs or inputs:
+    if inputs and new is inputs[0] and new.depth > 0:
+        new = finish(bind(COPY, inputs))
+        if new.requires_grad:
+            new.ensure_extra().fn = Composite("CopyBackwards", inputs, ())
+    elif new.inputs or inputs:
         new = finish_composite(new, "CopyBackwards", inputs, ())
     return target._write(new, "CopyBackwards", seen, steps) is not None
 

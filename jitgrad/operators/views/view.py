@@ -21,7 +21,7 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
-from jitgrad.steps import NO_GRAD, Step, movements
+from jitgrad.steps import NO_GRAD, Step, movements, view_into
 from jitgrad.storage import Detached, Storage
 from jitgrad.tensor import Tensor
 
@@ -101,9 +101,12 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     elif depth or type(source.value) is not np.ndarray or tracing.traces:
         return _general(input, plan, number)
     else:
-        value = source.value
-        for spec, _, _ in plan.nodes:
-            value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
+        array = source.value
+        value = view_into(array, source.spec.type, plan.steps) if array.flags.c_contiguous else None
+        if value is None:
+            value = array
+            for spec, _, _ in plan.nodes:
+                value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
     result = _on_storage(input, storage, plan, node, seen, version)
