@@ -68,7 +68,7 @@ def _pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...])
             g = gradients[i] = sum_to(g, given[i + 2])
             if g.type.dtype is not types[i].dtype or g.type.shape != types[i].shape:
                 raise InternalError(f"the derivative of {spec.op.name} gave {g} for an operand of {types[i]!r}")
-    order = [n for n in topological([g for g in gradients if g is not None]) if n not in numbers]
+    order = [n for n in topological([g for g in gradients if g is not None], _read) if n not in numbers]
     constants: list[Any] = []
     for n in order:
         if not n.inputs:
@@ -91,6 +91,12 @@ def _pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...])
     read = {i for step in steps for i in step[3]} | {i for i in gives if i is not None}
     return Pullback(constants, steps, gives, 1 if spec.op is constant_in else -1,
                     [i - 2 for i in range(2, len(given)) if i in read] + ([-1] if 1 in read else []))
+
+
+def _read(node: Node) -> Sequence[Node]:
+    """The operands whose values an operation reads."""
+    skip = node.spec.op.shape_only
+    return [n for i, n in enumerate(node.inputs) if i not in skip] if skip else node.inputs
 
 
 def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequence[np.ndarray], places: Sequence[int],
@@ -135,19 +141,27 @@ class _Graph:
         self.pullbacks: list[Pullback | None] = [None] * len(order)
         needed = leading(order, children, self.wanted)[1]
         self.asked = asked = [False] * len(order)
+        reached = [False] * len(order)
         for k, _ in roots:
-            asked[k] = order[k].value is None
+            asked[k], reached[k] = order[k].value is None, True
         for k in range(len(order) - 1, -1, -1):
             node, of = order[k], children[k]
-            if not of or not node.inputs:
+            if not node.inputs:
+                if reached[k]:          # a Function's output
+                    for j in of:
+                        if j >= 0:
+                            reached[j] = True
                 continue
             spec = node.spec
-            if needed[k] and node.requires_grad and spec.op.vjp is not None:
+            if of and reached[k] and needed[k] and node.requires_grad and spec.op.vjp is not None:
                 needs = tuple([needed[j] and order[j].requires_grad for j in of])
                 if True in needs:
                     rule = self.pullbacks[k] = pullback(spec, tuple([order[j].spec.type for j in of]), needs)
                     for i in rule.reads:
                         asked[of[i] if i >= 0 else k] = True
+                    for j, at in zip(of, rule.gives, strict=True):
+                        if at is not None:
+                            reached[j] = True
             if asked[k] and node.value is None:
                 for i, j in enumerate(of):
                     if not spec.op.shape_only or i not in spec.op.shape_only:
