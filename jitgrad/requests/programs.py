@@ -30,7 +30,7 @@ Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
 TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
-NOVEL = 10          # structures more that are new than come again, for which a meeting more is interpreted before one is compiled
+NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ def is_to_wait(key: Key) -> bool:
     """Whether a structure without entry is not to be compiled yet, while structures keep coming that are new: the first meetings are
     interpreted, more of them the more structures came once for each that came again."""
     novelty[0] = novelty[0] + 1 if key not in met else max(novelty[0] - 1, 0)
-    return is_new(key, 1 + novelty[0] // NOVEL)
+    return is_new(key, 1 + 2 * (novelty[0] // NOVEL))
 
 
 def is_new(key: Key, meetings: int) -> bool:
