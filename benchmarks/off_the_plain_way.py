@@ -138,6 +138,12 @@ class LooksInALoop(Timed):
         self.run()
 
 
+class LooksInALongLoop(LooksInALoop):
+    """The same through ten thousand steps, some twenty seconds a tool: CI leaves it out."""
+
+    params = (TOOLS, [10_000])
+
+
 class Lengths(Timed):
     """Recurrent networks over thirty lengths that take turns."""
 

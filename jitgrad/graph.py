@@ -290,7 +290,8 @@ postponed: list[Callable[[Node], Any]] = [_unknown]     # computes a node that i
 
 def become_input(node: Node, value: Any) -> None:
     """Turn a node that was computed, and needs no gradient, into a leaf, letting go of what it was computed from."""
-    node.spec, node.inputs, node.depth, node.value = input_spec(node.spec.type), (), 0, value
+    # In this order: another thread finds a node whose value is known at any moment.
+    node.value, node.depth, node.spec, node.inputs = value, 0, input_spec(node.spec.type), ()
 
 
 def own_sizes(node: Node) -> None:

@@ -1,4 +1,5 @@
-"""Programs about what a graph saves, and what a backward frees; see test_saved.py.  Each takes the module and gives lines."""
+"""Programs about what a graph saves, and what a backward frees; see test_saved.py.  Each takes the module and gives a line a case,
+of those cases that are asked for."""
 from __future__ import annotations
 
 import itertools
@@ -51,32 +52,29 @@ def operands(t: Any, shapes: str) -> list[Any]:
     return result
 
 
-def overwritten(t: Any) -> Iterator[str]:
+def overwritten(t: Any, part: slice) -> Iterator[str]:
     """Whether backward notices that an operand, or the result, was overwritten, and that it has been there; of all operands
     that may require grad."""
     names = {"t": t, "F": t.nn.functional, "idx": t.tensor([0, 1])}
-    for line in OPERATIONS.replace("\n", "; ").split("; "):
-        if not line:
-            continue
+    cases = [(line, needs) for line in OPERATIONS.replace("\n", "; ").split("; ") if line
+             for needs in itertools.product((False, True), repeat=len(line.rpartition(": ")[2].split())) if any(needs)]
+    for line, needs in cases[part]:
         code, _, shapes = line.rpartition(": ")
-        for needs in itertools.product((False, True), repeat=len(shapes.split())):
-            if not any(needs):
-                continue
-            found = ""
-            for target in (*range(len(needs)), "result", "again"):
-                given = [x.clone().requires_grad_(need) for x, need in zip(operands(t, shapes), needs, strict=True)]
-                y = eval(code, names | dict(zip("abcde", given, strict=False)))
-                if target == "again":
-                    y.sum().backward()
-                else:
-                    with t.no_grad():
-                        (y if target == "result" else given[target]).add_(1.0)
-                try:
-                    y.sum().backward()
-                    found += "."
-                except RuntimeError as error:
-                    found += short(error)
-            yield f"{line} {''.join(['x' if need else '-' for need in needs])} {found}"
+        found = ""
+        for target in (*range(len(needs)), "result", "again"):
+            given = [x.clone().requires_grad_(need) for x, need in zip(operands(t, shapes), needs, strict=True)]
+            y = eval(code, names | dict(zip("abcde", given, strict=False)))
+            if target == "again":
+                y.sum().backward()
+            else:
+                with t.no_grad():
+                    (y if target == "result" else given[target]).add_(1.0)
+            try:
+                y.sum().backward()
+                found += "."
+            except RuntimeError as error:
+                found += short(error)
+        yield f"{line} {''.join(['x' if need else '-' for need in needs])} {found}"
 
 
 WRITES = """
@@ -89,11 +87,10 @@ LOSSES = ("(y * y).sum()", "(x * y).sum()", "(x * y).sum() + y.exp().sum()", "(y
           "(y[1:] ** 2 * x[1:]).sum()", "(y + x).sum()")
 
 
-def written(t: Any) -> Iterator[str]:
+def written(t: Any, part: slice) -> Iterator[str]:
     """What backward says, or gives, where a value was written to after the loss was computed."""
-    for made, write, loss in itertools.product(("x * 2", "x.exp()", "x.detach() + 1"), WRITES.replace("\n", "; ").split("; "), LOSSES):
-        if not write:
-            continue
+    writes = [write for write in WRITES.replace("\n", "; ").split("; ") if write]
+    for made, write, loss in [*itertools.product(("x * 2", "x.exp()", "x.detach() + 1"), writes, LOSSES)][part]:
         x = t.tensor([1.0, 2.0, 3.0], requires_grad=True)
         names = {"t": t, "x": x}
         names["y"] = eval(made, names)
@@ -135,7 +132,7 @@ def square(t: Any) -> Any:
     return Square
 
 
-def freed(t: Any) -> Iterator[str]:
+def freed(t: Any, part: slice) -> Iterator[str]:
     """Which graphs are freed by a backward through a part of them, or through what was computed from their values alone."""
     Square = square(t)
 
@@ -143,7 +140,7 @@ def freed(t: Any) -> Iterator[str]:
         with t.no_grad():
             return f * 1
 
-    for cut, made in itertools.product(CUTS, MADE):
+    for cut, made in [*itertools.product(CUTS, MADE)][part]:
         found = []
         for first, second in itertools.product(FIRST, SECOND):
             w, u = t.tensor([0.5, 1.0, 2.0], requires_grad=True), t.tensor([1.0, 2.0, 3.0], requires_grad=True)

@@ -257,8 +257,8 @@ def test_a_corrupt_source_file_matters_to_nobody(directory):
     assert jitgrad.cache_info().disk_hits == 1
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-@pytest.mark.parametrize("where", ["mkstemp", "mkdir", "write", "replace"])
+@pytest.mark.parametrize("where, code", [("mkstemp", errno.EACCES), ("mkdir", errno.EROFS), ("write", errno.ENOSPC),
+                                         ("write", errno.EDQUOT), ("replace", errno.EACCES)])
 def test_a_directory_that_takes_nothing(directory, monkeypatch, code, where):
     def refuse(*args, **kwargs):
         raise OSError(code, os.strerror(code))

@@ -80,8 +80,9 @@ def test_normalised_rows() -> None:
     check([total(ops.square(normalised(x) * w + b))], [x, w, b])
 
 
-@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
-@pytest.mark.parametrize("name", ["sum", "prod", "amax"])
+@pytest.mark.parametrize(("name", "axes"), [
+    *[("sum", axes) for axes in [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)]],
+    *[(name, axes) for name in ("prod", "amax") for axes in [(1,), (0, 2), (0, 1, 2)]]])
 def test_reductions_over_any_axes(name: str, axes: tuple[int, ...]) -> None:
     x = normal(3, 4, 5)
     y = ops.REGISTRY[name](ops.sin(x), axes=axes)

@@ -1,6 +1,6 @@
 """Compiled = interpreted on random graphs: every kind of op, strided inputs, lengths 0, 1 and more, interior gradients.
 
-RANDOM_GRAPHS sets how many graphs there are (24)."""
+RANDOM_GRAPHS sets how many graphs there are (16)."""
 from __future__ import annotations
 
 import os
@@ -15,7 +15,7 @@ from jitgrad.compiler.build import build
 from jitgrad.dtype import from_numpy_dtype
 from jitgrad.graph import Node, scalar_node, topological
 
-COUNT = int(os.environ.get("RANDOM_GRAPHS", "24"))
+COUNT = int(os.environ.get("RANDOM_GRAPHS", "16"))
 UNARY = "neg abs square exp tanh sin sigmoid relu copy".split()
 BINARY = "add sub mul maximum minimum".split()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import drawn
 import pytest
 from saved import PROGRAMS
 
@@ -12,10 +13,14 @@ import jitgrad
 FILES = {name: Path(__file__).parent / f"saved_{name}.txt" for name in PROGRAMS}
 
 
-def seen(name: str, module) -> list[str]:
+# Each structure is compiled, for its errors alone: a run takes every so many of the cases, --seed says from which on.
+SHARE = {"overwritten": 4, "written": 1, "freed": 3}
+
+
+def seen(name: str, module, part: slice = slice(None)) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return list(PROGRAMS[name](module))
+        return list(PROGRAMS[name](module, part))
 
 
 def expected(name: str) -> list[str]:
@@ -24,7 +29,8 @@ def expected(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_recorded_and_compiled(name):
-    assert seen(name, jitgrad) == expected(name)
+    part = slice(drawn.seed() % SHARE[name], None, SHARE[name])
+    assert seen(name, jitgrad, part) == expected(name)[part]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -212,7 +212,7 @@ def plain(call) -> str:
     return str(np.asarray(value.detach().numpy() if isinstance(value, jitgrad.Tensor) else value).tolist())
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_replays_see_all_changes(program):
     assert run(program, True) == run(program, False)

@@ -17,14 +17,14 @@ from jitgrad.autograd.modes import (
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph import Node, input_node
 from jitgrad.operators.declaration.declare import OPERATORS
-from jitgrad.operators.native import faces
 from jitgrad.operators.operands import cast
 from jitgrad.requests import execute
+from jitgrad.requests.counters import repeats
 from jitgrad.storage import gradient_edge
 from jitgrad.tensor import Tensor
 
 Tensors = Tensor | Sequence[Tensor]
-faces.repeats[0] = engine.machine_code
+repeats[0] = engine.machine_code
 
 
 def _cotangents(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> list[Node | None]:

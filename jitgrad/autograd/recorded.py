@@ -13,6 +13,7 @@ from typing import Any
 from jitgrad.differentiate import cotangent_map, differentiate
 from jitgrad.graph import CONST, INPUT, Node, Spec, grad_mode, topological
 from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
+from jitgrad.requests.counters import repeats
 from jitgrad.requests.gradients import Wanted
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import Callbacks
@@ -34,6 +35,7 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
     for template in roots[0].spec.derivatives:
         order = template.match(roots, cotangents, has, least)
         if order is not None:
+            repeats[0]()
             found = template.instantiate(order, cotangents)
             mark(order)
             return order, found

@@ -2,7 +2,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
+from typing import Any
 
+# Called where a program repeats itself: autograd makes the machine code, which needs what is above this layer.
+repeats: list[Callable[[], Any]] = [lambda: None]
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
 
 

@@ -18,7 +18,7 @@ from jitgrad.config import config
 from jitgrad.graph import Node, become_input, postponed, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
-from jitgrad.requests.counters import hits
+from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
 from jitgrad.requests.interpret import own
 from jitgrad.requests.partition import first_partition
@@ -137,6 +137,7 @@ def _values(node: Node) -> None:
         return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
+        repeats[0]()
         leave(entry, order, bound.run([order[p].value for p in bound.positions]))
         return
     captured = capture((node,), gradients=False)
@@ -168,19 +169,18 @@ def _keep(node: Node, array: np.ndarray) -> None:
 
 def _few(node: Node) -> list[Node] | None:
     """The operations that are to be computed for a node's value, inputs first, if they are few, and small."""
+    if node.spec.type.size > SMALL:
+        return None
     order: list[Node] = []
     stack = [node]
     while stack:
         n = stack[-1]
-        if n.spec.type.size > SMALL:
-            return None
         for m in n.inputs:
-            if m.inputs:
-                if m.value is None and m not in order:
-                    stack.append(m)
-                    break
-            elif m.spec.type.size > SMALL:
+            if m.spec.type.size > SMALL:
                 return None
+            if m.value is None and m.inputs and m not in order:
+                stack.append(m)
+                break
         else:
             stack.pop()
             order.append(n)

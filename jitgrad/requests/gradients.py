@@ -18,7 +18,7 @@ from jitgrad.differentiate import saved_operands
 from jitgrad.graph import Node, become_input
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
-from jitgrad.requests.counters import hits
+from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.interpret import interpret
 from jitgrad.requests.matcher import Pattern
 from jitgrad.requests.partition import first_partition
@@ -141,6 +141,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
         entry = known
         hits[0] += 1
         hit(entry)
+        repeats[0]()
     bound = entry.program.bind(order)
     learn(kind, captured, roots, interior, entry, bound)
     return Served(order, places, run_entry(entry, bound, order, given, callbacks), Run(entry, True, None), interior, False)

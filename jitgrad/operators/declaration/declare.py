@@ -18,12 +18,12 @@ from jitgrad.errors import InternalError
 from jitgrad.graph import Composite, Node, Op, become_input, bind, scalar_node
 from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, no_form
-from jitgrad.operators.native import faces
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
+from jitgrad.requests.counters import repeats
 from jitgrad.requests.execute import MAX_DEPTH, cut
 from jitgrad.tensor import Tensor, wrap
 
@@ -80,7 +80,7 @@ def _computed(node: Node) -> Node:
     become_input(node, interpreter.compute(node) if len(node.inputs) <= FEW else interpreter.evaluate([node])[0])
     evaluations[0] += 1
     if evaluations[0] == OFTEN:
-        faces.repeats[0]()
+        repeats[0]()
     return node
 
 

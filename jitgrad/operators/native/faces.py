@@ -62,8 +62,6 @@ class FaceState(functools.partial):
 
 # usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (again.py); None: it may be so.
 usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]
-# Called once a program has evaluated operators often: autograd makes the machine code, which needs what is above this layer.
-repeats: list[Callable[[], Any]] = [lambda: None]
 FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
 _states: list[FaceState] = []
 _definitions: list[Definition] = []
