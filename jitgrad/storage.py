@@ -83,8 +83,9 @@ class Storage:
         self.history: weakref.ref[Node] | None = None
         stamp(node, self.cell)
 
-    def write_private(self, chain: tuple[Step, ...], index: Any, value: Any) -> bool:
-        """view[index] = value for a view of a base, both plain arrays; False if NumPy does not take it so.
+    def write_private(self, chain: tuple[Step, ...], index: Any, value: Any, seen: int) -> bool:
+        """view[index] = value for a view of a base, both plain arrays; False if NumPy does not take it so, or there are more than
+        `seen` writes by now.
 
         chain: the view's movements.  The caller sees to it that every tensor on this storage looks again (`writes`)."""
         array = self.private
@@ -95,7 +96,7 @@ class Storage:
             array = node.value.copy()
         try:
             view = view_into(array, self.node.spec.type, chain)
-            if view is None:
+            if view is None or self.writes != seen:
                 return False
             view[index] = value
         except (ValueError, IndexError, TypeError, OverflowError):

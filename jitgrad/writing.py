@@ -117,14 +117,17 @@ def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], r
     return new
 
 
-def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool) -> bool:
-    """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general.
+def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool, seen: int | None = None) -> bool:
+    """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general, or there are more
+    than `seen` writes by now.
 
     `index`: integers, slices of positive step, None and Ellipsis."""
+    if seen is None:
+        seen = writes(tensor)
     chain = tensor._chain
     if tensor._leaf is not None or (chain and any([type(step) is Detached for step in chain])):
         return False
-    return tensor._ensure_storage().write_private(movements(chain), index, value)
+    return tensor._ensure_storage().write_private(movements(chain), index, value, seen)
 
 
 def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:

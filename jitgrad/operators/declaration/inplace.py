@@ -32,11 +32,9 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
     array = execute.value(node)
     if not tensor._chain or type(tensor._chain[-1]) is Detached:
         return tensor._replace(array, seen)
-    if writes(tensor) != seen:
-        return False
     extra = node.ensure_extra()
-    if not tensor._write_private(..., array):
-        return None
+    if not tensor._write_private(..., array, seen):
+        return None if writes(tensor) == seen else False
     storage = tensor._storage
     if storage.writes == seen + 1:      # it is what was written; otherwise it is to look again
         extra.cell = storage.cell

@@ -122,10 +122,11 @@ def _private_part(input: Tensor, storage: Storage, plan: Plan) -> Tensor | None:
     chain = input._chain
     if input._node.requires_grad or input._leaf is not None or any([type(step) is Detached for step in chain]):
         return None
+    seen, version = storage.writes, storage.cell.value
     node = storage.read_private(movements(chain) + plan.steps, plan.nodes[-1][0].type)
-    if node is None:
+    if node is None or storage.writes != seen:
         return None
-    result = _on_storage(input, storage, plan, node, storage.writes, storage.cell.value)
+    result = _on_storage(input, storage, plan, node, seen, version)
     if not grad_mode.enabled:
         result._chain = (*chain, NO_GRAD, *plan.steps)
     return result
