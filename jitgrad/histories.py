@@ -52,7 +52,7 @@ def derived(tensor: Any, record: bool) -> Node:
         modified = old.extra is None or old.extra.version != version         # otherwise it was through .data
         if not modified and old.requires_grad:
             node = keep(old, derive(apply_step(base, NO_GRAD), steps))
-        elif base.requires_grad and _is_fixed(steps):
+        elif base.requires_grad and is_fixed(steps):
             if record and modified:
                 raise RuntimeError(_forbidden(old, steps, _MODIFIED))
             if modified or NO_GRAD in steps:
@@ -91,18 +91,18 @@ def written_over(tensor: Any) -> Node:
     return node
 
 
-def write_to_itself(target: Any, value: Any) -> bool:
-    """Write a view to itself, if `value` is the view `target` and unused since it was written: `y[1:] *= 2` ends with
-    `y[1:] = (that view)`.  This counts as a write, of which nothing is to be recorded."""
-    storage, chain = target._storage, target._chain
-    if value._storage is not storage or value._seen == storage.writes or value._chain != chain or _is_fixed(chain) or (
+def write_to_itself(of: Any, steps: tuple[Step, ...], value: Any) -> bool:
+    """Write a view to itself, if `value` is the view of a tensor along `steps` and unused since it was written: `y[1:] *= 2` ends
+    with `y[1:] = (that view)`.  This counts as a write, of which nothing is to be recorded."""
+    storage, chain = of._storage, of._chain + steps
+    if value._storage is not storage or value._seen == storage.writes or value._chain != chain or is_fixed(chain) or (
             storage.private is not None or storage.owner is not None or value._leaf is not None):
         return False
     extra = value._node.extra
     if extra is None or extra.watch is not None:
         return False
     note_write(storage)
-    depth, cell = base_depth(chain), target._cell()
+    depth, cell = base_depth(chain), value._cell()
     base = storage.base(chain, depth)
     base.ensure_extra()
     storage.commit(base, storage.spread(chain, depth, base), chain[depth - 1] if depth else None, cell, cell.writer)
@@ -111,7 +111,7 @@ def write_to_itself(target: Any, value: Any) -> bool:
 
 def check_writable(current: Node, base: Node, steps: tuple[Step, ...]) -> None:
     """Raise RuntimeError for a tensor that must not be written to where that is recorded."""
-    if _is_fixed(steps):
+    if is_fixed(steps):
         raise RuntimeError(_forbidden(current, steps, _WRITTEN))
     if steps and current.requires_grad and (not base.requires_grad or (base.extra is not None and base.extra.leaf is not None)):
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
@@ -119,7 +119,7 @@ def check_writable(current: Node, base: Node, steps: tuple[Step, ...]) -> None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def _is_fixed(steps: tuple[Step, ...]) -> bool:
+def is_fixed(steps: tuple[Step, ...]) -> bool:
     """Whether a view along these steps cannot get another history than the one it was made with."""
     return any([step is NO_GRAD or type(step) is Part for step in steps])
 

@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import array_type
+from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.dtype import int64
-from jitgrad.graph import INPUT, Composite, Node, Op, become_input, bind, input_node
+from jitgrad.graph import INPUT, Composite, Node, Op, Spec, apply_spec, become_input, bind, input_node, topological
 from jitgrad.interpreter import compute
 from jitgrad.ops import REGISTRY
 
+MAX_PUTS = 10_000           # views of which it is remembered how they are written to
 DETACH, SLICE = REGISTRY["detach"], REGISTRY["slice"]
 # Detached tensors that still refer to the graph they come from; backward lets go of those whose value it has computed.
 pending_detached: weakref.WeakSet[Node] = weakref.WeakSet()
@@ -68,6 +69,53 @@ def apply_step(node: Node, step: Step) -> Node:
     return result
 
 
+def arguments(step: Step) -> dict[str, Any]:
+    """What the rules of a step's primitive are called with."""
+    found: dict[str, Any] = dict(zip(step.op.param_names, step.params, strict=True))
+    if step.op.has_sizes:
+        found["sizes"] = step.sizes
+    return found
+
+
+def view_of(array: np.ndarray, chain: tuple[Step, ...]) -> np.ndarray:
+    """An array as seen along movements; a copy where NumPy cannot see it so."""
+    for step in chain:
+        array = step.op.numpy(array, **arguments(step))
+    return array
+
+
+Strided = tuple[tuple[int, ...], int, tuple[int, ...]]          # shape, offset and strides
+_strided: dict[tuple, Strided | None] = {}
+
+
+def view_into(array: np.ndarray, type: ArrayType, chain: tuple[Step, ...]) -> np.ndarray | None:
+    """The view along movements of an array of a type, C-contiguous; None where NumPy cannot see it so, or elements come again."""
+    if not chain:
+        return array
+    key = (type, chain)
+    if key in _strided:
+        found = _strided[key]
+    else:
+        if len(_strided) >= MAX_PUTS:
+            _strided.clear()
+        view, found = view_of(array, chain), None
+        if (view.base is array or view.base is array.base is not None) and view.size and not _repeats(view):
+            found = view.shape, view.__array_interface__["data"][0] - array.__array_interface__["data"][0], view.strides
+        _strided[key] = found
+    return None if found is None else np.ndarray(found[0], array.dtype, array, found[1], found[2])
+
+
+def _repeats(view: np.ndarray) -> bool:
+    """Whether a view may have one element at several places."""
+    reach = view.itemsize
+    for stride, n in sorted(zip(view.strides, view.shape, strict=True)):
+        if n > 1:
+            if stride < reach:
+                return True
+            reach += stride * (n - 1)
+    return False
+
+
 def covers(chain: tuple[Step, ...]) -> bool:
     """Whether a view along these steps shows all of its base."""
     for step in chain:
@@ -91,31 +139,49 @@ def rederive(base: Node, chain: tuple[Step, ...]) -> Node:
     return node
 
 
+Recording = tuple[tuple[Spec, tuple[int, ...]], ...]        # operations, and which of the base, the value and those before they take
+_puts: dict[tuple, Recording] = {}
+
+
 def put(base: Node, chain: tuple[Step, ...], value: Node, uniform: bool = False) -> Node:
     """The base with the elements that `chain`, movements, selects replaced by `value` (of the view's type).
 
     uniform: all elements of the value are one, so that it does not matter which is written where a view repeats elements."""
-    for step in chain:
-        if step.op.put is None:
+    key = (base.spec.type, chain)
+    recording = _puts.get(key)
+    if recording is None:
+        if any([step.op.put is None for step in chain]):
             return _put_at_positions(base, chain, value, uniform)
-    bases = [base]
+        if len(_puts) >= MAX_PUTS:
+            _puts.clear()
+        recording = _puts[key] = _recording(base.spec.type, chain, value.spec.type)
+    nodes = [base, value]
+    for spec, operands in recording:
+        nodes.append(settle(apply_spec(spec, tuple([nodes[k] for k in operands]))))
+    return nodes[-1]
+
+
+def _recording(of: ArrayType, chain: tuple[Step, ...], type: ArrayType) -> Recording:
+    """What `put` records for a base and a value of these types."""
+    base, value = input_node(None, of), input_node(None, type)
+    bases, result = [base], value
     for step in chain[:-1]:
-        bases.append(apply_step(bases[-1], step))
+        bases.append(bind(step.op, (bases[-1],), step.params, step.sizes))
     for node, step in zip(reversed(bases), reversed(chain), strict=True):
-        params = dict(zip(step.op.param_names, step.params, strict=True))
-        if step.op.has_sizes:
-            params["sizes"] = step.sizes
-        value = settle(step.op.put(node, value, **params))      # type: ignore[misc]
-    return value
+        result = step.op.put(node, result, **arguments(step))       # type: ignore[misc]
+    places = {base: 0, value: 1}
+    found = []
+    for node in topological([result]):
+        if node.inputs:
+            places[node] = len(places)
+            found.append((node.spec, tuple([places[n] for n in node.inputs])))
+    return tuple(found)
 
 
 def _put_at_positions(base: Node, chain: tuple[Step, ...], value: Node, uniform: bool) -> Node:
     """`put` along steps that repeat elements, for a view that does not, or a uniform value: others raise RuntimeError."""
     size = base.type.size
-    positions = np.arange(size).reshape(base.type.shape)
-    for step in chain:
-        kwargs = {} if step.sizes is None else {"sizes": step.sizes}
-        positions = step.op.numpy(positions, **dict(zip(step.op.param_names, step.params, strict=True)), **kwargs)
+    positions = view_of(np.arange(size).reshape(base.type.shape), chain)
     once, first = np.unique(positions, return_index=True)
     if once.size < positions.size and not uniform:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "

@@ -20,12 +20,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from jitgrad import tracing
+from jitgrad.arraytype import ArrayType
 from jitgrad.graph import INPUT, Node, bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute
-from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put
+from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put, view_into
 
 ATTACH = REGISTRY["attach"]
+PART = 4            # times the size of a part that is read for itself is that of all, at least
 
 
 class Version:
@@ -81,24 +83,38 @@ class Storage:
         self.history: weakref.ref[Node] | None = None
         stamp(node, self.cell)
 
-    def write_private(self, index: Any, value: Any) -> bool:
-        """base[index] = value for a base and a value that are plain arrays; False if NumPy does not take it so.
+    def write_private(self, chain: tuple[Step, ...], index: Any, value: Any, seen: int) -> bool:
+        """view[index] = value for a view of a base, both plain arrays; False if NumPy does not take it so, or there are more than
+        `seen` writes by now.
 
-        The caller sees to it that every tensor on this storage looks again (`writes`)."""
+        chain: the view's movements.  The caller sees to it that every tensor on this storage looks again (`writes`)."""
         array = self.private
         if array is None:
             node = self.node
-            if node.op is not INPUT or node.requires_grad or tracing.current() is not None:
+            if node.spec.op is not INPUT or node.requires_grad or self.history is not None or tracing.traces:
                 return False
             array = node.value.copy()
         try:
-            array[index] = value
+            view = view_into(array, self.node.spec.type, chain)
+            if view is None or self.writes != seen:
+                return False
+            view[index] = value
         except (ValueError, IndexError, TypeError, OverflowError):
             return False            # the general way raises the error in PyTorch's words
         self.private = array
         self.writes += 1
         self.cell.value += 1
         return True
+
+    def read_private(self, chain: tuple[Step, ...], type: ArrayType) -> Node | None:
+        """The node of a small part of what was written privately, None of others, for which that is made a node first.
+
+        chain: the part's movements; type: its type."""
+        array = self.private
+        if array is None or PART * type.size > array.size or self.owner is not None or tracing.traces:
+            return None
+        view = view_into(array, self.node.spec.type, chain)
+        return None if view is None else input_node(np.array(view), type)
 
     def flush(self) -> None:
         """Make what was written privately, or what the owner has computed, the base node."""
@@ -111,6 +127,8 @@ class Storage:
 
     def base(self, chain: tuple[Step, ...], depth: int) -> Node:
         """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""
+        if self.private is not None:
+            self.flush()
         if not depth:
             if self.history is not None and (node := self.history()) is not None:
                 self.hold(keep(node, self.node))

@@ -32,42 +32,43 @@ from jitgrad.tensor import Tensor
 COPY, OVERWRITE = REGISTRY["copy"], REGISTRY["overwrite"]
 
 
-def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None = None) -> Tensor | None:
-    """Replace the current value (an in-place operation).  `value` has this tensor's type.
+def write(tensor: Tensor, value: Node, name: str | None = None, seen: int | None = None,
+          beyond: tuple[Step, ...] = ()) -> Tensor | None:
+    """Replace the current value (an in-place operation), or that of the view `beyond`, along movements.  `value` has its type.
 
     name: of the grad_fn where a tensor that has a history is overwritten by what has none.
     seen: after how many writes (see `writes`) `value` was made; None, and nothing has happened, where there are more by now."""
     if seen is None:
-        insist(_write, tensor, value, name, None)
+        insist(_write, tensor, value, name, None, beyond)
         return tensor
-    return tensor if _write(tensor, value, name, seen) else None
+    return tensor if _write(tensor, value, name, seen, beyond) else None
 
 
-def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None) -> bool:
+def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None, beyond: tuple[Step, ...]) -> bool:
     """See `write`; False, and nothing has happened, where somebody has come in between.
 
     All that is new is made before anything is changed: an allocation may run the collector, which runs anybody's code."""
     if seen is None:
         seen = writes(tensor)
     current = tensor._current()
-    if not same_type(value.type, current.type):
+    if not beyond and value.spec.type is not current.spec.type and not same_type(value.type, current.type):
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
     storage = tensor._ensure_storage()
     note_write(storage)
     chain = tensor._chain
-    if chain:
+    if chain or storage.history is not None:
         depth = base_depth(chain)
-        base, steps = storage.base(chain, depth), chain[depth:]
+        base, steps = storage.base(chain, depth), chain[depth:] + beyond
     else:
-        depth, base, steps = 0, current if storage.history is None else storage.base(chain, 0), chain
-    recording = grad_mode.enabled
-    if recording and (base.requires_grad or value.requires_grad):
+        depth, base, steps = 0, current, beyond
+    recording, extra = grad_mode.enabled, value.extra
+    recorded = recording and (base.requires_grad or value.requires_grad)
+    if recorded:
         check_writable(current, base, steps)
-    reads_old = value.extra is not None and bool(value.extra.in_place)
-    if value.extra is not None and (value.extra.cell is not None or value.extra.leaf is not None):
+    reads_old = extra is not None and bool(extra.in_place)
+    if extra is not None and (extra.cell is not None or extra.leaf is not None):
         value = bind(COPY, (value,))          # a value that another tensor owns: this one gets a node of its own
-    uniform = name is not None and name.startswith(("Fill", "Zero")) and not (
-        recording and (base.requires_grad or value.requires_grad))
+    uniform = name is not None and not recorded and name.startswith(("Fill", "Zero"))
     new = value if not steps else put(base, movements(steps), value, uniform)
     if base.requires_grad:
         if steps or not recording or not reads_old:
@@ -77,14 +78,16 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None) -> b
     if new.depth > execute.MAX_DEPTH:
         execute.cut(new)
     cell, writer = storage.cell if tensor._tracks_version else tensor._cell(), weakref.ref(new)
-    new.ensure_extra()
     own_extra, step = value.ensure_extra(), chain[depth - 1] if depth else None
     first = storage.spread(chain, depth, new, uniform and not steps)
+    new.ensure_extra()
     if storage.writes != seen:
         return False
     storage.commit(new, first, step, cell, writer)
     retain_along(base, new)
-    if not steps:
+    if beyond and chain:                # it is derived when somebody asks for it
+        return True
+    if not steps or beyond:
         tensor._node = new
     else:
         own_extra.cell = cell
@@ -114,13 +117,17 @@ def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], r
     return new
 
 
-def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool) -> bool:
-    """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general.
+def write_private(tensor: Tensor, index: Any, value: np.ndarray | float | int | bool, seen: int | None = None) -> bool:
+    """tensor[index] = value without recording, if this is a plain array; False if it has to be written in general, or there are more
+    than `seen` writes by now.
 
     `index`: integers, slices of positive step, None and Ellipsis."""
-    if tensor._chain or tensor._leaf is not None:
+    if seen is None:
+        seen = writes(tensor)
+    chain = tensor._chain
+    if tensor._leaf is not None or (chain and any([type(step) is Detached for step in chain])):
         return False
-    return tensor._ensure_storage().write_private(index, value)
+    return tensor._ensure_storage().write_private(movements(chain), index, value, seen)
 
 
 def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import drawn
+import numpy as np
 import pytest
 from oracle import check, check_error
 
 import jitgrad
+from jitgrad import steps
 from jitgrad.requests import programs
 
 KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2", ":, ::2", "1:1", "5:", "-2:", "None",
@@ -183,3 +186,70 @@ def test_positions_are_saved(positions: list) -> None:
         at[0] = 0
         with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
             y.backward()
+
+
+VIEWS = ["a", "a[1]", "a[1][2]", "a.t()[2]", "a[1:, ::2]", "a.detach()[0]", "a.data[2]", "a[:, 1]", "a[..., None]", "a.view(12)[3:5]",
+         "a[2, 3]", "a.unbind()[1]", "a.permute(1, 0)[1:3]"]
+WAYS = ["v.add_(c)", "v.mul_(c)", "v[...] = c", "v[0] = c", "v.add_(v * c)", "v.copy_(v.clone() + c)", "v.sub_(a.sum())", "v += c",
+        "float(v.sum())", "v.fill_(c)"]
+PLACES = ["a[1, 2] += c", "a[2] *= c", "a[0][1] -= c", "a[:, 1] += c", "a.t()[0] += c", "a[1:] = a[:-1].clone()", "kept = a[1]",
+          "kept += c"]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_plain_array_is_read_and_written_by_parts(number: int) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(drawn.seed(number))
+    both = [{"t": t, "a": t.arange(12, dtype=t.float64).reshape(3, 4), "no_grad": t.no_grad} for t in (jitgrad, torch)]
+    for scope in both:
+        scope["v"] = scope["kept"] = scope["a"][1]
+    for _ in range(40):
+        c = float(rng.integers(-3, 4))
+        if rng.random() < 0.5:
+            line = str(rng.choice(PLACES))
+        else:
+            view, way = str(rng.choice(VIEWS)), str(rng.choice(WAYS))
+            if view in ("a[2, 3]", "a[1][2]") and "[0]" in way:         # of no dimensions
+                continue
+            line = f"v = {view}; {way}"
+        if rng.random() < 0.2:
+            line = "with no_grad(): " + line
+        for scope in both:
+            exec(line, scope | {"c": c}, scope)
+        ours, theirs = both
+        for name in ("a", "v", "kept"):
+            if rng.random() < 0.7:
+                np.testing.assert_allclose(ours[name].numpy(), theirs[name].numpy(), rtol=1e-12, err_msg=line)
+            assert ours[name]._version == theirs[name]._version, line
+
+
+def test_what_is_counted_in_place_is_one_array() -> None:
+    a = jitgrad.zeros(50, 50, dtype=jitgrad.float64)
+    a[0, 0] += 1
+    array = a._storage.private
+    for k in range(1, 40):
+        a[k, 3] += k
+        a[k][4] -= 1
+        assert a._storage.private is array
+    assert float(a[39, 3]) == 39 and float(a.sum()) == 1 + sum(range(40)) - 39
+
+
+def test_what_a_write_records_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(steps, "_recording", lambda *args, old=steps._recording: made.append(args) or old(*args))
+    w = jitgrad.tensor(0.5, requires_grad=True)
+
+    def returns() -> None:
+        out, g = jitgrad.zeros(7), jitgrad.zeros(())
+        for k in range(7):
+            g = g * w + 1
+            out[k] = g
+        out[2:].mul_(2.0)
+        out.sum().backward()
+
+    returns()
+    assert made
+    before = len(made)
+    for _ in range(3):
+        returns()
+    assert len(made) == before

@@ -13,7 +13,8 @@ import pytest
 from saved import square
 
 import jitgrad
-from jitgrad.requests import execute, gradients, partition, programs
+from jitgrad import graph
+from jitgrad.requests import execute, gradients, interpret, partition, programs
 
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
 
@@ -386,3 +387,34 @@ def test_what_was_learnt_first_is_forgotten_first(monkeypatch: pytest.MonkeyPatc
 
     assert known(jitgrad.tanh, True) == [2] and known(jitgrad.tanh, False) == [2, 0]
     assert known(jitgrad.sin, False) == [0, 0]
+
+
+def test_structures_that_seldom_come_again_are_not_compiled(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", 1)
+
+    def backward(seed: int) -> None:
+        x, y = [jitgrad.tensor(np.array([0.3, 0.4 + k]), dtype=jitgrad.float64, requires_grad=True) for k in range(2)]
+        (tree(np.random.default_rng(seed), 6, [x, y]) + x * y).sum().backward()
+
+    for seed in range(40):
+        backward(seed)
+    backward(5)
+    assert counters().compilations + counters().disk_hits == 1
+    for _ in range(1 + 2 * (40 // programs.NOVEL)):
+        backward(5)
+    assert counters().compilations + counters().disk_hits == 2
+
+
+def test_interpreted_gradients_record_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = jitgrad.tensor([0.3, 0.4], requires_grad=True)
+
+    def backward() -> np.ndarray:
+        x.grad = None
+        ((x * 2).tanh() * x.exp() / (1 + x * x)).sum().backward()
+        return x.grad.numpy()
+
+    with jitgrad.interpret():
+        first = backward()
+        monkeypatch.setattr(graph.Op, "__call__", None)
+        monkeypatch.setattr(interpret, "_pullback", None)
+        np.testing.assert_array_equal(backward(), first)

@@ -24,7 +24,8 @@ from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute, programs
 from jitgrad.requests import gradients as requested
 from jitgrad.requests.capture import capture
-from jitgrad.requests.gradients import PLAIN, Wanted, explicit, mark, own
+from jitgrad.requests.gradients import PLAIN, Wanted, mark
+from jitgrad.requests.interpret import explicit, own
 from jitgrad.requests.stops import Callbacks, Stop
 from jitgrad.steps import pending_detached
 from jitgrad.storage import any_detached, detached_storages, gradient_edge

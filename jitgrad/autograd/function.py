@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
@@ -11,16 +11,6 @@ from jitgrad.differentiate import sum_to
 from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node, is_stale
 from jitgrad.requests.execute import value
 from jitgrad.tensor import Tensor, wrap
-
-_ctx_classes: weakref.WeakKeyDictionary[type, type[FunctionCtx]] = weakref.WeakKeyDictionary()
-
-
-def _ctx_class(function: type[Function]) -> type[FunctionCtx]:
-    """A class of contexts per Function, named as its grad_fn is."""
-    found = _ctx_classes.get(function)
-    if found is None:
-        found = _ctx_classes[function] = type(function.__name__ + "Backward", (FunctionCtx,), {})
-    return found
 
 
 class PyFunction:
@@ -42,18 +32,22 @@ class FunctionCtx:
 
     needs_input_grad: tuple[bool, ...] = ()
     materialize_grads = True
+    _edges: tuple[Node | None, ...] = ()
+    _to_save: tuple[Any, ...] = ()
+    _saved: Sequence[Any] = ()
+    _freed = False
+    _non_differentiable: Collection[int] = ()
+    _dirty: Collection[int] = ()
 
     def __init__(self, function: type[Function]) -> None:
         self._function = function
-        self._edges: tuple[Node | None, ...] = ()
         self._outputs: list[weakref.ref[Node] | None] = []
         self._types: list[Any] = []
-        self._to_save: tuple[Any, ...] = ()
-        self._saved: list[Any] = []
-        self._freed = False
-        self._non_differentiable: set[int] = set()
-        self._dirty: set[int] = set()
-        self.metadata: dict[Any, Any] = {}
+
+    @functools.cached_property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for users."""
+        return {}
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (or None) for `saved_tensors` in backward; inputs and outputs of forward, or intermediates."""
@@ -127,6 +121,8 @@ class Function:
 
     With `setup_context(ctx, inputs, output)` defined, forward takes no ctx."""
 
+    _contexts: type[FunctionCtx] | None = None          # a class each: see apply
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
@@ -157,9 +153,12 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward without recording, and record that backward is the derivative."""
-        ctx = _ctx_class(cls)(cls)
-        ctx.needs_input_grad = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
-        record = grad_mode.enabled and any(ctx.needs_input_grad)
+        made = cls.__dict__.get("_contexts")
+        if made is None:        # contexts are named as the grad_fn is
+            made = cls._contexts = type(cls.__name__ + "Backward", (FunctionCtx,), {})
+        ctx = made(cls)
+        ctx.needs_input_grad = needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
+        record = True in needs and grad_mode.enabled
         ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
         for n in ctx._edges:
             if n is not None:
@@ -280,6 +279,14 @@ def _returned(ctx: FunctionCtx, arguments: list[Tensor | None], create_graph: bo
 
 def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
+    if g.spec.type is not edge.spec.type:
+        g = _converted(name, i, g, edge)
+    if not create_graph and g.inputs:
+        become_input(g, value(g))
+    return g
+
+
+def _converted(name: str, i: int, g: Node, edge: Node) -> Node:
     from jitgrad.operators.operands import cast
     have, want = g.type.shape, edge.type.shape
     if have != want:
@@ -289,7 +296,4 @@ def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
         else:
             raise RuntimeError(f"Function {name} returned an invalid gradient at index {i} - got {list(have)} but expected "
                                f"shape compatible with {list(want)}")
-    g = cast(g, edge.type.dtype)
-    if not create_graph and g.inputs:
-        become_input(g, value(g))
-    return g
+    return cast(g, edge.type.dtype)

@@ -36,17 +36,17 @@ class Cuts:
         return 3 * self.distinct <= len(self.body)
 
 
-def cut(order: Sequence[Node], children: Sequence[Sequence[int]], least: int) -> Cuts:
+def cut(order: Sequence[Node], children: Sequence[Sequence[int]], least: int, repeated: int = 0) -> Cuts:
     """Find the stretches of a graph, of `least` operations or a whole number of periods that has as many.
 
-    children: the places of each node's operands."""
+    children: the places of each node's operands.  repeated: how many operations are enough of what repeats; 0: `least`."""
     body = [k for k, of in enumerate(children) if of and order[k].inputs]
     kinds = np.array([2 * order[k].spec.sig + order[k].requires_grad for k in body], np.int64)
     bounds = []
     at, end = 0, len(body)
     while at < end:
         period, run = repetition(kinds, at, MAX_PERIOD)
-        step = period * -(-least // period)
+        step = period * -(-(repeated or least) // period)
         if run < 2 * step:
             step = run = min(least, end - at)
         for _ in range(run // step):

@@ -19,7 +19,8 @@ from jitgrad.graph import Node, become_input, postponed, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
-from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, own, read, recognise, run_entry
+from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
+from jitgrad.requests.interpret import own
 from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedule import Schedule

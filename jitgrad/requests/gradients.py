@@ -13,18 +13,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from jitgrad import interpreter
 from jitgrad.config import config, logger
-from jitgrad.differentiate import backward_graph, saved_operands
-from jitgrad.graph import Node, become_input, in_grad_mode, input_node
+from jitgrad.differentiate import saved_operands
+from jitgrad.graph import Node, become_input, in_grad_mode
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
-from jitgrad.requests.counters import hits, stats
+from jitgrad.requests.counters import hits, repeats
+from jitgrad.requests.interpret import interpret
 from jitgrad.requests.matcher import Pattern
 from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
-from jitgrad.requests.schedule import Schedule
-from jitgrad.requests.stops import ONE, Callbacks
+from jitgrad.requests.stops import Callbacks
 
 T = TypeVar("T")
 MAX_PATTERNS = 6            # from roots of one spec
@@ -138,11 +137,13 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     bounds: Sequence[int] = ()
     if reason is None and known is None:
         varying = programs.is_varying()
-        bounds = first_partition(captured, varying)
-        if varying and not bounds and programs.is_new(key, 1):
+        if varying and programs.is_to_wait(key):
             reason = "structures keep coming that are new: this one is compiled when it comes again"
+        else:
+            bounds = first_partition(captured, varying)
     if reason is not None:
-        arrays = _interpret(captured, at, given, places, callbacks(order) if captured.stops else Callbacks(), reason)
+        calls = callbacks(order) if captured.stops else Callbacks()
+        arrays = _calling(calls, interpret, captured, at, given, places, calls, reason)
         return Served(order, places, arrays, Run(None, True, reason), interior)
     if known is None:
         entry = find(key, captured, at, places, (), extra, bounds)
@@ -155,6 +156,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
         entry = known
         hits[0] += 1
         hit(entry)
+        repeats[0]()
     bound = entry.program.bind(order)
     learn(_kind(seeds, wanted, retain), captured, roots, interior, entry, bound)
     return Served(order, places, run_entry(entry, bound, order, given, callbacks), Run(entry, True, None), interior)
@@ -270,46 +272,6 @@ def mark(order: Sequence[Node], interior: Iterable[int], run: Run) -> None:
         node = order[k]
         node.run = run
         node.position = k
-
-
-def _interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequence[np.ndarray], places: Sequence[int],
-               callbacks: Callbacks, reason: str) -> list[Any]:
-    """The gradients, node by node; the roots' values are left on them."""
-    stats.interpreted += 1
-    logger.debug("interpreted: %s", reason)
-    order = captured.order
-    memo: dict[Node, np.ndarray] = {}
-    unknown = [order[k] for k, _ in roots if order[k].value is None]
-    for root, array in zip(unknown, interpreter.evaluate(unknown, memo, keep=True), strict=True):
-        root.value = array
-    schedule = Schedule(captured, roots, (), places)
-    arrays = iter(seeds)
-    start = {k: next(arrays) if given else ONE for k, given in roots}
-
-    def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
-        part = schedule.segments[number]
-        stop = [order[k] for k in part.ins]
-        cotangents = [None if g is ONE else input_node(g, order[k].spec.type) for k, g in taken.items()]
-        found = backward_graph([*stop, *[order[k] for k in part.body]], [order[k] for k in taken], cotangents,
-                               [order[k] for k in part.gives], set(stop))
-        given = [k for k in part.gives if order[k] in found]
-        return zip(given, interpreter.evaluate([found[order[k]] for k in given], memo, keep=True), strict=True)
-
-    def add(k: int, a: Any, b: Any) -> np.ndarray:
-        return np.asarray(interpreter.quiet.run(np.add, explicit(order[k], a), b))
-
-    found = _calling(callbacks, schedule.sweep, start, segment, add, callbacks)
-    return [own(explicit(order[k], found[k])) if k in found else None for k in places]
-
-
-def explicit(node: Node, gradient: Any) -> np.ndarray:
-    """A gradient as an array, also where it is a root's implicit 1."""
-    return np.ones(node.spec.type.shape, node.spec.type.dtype.np) if gradient is ONE else gradient
-
-
-def own(array: np.ndarray) -> np.ndarray:
-    """A C-contiguous array for a result (a gradient may be a broadcast or transposed view of another array)."""
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
 
 
 def asker(root: Node, entry: Entry) -> Any:

@@ -15,6 +15,7 @@ LENGTH = 1024   # operations of a segment, at least: compiled in some 0.5 s, run
 # While a graph has come a few times only: operations of a segment, at least, of short graphs and of others; the shortest graph that
 # is cut; and that while structures keep coming that are new.
 FINEST, SHORT, SHORTER = 16, 128, 384
+PERIOD = 2      # operations that make a segment of a short graph where they repeat: the fewer, the fewer programs serve all lengths
 TRIED, VARYING = 64, 24
 MAX_FORMS = 4096
 
@@ -30,7 +31,7 @@ def first_partition(captured: Capture, varying: bool) -> list[int]:
     if size <= (VARYING if varying else TRIED):
         return []
     from jitgrad.requests.cuts import cut
-    cuts = cut(captured.order, captured.children, FINEST if size <= SHORTER else SHORT)
+    cuts = cut(captured.order, captured.children, *((FINEST, PERIOD) if size <= SHORTER else (SHORT,)))
     new = [form for form in cuts.forms if form not in _forms]
     if len(cuts.bounds) == 1 or 5 * sum([cuts.forms[form] for form in new]) > 3 * len(cuts.body):
         return []

@@ -30,6 +30,7 @@ Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
 TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
+NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
 
 
 @dataclass(eq=False)
@@ -67,6 +68,7 @@ interpreting = _Interpreting()
 known: dict[Key, Entry] = {}
 met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
 looked_at: set[int] = set()     # signatures of roots that were looked at before their backward: Spec.sig
+novelty = [0]                   # how many structures came for the first time, less how many came again
 unreturned: set[Entry] = set()  # entries of backwards that have not been met again
 _further: dict[Key, AnyProgram] = {}
 # The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
@@ -95,6 +97,13 @@ def interpret_reason() -> str | None:
 def is_varying() -> bool:
     """Whether new structures keep coming and old ones do not return."""
     return len(unreturned) >= PATIENCE
+
+
+def is_to_wait(key: Key) -> bool:
+    """Whether a structure without entry is not to be compiled yet, while structures keep coming that are new: the first meetings are
+    interpreted, more of them the more structures came once for each that came again."""
+    novelty[0] = novelty[0] + 1 if key not in met else max(novelty[0] - 1, 0)
+    return is_new(key, 1 + 2 * (novelty[0] // NOVEL))
 
 
 def is_new(key: Key, meetings: int) -> bool:
@@ -183,6 +192,7 @@ def clear() -> None:
         era_word[0] = era
         known.clear()
         met.clear()
+        novelty[0] = 0
         _further.clear()
         looked_at.clear()
         unreturned.clear()

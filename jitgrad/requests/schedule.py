@@ -45,7 +45,7 @@ class Schedule:
         order = captured.order
         self.size = len(order)
         # Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one
-        self._leads, self.needed = _leading(order, captured.children, set(wanted))
+        self._leads, self.needed = leading(order, captured.children, set(wanted))
         self.stops = [_stop(captured, k) for k in captured.stops if self.needed[k]] if roots else []
         self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
         self._receive()
@@ -178,7 +178,7 @@ class Schedule:
 
 # -- what a schedule is made of --------------------------------------------------------------------------------------
 
-def _leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
+def leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
     """Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one."""
     leads, needed = [False] * len(order), [False] * len(order)
     for k, of in enumerate(children):

@@ -15,10 +15,10 @@ from jitgrad.graph import Node, grad_mode
 from jitgrad.histories import written_over
 from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
 from jitgrad.operators.declaration.schema import Schema
-from jitgrad.operators.operands import cast
+from jitgrad.operators.operands import cast, to_node
 from jitgrad.requests import execute
 from jitgrad.storage import Detached
-from jitgrad.tensor import Tensor
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes
 
 
@@ -29,19 +29,30 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
     node = op.call(tensor, *args)._node
     if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
-    return tensor._replace(execute.value(node), seen)
+    array = execute.value(node)
+    if not tensor._chain or type(tensor._chain[-1]) is Detached:
+        return tensor._replace(array, seen)
+    extra = node.ensure_extra()
+    if not tensor._write_private(..., array, seen):
+        return None if writes(tensor) == seen else False
+    storage = tensor._storage
+    if storage.writes == seen + 1:      # it is what was written; otherwise it is to look again
+        extra.cell = storage.cell
+        extra.version = storage.cell.value
+        tensor._node = node
+        tensor._seen = storage.writes
+    return True
 
 
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
-    fn, finish_result, called = op.fn, op.finish, op.name + "_"
-    if fn is None or finish_result is None:
+    if op.fn is None:
         raise InternalError(f"operator {op.name} cannot be written in place: it is no function of nodes")
-    schema = Schema(called, fn, True)
+    called = op.name + "_"
+    schema = Schema(called, op.fn, True)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and (not self._chain or all([type(step) is Detached for step in self._chain])) and \
-                _is_known(self) and all(map(_is_known, args)):
+        if not kwargs and not tracing.traces and _is_known(self) and all(map(_is_known, args)):
             if insist(_overwrite, self, op, args):
                 return self
         insist(record, self, args, kwargs)
@@ -50,16 +61,25 @@ def inplace_method(op: Operator) -> Callable:
     def record(self: Tensor, args: tuple, kwargs: dict[str, Any]) -> bool:
         """The general way; False where somebody has come in between."""
         seen = writes(self)
-        args, kwargs = schema.bind((self, *args), kwargs)
-        if self._chain:
-            args = (written_over(self), *args[1:])
-        result = finish_result(fn(*args, **kwargs), args, kwargs)
-        if callable(op.inplace) and grad_mode.enabled and self._node.type.dtype.category == 2:
-            result = op.inplace(cast(result, self._node.type.dtype), (*args, *kwargs.values()))
+        if kwargs:
+            schema.bind((self, *args), kwargs)
+        node = self._current()
+        if self._chain and (over := written_over(self)) is not node:
+            node, operand = over, wrap(over)
+        else:
+            operand = self
+        try:
+            result = op.call(operand, *args, **kwargs)._node
+        except TypeError:
+            schema.bind((self, *args), kwargs)      # which raises it in this method's name
+            raise
+        to = node.spec.type.dtype
+        if callable(op.inplace) and grad_mode.enabled and to.category == 2:
+            result = op.inplace(cast(result, to), (node, *map(to_node, (*args, *kwargs.values()))))
             if result.requires_grad:
                 result.ensure_extra().in_place = True
         elif result.requires_grad:
-            _keep_overwritten(result, args, kwargs)
+            _keep_overwritten(result, node, (*args, *kwargs.values()))
         return write_result(self, called, result, seen) is not None
 
     method.__name__ = method.__qualname__ = called
@@ -68,18 +88,18 @@ def inplace_method(op: Operator) -> Callable:
     return method
 
 
-def _keep_overwritten(result: Node, args: tuple, kwargs: dict[str, Any]) -> None:
+def _keep_overwritten(result: Node, overwritten: Node, others: tuple) -> None:
     """Note on what an operator recorded that it writes over its first operand, and keeps a copy of it; no copy where that is
     another operand too."""
-    overwritten, *others = operand_nodes((*args, *kwargs.values()))
-    if overwritten in others:
+    nodes = operand_nodes(tuple(map(to_node, others)))
+    if overwritten in nodes:
         result.ensure_extra().in_place = True
         return
     result.ensure_extra().in_place = overwritten
-    stack = list(result.inputs)
+    stack = [n for n in result.inputs if n.requires_grad and n is not overwritten]
     while stack:
         node = stack.pop()
-        if node is not overwritten and node not in others and node.requires_grad and not (node.extra and node.extra.in_place):
+        if node is not overwritten and node not in nodes and node.requires_grad and not (node.extra and node.extra.in_place):
             node.ensure_extra().in_place = overwritten
             stack += node.inputs
 
@@ -94,7 +114,9 @@ def _is_known(operand: Any) -> bool:
 
 def write_result(self: Tensor, called: str, result: Node, seen: int | None = None) -> Tensor | None:
     """Write an in-place operator's result, checking that it fits the tensor's shape and category of dtype; see writing.write."""
-    type = self._node.type
+    type = self._node.spec.type
+    if result.spec.type is type:
+        return self._write(result, None, seen)
     if result.type.shape != type.shape:
         raise RuntimeError(f"output with shape {list(type.shape)} doesn't match the broadcast shape "
                            f"{list(result.type.shape)}")

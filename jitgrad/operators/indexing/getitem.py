@@ -8,16 +8,18 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.arraytype import ArrayType
 from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
-from jitgrad.graph import INPUT, Composite, Node, Spec, find_spec, grad_mode
-from jitgrad.histories import write_to_itself, written_over
-from jitgrad.operators.declaration.declare import finish_composite
+from jitgrad.graph import INPUT, Composite, Node, Spec, bind, find_spec, grad_mode
+from jitgrad.histories import is_fixed, write_to_itself, written_over
+from jitgrad.operators.declaration.declare import finish, finish_composite
 from jitgrad.operators.indexing.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.provenance import user_line
-from jitgrad.operators.views.view import MAX_PLANS, Plan, make_plan, remember, view, view_by_plan
+from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, remember, view_by_plan
 from jitgrad.requests import execute
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.writing import insist, writes
+
+COPY = ops.REGISTRY["copy"]
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -171,20 +173,48 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 
 def _record(self: Tensor, key: Any, value: Any) -> bool:
     """setitem, the general way; False where somebody has written in between."""
-    parsed = parse(key, self._node.type.shape)
-    target = self
-    steps = tuple([step for _, steps in parsed.views for step in steps])
-    if steps:
-        target = view(self, steps, parsed.views[-1][0])
-        if not parsed.positions and isinstance(value, Tensor) and write_to_itself(target, value):
+    of = self._node.spec.type
+    known = _plan_key(of, key)
+    plan = None if known is None else _plans.get(known)
+    if plan is not None:
+        return _write_view(self, plan, value)
+    parsed = parse(key, of.shape)
+    if not parsed.positions:
+        plan = make_plan(of, parsed.views or (("AliasBackward0", ()),))
+        return _write_view(self, plan if known is None else remember(_plans, known, plan), value)
+    return _write_positions(self if not parsed.views else view_by_plan(self, make_plan(of, parsed.views)), parsed, value)
+
+
+def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
+    """Write to the view that a plan describes."""
+    target, steps, type_ = self, plan.steps, plan.nodes[-1][0].type
+    if steps == NO_STEPS:
+        steps = ()
+    elif self._chain and is_fixed(self._chain):         # the view's own grad_fn is in the error
+        target, steps = view_by_plan(self, plan), ()
+    if isinstance(value, Tensor):
+        if plan.steps != NO_STEPS and value._storage is not None and value._storage is self._storage and grad_mode.enabled and (
+                write_to_itself(self, plan.steps, value)):
             return True
     seen = writes(target)
-    node = written_over(target) if parsed.positions else target._current()
+    new = value_node(value, target._current())
+    inputs = (new,) if isinstance(value, Tensor) else ()
+    new = broadcast_value(new, type_.shape)
+    if inputs and new is inputs[0] and new.depth > 0:
+        new = finish(bind(COPY, inputs))
+        if new.requires_grad:
+            new.ensure_extra().fn = Composite("CopyBackwards", inputs, ())
+    elif new.inputs or inputs:
+        new = finish_composite(new, "CopyBackwards", inputs, ())
+    return target._write(new, "CopyBackwards", seen, steps) is not None
+
+
+def _write_positions(target: Tensor, parsed: Key, value: Any) -> bool:
+    """Write at positions."""
+    seen = writes(target)
+    node = written_over(target)
     new = value_node(value, node)
     inputs = (new,) if isinstance(value, Tensor) else ()
-    if not parsed.positions:
-        new = broadcast_value(new, node.type.shape)
-        return target._write(finish_composite(new, "CopyBackwards", inputs, ()), "CopyBackwards", seen) is not None
     masks = [(dim, t) for dim, t in parsed.positions if t.dtype is bool_]
     if len(parsed.positions) == 1 and masks and not new.type.ndim:
         dim, mask = masks[0]

@@ -179,6 +179,8 @@ class CallAssembly(ObjectAssembly):
         self.seen.set(0)
         self.go_if(self.same(storage, self.common("none")), plain)
         self.go_if(self.differ(self.load(storage, self.offset["type"]), self.common("Storage")), stale)
+        with self.when(self.less(self.number(NUMBERS), self.kind)):         # a part of what is being filled need not wait for all
+            self.go_if(self.differ(self.get(storage, "Storage.private"), self.common("none")), self.forward)
         seen = self.api("PyObject_GetAttr", tensor, self.common("_seen"))
         writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
         same = self.same(self.api("PyLong_AsSsize_t", seen), writes)

@@ -69,8 +69,8 @@ SLOTS = (
     *[f"Node.{name}" for name in ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra")],
     *[f"Extra.{name}" for name in ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")],
     *[f"Composite.{name}" for name in ("name", "inputs", "saves", "saves_result", "number")],
-    "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Version.value", "Run.entry", "Run.freed",
-    "Run.reason", "Watch.hooks", "Watch.tensor", "PyFunction.ctx", "PyFunction.number", "Spec.sig",
+    "Spec.type", "Tensor._node", "Tensor._storage", "Storage.writes", "Storage.cell", "Storage.private", "Version.value", "Run.entry",
+    "Run.freed", "Run.reason", "Watch.hooks", "Watch.tensor", "PyFunction.ctx", "PyFunction.number", "Spec.sig",
     "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.

@@ -21,8 +21,8 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
-from jitgrad.steps import NO_GRAD, Step
-from jitgrad.storage import Storage
+from jitgrad.steps import NO_GRAD, Step, movements, view_into
+from jitgrad.storage import Detached, Storage
 from jitgrad.tensor import Tensor
 
 Steps = tuple[Step, ...]
@@ -77,6 +77,11 @@ def remember(plans: dict, key: Any, plan: Plan) -> Plan:
 
 def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     """The view that a plan describes."""
+    storage = input._storage
+    if storage is not None and input._seen != storage.writes and not storage.deferred:
+        part = _private_part(input, storage, plan)
+        if part is not None:
+            return part
     source, seen, version = _read(input)
     depth = source.depth
     if source.requires_grad:
@@ -96,9 +101,12 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
     elif depth or type(source.value) is not np.ndarray or tracing.traces:
         return _general(input, plan, number)
     else:
-        value = source.value
-        for spec, _, _ in plan.nodes:
-            value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
+        array = source.value
+        value = view_into(array, source.spec.type, plan.steps) if array.flags.c_contiguous else None
+        if value is None:
+            value = array
+            for spec, _, _ in plan.nodes:
+                value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
     result = _on_storage(input, storage, plan, node, seen, version)
@@ -106,6 +114,21 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
         result._chain = (*input._chain, NO_GRAD, *plan.steps)
         if input._seen < 0:
             result._seen = -1
+    return result
+
+
+def _private_part(input: Tensor, storage: Storage, plan: Plan) -> Tensor | None:
+    """The view of what is being written by index, element by element; None where all that was written is to be a node first."""
+    chain = input._chain
+    if input._node.requires_grad or input._leaf is not None or any([type(step) is Detached for step in chain]):
+        return None
+    seen, version = storage.writes, storage.cell.value
+    node = storage.read_private(movements(chain) + plan.steps, plan.nodes[-1][0].type)
+    if node is None or storage.writes != seen:
+        return None
+    result = _on_storage(input, storage, plan, node, seen, version)
+    if not grad_mode.enabled:
+        result._chain = (*chain, NO_GRAD, *plan.steps)
     return result
 
 
