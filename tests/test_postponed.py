@@ -228,3 +228,18 @@ def test_a_compiled_function_takes_what_is_postponed() -> None:
             x = jitgrad.full((3,), float(i)) * 2
             assert f(x).item() == 12.0 * i * i
             assert f(x * 1.0).item() == 12.0 * i * i
+
+
+def test_few_operations_are_compiled_when_they_keep_coming(counters: Callable) -> None:
+    made = []
+    for turns in (40, 200, 400):
+        w = jitgrad.ones(5, requires_grad=True)
+        for _ in range(turns):
+            ((w - 3) ** 2).sum().backward()
+            with jitgrad.no_grad():
+                w -= 0.1 * w.grad
+            w.grad = None
+        made.append(counters().compilations + counters().disk_hits)
+    assert made[0] == 1                     # of the gradient
+    assert made[1] == made[2] == 2          # and of what is written
+    assert w.tolist() == pytest.approx([3.0] * 5)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad import interpreter, tracing
 from jitgrad.config import config
-from jitgrad.graph import Node, become_input, postponed, topological
+from jitgrad.graph import Node, Spec, become_input, postponed, topological
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
@@ -28,8 +28,9 @@ from jitgrad.requests.stops import Callbacks
 
 MAX_DEPTH = 4096            # longest chain of pending operations; deeper ones are cut by computing the value there
 MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which stay whatever is computed: only a look is long
-FEW, SMALL = 4, 4096        # operations, of so many elements, whose values are computed node by node, which takes no longer
 MEETINGS = 2                # of a structure whose values alone are asked for, node by node, before that is compiled
+FEW, SMALL = 4, 4096        # operations, of so many elements, which take little time node by node:
+SELDOM, OFTEN = 64, 32      # it is looked at what they are from so many on of one last operation, and compiled when it has come so often
 APART = 8                   # operations between values that a look keeps
 VALUES = "values"
 REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
@@ -132,15 +133,14 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
-    few = _few(node)
-    if few is not None:
-        for n in few:
-            _keep(n, own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs])))
-        return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
         repeats[0]()
         leave(entry, order, bound.run([order[p].value for p in bound.positions]))
+        return
+    few = _few(node)
+    if few is not None and (len(few) == 1 or _is_seldom(node)):
+        _one_by_one(few)
         return
     captured = capture((node,), gradients=False)
     order = captured.order
@@ -150,15 +150,38 @@ def _values(node: Node) -> None:
     if known is not None:
         hits[0] += 1
         hit(known)
-    elif not programs.is_new(key, MEETINGS):
+    elif not programs.is_new(key, MEETINGS if few is None else OFTEN):
         known = find(key, captured, (), (), keep, (), first_partition(captured, programs.is_varying()))
     if known is None:
+        if few is not None:
+            _one_by_one(few)
+            return
         for k, array in zip(keep, interpreter.evaluate([order[k] for k in keep]), strict=True):
             _keep(order[k], own(array))
         return
     bound = known.program.bind(order)
     learn(VALUES, captured, (node,), [], known, bound)
     leave(known, order, bound.run([order[p].value for p in bound.positions]))
+
+
+def _is_seldom(node: Node) -> bool:
+    """Whether few operations, of which this is the last, have been computed seldom so far."""
+    count = _ends.get(node.spec, 0)
+    if count >= SELDOM:
+        return False
+    if len(_ends) >= programs.MAX_ENTRIES:
+        _ends.clear()
+    _ends[node.spec] = count + 1
+    return True
+
+
+_ends: dict[Spec, int] = {}
+
+
+def _one_by_one(order: Sequence[Node]) -> None:
+    """Compute operations, inputs first, and keep all of their values."""
+    for n in order:
+        _keep(n, own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs])))
 
 
 def _keep(node: Node, array: np.ndarray) -> None:
