@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jitgrad
-from jitgrad import buffers
+from jitgrad.memory import buffers
 
 from .tools import PEERS
 from .workloads import WORKLOADS

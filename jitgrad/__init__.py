@@ -4,8 +4,9 @@
 """
 from typing import Any as _Any
 
-from jitgrad import creation, legacy, random
-from jitgrad import dtype as _dtype
+from jitgrad import random
+from jitgrad.operators import creation, legacy
+from jitgrad.types import dtype as _dtype
 from jitgrad.autograd import (
     enable_grad,
     inference_mode,
@@ -14,8 +15,8 @@ from jitgrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from jitgrad.device import device
-from jitgrad.dtype import (
+from jitgrad.types.device import device
+from jitgrad.types.dtype import (
     bool_ as bool,
     dtype,
     float32,
@@ -26,14 +27,14 @@ from jitgrad.dtype import (
     set_default_dtype,
 )
 from jitgrad.explain import cache_info, clear_cache, explain
-from jitgrad.formatting import set_printoptions
+from jitgrad.tensors.formatting import set_printoptions
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
-from jitgrad.tensor import Size, Tensor
-from jitgrad.threads import get_num_threads, set_num_threads
+from jitgrad.tensors.tensor import Size, Tensor
+from jitgrad.memory.threads import get_num_threads, set_num_threads
 from jitgrad.version import __version__
-from jitgrad import methods as _methods          # attaches the operators to Tensor
-from jitgrad.creation import *
-from jitgrad.legacy import *
+from jitgrad import methods as _methods  # attaches the operators to Tensor
+from jitgrad.operators.creation import *
+from jitgrad.operators.legacy import *
 from jitgrad.random import *
 from jitgrad import autograd, nn, optim
 from jitgrad.capture import compile, grad, interpret, value_and_grad

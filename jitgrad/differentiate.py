@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, Op, const, grad_mode, in_grad_mode, input_node, topological
+from jitgrad.graph.node import Node, Op, topological
+from jitgrad.graph.recording import const, grad_mode, in_grad_mode, input_node
 from jitgrad.ops.declare import REGISTRY
 from jitgrad.ops.movement import constant_in, zeros_like
 

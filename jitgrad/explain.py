@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitgrad.autograd.engine import stop_reasons
 from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.templates import constant_cache
 from jitgrad.requests import counters, gradients, programs
 from jitgrad.requests.capture import capture as capture_graph

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import ArrayType
-from jitgrad.graph import Node, topological
+from jitgrad.graph.node import Node, topological
 from jitgrad.ops.quiet import quiet
+from jitgrad.types.array import ArrayType
 
 
 def leaf_value(node: Node) -> np.ndarray:

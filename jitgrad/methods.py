@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import writing
 from jitgrad.autograd.history import tensor_grad_fn
-from jitgrad.dtype import refuse_complex
-from jitgrad.formatting import format_tensor, format_value
 from jitgrad.operators import conversion
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
@@ -18,7 +15,10 @@ from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
-from jitgrad.tensor import Tensor
+from jitgrad.tensors import writing
+from jitgrad.tensors.formatting import format_tensor, format_value
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.dtype import refuse_complex
 
 _OPERANDS = (Tensor, *Number)
 

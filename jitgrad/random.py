@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.creation import finished, plain, sizes
-from jitgrad.device import check_device
-from jitgrad.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
-from jitgrad.graph import grad_mode
+from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.conversion import write_array
+from jitgrad.operators.creation import finished, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
-from jitgrad.tensor import Tensor, from_array, wrap
+from jitgrad.tensors.tensor import Tensor, from_array, wrap
+from jitgrad.types.device import check_device
+from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 
 __all__ = ["Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "normal", "rand", "rand_like",
            "randint", "randint_like", "randn", "randn_like", "randperm", "seed"]

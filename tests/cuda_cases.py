@@ -18,9 +18,10 @@ from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.numba_cuda import vocabulary as cuda_math
 from jitgrad.compiler.program import Program
-from jitgrad.dtype import BY_CODE, float32, int64
-from jitgrad.graph import Node, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import scalar_node
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.types.dtype import BY_CODE, float32, int64
 
 
 def kinds(program: Program) -> set[str]:

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.arraytype import array_type
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import Program
 from jitgrad.differentiate import differentiate
-from jitgrad.dtype import from_numpy_dtype
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, const, in_grad_mode, input_node, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import const, in_grad_mode, input_node
 from jitgrad.interpreter import evaluate
 from jitgrad.requests import partition
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.schedule import Schedule
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import from_numpy_dtype
 
 
 def leaf(value: object, requires_grad: bool = True, dtype: type | None = None) -> Node:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from together import together
 
-from jitgrad import buffers
+from jitgrad.memory import buffers
 
 SHAPE = (512, 1024)     # 4 MiB of float64
 

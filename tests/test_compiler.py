@@ -17,9 +17,10 @@ from jitgrad import ops
 from jitgrad.compiler import build as build_module
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.numba_cpu import kernels
-from jitgrad.dtype import float32, float64
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, bind, scalar_node, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import bind, scalar_node
+from jitgrad.types.dtype import float32, float64
 
 LENGTHS = [0, 1, 2, 5, 1500]
 
@@ -312,7 +313,7 @@ def test_large_graphs_are_cut_in_kernels() -> None:
 
 @pytest.mark.parametrize("shape", [(400_000,), (2_000, 300), (300, 2_000), (2, 300_000)])
 def test_large_work_in_chunks_gives_the_same_bits_for_any_number_of_threads(shape: tuple[int, ...]) -> None:
-    from jitgrad import threads
+    from jitgrad.memory import threads
     x = normal(*shape)
     y = ops.tanh(x) * ops.exp(x)
     last = len(shape) - 1

@@ -11,8 +11,8 @@ from test_compiler import chain, network, normalised, softmax
 
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
-from jitgrad.dtype import float64
-from jitgrad.graph import scalar_node
+from jitgrad.graph.recording import scalar_node
+from jitgrad.types.dtype import float64
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -14,9 +14,10 @@ from jitgrad.compiler.build import build
 from jitgrad.compiler.fusion.splitting import segments
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.dims import lengths
-from jitgrad.dtype import float32, float64
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, bind, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import bind
+from jitgrad.types.dtype import float32, float64
 
 
 def sources(*outputs: Node) -> str:

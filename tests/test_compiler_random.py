@@ -12,8 +12,9 @@ from graphs import compare, leaf, reference, request, total
 
 from jitgrad import ops
 from jitgrad.compiler.build import build
-from jitgrad.dtype import from_numpy_dtype
-from jitgrad.graph import Node, scalar_node, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import scalar_node
+from jitgrad.types.dtype import from_numpy_dtype
 
 COUNT = int(os.environ.get("RANDOM_GRAPHS", "16"))
 UNARY = "neg abs square exp tanh sin sigmoid relu copy".split()

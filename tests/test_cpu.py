@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from together import together
 
-from jitgrad import buffers
 from jitgrad.compiler.numba_cpu import cache, kernels, objectcode
 from jitgrad.config import config
 from jitgrad.errors import InternalError
+from jitgrad.memory import buffers
 
 DTYPES = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_}
 SPECIAL = np.array([0.0, -0.0, 1, -1, 2.5, -2.5, 3, -3, np.inf, -np.inf, np.nan, 1e-300, -1e-300, 7, 0.1, -0.1])
@@ -317,7 +317,7 @@ def test_a_process_that_compiles_nothing_imports_no_numba(tmp_path):
     program = f"""
 import sys
 import numpy as np
-from jitgrad import buffers
+from jitgrad.memory import buffers
 from jitgrad.compiler.numba_cpu import kernels
 kernel = kernels.get_kernel({source!r})
 x, out = np.array([0.5, 1.5]), np.empty(2)

@@ -21,7 +21,7 @@ from jitgrad.compiler.codegen import target_cuda
 from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import chosen_target
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
@@ -125,7 +125,7 @@ from graphs import leaf, request
 from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.ir.steps import KernelStep
-from jitgrad.dtype import BY_CODE
+from jitgrad.types.dtype import BY_CODE
 from jitgrad.ops.declare import REGISTRY
 cuda.check = lambda: None
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from jitgrad import ops
-from jitgrad.arraytype import array_type
 from jitgrad.differentiate import differentiate, sum_to
-from jitgrad.dtype import float64
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, Op, bind, const, input_node, topological
+from jitgrad.graph.node import Node, Op, topological
+from jitgrad.graph.recording import bind, const, input_node
 from jitgrad.interpreter import evaluate
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import float64
 
 
 def leaf(value, requires_grad: bool = True) -> Node:

@@ -8,10 +8,10 @@ import weakref
 import numpy as np
 import pytest
 
-from jitgrad import buffers
-from jitgrad.buffers import address
 from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.runtime import driver
+from jitgrad.memory import buffers
+from jitgrad.memory.buffers import address
 
 # out[i] = scale * x[i]; the block holds out, x, scale
 SCALE = """def kernel(lo, hi, args):

@@ -11,8 +11,7 @@ import drawn
 import numpy as np
 import pytest
 
-from jitgrad.dtype import ALL, bool_, dtype, float32, float64, get_default_dtype, int32, int64, set_default_dtype
-from jitgrad.formatting import (
+from jitgrad.tensors.formatting import (
     PrintOptions,
     format_tensor,
     format_value,
@@ -20,6 +19,7 @@ from jitgrad.formatting import (
     printoptions,
     set_printoptions,
 )
+from jitgrad.types.dtype import ALL, bool_, dtype, float32, float64, get_default_dtype, int32, int64, set_default_dtype
 
 inf, nan = math.inf, math.nan
 

@@ -11,7 +11,7 @@ from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
 from jitgrad.compiler.program import Program
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.nn import functional
 from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from graphs import verify
 
-from jitgrad import graph, ops
-from jitgrad.arraytype import array_type
-from jitgrad.dtype import bool_, float32, float64, int64
+from jitgrad import ops
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, bind, const, grad_mode, input_node, scalar_node, topological
+from jitgrad.graph import recording
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import bind, const, grad_mode, input_node, scalar_node
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import bool_, float32, float64, int64
 
 
 def leaf(*shape: int, requires_grad: bool = False) -> Node:
@@ -30,7 +32,7 @@ def test_depth_counts_pending_nodes_from_the_gradient_leaf() -> None:
 
 def test_a_computed_node_becomes_an_input() -> None:
     y = ops.exp(leaf(2))
-    graph.become_input(y, np.zeros(2))
+    recording.become_input(y, np.zeros(2))
     assert y.inputs == () and y.depth == 0 and y.sig == leaf(2).sig and topological([y]) == [y]
     verify([y])
 
@@ -93,7 +95,7 @@ def test_verify_finds_disorder_and_wrong_types() -> None:
     verify([x, y])
     with pytest.raises(InternalError, match="before its input"):
         verify([y, x])
-    y.spec = graph.Spec(y.op, (), None, array_type((3,), float64), y.sig)
+    y.spec = recording.Spec(y.op, (), None, array_type((3,), float64), y.sig)
     with pytest.raises(InternalError, match="should be"):
         verify([x, y])
 
@@ -107,6 +109,6 @@ def test_extra_has_defaults_and_is_made_once() -> None:
 
 def test_inference_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     full = {i: None for i in range(50_001)}
-    monkeypatch.setattr(graph, "_specs", full)
+    monkeypatch.setattr(recording, "_specs", full)
     ops.exp(leaf(2))
     assert len(full) == 1

@@ -9,8 +9,8 @@ import pytest
 from oracle import check, check_error
 
 import jitgrad
-from jitgrad import steps
 from jitgrad.requests import programs
+from jitgrad.tensors import steps
 
 KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2", ":, ::2", "1:1", "5:", "-2:", "None",
         ":, None", "..., None", "None, 0", "0, None", "..., 0", "..., 1:", "None, ..., 0", ":, -1", "0:1, 0", "(0,)",

@@ -4,10 +4,11 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.arraytype import array_type
-from jitgrad.dtype import float32, float64, int64
-from jitgrad.graph import Node, Op, bind, const, input_node, scalar_node
+from jitgrad.graph.node import Node, Op
+from jitgrad.graph.recording import bind, const, input_node, scalar_node
 from jitgrad.interpreter import apply, evaluate, leaf_value
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import float32, float64, int64
 
 
 def leaf(value) -> Node:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import jitgrad
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 
 
 def steps(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:

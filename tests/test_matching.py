@@ -13,12 +13,12 @@ from saved import square
 
 import jitgrad
 from jitgrad.autograd import engine
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.native import code, objects
 from jitgrad.requests import programs
 from jitgrad.requests.capture import capture
 from jitgrad.requests.matcher import Pattern
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
 
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")
 Square = square(jitgrad)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad import buffers
+from jitgrad.memory import buffers
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
 

@@ -19,12 +19,13 @@ import test_operators as operators
 import jitgrad
 from jitgrad import tracing
 from jitgrad.autograd import engine
-from jitgrad.graph import INPUT, Composite, Node, input_node
+from jitgrad.graph.node import INPUT, Composite, Node
+from jitgrad.graph.recording import input_node
 from jitgrad.operators.native import code, faces, objects, templates, words
 from jitgrad.operators.native.faces import FACES, FaceState
 from jitgrad.operators.provenance import PACKAGE
 from jitgrad.requests import programs
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
 
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")
 

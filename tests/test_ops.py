@@ -9,14 +9,15 @@ import pytest
 from graphs import verify
 
 from jitgrad import ops
-from jitgrad.arraytype import ArrayType, array_type
 from jitgrad.differentiate import differentiate
-from jitgrad.dtype import BY_CODE, float32, float64, from_numpy_dtype, int32
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, Op, const, input_node, topological
+from jitgrad.graph.node import Node, Op, topological
+from jitgrad.graph.recording import const, input_node
 from jitgrad.interpreter import evaluate
 from jitgrad.ops.declare import REGISTRY, elementwise, literal
 from jitgrad.ops.samples import Case
+from jitgrad.types.array import ArrayType, array_type
+from jitgrad.types.dtype import BY_CODE, float32, float64, from_numpy_dtype, int32
 
 DECLARED = list(REGISTRY.values())
 SMOOTH = [op for op in DECLARED if op.vjp is not None and op.sample.order >= 1 and "f8" in op.sample.dtypes]

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from jitgrad import ops
-from jitgrad.arraytype import array_type
 from jitgrad.differentiate import differentiate
-from jitgrad.dtype import BY_CODE, from_numpy_dtype
-from jitgrad.graph import Node, Op, input_node, topological
+from jitgrad.graph.node import Node, Op, topological
+from jitgrad.graph.recording import input_node
 from jitgrad.interpreter import evaluate
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import BY_CODE, from_numpy_dtype
 
 torch = pytest.importorskip("torch")
 

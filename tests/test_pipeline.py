@@ -13,7 +13,6 @@ import numba
 import numpy as np
 import pytest
 
-from jitgrad import buffers
 from jitgrad.compiler import numba_cpu
 from jitgrad.compiler.codegen import blas_calls, combine, small_products
 from jitgrad.compiler.codegen.target_cpu import _FORMULA
@@ -21,6 +20,7 @@ from jitgrad.compiler.numba_cpu import cache, kernels, objectcode, pipeline, pla
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
 from jitgrad.config import config
 from jitgrad.errors import InternalError
+from jitgrad.memory import buffers
 from jitgrad.ops.declare import REGISTRY
 
 N = 2500

@@ -13,7 +13,7 @@ import pytest
 
 import jitgrad
 from jitgrad.autograd import engine
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.native import words
 from jitgrad.requests import execute
 

@@ -13,7 +13,7 @@ import pytest
 from saved import square
 
 import jitgrad
-from jitgrad import graph
+from jitgrad.graph.node import Op
 from jitgrad.requests import execute, gradients, interpret, partition, programs
 
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
@@ -415,6 +415,6 @@ def test_interpreted_gradients_record_nothing(monkeypatch: pytest.MonkeyPatch) -
 
     with jitgrad.interpret():
         first = backward()
-        monkeypatch.setattr(graph.Op, "__call__", None)
+        monkeypatch.setattr(Op, "__call__", None)
         monkeypatch.setattr(interpret, "_pullback", None)
         np.testing.assert_array_equal(backward(), first)

@@ -12,11 +12,12 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
-from jitgrad.dtype import float64
-from jitgrad.graph import Node, scalar_node, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import scalar_node
 from jitgrad.requests import partition, programs, segment
 from jitgrad.requests.cuts import Cuts
 from jitgrad.requests.schedule import Schedule
+from jitgrad.types.dtype import float64
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.program import Program
 from jitgrad.config import config
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.requests import partition, segment
 from jitgrad.requests.counters import stats
 from jitgrad.requests.cuts import Cuts, cut

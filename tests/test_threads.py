@@ -7,8 +7,8 @@ import time
 import pytest
 from together import together
 
-from jitgrad import threads
 from jitgrad.config import config
+from jitgrad.memory import threads
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from jitgrad import buffers
 from jitgrad.compiler.numba_cpu import kernels, objectcode
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath
+from jitgrad.memory import buffers
 
 DTYPES = {"f4": np.float32, "f8": np.float64}
 # Bounds in ulp, as the table in vecmath/__init__.py states them.

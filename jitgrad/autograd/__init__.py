@@ -15,13 +15,14 @@ from jitgrad.autograd.modes import (
     set_grad_enabled,
 )
 from jitgrad.autograd.variable import Variable
-from jitgrad.graph import Node, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.operands import cast
 from jitgrad.requests import execute
 from jitgrad.requests.counters import repeats
-from jitgrad.storage import gradient_edge
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.storage import gradient_edge
+from jitgrad.tensors.tensor import Tensor
 
 Tensors = Tensor | Sequence[Tensor]
 repeats[0] = engine.machine_code
@@ -116,7 +117,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
                 result = engine.leaf_hooks(t._leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:
-            from jitgrad.creation import zeros_like
+            from jitgrad.operators.creation import zeros_like
             results.append(zeros_like(t))
         elif allow_unused:
             results.append(None)

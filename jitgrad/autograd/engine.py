@@ -18,8 +18,9 @@ from jitgrad.autograd.function import PyFunction, call_backward
 from jitgrad.autograd.history import check_saved
 from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks
 from jitgrad.differentiate import cotangent_map
-from jitgrad.graph import Node, become_input, bind, grad_mode, in_grad_mode, input_node, is_stale
-from jitgrad.histories import Accumulator
+from jitgrad.graph.node import Node, is_stale
+from jitgrad.graph.recording import become_input, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.memory.threads import building
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute, programs
 from jitgrad.requests import gradients as requested
@@ -27,11 +28,11 @@ from jitgrad.requests.capture import capture
 from jitgrad.requests.gradients import PLAIN, Wanted, mark
 from jitgrad.requests.interpret import explicit, own
 from jitgrad.requests.stops import Callbacks, Stop
-from jitgrad.steps import pending_detached
-from jitgrad.storage import any_detached, detached_storages, gradient_edge
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.threads import building
-from jitgrad.writing import insist, write, writes
+from jitgrad.tensors.histories import Accumulator
+from jitgrad.tensors.steps import pending_detached
+from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.writing import insist, write, writes
 
 new_tensor = Tensor.__new__
 CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into

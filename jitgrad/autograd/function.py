@@ -8,9 +8,10 @@ from typing import Any
 
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.differentiate import sum_to
-from jitgrad.graph import Node, become_input, grad_mode, in_grad_mode, input_node, is_stale
+from jitgrad.graph.node import Node, is_stale
+from jitgrad.graph.recording import become_input, grad_mode, in_grad_mode, input_node
 from jitgrad.requests.execute import value
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 class PyFunction:
@@ -245,7 +246,7 @@ def call_backward(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: 
         if g is not None:
             arguments.append(wrap(g))
         elif ctx.materialize_grads and type is not None:
-            from jitgrad.creation import zeros
+            from jitgrad.operators.creation import zeros
             arguments.append(zeros(type.shape, dtype=type.dtype))
         else:
             arguments.append(None)

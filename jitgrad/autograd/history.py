@@ -11,9 +11,9 @@ from typing import Any
 
 from jitgrad.differentiate import saved_operands
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, SCALAR, Composite, Node, is_stale, topological
-from jitgrad.storage import gradient_edge
-from jitgrad.tensor import Tensor
+from jitgrad.graph.node import CONST, SCALAR, Composite, Node, is_stale, topological
+from jitgrad.tensors.storage import gradient_edge
+from jitgrad.tensors.tensor import Tensor
 
 FREED = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
          "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "

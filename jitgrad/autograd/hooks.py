@@ -5,10 +5,10 @@ import itertools
 import weakref
 from collections.abc import Callable
 
-from jitgrad.graph import Node
-from jitgrad.histories import Hooks
-from jitgrad.storage import gradient_edge
-from jitgrad.tensor import Tensor
+from jitgrad.graph.node import Node
+from jitgrad.tensors.histories import Hooks
+from jitgrad.tensors.storage import gradient_edge
+from jitgrad.tensors.tensor import Tensor
 
 _ids = itertools.count()
 

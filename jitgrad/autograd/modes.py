@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.graph import grad_mode, recording_thread
+from jitgrad.graph.recording import grad_mode, recording_thread
 
 
 class _Mode:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitgrad.differentiate import cotangent_map, differentiate
-from jitgrad.graph import CONST, INPUT, Node, Spec, grad_mode, topological
+from jitgrad.graph.node import CONST, INPUT, Node, Spec, topological
+from jitgrad.graph.recording import grad_mode
+from jitgrad.graph.template import Template
 from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
 from jitgrad.requests.counters import repeats
 from jitgrad.requests.gradients import Wanted
 from jitgrad.requests.schedule import Schedule
 from jitgrad.requests.stops import Callbacks
-from jitgrad.template import Template
 
 MOST = 4096         # nodes of a derivative that is kept as a template
 MAX_TEMPLATES = 4   # from roots of one spec

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.tensor import Tensor, from_array
 
 
 class VariableMeta(type):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad import buffers
-from jitgrad.dtype import BY_NUMPY
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
+from jitgrad.memory import buffers
 from jitgrad.operators.traced_array import TracedArray
+from jitgrad.types.dtype import BY_NUMPY
 
 
 class ArrayArgument:

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd
-from jitgrad.arraytype import array_type
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards import Refusal, article
 from jitgrad.capture.replay import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import like, parts, text_like
-from jitgrad.dtype import from_numpy_dtype
-from jitgrad.graph import grad_mode, in_grad_mode, input_node
+from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
 from jitgrad.requests.capture import capture as capture_graph
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import from_numpy_dtype
 
 
 def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,

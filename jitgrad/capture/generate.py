@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.arraytype import same_type
 from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, present
 from jitgrad.capture.looks import Looks
@@ -23,13 +22,15 @@ from jitgrad.capture.standin import OneOfSeveral, Single, recorded_result
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.config import config
-from jitgrad.dtype import get_default_dtype
-from jitgrad.graph import Node, grad_mode, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import grad_mode, input_node
 from jitgrad.operators.native.faces import usual
 from jitgrad.operators.views.layout import layout
 from jitgrad.requests.execute import value
 from jitgrad.requests.programs import interpreting
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import same_type
+from jitgrad.types.dtype import get_default_dtype
 
 SMALL = 4096                # bytes of an array that is compared by its contents
 

@@ -32,7 +32,7 @@ from jitgrad.capture.understood import (
     state_of,
 )
 from jitgrad.operators.native.faces import FaceState
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
 INERT = {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__slots__", "__parameters__",

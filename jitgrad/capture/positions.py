@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.requests import execute
 
 

@@ -19,7 +19,7 @@ from jitgrad.capture.bytecode import HIDDEN, Code
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.objects import INERT, Objects
 from jitgrad.capture.understood import belongs_to_library, fields_of, slots
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 MISSING = object()
 OWN = frozenset([name for c in (Tensor, *Tensor.__subclasses__()) for name in dir(c) if name[:1] == "_" != name[1:2]])

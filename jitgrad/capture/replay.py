@@ -20,10 +20,11 @@ from jitgrad.autograd.history import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.delivery import delivery
 from jitgrad.capture.guards import Refusal
-from jitgrad.graph import INPUT, SCALAR, Composite, Node, input_node, is_stale, topological
+from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, is_stale, topological
+from jitgrad.graph.recording import input_node
+from jitgrad.graph.template import Template
 from jitgrad.requests import counters, execute, programs
 from jitgrad.requests.capture import capture as capture_graph
-from jitgrad.template import Template
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 
 from jitgrad.capture.replay import CapturedGraph
 from jitgrad.capture.trace import Input
-from jitgrad.graph import Node
-from jitgrad.tensor import Tensor
+from jitgrad.graph.node import Node
+from jitgrad.tensors.tensor import Tensor
 
 
 def same_call(first: CapturedGraph, given: Sequence[Input], second: CapturedGraph, with_stand_ins: Sequence[Input]) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.capture.replay import Call
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.requests import execute
-from jitgrad.storage import Version
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.storage import Version
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 class StandIn:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers, random, tracing
+from jitgrad import random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
 from jitgrad.capture.arrays import ArrayArgument, is_supported
@@ -35,14 +35,16 @@ from jitgrad.capture.understood import (
     kind_of,
     of_package,
 )
-from jitgrad.dtype import set_default_dtype
-from jitgrad.formatting import format_tensor, get_printoptions, set_printoptions
-from jitgrad.graph import Node, grad_mode, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import grad_mode
+from jitgrad.memory import buffers
 from jitgrad.operators.conversion import data_ptr
 from jitgrad.operators.views.layout import is_contiguous, layout
 from jitgrad.operators.views.shape import view_shape
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.formatting import format_tensor, get_printoptions, set_printoptions
+from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.dtype import set_default_dtype
 
 # What of this package is not to be replayed: always, or where its first argument was there before the call.
 FORBIDDEN: dict[CodeType, str] = {

@@ -14,12 +14,13 @@ import numpy as np
 from jitgrad.capture.guards import Refusal
 from jitgrad.capture.reads import Reads
 from jitgrad.capture.understood import CONSTANTS, is_named_tuple
-from jitgrad.device import device
-from jitgrad.dtype import dtype, float64
-from jitgrad.graph import Node, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import TracedArray
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.device import device
+from jitgrad.types.dtype import dtype, float64
 
 MAX_LEVELS = 50
 STATIC = (int, str, bytes, complex)

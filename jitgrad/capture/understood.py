@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.device import device
-from jitgrad.dtype import dtype
 from jitgrad.operators.native.faces import FaceState
-from jitgrad.tensor import Size
+from jitgrad.tensors.tensor import Size
+from jitgrad.types.device import device
+from jitgrad.types.dtype import dtype
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)

@@ -18,7 +18,8 @@ from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.differentiate import backward_graph
-from jitgrad.graph import Node, differentiating, in_grad_mode, own_sizes, topological
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import differentiating, in_grad_mode, own_sizes
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep, Output, StepList
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 
 
 class Bound(Protocol):

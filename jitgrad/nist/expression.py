@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jitgrad.operators import OPERATORS
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 ALIASES = {"ln": "log", "arctan": "atan"}

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.creation import ones
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.operators.creation import ones
+from jitgrad.tensors.tensor import Tensor, from_array
 
 EPSILON = float(np.finfo(np.float64).eps)
 

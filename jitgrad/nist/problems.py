@@ -9,7 +9,7 @@ from importlib import resources
 import numpy as np
 
 from jitgrad.nist.expression import NIST_FUNCTIONS, FormulaError, compile_formula, functions
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.tensor import Tensor, from_array
 
 CERTIFIED_DIGITS = 11       # what NIST publishes; agreement beyond it means nothing
 

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.creation import eye
-from jitgrad.graph import in_grad_mode
+from jitgrad.graph.recording import in_grad_mode
+from jitgrad.operators.creation import eye
 from jitgrad.random import Generator
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 _GAINS: dict[str, float] = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
 

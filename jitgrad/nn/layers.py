@@ -4,13 +4,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from jitgrad.creation import empty
 from jitgrad.nn import functional as F
 from jitgrad.nn import init
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
 from jitgrad.operators import OPERATORS
-from jitgrad.tensor import Tensor
+from jitgrad.operators.creation import empty
+from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["CELU", "ELU", "GELU", "SELU", "Flatten", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "Linear",
            "LogSigmoid", "LogSoftmax", "Mish", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softmin", "Softplus", "Softsign",

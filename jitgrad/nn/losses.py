@@ -5,7 +5,7 @@ from typing import Any
 
 from jitgrad.nn import functional as F
 from jitgrad.nn.module import Module
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss", "SmoothL1Loss"]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from jitgrad.autograd.hooks import RemovableHandle
-from jitgrad.device import check_device
-from jitgrad.dtype import dtype as Dtype
-from jitgrad.dtype import float32, float64
-from jitgrad.graph import in_grad_mode
-from jitgrad.histories import Hooks
+from jitgrad.graph.recording import in_grad_mode
 from jitgrad.nn.parameter import Parameter, clear_grad
 from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.histories import Hooks
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.device import check_device
+from jitgrad.types.dtype import dtype as Dtype
+from jitgrad.types.dtype import float32, float64
 
 
 def indented(text: str) -> str:

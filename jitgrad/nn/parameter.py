@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.creation import empty
-from jitgrad.graph import input_node
+from jitgrad.graph.recording import input_node
+from jitgrad.operators.creation import empty
 from jitgrad.requests import execute
-from jitgrad.storage import Detached, Storage, stamp
-from jitgrad.tensor import Tensor, alike, blank
+from jitgrad.tensors.storage import Detached, Storage, stamp
+from jitgrad.tensors.tensor import Tensor, alike, blank
 
 
 class Parameter(Tensor):

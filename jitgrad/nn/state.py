@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from jitgrad.graph import in_grad_mode
+from jitgrad.graph.recording import in_grad_mode
 from jitgrad.nn.parameter import Parameter
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 
 class IncompatibleKeys(NamedTuple):

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.arraytype import array_type, broadcast_shapes
-from jitgrad.device import check_device, device
-from jitgrad.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
-from jitgrad.graph import Node, grad_mode, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import grad_mode, input_node
 from jitgrad.operators.declaration.declare import OPERATORS, finish_composite, function, operator
 from jitgrad.operators.declaration.inplace import write_result
 from jitgrad.operators.indexing.getitem import broadcast_value, value_node
@@ -19,9 +17,12 @@ from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.operators.templates.template import no_template
 from jitgrad.operators.views.layout import is_contiguous, layout
 from jitgrad.requests import execute
-from jitgrad.steps import NO_GRAD, apply_step
-from jitgrad.storage import base_depth
-from jitgrad.tensor import Size, Tensor, from_array
+from jitgrad.tensors.steps import NO_GRAD, apply_step
+from jitgrad.tensors.storage import base_depth
+from jitgrad.tensors.tensor import Size, Tensor, from_array
+from jitgrad.types.array import array_type, broadcast_shapes
+from jitgrad.types.device import check_device, device
+from jitgrad.types.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------
 

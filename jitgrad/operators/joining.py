@@ -4,11 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import ops
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.operands import Integers, Tensors, cast, describe, integers, normal_dim, normal_dims, result_dtype
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 
 @operator("CloneBackward0")

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import REAL, bool_, dtype, get_default_dtype, of_scalar, promote, refuse_complex
-from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.dtype import REAL, bool_, dtype, get_default_dtype, of_scalar, promote, refuse_complex
 
 Number = REAL
 Scalar = int | float                            # the same, as an annotation

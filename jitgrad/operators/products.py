@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from jitgrad import ops
-from jitgrad.dtype import bool_
-from jitgrad.graph import Node, grad_mode
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, finish_composite, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Scalar, number_node, promoted
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.dtype import bool_
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
 

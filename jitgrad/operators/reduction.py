@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
-from jitgrad.graph import Node, Op, bind, scalar_node
+from jitgrad.graph.node import Node, Op
+from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.elementwise.comparison import maximum, minimum
 from jitgrad.operators.operands import Dim, Dims, Scalar, cast, normal_dim, normal_dims, number_node
 from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import no_template
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import ArrayType
+from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
 
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
 

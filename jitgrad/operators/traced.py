@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.dtype import float64
-from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.ops import REGISTRY
+from jitgrad.types.dtype import float64
 
 
 class TracedFloat:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.dtype import BY_NUMPY, dtype, from_numpy_dtype
-from jitgrad.graph import Node, bind
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.ops import REGISTRY
-from jitgrad.tensor import Tensor, from_array, wrap
+from jitgrad.tensors.tensor import Tensor, from_array, wrap
+from jitgrad.types.dtype import BY_NUMPY, dtype, from_numpy_dtype
 
 MAX_ROWS = 64           # of an array that are parts of it when Python iterates over them
 COPY, CAST = REGISTRY["copy"], REGISTRY["cast"]

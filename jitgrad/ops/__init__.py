@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jitgrad.graph import Node, Op
+from jitgrad.graph.node import Node, Op
 from jitgrad.ops import activation, elementwise, indexing, linalg, movement, reduction, special
 from jitgrad.ops.declare import REGISTRY, literal
 from jitgrad.ops.linalg import transposed

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.declare import elementwise, literal
 from jitgrad.ops.elementwise import gt, logical_and, lt, where
 from jitgrad.ops.movement import number
 from jitgrad.ops.samples import uniform
+from jitgrad.types.dtype import dtype
 
 
 def _pieces(dtype: dtype, below: str, between: str, above: str) -> str:

@@ -16,10 +16,10 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
-from jitgrad.dtype import bool_, dtype
 from jitgrad.errors import InternalError
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
+from jitgrad.types.array import ArrayType, array_type, broadcast_shapes
+from jitgrad.types.dtype import bool_, dtype
 
 REGISTRY: dict[str, Op] = {}
 CHEAP, MODERATE, COSTLY = 0.2, 1.0, 3.0     # costs of an elementwise op, in nanoseconds an element (float64, AVX2)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import ALL as DTYPES
-from jitgrad.dtype import bool_, dtype
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.declare import CHEAP, MODERATE, elementwise, literal
 from jitgrad.ops.movement import constant_in, number, zeros_like
 from jitgrad.ops.samples import ALL, BOOL, INTEGERS, NUMBERS, uniform
+from jitgrad.types.array import ArrayType
+from jitgrad.types.dtype import ALL as DTYPES
+from jitgrad.types.dtype import bool_, dtype
 
 WIDE = (-3.0, 3.0)
 POSITIVE = (0.5, 3.0)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import ArrayType, array_type
-from jitgrad.dtype import dtype, int64
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.declare import check_same, library
 from jitgrad.ops.movement import zeros_like
 from jitgrad.ops.samples import ALL, NUMBERS, Case, Sample, custom, draw
+from jitgrad.types.array import ArrayType, array_type
+from jitgrad.types.dtype import dtype, int64
 
 Axes = tuple[int, ...]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.declare import library
 from jitgrad.ops.movement import permute
 from jitgrad.ops.samples import NUMBERS, structured
+from jitgrad.types.array import ArrayType, array_type, broadcast_shapes
 
 
 def transposed(x: Node) -> Node:

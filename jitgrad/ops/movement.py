@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import ArrayType, array_type, broadcast_shapes
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, const
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import const
 from jitgrad.ops.declare import check_same, movement
 from jitgrad.ops.samples import structured
+from jitgrad.types.array import ArrayType, array_type, broadcast_shapes
 
 Shape = tuple[int, ...]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import dtype
+from jitgrad.types.dtype import dtype
 
 Range = tuple[float, float]
 BOOL: Range = (0.0, -1.0)       # stands in a list of ranges for an operand of dtype bool

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import dtype, float64
-from jitgrad.graph import Node, const
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import const
 from jitgrad.ops import reference
 from jitgrad.ops.declare import CHEAP, elementwise, library, literal
 from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number, zeros_like
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
+from jitgrad.types.dtype import dtype, float64
 
 LN2 = math.log(2)
 LN10 = math.log(10)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.dtype import float32, float64, get_default_dtype
 from jitgrad.optim.optimizer import Group, Optimizer, checked, number
 from jitgrad.optim.rows import Row, Rule, maximum, sqrt
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.dtype import float32, float64, get_default_dtype
 
 
 class AdamRule(NamedTuple):

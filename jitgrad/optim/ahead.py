@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.generated import function
-from jitgrad.graph import Node, input_node, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node, scalar_node
 from jitgrad.optim.steady import OFF, Steady, replacement
 from jitgrad.requests.programs import interpreting
 from jitgrad.requests.speculate import Run, joint_program

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad.config import config
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node, input_node, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node, scalar_node
 from jitgrad.interpreter import quiet
 from jitgrad.optim.ahead import MOST, Ahead
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Group, Run, Settings, State, Steady, steady
 from jitgrad.requests import execute
 from jitgrad.requests.programs import interpreting, latest
+from jitgrad.types.dtype import dtype
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none
 FEW_ELEMENTS = 4096     # of one parameter, with a rule so short that NumPy is as quick

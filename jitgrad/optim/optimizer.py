@@ -13,11 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from jitgrad.graph import in_grad_mode
+from jitgrad.graph.recording import in_grad_mode
 from jitgrad.nn.parameter import clear_grad
 from jitgrad.optim.fused import FusedSteps
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
 
 Group = dict[str, Any]
 PLAIN = (float, bool, type(None))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.graph import Node
-from jitgrad.tensor import Tensor
+from jitgrad.graph.node import Node
+from jitgrad.tensors.tensor import Tensor
 
 
 class Row(NamedTuple):

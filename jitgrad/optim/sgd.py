@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad.optim.optimizer import Group, Optimizer, checked
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.tensor import from_array
+from jitgrad.tensors.tensor import from_array
 
 
 class SGDRule(NamedTuple):

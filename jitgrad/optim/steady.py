@@ -16,12 +16,13 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.generated import function
-from jitgrad.graph import Extra, Node, Spec, input_node, input_spec
+from jitgrad.graph.node import Extra, Node, Spec
+from jitgrad.graph.recording import input_node, input_spec
 from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.requests.programs import interpreting
-from jitgrad.storage import Storage
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.storage import Storage
+from jitgrad.tensors.tensor import Tensor
 
 Group = dict[str, Any]
 # What an optimizer keeps, by parameter.

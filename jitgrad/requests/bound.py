@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.segment import find_program, incoming
 from jitgrad.requests.stops import ONE, Callbacks, Stop

@@ -16,7 +16,8 @@ import numpy as np
 
 from jitgrad import interpreter
 from jitgrad.config import config
-from jitgrad.graph import INPUT, Node, become_input, input_spec, topological
+from jitgrad.graph.node import INPUT, Node, topological
+from jitgrad.graph.recording import become_input, input_spec
 
 NO_NODES: tuple[Any, ...] = ()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jitgrad.compiler.fusion.splitting import repetition
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 
 MAX_PERIOD = 4096           # operations of the longest period that is looked for
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from jitgrad import interpreter, tracing
 from jitgrad.config import config
-from jitgrad.graph import Node, Spec, become_input, postponed, topological
+from jitgrad.graph.node import Node, Spec, topological
+from jitgrad.graph.recording import become_input, postponed
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats

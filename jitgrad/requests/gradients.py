@@ -15,7 +15,8 @@ import numpy as np
 
 from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
-from jitgrad.graph import Node, become_input, in_grad_mode
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import become_input, in_grad_mode
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, repeats

@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import interpreter
-from jitgrad.arraytype import ArrayType
 from jitgrad.config import logger
 from jitgrad.differentiate import sum_to
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, Spec, in_grad_mode, input_node, topological
+from jitgrad.graph.node import Node, Spec, topological
+from jitgrad.graph.recording import in_grad_mode, input_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.ops.movement import constant_in
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
 from jitgrad.requests.schedule import Schedule, leading
 from jitgrad.requests.stops import ONE, Callbacks
+from jitgrad.types.array import ArrayType
 
 MAX_PULLBACKS = 4096
 ZERO: Any = object()        # a gradient that is 0 because a derivative is constant

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.graph import INPUT, Node, Spec, is_stale
+from jitgrad.graph.node import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
 
 NOTHING = (None, False)

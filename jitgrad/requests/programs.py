@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jitgrad.arraytype import ArrayType
 from jitgrad.config import config
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
+from jitgrad.memory.threads import building
 from jitgrad.requests import segment
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
 from jitgrad.requests.partition import partition
 from jitgrad.requests.schedule import Schedule
-from jitgrad.threads import building
+from jitgrad.types.array import ArrayType
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.graph import CONST, INPUT, Node
+from jitgrad.graph.node import CONST, INPUT, Node
 from jitgrad.requests.bound import BoundSchedule, Placed
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.segment import Segment, find_program, incoming

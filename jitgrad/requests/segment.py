@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jitgrad.config import config, logger
-from jitgrad.graph import INPUT, Node, input_spec
+from jitgrad.graph.node import INPUT, Node
+from jitgrad.graph.recording import input_spec
+from jitgrad.memory.threads import building
 from jitgrad.requests.capture import array_of
 from jitgrad.requests.counters import stats
-from jitgrad.threads import building
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Program

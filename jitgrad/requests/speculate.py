@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.requests.capture import capture
 from jitgrad.requests.programs import Then, further_program, interpret_reason, make_key
 

@@ -19,7 +19,7 @@ Sample, for sums:
 """
 from __future__ import annotations
 
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
 
 PARTIALS, RESULT, COUNT, CHUNKS = range(4)      # words of the block: two addresses, elements of the result, number of chunks
 

@@ -38,8 +38,8 @@ from jitgrad.compiler.ir.loop_nest import (
     Var,
 )
 from jitgrad.compiler.ir.values import GATHER, AxisMap, Dims, Ref, Value, along
-from jitgrad.dtype import BY_CODE
 from jitgrad.ops.declare import CHEAP, MODERATE, literal
+from jitgrad.types.dtype import BY_CODE
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.values import AxisMap, Dims, Ref, Value
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node, Op
+from jitgrad.graph.node import Node, Op
+from jitgrad.types.dtype import dtype
 
 
 class Context(Protocol):

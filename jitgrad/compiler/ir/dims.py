@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jitgrad.errors import InternalError
-from jitgrad.graph import INPUT, Node
+from jitgrad.graph.node import INPUT, Node
 
 Dims = tuple[int, ...]
 Sources = dict[int, tuple]       # (position, axis), or what expr.py says of a length that lowering made

@@ -16,10 +16,10 @@ import numpy as np
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.values import GATHER, NUMBERS, AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions
-from jitgrad.dtype import bool_, int64
-from jitgrad.graph import Node, Op
+from jitgrad.graph.node import Node, Op
 from jitgrad.ops.declare import MODERATE, REGISTRY, Facts
 from jitgrad.ops.indexing import check_along, check_positions, indexed_at
+from jitgrad.types.dtype import bool_, int64
 
 Coordinate = AxisMap | Ref         # along the user's space, or at a computed position seen from it
 MOST = 8                        # operations that are done again on what a gather picks

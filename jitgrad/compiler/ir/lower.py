@@ -32,10 +32,10 @@ from jitgrad.compiler.ir.values import (
     viewable,
 )
 from jitgrad.compiler.ir.views import VIEWS
-from jitgrad.dtype import BY_CODE, bool_, dtype, int64
 from jitgrad.errors import InternalError
-from jitgrad.graph import CONST, INPUT, SCALAR, Node, Op
+from jitgrad.graph.node import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.types.dtype import BY_CODE, bool_, dtype, int64
 
 _LAST = 2**63 - 1
 

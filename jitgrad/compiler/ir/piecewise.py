@@ -22,9 +22,9 @@ from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.values import NUMBERS, AxisMap, Dims, Part, Ref, Value, along, core, identity, positions
-from jitgrad.dtype import dtype
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
 from jitgrad.ops.declare import CHEAP
+from jitgrad.types.dtype import dtype
 
 MAX_PARTS = 64  # of one sum of padded arrays
 AGAIN = 8       # cost of an operand that is computed again for a part, rather than stored to be read there

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.values import AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions, viewable
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.ops.declare import REGISTRY
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.values import Dims, Ref
-from jitgrad.dtype import dtype
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
 from jitgrad.ops.quiet import quiet
+from jitgrad.types.dtype import dtype
 
 Rule = Callable[[Context, tuple, list[Ref], Dims, Any], "Ref | None"]
 

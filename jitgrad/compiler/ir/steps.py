@@ -13,7 +13,7 @@ from jitgrad.compiler.ir.dims import Sources
 from jitgrad.compiler.ir.expr import Expr, add, mul
 from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Pointer
 from jitgrad.compiler.ir.values import NUMBERS, Operand
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
 
 
 @dataclass

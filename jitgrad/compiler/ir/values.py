@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.expr import Expr
-from jitgrad.dtype import dtype
-from jitgrad.graph import Op
+from jitgrad.graph.node import Op
 from jitgrad.ops.declare import Facts
+from jitgrad.types.dtype import dtype
 
 Dims = tuple[int, ...]
 NUMBERS = frozenset(["const", "scalar", "extent", "position"])      # kinds without memory

@@ -14,8 +14,8 @@ from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.piecewise import assemble, part_at, place, replaced
 from jitgrad.compiler.ir.products import swapped
 from jitgrad.compiler.ir.values import AxisMap, Dims, Ref, along, core, identity, positions
-from jitgrad.dtype import dtype
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
+from jitgrad.types.dtype import dtype
 
 Rule = Callable[[Context, Node, Dims], Ref]
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from jitgrad.compiler.numba_cpu import cache, headroom, objectcode
 from jitgrad.config import logger
-from jitgrad.threads import building
+from jitgrad.memory.threads import building
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes, besides objectcode.py.

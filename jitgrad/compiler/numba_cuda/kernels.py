@@ -29,7 +29,7 @@ from jitgrad.compiler.ir import loop_nest
 from jitgrad.compiler.numba_cpu.kernels import stats
 from jitgrad.compiler.numba_cuda.vocabulary import SIMULATED, VOCABULARY, cuda
 from jitgrad.config import logger
-from jitgrad.dtype import BY_CODE
+from jitgrad.types.dtype import BY_CODE
 
 # Blocks and threads a block of every launch.  A thread of the simulator is a thread of Python, which takes about 2 ms to
 # start and to pass the barriers of a reduction.

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
 from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cuda.kernels import GRID
 from jitgrad.compiler.numba_cuda.vocabulary import cuda
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.compiler.runtime.library_calls import LibraryCall
-from jitgrad.dtype import BY_CODE
-from jitgrad.graph import INPUT, SCALAR, Node
+from jitgrad.graph.node import INPUT, SCALAR, Node
+from jitgrad.memory import buffers
 from jitgrad.ops.quiet import quiet
+from jitgrad.types.dtype import BY_CODE
 
 
 class Launches:

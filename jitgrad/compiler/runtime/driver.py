@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
-from jitgrad.buffers import address
 from jitgrad.builtin import FASTCALL, Definition, function
 from jitgrad.compiler.numba_cpu import glue
 from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE
+from jitgrad.memory import buffers
+from jitgrad.memory.buffers import address
 
 HEADER = 8                                  # words
 _OWED = 1 if sys.version_info < (3, 12) else 0      # None is immortal since 3.12

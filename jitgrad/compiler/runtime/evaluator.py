@@ -10,7 +10,7 @@ from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.dims import Sources
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 
 
 class Evaluator:

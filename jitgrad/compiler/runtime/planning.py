@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
 from jitgrad.compiler.codegen import combine
 from jitgrad.compiler.ir.expr import Expr, add, mul
 from jitgrad.compiler.ir.gathers import CHECK
@@ -24,6 +23,7 @@ from jitgrad.compiler.runtime.arena import Spans, aligned
 from jitgrad.compiler.runtime.evaluator import Lengths
 from jitgrad.compiler.runtime.library_calls import LibraryCall, Strided
 from jitgrad.compiler.runtime.plan import ArgumentList, Calls, Chunks, ExecutionPlan, Lanes, Moving, Rows, Stage, Waves
+from jitgrad.memory import buffers
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 # Estimates (of AVX2): with 512-bit registers the loops take a quarter of it, and to hand work to a thread takes 40 us.

@@ -27,9 +27,9 @@ from jitgrad.compiler.runtime.evaluator import Lengths, needed, strides
 from jitgrad.compiler.runtime.plan import ArgumentList
 from jitgrad.compiler.runtime.planning import Planner
 from jitgrad.compiler.runtime.workspace import Runs
-from jitgrad.dtype import BY_NUMPY
-from jitgrad.graph import Node, Op
+from jitgrad.graph.node import Node, Op
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.types.dtype import BY_NUMPY
 
 MAX_PLANS = 64
 FEW = 8

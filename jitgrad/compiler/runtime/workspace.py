@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers, threads
-from jitgrad.buffers import address
 from jitgrad.compiler.runtime import driver
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, Chunks, ExecutionPlan, Lanes, Rows, Stage, Writer
 from jitgrad.config import config
 from jitgrad.generated import function
+from jitgrad.memory import buffers, threads
+from jitgrad.memory.buffers import address
 from jitgrad.ops.quiet import quiet
 
 HOLD_NANOSECONDS = 20_000       # kernels that take less are called without giving the GIL away

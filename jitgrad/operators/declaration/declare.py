@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad import interpreter, tracing
-from jitgrad.dtype import bool_
 from jitgrad.errors import InternalError
-from jitgrad.graph import Composite, Node, Op, become_input, bind, scalar_node
+from jitgrad.graph.node import Composite, Node, Op
+from jitgrad.graph.recording import become_input, bind, scalar_node
 from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, no_form
 from jitgrad.operators.native.faces import face
@@ -25,7 +25,8 @@ from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.requests.counters import repeats
 from jitgrad.requests.execute import MAX_DEPTH, cut
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.dtype import bool_
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
 OFTEN = 10_000

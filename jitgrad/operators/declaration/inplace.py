@@ -11,15 +11,16 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.errors import InternalError
-from jitgrad.graph import Node, grad_mode
-from jitgrad.histories import written_over
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
 from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast, to_node
 from jitgrad.requests import execute
-from jitgrad.storage import Detached
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.writing import insist, writes
+from jitgrad.tensors.histories import written_over
+from jitgrad.tensors.storage import Detached
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.writing import insist, writes
 
 
 def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.graph import grad_mode
+from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast
 from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import no_template
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
 
 # How the dtype of a result becomes that of `out`: by a cast within its category or to a higher one; not at all; or the operator
 # computes in it.

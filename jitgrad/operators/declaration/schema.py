@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.dtype import REAL, refuse_complex
 from jitgrad.operators.operands import to_node
 from jitgrad.operators.templates.template import no_template
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.dtype import REAL, refuse_complex
 
 REQUIRED = PythonParameter.empty
 # NumPy's, and one of PyTorch's methods.

@@ -11,7 +11,8 @@ HEADER = '''"""Made by jitgrad.operators.declaration.stubs: do not edit."""
 from collections.abc import Sequence
 from typing import Any, overload
 
-from jitgrad import Tensor, dtype
+from jitgrad import Tensor
+from jitgrad.types import dtype
 
 Number = int | float
 

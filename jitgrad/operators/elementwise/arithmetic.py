@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_, float64
-from jitgrad.graph import Node, bind, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.declaration.declare import (
     binary,
     binary_nodes,
@@ -24,6 +24,7 @@ from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, cast, number_node, promoted, result_dtype
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
+from jitgrad.types.dtype import bool_, float64
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
 _POWER, _POW, _MUL = ops.REGISTRY["power"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_
-from jitgrad.graph import Node, bind
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind
 from jitgrad.operators.declaration.declare import Overwriting, binary, finish, finish_composite, operand_nodes, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Operand, cast, number_node, promoted
 from jitgrad.requests import execute
+from jitgrad.types.dtype import bool_
 
 _R = ops.REGISTRY
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.dtype import bool_, check_fits, int64, of_scalar, promote
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded, unary
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.operands import Scalar, cast, number_node, promoted, result_dtype
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.dtype import bool_, check_fits, int64, of_scalar, promote
 
 _R = ops.REGISTRY
 EVERYWHERE = ("torch", "method", "functional")

@@ -5,8 +5,7 @@ import math
 from typing import Any
 
 from jitgrad import ops
-from jitgrad.dtype import as_dtype, dtype
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.inplace import inplace_method
 from jitgrad.operators.declaration.out import CAST, EXACT
@@ -14,7 +13,8 @@ from jitgrad.operators.operands import cast, normal_dim, number_node
 from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.reduction import largest
 from jitgrad.operators.templates.template import no_template
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.dtype import as_dtype, dtype
 
 F = ("functional",)
 

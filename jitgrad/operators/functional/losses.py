@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import array_type
-from jitgrad.dtype import bool_, int64
-from jitgrad.graph import Node, input_node, scalar_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node, scalar_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.functional.activation import log_softmax
 from jitgrad.operators.operands import cast, number_node, promoted, within
 from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import bool_, int64
 
 F = ("functional",)
 

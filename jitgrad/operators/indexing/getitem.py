@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import ArrayType
-from jitgrad.dtype import bool_, check_fits, int64, refuse_complex
-from jitgrad.graph import INPUT, Composite, Node, Spec, bind, find_spec, grad_mode
-from jitgrad.histories import is_fixed, write_to_itself, written_over
+from jitgrad.graph.node import INPUT, Composite, Node, Spec
+from jitgrad.graph.recording import bind, find_spec, grad_mode
 from jitgrad.operators.declaration.declare import finish, finish_composite
 from jitgrad.operators.indexing.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.provenance import user_line
 from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, remember, view_by_plan
 from jitgrad.requests import execute
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.writing import insist, writes
+from jitgrad.tensors.histories import is_fixed, write_to_itself, written_over
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.writing import insist, writes
+from jitgrad.types.array import ArrayType
+from jitgrad.types.dtype import bool_, check_fits, int64, refuse_complex
 
 COPY = ops.REGISTRY["copy"]
 

@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import array_type, broadcast_shapes
-from jitgrad.dtype import bool_, int64
-from jitgrad.graph import Node, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node
 from jitgrad.operators.operands import cast
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.operators.views.shape import region, selected
 from jitgrad.ops.indexing import check_positions
 from jitgrad.requests import execute
-from jitgrad.steps import Step
-from jitgrad.storage import stamp
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.steps import Step
+from jitgrad.tensors.storage import stamp
+from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.array import array_type, broadcast_shapes
+from jitgrad.types.dtype import bool_, int64
 
 Steps = tuple[Step, ...]
 _UNSQUEEZE = ops.REGISTRY["unsqueeze"]

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import array_type, broadcast_shapes
-from jitgrad.dtype import bool_, int64
-from jitgrad.graph import Node, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import EVERYWHERE, function, operator
 from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.operands import cast, normal_dim, number_node, within
 from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
-from jitgrad.tensor import Tensor, from_array
+from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.array import array_type, broadcast_shapes
+from jitgrad.types.dtype import bool_, int64
 
 
 def _index_node(called: str, node: Node) -> Node:

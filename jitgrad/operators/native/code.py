@@ -15,9 +15,9 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.compiler.numba_cpu import glue
 from jitgrad.config import config, logger
-from jitgrad.dtype import default_address
-from jitgrad.graph import Composite, Extra, Node, Spec, grad_mode, recording_thread
-from jitgrad.histories import Accumulator
+from jitgrad.graph.node import Composite, Extra, Node, Spec
+from jitgrad.graph.recording import grad_mode, recording_thread
+from jitgrad.memory.threads import building
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
@@ -27,10 +27,11 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
 from jitgrad.requests import counters, matcher, programs
 from jitgrad.requests.execute import MAX_HISTORY, value
-from jitgrad.steps import pending_detached
-from jitgrad.storage import Storage, Version, detached_storages
-from jitgrad.tensor import Tensor, alike
-from jitgrad.threads import building
+from jitgrad.tensors.histories import Accumulator
+from jitgrad.tensors.steps import pending_detached
+from jitgrad.tensors.storage import Storage, Version, detached_storages
+from jitgrad.tensors.tensor import Tensor, alike
+from jitgrad.types.dtype import default_address
 
 _FILES = ("words.py", "assembly.py", "calls.py", "record.py", "matching.py", "again.py")       # that decide what the code is
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers, builtin
+from jitgrad import builtin
 from jitgrad.builtin import FASTCALL, KEYWORDS, Definition
+from jitgrad.memory import buffers
 from jitgrad.operators.native import objects, words
 
 

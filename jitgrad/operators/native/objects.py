@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
+from jitgrad.memory import buffers
 
 WORD = 8
 _read = ctypes.c_size_t.from_address

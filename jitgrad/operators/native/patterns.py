@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import builtin
-from jitgrad.buffers import address
 from jitgrad.builtin import FASTCALL, Definition
+from jitgrad.memory.buffers import address
 from jitgrad.operators.native import words as W
 from jitgrad.requests.matcher import KNOWN, Pattern
 

@@ -22,15 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtype import dtype, get_default_dtype
-from jitgrad.graph import SCALAR, Composite, Node, grad_mode, input_node
+from jitgrad.graph.node import SCALAR, Composite, Node
+from jitgrad.graph.recording import grad_mode, input_node
+from jitgrad.graph.template import Template, TemplateNode, TemplateOwner
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.templates.evaluation import evaluator
 from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
-from jitgrad.template import Template, TemplateNode, TemplateOwner
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.dtype import dtype, get_default_dtype
 
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.buffers import address
+from jitgrad.memory.buffers import address
 
 LEAST = 256                 # elements of an operation: below, computing takes no longer than looking up
 MOST_BYTES = 1 << 20        # of one result

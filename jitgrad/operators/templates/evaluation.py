@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from jitgrad.generated import function
-from jitgrad.graph import Node, input_node
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import input_node
+from jitgrad.graph.template import Template
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.templates.constant_cache import LEAST, MOST_BYTES, by_contents, cached
 from jitgrad.ops.movement import RESHAPED
-from jitgrad.template import Template
-from jitgrad.tensor import wrap
+from jitgrad.tensors.tensor import wrap
 
 
 def evaluator(operands: Sequence[Node], found: Template, arguments: Sequence[int] = ()) -> Callable[..., Any]:

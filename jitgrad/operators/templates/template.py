@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.graph import INPUT, Composite, Node, topological
-from jitgrad.template import Template
-from jitgrad.tensor import Tensor
+from jitgrad.graph.node import INPUT, Composite, Node, topological
+from jitgrad.graph.template import Template
+from jitgrad.tensors.tensor import Tensor
 
 LONGEST = 64                # nodes of a template
 

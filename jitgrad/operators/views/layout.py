@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.errors import InternalError
-from jitgrad.steps import Step
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.steps import Step
+from jitgrad.tensors.tensor import Tensor
 
 Ints = tuple[int, ...]
 Layout = tuple[Ints, Ints, int]     # shape, strides and offset, in elements

@@ -7,8 +7,8 @@ from operator import index
 from jitgrad.operators.operands import Integers, integers, normal_dim
 from jitgrad.operators.views.shape import Ints, region, selected
 from jitgrad.operators.views.view import Steps, pieces_operator
-from jitgrad.steps import Part
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.steps import Part
+from jitgrad.tensors.tensor import Tensor
 
 Pieces = tuple[str, list[Steps]]        # the grad_fn's name, and the steps to each
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import ops
-from jitgrad.arraytype import broadcast_shapes
-from jitgrad.dtype import dtype
 from jitgrad.operators.declaration.declare import EVERYWHERE, finish_composite, function
 from jitgrad.operators.joining import clone
 from jitgrad.operators.native.words import CHAINS
 from jitgrad.operators.operands import Dims, Integers, integers, normal_dim, normal_dims
 from jitgrad.operators.views.layout import is_contiguous, layout, viewed
 from jitgrad.operators.views.view import view, view_operator
-from jitgrad.steps import Step
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensors.steps import Step
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import broadcast_shapes
+from jitgrad.types.dtype import dtype
 
 Ints = tuple[int, ...]
 Steps = tuple[Step, ...]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.arraytype import ArrayType
-from jitgrad.graph import Composite, Extra, Node, Spec, find_spec, grad_mode, input_node
+from jitgrad.graph.node import Composite, Extra, Node, Spec
+from jitgrad.graph.recording import find_spec, grad_mode, input_node
 from jitgrad.operators.declaration.declare import EVERYWHERE, register
 from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.native.words import CHAINS, VIEWS
@@ -21,9 +21,10 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
-from jitgrad.steps import NO_GRAD, Step, movements, view_into
-from jitgrad.storage import Detached, Storage
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.steps import NO_GRAD, Step, movements, view_into
+from jitgrad.tensors.storage import Detached, Storage
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.array import ArrayType
 
 Steps = tuple[Step, ...]
 NO_STEPS = (Step(REGISTRY["squeeze"], ((),), None),)      # the view of everything

@@ -20,11 +20,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.arraytype import ArrayType
-from jitgrad.graph import INPUT, Node, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.graph.node import INPUT, Node
+from jitgrad.graph.recording import bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute
-from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put, view_into
+from jitgrad.tensors.steps import NO_GRAD, Step, apply_step, derive, movements, pending_detached, put, view_into
+from jitgrad.types.array import ArrayType
 
 ATTACH = REGISTRY["attach"]
 PART = 4            # times the size of a part that is read for itself is that of all, at least

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import buffers
-from jitgrad.device import check_device
-from jitgrad.dtype import (
+from jitgrad.memory import buffers
+from jitgrad.operators.conversion import item, to_dtype
+from jitgrad.operators.traced_array import TracedArray, array_tensor
+from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.device import check_device
+from jitgrad.types.dtype import (
     REAL,
     as_dtype,
     check_fits,
@@ -22,9 +25,6 @@ from jitgrad.dtype import (
     of_scalar,
     refuse_complex,
 )
-from jitgrad.operators.conversion import item, to_dtype
-from jitgrad.operators.traced_array import TracedArray, array_tensor
-from jitgrad.tensor import Tensor, from_array
 
 __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace",
            "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]

@@ -1,7 +1,7 @@
 """ArrayType: what is known of an array before it is computed, and the broadcasting rule."""
 from __future__ import annotations
 
-from jitgrad.dtype import dtype
+from jitgrad.types.dtype import dtype
 
 Shape = tuple[int, ...]
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from jitgrad.arraytype import array_type, same_type
-from jitgrad.device import CPU, device
-from jitgrad.dtype import dtype, from_numpy_dtype
-from jitgrad.graph import Extra, Node, bind, grad_mode, input_node
-from jitgrad.histories import Accumulator, derived
+from jitgrad.graph.node import Extra, Node
+from jitgrad.graph.recording import bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute
-from jitgrad.steps import NO_GRAD, Step, apply_step, derive, movements
-from jitgrad.storage import (
+from jitgrad.tensors.histories import Accumulator, derived
+from jitgrad.tensors.steps import NO_GRAD, Step, apply_step, derive, movements
+from jitgrad.tensors.storage import (
     ATTACH,
     Detached,
     Storage,
@@ -27,6 +25,9 @@ from jitgrad.storage import (
     recorded,
     stamp,
 )
+from jitgrad.types.array import array_type, same_type
+from jitgrad.types.device import CPU, device
+from jitgrad.types.dtype import dtype, from_numpy_dtype
 
 COPY = REGISTRY["copy"]
 

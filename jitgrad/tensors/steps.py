@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.arraytype import ArrayType, array_type
-from jitgrad.dtype import int64
-from jitgrad.graph import INPUT, Composite, Node, Op, Spec, apply_spec, become_input, bind, input_node, topological
+from jitgrad.graph.node import INPUT, Composite, Node, Op, Spec, topological
+from jitgrad.graph.recording import apply_spec, become_input, bind, input_node
 from jitgrad.interpreter import compute
 from jitgrad.ops import REGISTRY
+from jitgrad.types.array import ArrayType, array_type
+from jitgrad.types.dtype import int64
 
 MAX_PUTS = 10_000           # views of which it is remembered how they are written to
 DETACH, SLICE = REGISTRY["detach"], REGISTRY["slice"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jitgrad.graph import Composite, Node, Spec
+from jitgrad.graph.node import Composite, Node, Spec
 
 
 class TemplateNode(NamedTuple):

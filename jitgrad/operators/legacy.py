@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.creation import finished, from_data, is_sequence, sizes
-from jitgrad.device import check_device
-from jitgrad.dtype import bool_, dtype, float32, float64, get_default_dtype, int32, int64
+from jitgrad.operators.creation import finished, from_data, is_sequence, sizes
 from jitgrad.operators.views.view import view
-from jitgrad.tensor import Size, Tensor
+from jitgrad.tensors.tensor import Size, Tensor
+from jitgrad.types.device import check_device
+from jitgrad.types.dtype import bool_, dtype, float32, float64, get_default_dtype, int32, int64
 
 __all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor"]
 

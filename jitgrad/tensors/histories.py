@@ -4,10 +4,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from jitgrad.graph import Node
+from jitgrad.graph.node import Node
 from jitgrad.requests import execute
-from jitgrad.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
-from jitgrad.storage import base_depth, keep, leaf_node, note_write, recorded, retain_along, stamp
+from jitgrad.tensors.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
+from jitgrad.tensors.storage import base_depth, keep, leaf_node, note_write, recorded, retain_along, stamp
 
 _MODIFIED = "{}its base or another view of its base has been modified inplace"
 _WRITTEN = "{}is being modified inplace"

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.arraytype import same_type
-from jitgrad.graph import INPUT, Composite, Extra, Node, bind, grad_mode, in_grad_mode, input_node
-from jitgrad.histories import check_writable
+from jitgrad.graph.node import INPUT, Composite, Extra, Node
+from jitgrad.graph.recording import bind, grad_mode, in_grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute
-from jitgrad.steps import Step, covers, movements, put
-from jitgrad.storage import (
+from jitgrad.tensors.histories import check_writable
+from jitgrad.tensors.steps import Step, covers, movements, put
+from jitgrad.tensors.storage import (
     ATTACH,
     Detached,
     base_depth,
@@ -27,7 +27,8 @@ from jitgrad.storage import (
     recorded,
     retain_along,
 )
-from jitgrad.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.array import same_type
 
 COPY, OVERWRITE = REGISTRY["copy"], REGISTRY["overwrite"]
 

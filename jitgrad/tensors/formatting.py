@@ -17,7 +17,7 @@ from operator import index
 
 import numpy as np
 
-from jitgrad.dtype import bool_, dtype, get_default_dtype, int64
+from jitgrad.types.dtype import bool_, dtype, get_default_dtype, int64
 
 
 @dataclass(frozen=True, slots=True)

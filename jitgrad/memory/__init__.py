@@ -1,0 +1,1 @@
+"""Memory for results, and threads for large work."""

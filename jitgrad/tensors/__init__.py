@@ -1,0 +1,1 @@
+"""Tensors: handles on nodes, the memory that they share, views of it, and what a write does."""

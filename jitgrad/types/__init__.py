@@ -1,0 +1,1 @@
+"""What an array is made of: dtypes, devices, and types of arrays."""
