@@ -10,7 +10,7 @@ from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph
-from jitgrad.requests.schedule import Schedule
+from jitgrad.requests.schedules.schedule import Schedule
 
 from .workloads import Workload
 

@@ -13,9 +13,9 @@ from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import const, in_grad_mode, input_node
 from jitgrad.interpreter import evaluate
-from jitgrad.requests import partition
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.schedule import Schedule
+from jitgrad.requests.schedules import partition
+from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import from_numpy_dtype
 

@@ -14,7 +14,8 @@ from saved import square
 
 import jitgrad
 from jitgrad.graph.node import Op
-from jitgrad.requests import execute, gradients, interpret, partition, programs
+from jitgrad.requests import execute, gradients, interpret, programs
+from jitgrad.requests.schedules import partition
 
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
 

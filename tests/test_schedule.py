@@ -14,9 +14,10 @@ from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
-from jitgrad.requests import partition, programs, segment
-from jitgrad.requests.cuts import Cuts
-from jitgrad.requests.schedule import Schedule
+from jitgrad.requests import programs
+from jitgrad.requests.schedules import partition, segment
+from jitgrad.requests.schedules.cuts import Cuts
+from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.dtype import float64
 
 

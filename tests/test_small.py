@@ -17,10 +17,10 @@ from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.program import Program
 from jitgrad.config import config
 from jitgrad.graph.node import Node
-from jitgrad.requests import partition, segment
 from jitgrad.requests.counters import stats
-from jitgrad.requests.cuts import Cuts, cut
-from jitgrad.requests.schedule import Schedule
+from jitgrad.requests.schedules import partition, segment
+from jitgrad.requests.schedules.cuts import Cuts, cut
+from jitgrad.requests.schedules.schedule import Schedule
 
 UNARY: Sequence[Callable] = [jitgrad.tanh, jitgrad.sin, jitgrad.sigmoid, jitgrad.relu, lambda x: (x * x + 1.0).sqrt(),
                              lambda x: x * 0.7 + 0.1, lambda x: -x, lambda x: (1 + x.abs()).log()]

@@ -27,7 +27,7 @@ from jitgrad.requests import gradients as requested
 from jitgrad.requests.capture import capture
 from jitgrad.requests.gradients import PLAIN, Wanted, mark
 from jitgrad.requests.interpret import explicit, own
-from jitgrad.requests.stops import Callbacks, Stop
+from jitgrad.requests.schedules.stops import Callbacks, Stop
 from jitgrad.tensors.histories import Accumulator
 from jitgrad.tensors.steps import pending_detached
 from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge

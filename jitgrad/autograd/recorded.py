@@ -18,8 +18,8 @@ from jitgrad.graph.template import Template
 from jitgrad.requests.capture import Capture, between, function_edges, gradient_inputs
 from jitgrad.requests.counters import repeats
 from jitgrad.requests.gradients import Wanted
-from jitgrad.requests.schedule import Schedule
-from jitgrad.requests.stops import Callbacks
+from jitgrad.requests.schedules.schedule import Schedule
+from jitgrad.requests.schedules.stops import Callbacks
 
 MOST = 4096         # nodes of a derivative that is kept as a template
 MAX_TEMPLATES = 4   # from roots of one spec

@@ -14,8 +14,8 @@ import numpy as np
 from jitgrad import autograd
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
-from jitgrad.capture.guards import Refusal, article
-from jitgrad.capture.replay import CapturedGraph, run
+from jitgrad.capture.guards.lines import Refusal, article
+from jitgrad.capture.replays.replay import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import like, parts, text_like
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitgrad import tracing
+from jitgrad.capture.double_capture import same_call, same_result
 from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
-from jitgrad.capture.guards import changed
+from jitgrad.capture.guards.lines import changed
 from jitgrad.capture.release import let_go, release
-from jitgrad.capture.shadow import same_call, same_result
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger

@@ -14,13 +14,13 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.capture.arrays import kept, lies
-from jitgrad.capture.guards import Refusal, Test, changed, differ, filled, present
-from jitgrad.capture.looks import Looks
-from jitgrad.capture.positions import Positions, value_of
-from jitgrad.capture.replay import Call, CapturedGraph
-from jitgrad.capture.standin import OneOfSeveral, Single, recorded_result
+from jitgrad.capture.guards.lines import Refusal, Test, changed, differ, filled, present
+from jitgrad.capture.guards.positions import Positions, value_of
+from jitgrad.capture.replays.lazy_result import OneOfSeveral, Single, recorded_result
+from jitgrad.capture.replays.replay import Call, CapturedGraph
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
+from jitgrad.capture.value_guards import Looks
 from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode, input_node

@@ -7,8 +7,8 @@ from collections import deque
 from types import CellType, FrameType
 from typing import Any
 
+from jitgrad.capture.guards.understood import is_named_tuple, slots
 from jitgrad.capture.trace import Trace
-from jitgrad.capture.understood import is_named_tuple, slots
 
 MAX_TUPLES = 5          # within each other
 

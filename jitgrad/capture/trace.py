@@ -20,12 +20,11 @@ from jitgrad import random, tracing
 from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
 from jitgrad.capture.arrays import ArrayArgument, is_supported
-from jitgrad.capture.guards import Refusal
-from jitgrad.capture.objects import MAX_BYTES
-from jitgrad.capture.positions import Positions
-from jitgrad.capture.reads import Reads
-from jitgrad.capture.trees import Arguments
-from jitgrad.capture.understood import (
+from jitgrad.capture.guards.lines import Refusal
+from jitgrad.capture.guards.objects import MAX_BYTES
+from jitgrad.capture.guards.positions import Positions
+from jitgrad.capture.guards.reads import Reads
+from jitgrad.capture.guards.understood import (
     BY_COMPUTED_NAMES,
     DYNAMIC_NAMES,
     NUMPY,
@@ -35,6 +34,7 @@ from jitgrad.capture.understood import (
     kind_of,
     of_package,
 )
+from jitgrad.capture.trees import Arguments
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import grad_mode
 from jitgrad.memory import buffers

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.guards import Refusal
-from jitgrad.capture.reads import Reads
-from jitgrad.capture.understood import CONSTANTS, is_named_tuple
+from jitgrad.capture.guards.lines import Refusal
+from jitgrad.capture.guards.reads import Reads
+from jitgrad.capture.guards.understood import CONSTANTS, is_named_tuple
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import scalar_node
 from jitgrad.operators.traced import TracedFloat

@@ -22,10 +22,10 @@ from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
 from jitgrad.requests.interpret import own
-from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
-from jitgrad.requests.schedule import Schedule
-from jitgrad.requests.stops import Callbacks
+from jitgrad.requests.schedules.partition import first_partition
+from jitgrad.requests.schedules.schedule import Schedule
+from jitgrad.requests.schedules.stops import Callbacks
 
 MAX_DEPTH = 4096            # longest chain of pending operations; deeper ones are cut by computing the value there
 MAX_HISTORY = 1 << 20       # of operations that gradients flow through, which stay whatever is computed: only a look is long

@@ -22,9 +22,9 @@ from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.interpret import interpret
 from jitgrad.requests.matcher import Pattern
-from jitgrad.requests.partition import first_partition
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
-from jitgrad.requests.stops import Callbacks
+from jitgrad.requests.schedules.partition import first_partition
+from jitgrad.requests.schedules.stops import Callbacks
 
 T = TypeVar("T")
 MAX_PATTERNS = 6            # from roots of one spec

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.memory.threads import building
-from jitgrad.requests import segment
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
-from jitgrad.requests.partition import partition
-from jitgrad.requests.schedule import Schedule
+from jitgrad.requests.schedules import segment
+from jitgrad.requests.schedules.partition import partition
+from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import ArrayType
 
 if TYPE_CHECKING:

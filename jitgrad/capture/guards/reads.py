@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from jitgrad.capture.bytecode import HIDDEN, Code
-from jitgrad.capture.guards import Refusal
-from jitgrad.capture.objects import INERT, Objects
-from jitgrad.capture.understood import belongs_to_library, fields_of, slots
+from jitgrad.capture.guards.bytecode import HIDDEN, Code
+from jitgrad.capture.guards.lines import Refusal
+from jitgrad.capture.guards.objects import INERT, Objects
+from jitgrad.capture.guards.understood import belongs_to_library, fields_of, slots
 from jitgrad.tensors.tensor import Tensor
 
 MISSING = object()

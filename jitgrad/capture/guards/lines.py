@@ -4,7 +4,7 @@ from __future__ import annotations
 import types
 from typing import Any, NamedTuple
 
-from jitgrad.capture.understood import ATOMS
+from jitgrad.capture.guards.understood import ATOMS
 
 MAX_TESTS = 3000
 

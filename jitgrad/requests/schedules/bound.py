@@ -15,8 +15,8 @@ import numpy as np
 
 from jitgrad.graph.node import Node
 from jitgrad.ops.quiet import quiet
-from jitgrad.requests.segment import find_program, incoming
-from jitgrad.requests.stops import ONE, Callbacks, Stop
+from jitgrad.requests.schedules.segment import find_program, incoming
+from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound, Program

@@ -18,8 +18,8 @@ from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import check_saved
 from jitgrad.capture.arrays import kept
-from jitgrad.capture.delivery import delivery
-from jitgrad.capture.guards import Refusal
+from jitgrad.capture.guards.lines import Refusal
+from jitgrad.capture.replays.delivery import delivery
 from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template

@@ -18,9 +18,9 @@ import numpy as np
 from numpy._core import umath
 
 from jitgrad.capture.arrays import lies
-from jitgrad.capture.bytecode import COMPUTED
-from jitgrad.capture.guards import Guards, Refusal, article
-from jitgrad.capture.understood import (
+from jitgrad.capture.guards.bytecode import COMPUTED
+from jitgrad.capture.guards.lines import Guards, Refusal, article
+from jitgrad.capture.guards.understood import (
     ATOMS,
     DYNAMIC_NAMES,
     belongs_to_library,

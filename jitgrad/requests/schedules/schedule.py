@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitgrad.graph.node import CONST, INPUT, Node
-from jitgrad.requests.bound import BoundSchedule, Placed
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.segment import Segment, find_program, incoming
-from jitgrad.requests.stops import Callbacks, Stop
+from jitgrad.requests.schedules.bound import BoundSchedule, Placed
+from jitgrad.requests.schedules.segment import Segment, find_program, incoming
+from jitgrad.requests.schedules.stops import Callbacks, Stop
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import KernelInfo, Program

@@ -30,7 +30,7 @@ def first_partition(captured: Capture, varying: bool) -> list[int]:
     size = len(captured.order)
     if size <= (VARYING if varying else TRIED):
         return []
-    from jitgrad.requests.cuts import cut
+    from jitgrad.requests.schedules.cuts import cut
     cuts = cut(captured.order, captured.children, *((FINEST, PERIOD) if size <= SHORTER else (SHORT,)))
     new = [form for form in cuts.forms if form not in _forms]
     if len(cuts.bounds) == 1 or 5 * sum([cuts.forms[form] for form in new]) > 3 * len(cuts.body):
@@ -47,7 +47,7 @@ def partition(captured: Capture) -> tuple[list[int], str]:
     small = ""
     if len(order) <= min(config.max_nodes, LONG):
         return [], small
-    from jitgrad.requests.cuts import cut
+    from jitgrad.requests.schedules.cuts import cut
     if len(order) > config.max_nodes:
         distinct = cut(order, children, FINE).distinct
         if distinct > config.max_nodes:

@@ -1,0 +1,1 @@
+"""What a captured function reads, and the tests that tell whether it would read the same again."""
