@@ -48,20 +48,21 @@ class Pullback(NamedTuple):
 _pullbacks: dict[tuple, Pullback] = {}
 
 
-def pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...]) -> Pullback:
-    """The derivative of an operation for operands of these types, of which some need a gradient."""
-    key = (spec, types, needs)
+def pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...], written: bool) -> Pullback:
+    """The derivative of an operation for operands of these types, of which some need a gradient.  written: over one of them."""
+    key = (spec, types, needs, written)
     found = _pullbacks.get(key)
     if found is None:
         if len(_pullbacks) >= MAX_PULLBACKS:
             _pullbacks.clear()
-        found = _pullbacks[key] = in_grad_mode(False, _pullback, spec, types, needs)
+        found = _pullbacks[key] = in_grad_mode(False, _pullback, *key)
     return found
 
 
-def _pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...]) -> Pullback:
+def _pullback(spec: Spec, types: tuple[ArrayType, ...], needs: tuple[bool, ...], written: bool) -> Pullback:
     dummy = np.zeros(())
     given = [input_node(dummy, t) for t in (spec.type, spec.type, *types)]
+    given[1].ensure_extra().in_place = written
     numbers = {n: i for i, n in enumerate(given)}
     gradients: list[Node | None] = [None] * len(types)
     for i, g in enumerate(spec.op.vjp(*given, **spec.kwargs)):
@@ -157,7 +158,8 @@ class _Graph:
             if of and reached[k] and needed[k] and node.requires_grad and spec.op.vjp is not None:
                 needs = tuple([needed[j] and order[j].requires_grad for j in of])
                 if True in needs:
-                    rule = self.pullbacks[k] = pullback(spec, tuple([order[j].spec.type for j in of]), needs)
+                    written = node.extra is not None and node.extra.in_place is not False
+                    rule = self.pullbacks[k] = pullback(spec, tuple([order[j].spec.type for j in of]), needs, written)
                     for i in rule.reads:
                         asked[of[i] if i >= 0 else k] = True
                     for j, at in zip(of, rule.gives, strict=True):
