@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.provenance import PACKAGE
 from jitgrad.tensors.tensor import Size
 from jitgrad.types.device import device
 from jitgrad.types.dtype import dtype
 
-PACKAGE = str(Path(__file__).resolve().parent.parent)
 NUMPY = str(Path(np.__file__).resolve().parent)
 STDLIB = sysconfig.get_paths()["stdlib"]
 SITE = tuple({sysconfig.get_paths()[k] for k in ("purelib", "platlib")})
