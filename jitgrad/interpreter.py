@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.graph.node import Node, topological
+from jitgrad.graph.node import Node, Spec, topological
 from jitgrad.ops.quiet import quiet
 from jitgrad.types.array import ArrayType
 
@@ -19,10 +19,14 @@ def leaf_value(node: Node) -> np.ndarray:
 
 def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
     """One node on its inputs' arrays (None where only the shape is used), as an array of the node's type."""
-    spec = node.spec
+    return apply_spec(node.spec, node.inputs, arrays)
+
+
+def apply_spec(spec: Spec, inputs: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    """`apply` of a node with this spec and these inputs."""
     op = spec.op
     args = [n.type.shape if i in op.shape_only else a
-            for i, (n, a) in enumerate(zip(node.inputs, arrays, strict=True))] if op.shape_only else arrays
+            for i, (n, a) in enumerate(zip(inputs, arrays, strict=True))] if op.shape_only else arrays
     return as_array(op.numpy(*args, **spec.kwargs), spec.type)
 
 
@@ -61,14 +65,17 @@ def evaluate(outputs: Sequence[Node], memo: MutableMapping[Node, np.ndarray] | N
     for node in order:
         if node in memo:
             values[node] = memo[node]
-        elif node.value is not None:
+            continue
+        spec, inputs = node.spec, node.inputs       # read before the value: a postponed node lets go of them when it has one
+        if node.value is not None:
             values[node] = leaf_value(node)
         else:
-            values[node] = quiet.run(apply, node, [values.get(n) for n in node.inputs])
-            for n in children(node):
-                uses[n] -= 1
-                if not uses[n]:
-                    del values[n]
+            values[node] = quiet.run(apply_spec, spec, inputs, [values.get(n) for n in inputs])
+            for i, n in enumerate(inputs):
+                if i not in (spec.op.shape_only or ()):
+                    uses[n] -= 1
+                    if not uses[n]:
+                        del values[n]
             if keep:
                 memo[node] = values[node]
     return [values[n] for n in outputs]

@@ -243,3 +243,69 @@ def test_few_operations_are_compiled_when_they_keep_coming(counters: Callable) -
     assert made[0] == 1                     # of the gradient
     assert made[1] == made[2] == 2          # and of what is written
     assert w.tolist() == pytest.approx([3.0] * 5)
+
+
+def test_operators_that_look_find_values() -> None:
+    with jitgrad.no_grad():
+        for i in range(OFTEN + 2):
+            p = jitgrad.tensor([0.2, 0.5]) * (3.0 if i == OFTEN + 1 else 1.0)
+            at = jitgrad.tensor([0, 3]) + (9 if i == OFTEN + 1 else 0)
+            if i <= OFTEN:
+                jitgrad.nn.functional.binary_cross_entropy(p, jitgrad.tensor([0.0, 1.0]))
+                jitgrad.gather(jitgrad.ones(4), 0, at)
+        with pytest.raises(RuntimeError, match="between 0 and 1"):
+            jitgrad.nn.functional.binary_cross_entropy(p, jitgrad.tensor([0.0, 1.0]))
+        with pytest.raises(RuntimeError, match="index 9 is out of bounds for dimension 0 with size 4"):
+            jitgrad.gather(jitgrad.ones(4), 0, at)
+
+
+def test_an_operation_of_a_known_value_and_one_of_an_array_are_not_the_same() -> None:
+    n = 5000
+    for i in range(OFTEN):
+        a, b = jitgrad.ones(n) * float(i), jitgrad.ones(n)
+        with jitgrad.no_grad():
+            z = (a * b).sin()
+        z.tolist()
+    w = jitgrad.ones(n, requires_grad=True)
+    h = w * b
+    h.tolist()
+    with jitgrad.no_grad():
+        assert h.sin()[0].item() == pytest.approx(np.sin(1.0))
+
+
+class Finalizer:
+    """Asks for a value when it is collected."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+        self.cycle = self
+
+    def __del__(self) -> None:
+        self.tensor.tolist()
+
+
+def test_a_value_that_comes_while_it_is_computed() -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(3)
+    try:
+        with jitgrad.no_grad():
+            for i in range(300):
+                x = jitgrad.tensor([float(i), 1.0])
+                w = ((x * 2 + 1) * x - x).exp()
+                Finalizer(w)
+                w.tolist()
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_results_do_not_keep_what_is_larger() -> None:
+    seen = []
+
+    def step(losses: list[Any]) -> list[Any]:
+        batch = jitgrad.ones(10_000, dtype=jitgrad.float64) * 2.0
+        seen.append(weakref.ref(batch._node))
+        return [*losses, (batch * batch).sum()]
+
+    losses = chain(60, [], step)
+    assert sum([ref() is not None for ref in seen]) <= OFTEN + 1
+    assert {loss.item() for loss in losses} == {40_000.0}

@@ -15,7 +15,7 @@ from saved import square
 import jitgrad
 from jitgrad.graph.node import Op
 from jitgrad.requests import execute, gradients, interpret, programs
-from jitgrad.requests.schedules import partition
+from jitgrad.requests.schedules import bound, partition
 
 PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
 
@@ -419,3 +419,88 @@ def test_interpreted_gradients_record_nothing(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(Op, "__call__", None)
         monkeypatch.setattr(interpret, "_pullback", None)
         np.testing.assert_array_equal(backward(), first)
+
+
+class Sometimes(jitgrad.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any, gives: bool) -> Any:
+        ctx.gives = gives
+        return x * 2 + w
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2, (g if ctx.gives else None), None
+
+
+def test_functions_whose_gradients_vary_take_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [0]
+    line = bound._Linearizer.line
+
+    def counting(self: Any) -> Any:
+        made[0] += 1
+        return line(self)
+
+    monkeypatch.setattr(bound._Linearizer, "line", counting)
+    rng = np.random.default_rng(3)
+    programs.unreturned.clear()         # those of other tests
+    for _ in range(12):
+        x, w = [jitgrad.tensor(v, dtype=jitgrad.float64, requires_grad=True) for v in (0.5, 0.25)]
+        gives = [bool(b) for b in rng.random(30) < 0.5]
+        y = x * 1.0
+        for b in gives:
+            y = Sometimes.apply(y.tanh() * 0.1, w * 0.1, b)
+        y.backward()
+        with jitgrad.interpret():
+            u, v = [jitgrad.tensor(value, dtype=jitgrad.float64, requires_grad=True) for value in (0.5, 0.25)]
+            y = u * 1.0
+            for b in gives:
+                y = Sometimes.apply(y.tanh() * 0.1, v * 0.1, b)
+            y.backward()
+        assert x.grad.item() == pytest.approx(u.grad.item(), rel=1e-9)
+        assert w.grad is None or w.grad.item() == pytest.approx(v.grad.item(), rel=1e-9)
+    assert made[0] < 60
+
+
+def test_a_loss_that_is_looked_at_first_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured = [0]
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        captured[0] += 1
+        return capture(*args, **kwargs)
+
+    capture = execute.capture
+    monkeypatch.setattr(execute, "capture", counting)
+    monkeypatch.setattr(gradients, "capture", counting)
+    programs.unreturned.clear()
+    for behind in (False, True):
+        for i in range(16):
+            x = jitgrad.tensor([0.5, 0.25], requires_grad=True)
+            y = x * 3.0
+            for _ in range(6):
+                y = (y * 0.7).sin() + 0.3
+            loss = (Doubled.apply(y).cos().exp().tanh().sin() if behind else y).sum()
+            loss.item()
+            loss.backward()
+            if i == 10:
+                captured[0] = 0
+        assert captured[0] <= (5 if behind else 0)      # a Function's values are asked for, too
+        assert len(programs.unreturned) == 0
+
+
+def test_what_is_saved_may_be_an_output_without_gradient() -> None:
+    class Mask(jitgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any) -> Any:
+            mask = a > 0
+            ctx.save_for_backward(mask)
+            ctx.mark_non_differentiable(mask)
+            return a * 2, mask
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, _: Any) -> Any:
+            mask, = ctx.saved_tensors
+            return g * mask
+
+    x = jitgrad.tensor([-1.0, 2.0], requires_grad=True)
+    Mask.apply(x)[0].sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0]

@@ -9,7 +9,7 @@ from typing import Any
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
-from jitgrad.graph.recording import become_input, grad_mode, in_grad_mode, input_node
+from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
 from jitgrad.requests.execute import value
 from jitgrad.tensors.tensor import Tensor, wrap
 
@@ -175,7 +175,7 @@ class Function:
             ctx._to_save = ()
             return output
         results = tuple([_record(ctx, i, o, args) for i, o in enumerate(outputs)])
-        ctx._saved = [_pack(t, outputs) for t in ctx._to_save]
+        ctx._saved = [_pack(ctx, t, outputs) for t in ctx._to_save]
         ctx._to_save = ()
         return results[0] if single else results
 
@@ -201,11 +201,11 @@ def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple) -> Any:
     return wrap(result)
 
 
-def _pack(tensor: Tensor | None, outputs: tuple) -> Any:
+def _pack(ctx: FunctionCtx, tensor: Tensor | None, outputs: tuple) -> Any:
     if tensor is None:
         return None
     for i, o in enumerate(outputs):
-        if tensor is o:
+        if tensor is o and ctx._outputs[i] is not None:     # of others no node refers to ctx
             return i
     return tensor, tensor._current()
 
@@ -282,9 +282,7 @@ def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
     if g.spec.type is not edge.spec.type:
         g = _converted(name, i, g, edge)
-    if not create_graph and g.inputs:
-        become_input(g, value(g))
-    return g
+    return input_node(value(g), g.type) if not create_graph and g.inputs else g
 
 
 def _converted(name: str, i: int, g: Node, edge: Node) -> Node:

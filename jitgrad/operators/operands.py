@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.graph.node import Node
-from jitgrad.graph.recording import bind, scalar_node
+from jitgrad.graph.recording import bind, postponed, scalar_node
 from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.ops import REGISTRY
@@ -24,10 +24,18 @@ Integers = Any                                  # one, or a sequence of them
 Tensors = Any                                   # a sequence of nodes
 
 
+def node_of(tensor: Tensor) -> Node:
+    """A tensor's node for an operator, which may look at its value: computed, if it was postponed."""
+    node = tensor._node if tensor._storage is None else tensor._current()
+    if node.depth < 0:
+        postponed[0](node)
+    return node
+
+
 def to_node(value: Any) -> Any:
     """A tensor's node; lists and tuples of tensors likewise; anything else as it is."""
     if isinstance(value, Tensor):
-        return value._current()
+        return node_of(value)
     if type(value) in (list, tuple) and any([isinstance(v, Tensor) for v in value]):
         return type(value)([to_node(v) for v in value])
     return value
@@ -40,7 +48,7 @@ def operand(value: Any) -> Any:
     if isinstance(value, Number):
         return value
     if isinstance(value, Tensor):
-        return value._current()
+        return node_of(value)
     if isinstance(value, np.ndarray):
         return array_tensor(value)._node
     refuse_complex(value)

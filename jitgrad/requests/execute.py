@@ -22,6 +22,7 @@ from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
 from jitgrad.requests.interpret import own
+from jitgrad.requests.matcher import VALUES
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedules.partition import first_partition
 from jitgrad.requests.schedules.schedule import Schedule
@@ -33,7 +34,6 @@ MEETINGS = 2                # of a structure whose values alone are asked for, n
 FEW, SMALL = 4, 4096        # operations, of so many elements, which take little time node by node:
 SELDOM, OFTEN = 64, 32      # so many that end with one operation are not captured; of a structure, then, so many are not compiled
 APART = 8                   # operations between values that a look keeps
-VALUES = "values"
 REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
 
 
@@ -104,6 +104,8 @@ def _look_joint(root: Node) -> None:
     for entry, pattern, order, bound in recognise((root,), PLAIN):
         if not pattern.stops:
             hits[0] += 1
+            hit(entry)
+            repeats[0]()
             arrays = run_entry(entry, bound, order, (), _no_callbacks)
             root.ensure_extra().held = (entry, [order[k] for k in pattern.leaves], arrays)
             return
@@ -115,7 +117,10 @@ def _look_joint(root: Node) -> None:
     known = programs.known.get(programs.plain(captured, root)[0])
     if known is not None:
         hits[0] += 1
-        arrays = run_entry(known, known.program.bind(captured.order), captured.order, (), _no_callbacks)
+        hit(known)
+        order, bound = captured.order, known.program.bind(captured.order)
+        learn(PLAIN, captured, (root,), passed(order, (root,)), known, bound)
+        arrays = run_entry(known, bound, order, (), _no_callbacks)
         root.ensure_extra().held = (known, captured.leaves, arrays)
 
 
@@ -182,11 +187,15 @@ _ends: dict[Spec, int] = {}
 def _one_by_one(order: Sequence[Node]) -> None:
     """Compute operations, inputs first, and keep all of their values."""
     for n in order:
-        _keep(n, own(interpreter.quiet.run(interpreter.apply, n, [interpreter.known(m) for m in n.inputs])))
+        spec, inputs = n.spec, n.inputs     # read before the value: a postponed node lets go of them when it has one
+        if n.value is None:
+            _keep(n, own(interpreter.quiet.run(interpreter.apply_spec, spec, inputs, [interpreter.known(m) for m in inputs])))
 
 
 def _keep(node: Node, array: np.ndarray) -> None:
     """Note the value of a node; of one that was postponed nothing else is needed any more."""
+    if node.value is not None:          # somebody else has computed it meanwhile
+        return
     if node.depth < 0:
         become_input(node, array)
     else:

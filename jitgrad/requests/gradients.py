@@ -27,7 +27,7 @@ from jitgrad.requests.schedules.partition import first_partition
 from jitgrad.requests.schedules.stops import Callbacks
 
 T = TypeVar("T")
-MAX_PATTERNS = 6            # from roots of one spec
+MAX_PATTERNS = 16           # from roots of one spec
 PLAIN = (False, True, False)        # the kind of a plain backward
 # Nodes of a graph that is computed anew although its root has been looked at, so that the next look finds a program.
 ANEW = 4096
@@ -189,10 +189,11 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
         node = order[k]
-        if node.depth < 0:
-            become_input(node, array)
-        elif node.value is None:
-            node.value = array
+        if node.value is None:
+            if node.depth < 0:
+                become_input(node, array)
+            else:
+                node.value = array
     return results[len(outputs):]
 
 

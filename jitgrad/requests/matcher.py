@@ -17,6 +17,7 @@ from jitgrad.graph.node import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
 
 NOTHING = (None, False)
+VALUES = "values"           # the kind of a request for values alone
 _numbers = itertools.count()
 # native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
 native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
@@ -116,6 +117,11 @@ class Pattern:
         return found
 
     @property
+    def for_gradients(self) -> bool:
+        """Whether gradients are asked for: of a Function's output, then, it counts what lies behind it."""
+        return self.kind != VALUES
+
+    @property
     def is_simple(self) -> bool:
         """Whether machine code can do all: nothing calls Python, the root is to be computed."""
         return not self.stops and self.root not in self.known and not self.entry.provisional
@@ -179,9 +185,10 @@ class Pattern:
                     return NOTHING
             if n.requires_grad is not requires_grad:
                 return NOTHING
+            if what != OUTPUT and self.arities[place] and len(n.inputs) != self.arities[place]:
+                return NOTHING
             if n.spec is not spec:
-                if n.spec.sig != spec.sig or n.spec.type is not spec.type or (
-                        self.arities[place] and len(n.inputs) != self.arities[place]):
+                if n.spec.sig != spec.sig or n.spec.type is not spec.type:
                     return NOTHING
                 exact = False
             extra = n.extra
@@ -201,7 +208,7 @@ class Pattern:
                     return NOTHING
             elif strides is not None and (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides):
                 return NOTHING
-            elif what == ARRAY and extra is not None and extra.fn is not None:
+            elif what == ARRAY and self.for_gradients and extra is not None and extra.fn is not None:
                 return NOTHING
             order[place] = n
         for user, k, place in self.repeats:

@@ -30,6 +30,7 @@ Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
 TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
 PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
+MOST_NOVEL = 4
 NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
 
 
@@ -103,7 +104,7 @@ def is_to_wait(key: Key) -> bool:
     """Whether a structure without entry is not to be compiled yet, while structures keep coming that are new: the first meetings are
     interpreted, more of them the more structures came once for each that came again."""
     novelty[0] = novelty[0] + 1 if key not in met else max(novelty[0] - 1, 0)
-    return is_new(key, 1 + 2 * (novelty[0] // NOVEL))
+    return is_new(key, 1 + 2 * min(novelty[0] // NOVEL, MOST_NOVEL))
 
 
 def is_new(key: Key, meetings: int) -> bool:
@@ -146,6 +147,8 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
         schedule.compile(captured.order)
         if entry is None and len(known) >= MAX_ENTRIES:
             unreturned.discard(known.pop(next(iter(known))))
+        if entry is not None:
+            unreturned.discard(entry)
         # A new entry: another thread may be running the old one.
         made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks,
                                   meetings=1 if entry is None else entry.meetings, provisional=provisional)

@@ -20,7 +20,7 @@ from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, no_form
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
-from jitgrad.operators.operands import Operand, Scalar, promoted
+from jitgrad.operators.operands import Operand, Scalar, node_of, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.requests.counters import repeats
@@ -149,7 +149,7 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
         if kwargs and "out" in kwargs and out is not None:
             return write_out(schema, call, args, kwargs)
         if len(args) == operands and not kwargs and all([isinstance(v, Tensor) for v in args]):     # mostly
-            args = tuple([v._node if v._storage is None else v._current() for v in args])
+            args = tuple([node_of(v) for v in args])
         else:
             args, kwargs = bound(args, kwargs)
         result = fn(*args, **kwargs)

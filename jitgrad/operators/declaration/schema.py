@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.operators.operands import to_node
+from jitgrad.operators.operands import node_of, to_node
 from jitgrad.operators.templates.template import no_template
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import REAL, refuse_complex
@@ -185,7 +185,7 @@ class Schema:
         takes = parameter.takes
         if isinstance(value, Tensor):
             if parameter.tensor:
-                return value._current() if self.nodes else value
+                return node_of(value) if self.nodes else value
             if parameter.number is not None:
                 return number(value, self.name, parameter.name, KINDS[parameter.number].title)
         elif not parameter.optional or value is not None:

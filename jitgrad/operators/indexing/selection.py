@@ -35,6 +35,14 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
         if i != d and n > m:
             raise RuntimeError(f"Size does not match at dimension {i} expected index {list(index.type.shape)} to be no "
                                f"larger than self {list(input.type.shape)} apart from dimension {d}")
+    length = input.type.shape[d] if input.type.ndim else 1
+    holds(index, within(0, length))
+    trace = tracing.current()
+    if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
+        at = execute.value(index)
+        outside = at[(at < 0) | (at >= length)]
+        if outside.size:
+            raise RuntimeError(f"index {outside[0]} is out of bounds for dimension {d} with size {length}")
     if not input.type.ndim:
         input = ops.unsqueeze(input, dims=(0,))
         return ops.reshape(ops.take_along(input, ops.reshape(index, sizes=(1,)), dim=0), sizes=index.type.shape)

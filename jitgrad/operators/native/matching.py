@@ -18,12 +18,13 @@ In Python, for the root of x * x, where `below` are the operands of what was fou
         if below[2][1] is not order[0]: return None
         return [*order, True]                               # False: operations, but not all run-time sizes, are the pattern's
 
-The words of a pattern: the number of roots, of nodes and of visits; of each visit the place below which the node is found plus 1
-(0: a root), which operand, its own place, spec, requires_grad, what it is, how many operands it has, whether Python is called
-there, whether it was overwritten, the layout of its array; of a strided one how many strides it has and which; of a Function's
-output its number, the place of the first output of the same application, and which of the operands need a gradient.  Then, each
-behind how many there are: further uses, where they are found and the place; the places where Python is called; those of the first
-outputs of all applications; and, where something was overwritten, of all nodes who owns them (see `owner`).
+The words of a pattern: the number of roots, of nodes and of visits, and whether gradients are asked for; of each visit the place
+below which the node is found plus 1 (0: a root), which operand, its own place, spec, requires_grad, what it is, how many operands
+it has, whether Python is called there, whether it was overwritten, the layout of its array; of a strided one how many strides it
+has and which; of a Function's output its number, the place of the first output of the same application, and which of the operands
+need a gradient. Then, each behind how many there are: further uses, where they are found and the place; the places where Python
+is called; those of the first outputs of all applications; and, where something was overwritten, of all nodes who owns them (see
+`owner`).
 """
 from __future__ import annotations
 
@@ -68,6 +69,7 @@ class Matching(ObjectAssembly):
         self.shared = self.load(self.header, PATTERN_COMMON * WORD)
         self.head = self.variable(self.load(self.header, PATTERN_WORDS * WORD))
         self.roots, self.size, self.visits = self.word(), self.word(), self.word()
+        self.for_gradients = self.differ(self.word(), 0)
 
     def word(self) -> Any:
         """The next word of the pattern."""
@@ -113,8 +115,10 @@ class Matching(ObjectAssembly):
         self.store(node, self.at(self.order.get(), place))
         inputs = self.get(node, "Node.inputs")
         self.go_if(self.differ(self.get(node, "Node.requires_grad"), requires_grad), self.refuse)
-        self.compare_specs(self.get(node, "Node.spec"), spec, inputs, arity)
         is_output = self.same(what, OUTPUT)
+        with self.when(self.both(self.differ(arity, 0), self.builder.not_(is_output))):
+            self.go_if(self.differ(self.get(inputs, "length"), arity), self.refuse)
+        self.compare_specs(self.get(node, "Node.spec"), spec)
         extra, array = self.get(node, "Node.extra"), self.get(node, "Node.value")
         with self.when(self.same(extra, none)):
             self.go_if(self.either(self.differ(self.builder.or_(stop, stale), 0), is_output), self.refuse)
@@ -126,7 +130,7 @@ class Matching(ObjectAssembly):
                 with self.when(self.differ(watch, none)):
                     active.set(self.is_active(watch))
                 self.go_if(self.differ(active.get(), stop), self.refuse)
-            with self.when(self.same(what, ARRAY)):
+            with self.when(self.builder.and_(self.same(what, ARRAY), self.for_gradients)):
                 self.go_if(self.differ(self.get(extra, "Extra.fn"), none), self.refuse)
         with self.when(self.either(self.same(what, OPERATION), self.same(what, KNOWN))):
             run = self.get(node, "Node.run")
@@ -144,14 +148,12 @@ class Matching(ObjectAssembly):
             self.store(self.operands(self.application(self.get(extra, "Extra.fn"), arity)),
                        self.at(self.below.get(), self.add(place, 1)))
 
-    def compare_specs(self, have: Any, spec: Any, inputs: Any, arity: Any) -> None:
+    def compare_specs(self, have: Any, spec: Any) -> None:
         """Refuse another operation; note other run-time sizes."""
         with self.when(self.differ(have, spec)):
             signatures = [self.api("PyLong_AsSsize_t", self.get(s, "Spec.sig")) for s in (have, spec)]
             self.go_if(self.differ(*signatures), self.refuse)
             self.go_if(self.differ(self.get(have, "Spec.type"), self.get(spec, "Spec.type")), self.refuse)
-            with self.when(self.differ(arity, 0)):
-                self.go_if(self.differ(self.get(inputs, "length"), arity), self.refuse)
             self.exact.set(0)
 
     def is_stale(self, extra: Any) -> Any:

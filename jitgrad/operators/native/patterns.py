@@ -53,7 +53,7 @@ def _structure(pattern: Pattern) -> list[int]:
     """The words that matching.py reads."""
     functions = {place: (number, other, *[id(need) for need in needs]) for place, other, number, needs in pattern.functions}
     words = [sum([visit[1] < 0 for visit in pattern.visits]) + sum([user < 0 for user, _, _ in pattern.repeats]), pattern.size,
-             len(pattern.visits)]
+             len(pattern.visits), pattern.for_gradients]
     for place, user, k, spec, requires_grad, what, strides, stop, stale in pattern.visits:
         layout = (W.STRIDED if type(strides) is tuple else W.CONTIGUOUS if what == KNOWN or (strides and spec.type.shape) else W.ANY)
         words += [user + 1, k, place, id(spec), id(requires_grad), what, pattern.arities[place], stop, stale, layout]

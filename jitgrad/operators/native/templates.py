@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.graph.node import SCALAR, Composite, Node
-from jitgrad.graph.recording import grad_mode, input_node
+from jitgrad.graph.recording import grad_mode, input_node, input_spec
 from jitgrad.graph.template import Template, TemplateNode, TemplateOwner
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
@@ -36,6 +36,7 @@ from jitgrad.types.dtype import dtype, get_default_dtype
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
+MOST_HELD, TIMES = 4096, 4      # bytes of operands that it may hold, and so many times those of its result
 RARELY = 64             # of so many calls without a template one is learnt, by an operator that has met very many: it takes 20 us
 _writing = [False]      # whether some thread replaces an entry
 if hasattr(os, "register_at_fork"):
@@ -71,9 +72,7 @@ def _evaluated(state: FaceState, call: _CallWords, args: tuple, kwargs: dict[str
     """The result of an operator of what is known, of whose evaluation an entry is made.  It is learnt from operands of the same
     types and values for which the operator has to record."""
     distinct = list(dict.fromkeys(call.nodes))
-    for n in distinct:
-        execute.value(n)
-    stand_ins = {n: Node(n.spec, (), False, 1, n.value) for n in distinct}
+    stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([_on(v, in_order) for v in args])
     result, refused, tests = watched(state.func, args, {k: _on(v, in_order) for k, v in kwargs.items()})
@@ -115,7 +114,11 @@ class _Evaluator:
 def _postpone(state: FaceState, call: _CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
               first: list[int]) -> None:
     """Have such calls recorded from now on, to be computed together with what else is asked for."""
-    held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}]) // W.HELD
+    bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
+    results = [found.nodes[i - len(first)].spec.type for i in found.results]
+    if bytes_held > MOST_HELD + TIMES * sum([t.size * t.dtype.itemsize for t in results]):
+        return              # a list of losses would keep all batches
+    held = bytes_held // W.HELD
     nodes = [step._replace(depth=-step.depth - (held << W.HOLDS)) for step in found.nodes]
     postponed = Template(nodes, found.owners, found.results, found.make)
     words = [*checks, W.RECORDED, *_steps(postponed, None, numbered, first, call.kept)]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound, Program
 
 MAX_LINES = 64      # ways in which Functions have given gradients that are kept for a set of lengths
+OFTEN = 16          # lists that were made because a Function gave other gradients: from then on a run goes without one
 PROGRAM, VISIT, FUNCTION, SUM, ONES = range(5)
 NO_ARRAY = -1       # the last slot: where no array is, and what nobody reads goes
 
@@ -86,6 +87,7 @@ class BoundSchedule:
         self._calls: dict[Any, Call] = {}
         self._lines: dict[tuple[tuple[bool, ...], ...], StraightLine] = {}
         self.positions = [*schedule.sources, *[schedule.size + i for i in range(sum([given for _, given in schedule.roots]))]]
+        self._made = 0      # lists
         self._usual = self._line((), order)
 
     def call(self, number: int, roots: tuple[tuple[int, bool], ...], joint: bool, order: Sequence[Node]) -> Call:
@@ -111,12 +113,15 @@ class BoundSchedule:
         if found is None:
             if len(self._lines) >= MAX_LINES:
                 self._lines.clear()
+            self._made += 1
             found = self._lines[outcomes] = _Linearizer(self, outcomes, order).line()
             self._lines[found.outcomes] = found
         return found
 
     def run(self, values: list[Any], order: Sequence[Node] = (), callbacks: Callbacks | None = None) -> list[np.ndarray | None]:
         """See Program.run; with stops, `order` and what is called there."""
+        if self._made > OFTEN:
+            return self._sweep(values, order, callbacks)        # type: ignore[arg-type]
         line = self._usual
         steps, slots = line.steps, values + line.empty
         at = called = 0
@@ -147,6 +152,34 @@ class BoundSchedule:
                 slots[i] = None
         found = [slots[i] for i in line.results]
         return _apart(found, values) if line.apart else found
+
+    def _sweep(self, values: list[Any], order: Sequence[Node], callbacks: Callbacks) -> list[np.ndarray | None]:
+        """`run` where Functions give gradients in too many ways for a list each."""
+        schedule = self.schedule
+        known: dict[int, Any] = dict(zip(schedule.sources, values, strict=False))
+        joint = schedule.joint
+
+        def program(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
+            call = self.call(number, tuple([(k, g is not ONE) for k, g in taken.items()]), number == joint, order)
+            results = call.run([known[p] if p >= 0 else taken[~p] for p in call.arguments])
+            known.update(zip(call.values, results, strict=False))
+            return [(k, g) for k, g, present in zip(call.gradients, results[len(call.values):], call.present, strict=True) if present]
+
+        def explicit(place: int, gradient: Any) -> Any:
+            type_ = order[place].spec.type
+            return np.ones(type_.shape, type_.dtype.np) if gradient is ONE else gradient
+
+        def add(place: int, a: Any, b: Any) -> np.ndarray:
+            return np.asarray(quiet.run(np.add, explicit(place, a), explicit(place, b)))
+
+        for i, segment in enumerate(schedule.segments):
+            if segment.outs and i != joint:
+                program(i, {})
+        seeds = iter(values[len(schedule.sources):])
+        gradients = schedule.sweep({k: next(seeds) if array else ONE for k, array in schedule.roots}, program, add, callbacks)
+        found = [known[k] for k in schedule.outputs] + [
+            explicit(k, gradients[k]) if k in gradients else None for k in schedule.wanted]
+        return _apart(found, values)
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Fixed | BoundSchedule:
         """See program.Bound."""
@@ -198,9 +231,7 @@ class _Linearizer(Callbacks):
         self.given = len(bound.positions)
         self.count = self.given         # of slots
         self.where = {k: i for i, k in enumerate(schedule.sources)}
-        segments, top = schedule.segments, len(schedule.segments) - 1
-        # The last segment goes forward and backward in one program, if gradients begin in it.
-        self.joint = top if segments and any([k in segments[top].receives for k, _ in schedule.roots]) else -1
+        self.joint = schedule.joint
 
     def line(self) -> StraightLine:
         """All that is to be done."""

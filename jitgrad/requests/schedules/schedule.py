@@ -46,9 +46,12 @@ class Schedule:
         self.size = len(order)
         # Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one
         self._leads, self.needed = leading(order, captured.children, set(wanted))
-        self.stops = [_stop(captured, k) for k in captured.stops if self.needed[k]] if roots else []
+        self.stops = _stops(captured, self.needed) if roots else []
         self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
         self._receive()
+        # The last segment goes forward and backward in one program, if gradients begin in it.
+        top = len(self.segments) - 1
+        self.joint = top if self.segments and any([k in self.segments[top].receives for k, _ in roots]) else -1
         self.sources = [k for k, n in enumerate(order) if (not captured.children[k] and n.spec.op is not CONST) or k in self.known
                         or (n.spec.op is INPUT)]
         self._strided = [k for k, n in enumerate(order) if n.spec.op is INPUT and n.spec.type.shape and not n.value.flags.c_contiguous]
@@ -187,15 +190,21 @@ def leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: se
     return leads, needed
 
 
-def _stop(captured: Capture, k: int) -> Stop:
-    node = captured.order[k]
-    if node.inputs:
-        return Stop(k)
-    ctx = node.extra.fn.ctx                                                 # type: ignore[union-attr]
-    outputs = tuple([j for j in captured.stops if not captured.order[j].inputs and captured.order[j].extra.fn.ctx is ctx])     # type: ignore
-    if k != min(outputs):
-        return Stop(k, True)
-    return Stop(k, True, outputs, tuple(captured.children[k]))
+def _stops(captured: Capture, needed: Sequence[bool]) -> list[Stop]:
+    """Where Python is called for gradients that are needed."""
+    order = captured.order
+    outputs: dict[Any, list[int]] = {}          # of an application of a Function
+    for k in captured.stops:
+        if not order[k].inputs:
+            outputs.setdefault(order[k].extra.fn.ctx, []).append(k)         # type: ignore[union-attr]
+    found = []
+    for k in captured.stops:
+        if not needed[k]:
+            continue
+        of = [] if order[k].inputs else outputs[order[k].extra.fn.ctx]      # type: ignore[union-attr]
+        last = bool(of) and k == min(of)        # on the way back
+        found.append(Stop(k, bool(of), tuple(of), tuple(captured.children[k])) if last else Stop(k, bool(of)))
+    return found
 
 
 def _segments(captured: Capture, stops: Sequence[Stop], bounds: Sequence[int],
