@@ -29,7 +29,7 @@ from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.dtype import bool_
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
-OFTEN = 10_000
+OFTEN = 2000
 evaluations = [0]       # of all threads, about
 
 

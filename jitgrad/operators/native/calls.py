@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from jitgrad.operators.native.assembly import I32, I64, WORD, ObjectAssembly
 from jitgrad.operators.native.words import (
+    AT_ONCE,
     COMMON,
     COUNT,
     DEFAULT,
@@ -65,6 +66,7 @@ class CallAssembly(ObjectAssembly):
         self.needs = self.variable(0)                       # whether an operand requires a gradient
         self.template = self.variable(0)                        # the array, a reference held
         self.line = self.variable(0)                        # a reference held
+        self.at_once = self.variable(0)                     # whether what is recorded is to be computed
         self.target = self.variable(0)                      # what the call is forwarded to
         self.known = self.variable(1)                       # whether all operands are,
         self.settled = self.variable(1)                     # or are postponed
@@ -83,7 +85,8 @@ class CallAssembly(ObjectAssembly):
         self.builder.cbranch(evaluates, evaluated, recorded)
         self.here(evaluated)
         evaluator = self.take()
-        self.go_if(self.same(evaluator, RECORDED), recorded)
+        self.at_once.set(self.select(self.same(evaluator, AT_ONCE), self.number(1), 0))
+        self.go_if(self.either(self.same(evaluator, RECORDED), self.same(evaluator, AT_ONCE)), recorded)
         self.evaluate(evaluator)
         self.here(recorded)
         self.where()

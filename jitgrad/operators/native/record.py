@@ -73,7 +73,10 @@ class Record(CallAssembly):
         self.go_if(self.differ(chain, 0), view)
         self.builder.cbranch(self.same(make, 0), one, several)
         self.here(one)
-        self.outcome.set(self.tensor())
+        result = self.owned(self.tensor())
+        with self.when(self.differ(self.at_once.get(), 0)):
+            self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), self.get(result.get(), "Tensor._node")))
+        self.outcome.set(result.get())
         self.go(self.leave)
         self.here(several)
         made = self.owned(self.api("PyTuple_New", results))

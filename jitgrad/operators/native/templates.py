@@ -10,7 +10,8 @@ number of steps, that of results, what puts several results together (0: there i
 is none); each step as record.py reads it; how many nodes have owners or share storage, and each with its owner; the nodes of the
 results.  Where nothing is to be recorded, after the tests: the evaluator (0: the operator is called), the number of operands, each,
 and which argument is a number (-1: none).  Without gradient mode an operation of the same types that has been evaluated often is
-postponed: RECORDED in place of the evaluator, then as where it is recorded, but for the depths (see graph.Node).
+postponed: RECORDED in place of the evaluator, then as where it is recorded, but for the depths (see graph.Node); AT_ONCE where the
+result is so much smaller than the operands that these are not to be held for it: it is computed together with what is postponed below.
 """
 from __future__ import annotations
 
@@ -116,12 +117,13 @@ def _postpone(state: FaceState, call: _CallWords, checks: list[int], found: Temp
     """Have such calls recorded from now on, to be computed together with what else is asked for."""
     bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
     results = [found.nodes[i - len(first)].spec.type for i in found.results]
-    if bytes_held > MOST_HELD + TIMES * sum([t.size * t.dtype.itemsize for t in results]):
-        return              # a list of losses would keep all batches
+    at_once = bytes_held > MOST_HELD + TIMES * sum([t.size * t.dtype.itemsize for t in results])    # a list of losses keeps no batches
+    if at_once and found.make is not None:
+        return
     held = bytes_held // W.HELD
     nodes = [step._replace(depth=-step.depth - (held << W.HOLDS)) for step in found.nodes]
     postponed = Template(nodes, found.owners, found.results, found.make)
-    words = [*checks, W.RECORDED, *_steps(postponed, None, numbered, first, call.kept)]
+    words = [*checks, W.AT_ONCE if at_once else W.RECORDED, *_steps(postponed, None, numbered, first, call.kept)]
     _enter(state, call, _encoded(words, call.kept))
 
 

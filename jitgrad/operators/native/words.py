@@ -32,7 +32,7 @@ PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
-RECORDED = 1            # instead of an evaluator: the template of what is postponed follows
+RECORDED, AT_ONCE = 1, 2        # instead of an evaluator: the template of what is postponed follows, or recorded to be computed at once
 # Of matching.py and again.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node and how
 # it was written in place, and how many nodes and stops there may be.
 (PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA,
