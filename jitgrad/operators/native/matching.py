@@ -195,6 +195,7 @@ class Matching(ObjectAssembly):
         for reference in (edges, freed):
             self.api("Py_DecRef", reference)
         self.go_if(self.same(freed, self.common("true")), self.refuse)
+        self.go_if(self.differ(self.get(edges, "type"), self.common("tuple")), self.refuse)     # anybody can set it
         self.go_if(self.differ(self.get(edges, "length"), arity), self.refuse)
         with self.loop(arity) as i:
             edge, needs = self.load(self.at(self.operands(edges), i)), self.variable(self.common("false"))
