@@ -45,9 +45,9 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 def machine_code(request):
     """Programs come to machine code when they repeat themselves; tests mostly do not."""
     from jitgrad.autograd import engine
-    from jitgrad.operators.native import faces
+    from jitgrad.requests import counters
     if request.config.getoption("--plain"):
-        faces.repeats[0] = lambda: None
+        counters.repeats[0] = lambda: None
     else:
         engine.machine_code()
 
