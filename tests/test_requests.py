@@ -504,3 +504,17 @@ def test_what_is_saved_may_be_an_output_without_gradient() -> None:
     x = jitgrad.tensor([-1.0, 2.0], requires_grad=True)
     Mask.apply(x)[0].sum().backward()
     assert x.grad.tolist() == [0.0, 1.0]
+
+
+def test_a_gradient_that_is_kept_is_not_written_to() -> None:
+    x, w = [jitgrad.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [0.5, -0.5])]
+    y = x * w
+    y.retain_grad()
+    g, = jitgrad.autograd.grad((y * y * y).sum(), w, create_graph=True)
+    first = y.grad
+    z = y + 0.1 * g
+    jitgrad.autograd.grad(z[0], w, retain_graph=True)
+    assert first.tolist() == [0.75, 3.0 * 1.0]
+    assert y.grad is not first
+    (z * z).sum().backward()
+    assert w.grad is not None

@@ -227,7 +227,7 @@ def visited(node: Node, g: Node, create_graph: bool) -> Node:
             g = run_hooks(watch.hooks, wrap(g))._current()
         tensor = None if watch.tensor is None else watch.tensor()
         if tensor is not None:
-            accumulate(tensor, g, create_graph)
+            keep(tensor, g, create_graph)
     return g
 
 
@@ -345,6 +345,23 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
     that may add to the very gradient."""
     with _accumulating:
         insist(_add_to, tensor, g, wrap(g), create_graph)
+
+
+def keep(tensor: Tensor, g: Node, create_graph: bool) -> None:
+    """What retain_grad does: tensor.grad = tensor.grad + g.  Nothing is written: the gradient that is there may be part of a graph."""
+    with _accumulating:
+        while True:
+            have = tensor._grad
+            if have is None:
+                new = wrap(g)
+            elif create_graph:
+                new = wrap(bind(REGISTRY["add"], (have._current(), g)))
+            else:
+                array = interpreter.quiet.run(np.add, execute.value(have._current()), execute.value(g))
+                new = wrap(input_node(np.asarray(array), g.type))
+            if tensor._grad is have:        # nobody has come in between; no call before the assignment: see deliver_plain
+                tensor._grad = new
+                return
 
 
 def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
