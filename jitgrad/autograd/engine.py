@@ -26,8 +26,8 @@ from jitgrad.requests import execute, programs
 from jitgrad.requests import gradients as requested
 from jitgrad.requests.capture import capture
 from jitgrad.requests.gradients import PLAIN, Wanted, mark
-from jitgrad.requests.interpret import explicit, own
-from jitgrad.requests.schedules.stops import Callbacks, Stop
+from jitgrad.requests.interpret import own
+from jitgrad.requests.schedules.stops import Callbacks, Stop, explicit
 from jitgrad.tensors.histories import Accumulator
 from jitgrad.tensors.steps import pending_detached
 from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge
@@ -187,7 +187,7 @@ class _Calls(Callbacks):
         watch = None if node.extra is None else node.extra.watch
         if watch is None:
             return gradient
-        g = visited(node, input_node(explicit(node, gradient), node.spec.type), False)
+        g = visited(node, input_node(explicit(node, gradient), node.spec.type))
         return own(execute.value(g))
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
@@ -212,14 +212,14 @@ class _NodeCalls(_Calls):
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
-        return visited(self._order[place], gradient, self._create_graph)
+        return visited(self._order[place], gradient)
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """See Callbacks."""
         return called([self._order[k] for k in stop.outputs], gradients, self._create_graph, self._retain_graph)
 
 
-def visited(node: Node, g: Node, create_graph: bool) -> Node:
+def visited(node: Node, g: Node) -> Node:
     """All gradient of a node is there: it after hooks, and kept where retain_grad asks for it."""
     watch = None if node.extra is None else node.extra.watch
     if watch is not None:
@@ -227,7 +227,7 @@ def visited(node: Node, g: Node, create_graph: bool) -> Node:
             g = run_hooks(watch.hooks, wrap(g))._current()
         tensor = None if watch.tensor is None else watch.tensor()
         if tensor is not None:
-            keep(tensor, g, create_graph)
+            keep(tensor, g)
     return g
 
 
@@ -347,21 +347,20 @@ def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
         insist(_add_to, tensor, g, wrap(g), create_graph)
 
 
-def keep(tensor: Tensor, g: Node, create_graph: bool) -> None:
+def keep(tensor: Tensor, g: Node) -> None:
     """What retain_grad does: tensor.grad = tensor.grad + g.  Nothing is written: the gradient that is there may be part of a graph."""
     with _accumulating:
-        while True:
-            have = tensor._grad
-            if have is None:
-                new = wrap(g)
-            elif create_graph:
-                new = wrap(bind(REGISTRY["add"], (have._current(), g)))
-            else:
-                array = interpreter.quiet.run(np.add, execute.value(have._current()), execute.value(g))
-                new = wrap(input_node(np.asarray(array), g.type))
-            if tensor._grad is have:        # nobody has come in between; no call before the assignment: see deliver_plain
-                tensor._grad = new
-                return
+        insist(_keep, tensor, g)
+
+
+def _keep(tensor: Tensor, g: Node) -> bool:
+    """See keep; False, and nothing has happened, where somebody has come in between."""
+    have = tensor._grad
+    new = wrap(g if have is None else _add(have._current(), g))
+    if tensor._grad is not have:        # (no call between this and the assignment: see deliver_plain)
+        return False
+    tensor._grad = new
+    return True
 
 
 def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:

@@ -19,7 +19,8 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node, scalar_node
 from jitgrad.optim.steady import OFF, Steady, replacement
 from jitgrad.requests.programs import interpreting
-from jitgrad.requests.speculate import Run, joint_program
+from jitgrad.requests.source import Run
+from jitgrad.requests.speculate import joint_program
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram, Bound

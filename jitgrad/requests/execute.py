@@ -20,7 +20,7 @@ from jitgrad.graph.recording import become_input, postponed
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
-from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, read, recognise, run_entry
+from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, note_value, read, recognise, run_entry
 from jitgrad.requests.interpret import own
 from jitgrad.requests.matcher import VALUES
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
@@ -62,11 +62,8 @@ def value(node: Node) -> np.ndarray:
 def _look(node: Node) -> None:
     """Compute a pending node's value: by the joint program of a scalar root, if there is one, whose gradients are then held for
     backward(), or what is not known yet of the graph below."""
-    if node.depth < 0:
-        _compute_postponed(node)
-        return
     if config.interpret or interpreting.active:
-        node.value = interpreter.evaluate([node])[0]
+        note_value(node, own(interpreter.evaluate([node])[0]))
         return
     for n in _frontier(node):
         if n.value is None:
@@ -79,11 +76,8 @@ def _look(node: Node) -> None:
 
 
 def _compute_postponed(node: Node) -> None:
-    """Compute a node without gradient and without history, which it then is an array of."""
-    if config.interpret or interpreting.active:
-        _keep(node, own(interpreter.evaluate([node])[0]))
-    elif node.value is None:
-        _values(node)
+    if node.value is None:
+        _look(node)
 
 
 postponed[0] = _compute_postponed
@@ -93,6 +87,8 @@ def _frontier(node: Node) -> list[Node]:
     """The node itself, or, below a node without gradient, the first ones with: those that a backward may reach."""
     if node.requires_grad:
         return [node]
+    if node.depth < 0:          # it is postponed: no history is below
+        return []
     if all([n.requires_grad or n.value is not None for n in node.inputs]):
         return [n for n in node.inputs if n.requires_grad and n.inputs]
     order = topological([node], lambda n: () if n.requires_grad or n.value is not None else n.inputs)
@@ -163,7 +159,7 @@ def _values(node: Node) -> None:
             _one_by_one(few)
             return
         for k, array in zip(keep, interpreter.evaluate([order[k] for k in keep]), strict=True):
-            _keep(order[k], own(array))
+            note_value(order[k], own(array))
         return
     bound = known.program.bind(order)
     learn(VALUES, captured, (node,), [], known, bound)
@@ -189,17 +185,7 @@ def _one_by_one(order: Sequence[Node]) -> None:
     for n in order:
         spec, inputs = n.spec, n.inputs     # read before the value: a postponed node lets go of them when it has one
         if n.value is None:
-            _keep(n, own(interpreter.quiet.run(interpreter.apply_spec, spec, inputs, [interpreter.known(m) for m in inputs])))
-
-
-def _keep(node: Node, array: np.ndarray) -> None:
-    """Note the value of a node; of one that was postponed nothing else is needed any more."""
-    if node.value is not None:          # somebody else has computed it meanwhile
-        return
-    if node.depth < 0:
-        become_input(node, array)
-    else:
-        node.value = array
+            note_value(n, own(interpreter.quiet.run(interpreter.apply_spec, spec, inputs, [interpreter.known(m) for m in inputs])))
 
 
 def _few(node: Node) -> list[Node] | None:

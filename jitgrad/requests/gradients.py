@@ -188,13 +188,17 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     """Leave values on nodes; the gradients among results."""
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
-        node = order[k]
-        if node.value is None:
-            if node.depth < 0:
-                become_input(node, array)
-            else:
-                node.value = array
+        note_value(order[k], array)
     return results[len(outputs):]
+
+
+def note_value(node: Node, array: np.ndarray | None) -> None:
+    """Note the value of a node, unless it is known by now; of one that was postponed nothing else is needed any more."""
+    if node.value is None:
+        if node.depth < 0:
+            become_input(node, array)
+        else:
+            node.value = array
 
 
 def _leading_to(order: Sequence[Node], interior: Sequence[int], wanted: Collection[Node]) -> set[Node]:
@@ -277,7 +281,7 @@ def mark(order: Sequence[Node], interior: Iterable[int], run: Run) -> None:
 
 
 def asker(root: Node, entry: Entry) -> Any:
-    """Who has asked for more than the gradients of graphs like this, by speculate.Source.ask; None if nobody has."""
+    """Who has asked for more than the gradients of graphs like this, by Source.ask; None if nobody has."""
     for pattern in root.spec.patterns:
         if pattern.entry is entry and pattern.asker is not None:
             return pattern.asker()

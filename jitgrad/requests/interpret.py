@@ -23,7 +23,7 @@ from jitgrad.ops.movement import constant_in
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
 from jitgrad.requests.schedules.schedule import Schedule, leading
-from jitgrad.requests.schedules.stops import ONE, Callbacks
+from jitgrad.requests.schedules.stops import ONE, Callbacks, explicit
 from jitgrad.types.array import ArrayType
 
 MAX_PULLBACKS = 4096
@@ -122,7 +122,7 @@ def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Seque
         def segment(number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
             part = schedule.segments[number]
             found = quiet.run(graph.sweep, taken, part.body)
-            return [(k, explicit(order[k], found[k])) for k in part.gives if k in found]
+            return [(k, _array(order[k], found[k])) for k in part.gives if k in found]
 
         def add(k: int, a: Any, b: Any) -> np.ndarray:
             return np.asarray(quiet.run(np.add, explicit(order[k], a), b))
@@ -130,7 +130,7 @@ def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Seque
         found = schedule.sweep(start, segment, add, callbacks)
     else:
         found = quiet.run(graph.sweep, start, range(len(order)))
-    return [own(explicit(order[k], found[k])) if k in found else None for k in places]
+    return [own(_array(order[k], explicit(order[k], found[k]))) if k in found else None for k in places]
 
 
 class _Graph:
@@ -185,7 +185,7 @@ class _Graph:
     def sweep(self, gradients: dict[int, Any], body: Sequence[int]) -> dict[int, Any]:
         """Go back through the operations at these places from the gradients of some: those of what is wanted, and of what is read."""
         order, children, values, wanted = self.order, self.children, self.values, self.wanted
-        found = {k: np.ones(order[k].spec.type.shape, order[k].spec.type.dtype.np) if g is ONE else g for k, g in gradients.items()}
+        found = {k: explicit(order[k], g) for k, g in gradients.items()}
         for k in reversed(body):
             rule = self.pullbacks[k]
             if rule is None or k not in found:
@@ -211,10 +211,8 @@ class _Graph:
         return found
 
 
-def explicit(node: Node, gradient: Any) -> np.ndarray:
-    """A gradient as an array, also where it is a root's implicit 1, or 0."""
-    if gradient is ONE:
-        return np.ones(node.spec.type.shape, node.spec.type.dtype.np)
+def _array(node: Node, gradient: Any) -> np.ndarray:
+    """A gradient as an array, also where it is 0 because a derivative is constant."""
     return np.zeros(node.spec.type.shape, node.spec.type.dtype.np) if gradient is ZERO else gradient
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from jitgrad.graph.node import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
+from jitgrad.requests.source import Source
 
 NOTHING = (None, False)
 VALUES = "values"           # the kind of a request for values alone
@@ -30,7 +31,7 @@ def _owner(node: Node) -> Any:
     return None if extra is None else (extra.fn and (extra.fn.name, extra.fn.number), type(extra.in_place), extra.in_place is True)
 
 
-class Pattern:
+class Pattern(Source):
     """A request that comes again.
 
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
@@ -92,8 +93,8 @@ class Pattern:
                 if children[place]:
                     stack.append((place, children[place]))
         self.applications = len(first)
-        # Where values were overwritten: who owns the nodes, which decides what of that was saved.
-        self.owners = [_owner(n) for n in order] if any([visit[8] for visit in self.visits]) else None
+        # Where values were overwritten: who owns the nodes, which decides what of that was saved for gradients.
+        self.owners = [_owner(n) for n in order] if self.for_gradients and any([visit[8] for visit in self.visits]) else None
         self.native: Any = None
         self.number = next(_numbers)
         self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
@@ -131,34 +132,14 @@ class Pattern:
         self.deliver = deliver
         self.again = self.usual = deliver(self.bound.run)
 
-    def ask(self, asker: Any) -> bool:
-        """See speculate.Source."""
-        if self.usual is None:
-            return False
-        own = self.reference
-
-        def leave(gone: Any) -> None:
-            pattern = own()
-            if pattern is not None and pattern.asker is gone:
-                pattern.again, pattern.asker = pattern.usual, None
-
-        def again(root: Node) -> bool | None:
-            pattern = own()
-            order, exact = NOTHING if pattern is None else pattern.match((root,))
-            if pattern is None or order is None or not exact:
-                return None
-            leaves = [order[i] for i in pattern.leaves]
-            accumulators = [n.extra and n.extra.leaf for n in leaves]
-            asked = pattern.asker and pattern.asker()
-            if asked is None or asked.wants(accumulators):
-                run = None if asked is None else asked.program(order, root, leaves, accumulators, pattern.bound, {})
-                pattern.again = pattern.usual if run is None else pattern.deliver(run)
-                return pattern.again(root)
-            return pattern.usual(root)
-
-        self.asker = weakref.ref(asker, leave)
-        self.again = again
-        return True
+    def asking(self, request: Node) -> Any:
+        """See Source; of a root."""
+        order, exact = self.match((request,))
+        if order is None or not exact:
+            return None
+        leaves = [order[i] for i in self.leaves]
+        accumulators = [n.extra and n.extra.leaf for n in leaves]
+        return accumulators, lambda asked: asked.program(order, request, leaves, accumulators, self.bound, {})
 
     def match(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
         """The order of the graph below `roots` if it is the pattern's, and whether all run-time sizes are the pattern's, too."""

@@ -5,54 +5,22 @@ all of it.
 Invariant: the loss and the gradients are what the program without it gives.  Whoever asked holds the rest until it can
 tell that this is what it would have computed, and forgets it otherwise.
 
-What runs such a backward, a `Source`, is a pattern (matcher.py) or the plan of a replay (capture/replay.py).  The last one that
-ran is `programs.latest`.  An `Asker` is a steady optimizer (optim/ahead.py); sources refer to it weakly, and go back to
-their usual program when it is gone.
+What runs such a backward is a source.Source. The last one that ran is `programs.latest`. An `Asker` is a steady optimizer
+(optim/ahead.py); sources refer to it weakly, and go back to their usual program when it is gone.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jitgrad.graph.node import Node
 from jitgrad.requests.capture import capture
 from jitgrad.requests.programs import Then, further_program, interpret_reason, make_key
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import AnyProgram, Bound
+    from jitgrad.compiler.program import AnyProgram
 
 MOST = 4096         # nodes of a graph with which more is computed: long ones are compiled in parts, which this is not
-
-Run = Callable[[list[Any]], list[Any]]
-
-
-class Source(Protocol):
-    """What runs a backward that comes again.  asker: who has asked last, weakly."""
-
-    asker: Callable[[], Asker | None] | None
-
-    def ask(self, asker: Asker) -> bool:
-        """At the next backward, ask what to run from then on.  False if it always runs the same."""
-        ...
-
-
-class Asker(Protocol):
-    """Who wants more than gradients.  joint: the program of everything, once it is made."""
-
-    joint: AnyProgram | None
-
-    def wants(self, accumulators: Sequence[Any]) -> bool:
-        """Whether this is the backward to be asked about: that of the gradients for these tensor.Accumulators."""
-        ...
-
-    def program(self, order: list[Node], root: Node, leaves: Sequence[Node], accumulators: Sequence[Any], bound: Bound,
-                constants: Mapping[int, Any]) -> Run | None:
-        """What to run in place of `bound.run`, with the same arguments and results; None: nothing else.
-
-        leaves: with gradients, in the order of these; accumulators: of each.  constants: numbers, by
-        position of the order, that are fixed in `bound`."""
-        ...
-
 
 def joint_program(order: list[Node], root: Node, leaves: Sequence[Node], further: Sequence[Node], then: Then,
                   structure: tuple) -> AnyProgram | None:

@@ -102,7 +102,7 @@ class Single(Call, Result):
     def backward(self) -> bool:
         """See storage.Deferred."""
         plan = self.template.plans.get(0)       # the usual case of `deliver`, without a further call
-        return (plan is not None and plan.backward is not None and plan.backward(self)) or self.deliver(0)
+        return (plan is not None and plan.again is not None and plan.again(self)) or self.deliver(0)
 
 
 class OneOfSeveral(Result):

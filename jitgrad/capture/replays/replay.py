@@ -25,17 +25,18 @@ from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template
 from jitgrad.requests import counters, execute, programs
 from jitgrad.requests.capture import capture as capture_graph
+from jitgrad.requests.source import Source
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
     from jitgrad.capture.trace import Trace
     from jitgrad.compiler.program import Bound
-    from jitgrad.requests.speculate import Asker
+    from jitgrad.requests.source import Asker
 
 Given = Node | np.ndarray
 
 
-class ReplayPlan:
+class ReplayPlan(Source):
     """The program for some outputs of a template.
 
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
@@ -51,38 +52,16 @@ class ReplayPlan:
         self.places = places
         self.era = programs.era
         self.reference = weakref.ref(self)
-        self.backward: Any = None       # of a joint plan: see delivery.py ...
+        self.again: Any = None       # of a joint plan: see delivery.py ...
         self.usual: Any = None          # ... while nobody has asked for more than gradients
         self.asker: Any = None          # who has, weakly
-        self.deliver: Any = None        # `backward` for another `run`
+        self.deliver: Any = None        # `again` for another `run`
 
-    def ask(self, asker: Any) -> bool:
-        """See speculate.Source."""
-        if self.usual is None:
-            return False
-        own = self.reference
-
-        def leave(gone: Any) -> None:
-            plan = own()
-            if plan is not None and plan.asker is gone:
-                plan.backward, plan.asker = plan.usual, None
-
-        def backward(call: Call) -> bool:
-            plan = own()
-            if plan is None:
-                return False
-            inputs = call.given()
-            accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in plan.wrt]     # type: ignore[union-attr]
-            asked = plan.asker and plan.asker()
-            if asked is None or asked.wants(accumulators):
-                run = None if asked is None else call.template.asked(asked, plan, inputs, accumulators)
-                plan.backward = plan.usual if run is None else plan.deliver(run)
-                return plan.backward(call)
-            return plan.usual(call)
-
-        self.asker = weakref.ref(asker, leave)
-        self.backward = backward
-        return True
+    def asking(self, request: Call) -> Any:
+        """See Source."""
+        inputs = request.given()
+        accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in self.wrt]     # type: ignore[union-attr]
+        return accumulators, lambda asked: request.template.asked(asked, self, inputs, accumulators)
 
 
 class CapturedGraph:
@@ -135,7 +114,7 @@ class CapturedGraph:
         if plan.deliver is None:            # from the second time on: a program that calls but once needs none
             plan.deliver = partial(delivery, output, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
                                    {output: plan}, plan.reference)
-            plan.backward = plan.usual = plan.deliver(plan.run)
+            plan.again = plan.usual = plan.deliver(plan.run)
         return plan
 
     def asked(self, asker: Asker, plan: ReplayPlan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
@@ -309,7 +288,7 @@ class Call:
         """Add the gradients of an output to the leaves; False if it takes the recorded graph."""
         template = self.template
         plan = template.plans.get(output)
-        if plan is not None and plan.backward is not None and plan.backward(self):
+        if plan is not None and plan.again is not None and plan.again(self):
             return True
         if self.real is not None or self.done is not None or not template.scalar[output]:
             return False

@@ -24,6 +24,17 @@ def _index_node(called: str, node: Node) -> Node:
     return cast(node, int64)
 
 
+def _outside(index: Node, length: int) -> int | None:
+    """The first position that is not in range(length), of those that are known; a trace, or a template, is told of the look."""
+    holds(index, within(0, length))
+    trace = tracing.current()
+    if index.value is None or (trace is not None and trace.positions(index, 0, length)):
+        return None
+    at = execute.value(index)
+    outside = at[(at < 0) | (at >= length)]
+    return int(outside[0]) if outside.size else None
+
+
 @operator("GatherBackward0", out=EXACT, edges=("input",), saves=("input", "index"))
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
@@ -36,13 +47,9 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
             raise RuntimeError(f"Size does not match at dimension {i} expected index {list(index.type.shape)} to be no "
                                f"larger than self {list(input.type.shape)} apart from dimension {d}")
     length = input.type.shape[d] if input.type.ndim else 1
-    holds(index, within(0, length))
-    trace = tracing.current()
-    if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
-        at = execute.value(index)
-        outside = at[(at < 0) | (at >= length)]
-        if outside.size:
-            raise RuntimeError(f"index {outside[0]} is out of bounds for dimension {d} with size {length}")
+    outside = _outside(index, length)
+    if outside is not None:
+        raise RuntimeError(f"index {outside} is out of bounds for dimension {d} with size {length}")
     if not input.type.ndim:
         input = ops.unsqueeze(input, dims=(0,))
         return ops.reshape(ops.take_along(input, ops.reshape(index, sizes=(1,)), dim=0), sizes=index.type.shape)
@@ -81,13 +88,8 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
-    length = input.type.shape[d] if input.type.ndim else 1
-    holds(index, within(0, length))
-    trace = tracing.current()
-    if index.value is not None and (trace is None or not trace.positions(index, 0, length)):
-        at = execute.value(index)
-        if ((at < 0) | (at >= length)).any():
-            raise IndexError("index out of range in self")
+    if _outside(index, input.type.shape[d] if input.type.ndim else 1) is not None:
+        raise IndexError("index out of range in self")
     if not index.type.ndim:
         index = ops.unsqueeze(index, dims=(0,))
     if not input.type.ndim:

@@ -106,6 +106,17 @@ class Matching(ObjectAssembly):
         with self.loop(self.word()) as place:
             self.owner(self.node(place))
 
+    def end(self, outcome: Variable) -> None:
+        """Where all ways come together: it has its outcome, it refuses, which is None, or has failed."""
+        end = self.block("end")
+        self.go(end)
+        self.here(self.refuse)
+        outcome.set(self.held(self.common("none")))
+        self.go(end)
+        self.here(self.failed)
+        self.go(end)
+        self.here(end)
+
     def visit(self) -> None:
         """Look at one node."""
         none, true = self.common("none"), self.common("true")
@@ -243,7 +254,7 @@ class Match(Matching):
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, MATCH, 3, offsets)
         self.begin()
-        outcome, end, made = self.variable(0), self.block("end"), self.variable(0)
+        outcome, made = self.variable(0), self.variable(0)
         made.set(self.api("PyList_New", self.add(self.size, 1)))
         self.match()
         items = self.get(made.get(), "list items")
@@ -253,13 +264,7 @@ class Match(Matching):
         self.store(self.held(exact), self.at(items, self.size))
         outcome.set(made.get())
         made.set(0)
-        self.go(end)
-        self.here(self.refuse)
-        outcome.set(self.held(self.common("none")))
-        self.go(end)
-        self.here(self.failed)
-        self.go(end)
-        self.here(end)
+        self.end(outcome)
         self.api("Py_DecRef", made.get())
         self.api("PyMem_Free", self.order.get())
         self.back(outcome.get())

@@ -25,7 +25,7 @@ import numpy as np
 
 from jitgrad.graph.node import SCALAR, Composite, Node
 from jitgrad.graph.recording import grad_mode, input_node, input_spec
-from jitgrad.graph.template import Template, TemplateNode, TemplateOwner
+from jitgrad.graph.template import Template
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.templates.evaluation import evaluator
@@ -37,7 +37,7 @@ from jitgrad.types.dtype import dtype, get_default_dtype
 _SAME = frozenset({int, float, bool, str, type(None), dtype})      # of an object of these types the identity tells all
 _MASK = (1 << 64) - 1
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
-MOST_HELD, TIMES = 4096, 4      # bytes of operands that it may hold, and so many times those of its result
+SMALL, TIMES = 4096, 4          # bytes of operands that it may hold, and so many times those of its result
 RARELY = 64             # of so many calls without a template one is learnt, by an operator that has met very many: it takes 20 us
 _writing = [False]      # whether some thread replaces an entry
 if hasattr(os, "register_at_fork"):
@@ -117,7 +117,7 @@ def _postpone(state: FaceState, call: _CallWords, checks: list[int], found: Temp
     """Have such calls recorded from now on, to be computed together with what else is asked for."""
     bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
     results = [found.nodes[i - len(first)].spec.type for i in found.results]
-    at_once = bytes_held > MOST_HELD + TIMES * sum([t.size * t.dtype.itemsize for t in results])    # a list of losses keeps no batches
+    at_once = bytes_held > SMALL + TIMES * sum([t.size * t.dtype.itemsize for t in results])    # a list of losses keeps no batches
     if at_once and found.make is not None:
         return
     held = bytes_held // W.HELD
@@ -256,17 +256,12 @@ def _view(input: Any, nodes: list[Node], result: Any) -> Template | None:
     if not made:
         return None
     made.reverse()
-    numbers = {source: 0, **{n: 1 + k for k, n in enumerate(made)}}
-    owners: dict[int, TemplateOwner] = {}
+    known = {source, *made}
     for n in made:
         fn = None if n.extra is None else n.extra.fn
-        if fn is not None:
-            if type(fn) is not Composite or fn.saves or any([m not in numbers for m in fn.inputs if m is not None]):
-                return None
-            owners[numbers[n]] = TemplateOwner(fn.name, tuple([None if m is None else numbers[m] for m in fn.inputs]), fn.saves,    # type: ignore
-                                       fn.saves_result, fn.number)
-    steps = [TemplateNode(n.spec, (k,), True, k + 1, None) for k, n in enumerate(made)]
-    return Template(steps, owners, [len(made)])
+        if fn is not None and (type(fn) is not Composite or fn.saves or any([m not in known for m in fn.inputs if m is not None])):
+            return None
+    return Template.of([source], made, [made[-1]])
 
 
 def _place(state: FaceState, call: _CallWords) -> int:

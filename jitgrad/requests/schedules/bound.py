@@ -16,7 +16,7 @@ import numpy as np
 from jitgrad.graph.node import Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.schedules.segment import find_program, incoming
-from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop
+from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop, explicit
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound, Program
@@ -53,7 +53,7 @@ class StraightLine(NamedTuple):
     apart: bool
 
 
-class Call(NamedTuple):
+class BoundProgram(NamedTuple):
     """A program of a segment: arguments are places of values, or ~place of a gradient; results are places of values, then of
     gradients, of which only some are there (present)."""
 
@@ -84,13 +84,13 @@ class BoundSchedule:
 
     def __init__(self, schedule: Any, order: Sequence[Node]) -> None:
         self.schedule = schedule
-        self._calls: dict[Any, Call] = {}
+        self._calls: dict[Any, BoundProgram] = {}
         self._lines: dict[tuple[tuple[bool, ...], ...], StraightLine] = {}
         self.positions = [*schedule.sources, *[schedule.size + i for i in range(sum([given for _, given in schedule.roots]))]]
         self._made = 0      # lists
         self._usual = self._line((), order)
 
-    def call(self, number: int, roots: tuple[tuple[int, bool], ...], joint: bool, order: Sequence[Node]) -> Call:
+    def call(self, number: int, roots: tuple[tuple[int, bool], ...], joint: bool, order: Sequence[Node]) -> BoundProgram:
         """What runs a segment: forward, or backward from the gradients of some places; joint: both."""
         found = self._calls.get((number, roots))
         if found is None:
@@ -103,7 +103,7 @@ class BoundSchedule:
             given = [k for k, array in roots if array]
             bound = program.bind([*segment.nodes(order), *[incoming(order[k]) for k in given]])
             places = [*segment.places, *[~k for k in given]]
-            found = self._calls[number, roots] = Call(bound.run, [places[p] for p in bound.positions], outs, gives,
+            found = self._calls[number, roots] = BoundProgram(bound.run, [places[p] for p in bound.positions], outs, gives,
                                                       [output is not None for output in program.outputs[len(outs):]])
         return found
 
@@ -165,12 +165,8 @@ class BoundSchedule:
             known.update(zip(call.values, results, strict=False))
             return [(k, g) for k, g, present in zip(call.gradients, results[len(call.values):], call.present, strict=True) if present]
 
-        def explicit(place: int, gradient: Any) -> Any:
-            type_ = order[place].spec.type
-            return np.ones(type_.shape, type_.dtype.np) if gradient is ONE else gradient
-
         def add(place: int, a: Any, b: Any) -> np.ndarray:
-            return np.asarray(quiet.run(np.add, explicit(place, a), explicit(place, b)))
+            return np.asarray(quiet.run(np.add, *[explicit(order[place], g) for g in (a, b)]))
 
         for i, segment in enumerate(schedule.segments):
             if segment.outs and i != joint:
@@ -178,7 +174,7 @@ class BoundSchedule:
         seeds = iter(values[len(schedule.sources):])
         gradients = schedule.sweep({k: next(seeds) if array else ONE for k, array in schedule.roots}, program, add, callbacks)
         found = [known[k] for k in schedule.outputs] + [
-            explicit(k, gradients[k]) if k in gradients else None for k in schedule.wanted]
+            explicit(order[k], gradients[k]) if k in gradients else None for k in schedule.wanted]
         return _apart(found, values)
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Fixed | BoundSchedule:

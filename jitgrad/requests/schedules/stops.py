@@ -8,12 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from jitgrad.graph.node import Node
+
 
 class One:
     """The gradient of a root that is an implicit 1: its type has one."""
 
 
 ONE: Any = One()
+
+
+def explicit(node: Node, gradient: Any) -> Any:
+    """A gradient as an array, also where it is a root's implicit 1."""
+    type_ = node.spec.type
+    return np.ones(type_.shape, type_.dtype.np) if gradient is ONE else gradient
 
 
 @dataclass(frozen=True)
