@@ -14,7 +14,6 @@ from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import const, in_grad_mode, input_node
 from jitgrad.interpreter import evaluate
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.schedules import partition
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import from_numpy_dtype
@@ -90,14 +89,13 @@ def check(outputs: Sequence[Node], wrt: Sequence[Node] = (), root: Node | None =
 
 
 def schedule_of(r: Request) -> Schedule:
-    """What serves a request, cut as long graphs are."""
+    """What serves a request."""
     index = {n: k for k, n in enumerate(r.order)}
     children = [tuple([index[m] for m in n.inputs]) for n in r.order]
     leaves = [n for n in r.order if not n.inputs and n.requires_grad]
     captured = Capture(r.order, index, children, leaves, set(), [], False, [])
-    bounds, small = partition.partition(captured)
     roots = [(index[n], g is not None) for n, g in zip(r.roots, r.cotangents, strict=True)]
-    return Schedule(captured, roots, [index[n] for n in r.outputs], [index[n] for n in r.wrt], bounds, small)
+    return Schedule(captured, roots, [index[n] for n in r.outputs], [index[n] for n in r.wrt])
 
 
 def verify(order: Sequence[Node]) -> None:

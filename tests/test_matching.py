@@ -15,7 +15,7 @@ import jitgrad
 from jitgrad.autograd import engine
 from jitgrad.graph.node import Node
 from jitgrad.operators.native import code, objects
-from jitgrad.requests import programs
+from jitgrad.requests import counters
 from jitgrad.requests.capture import capture
 from jitgrad.requests.matcher import Pattern
 from jitgrad.tensors.tensor import Tensor, wrap
@@ -245,7 +245,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter:
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor")
 def test_random_programs_match_the_same(compared: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PATIENCE", 1 << 62)
+    monkeypatch.setattr(counters, "PATIENCE", 1 << 62)
     for number in range(5):         # one alone may be so short that all of its sizes are others
         requests.program(jitgrad, drawn.seed(number))
     assert compared[True, True] and compared[True, False]

@@ -14,17 +14,17 @@ from saved import square
 
 import jitgrad
 from jitgrad.graph.node import Op
+from jitgrad.requests import counters as policy
 from jitgrad.requests import execute, gradients, interpret, programs
-from jitgrad.requests.schedules import bound, partition
+from jitgrad.requests.schedules import bound
 
-PATIENCE, TRIED = 4, 64     # as they are without tests/conftest.py
+PATIENCE = 4        # as they are without tests/conftest.py
 
 
 @pytest.fixture(autouse=True)
 def as_users_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """See conftest.compiled."""
-    monkeypatch.setattr(programs, "PATIENCE", PATIENCE)
-    monkeypatch.setattr(partition, "TRIED", TRIED)
+    monkeypatch.setattr(policy, "PATIENCE", PATIENCE)
 
 
 def program(t: ModuleType, seed: int) -> list[float]:
@@ -88,13 +88,12 @@ def program(t: ModuleType, seed: int) -> list[float]:
 @pytest.mark.parametrize("number", range(2))
 def test_compiled_interpreted_and_patient_agree(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = drawn.seed(number)
-    monkeypatch.setattr(programs, "PATIENCE", 1 << 62)
+    monkeypatch.setattr(policy, "PATIENCE", 1 << 62)
     compiled = program(jitgrad, seed)
     with jitgrad.interpret():
         interpreted = program(jitgrad, seed)
     np.testing.assert_allclose(compiled, interpreted, rtol=1e-8, atol=1e-10)
-    monkeypatch.setattr(programs, "PATIENCE", 0)
-    monkeypatch.setattr(programs, "TRIALS", 2)
+    monkeypatch.setattr(policy, "PATIENCE", 0)
     np.testing.assert_allclose(program(jitgrad, seed + 1), program(jitgrad, seed + 1), rtol=1e-8, atol=1e-10)
 
 
@@ -195,7 +194,7 @@ def gradients_that_come_and_go(t: Any, i: int) -> Any:
 def test_what_differs_in_identity_alone(f: Callable, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     if way == "patient":
-        monkeypatch.setattr(programs, "PATIENCE", 0)
+        monkeypatch.setattr(policy, "PATIENCE", 0)
     with jitgrad.interpret() if way == "interpreted" else contextlib.nullcontext():
         for i in range(7):
             np.testing.assert_allclose(f(jitgrad, i).detach().numpy(), f(torch, i).detach().numpy(), rtol=1e-5)
@@ -258,7 +257,7 @@ def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_hooks_functions_and_looks_compile_once(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PATIENCE", 1 << 62)
+    monkeypatch.setattr(policy, "PATIENCE", 1 << 62)
     Square = square(jitgrad)
     x = jitgrad.tensor(np.linspace(0.1, 1.0, 6), requires_grad=True)
 
@@ -312,7 +311,7 @@ def tree(rng: np.random.Generator, depth: int, leaves: list[Any]) -> Any:
 
 
 def test_structures_that_do_not_come_again_are_interpreted(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PATIENCE", 3)
+    monkeypatch.setattr(policy, "PATIENCE", 3)
 
     def backward(seed: int) -> np.ndarray:
         x, y = [jitgrad.tensor(np.array([0.3, 0.4 + k]), dtype=jitgrad.float64, requires_grad=True) for k in range(2)]
@@ -327,7 +326,7 @@ def test_structures_that_do_not_come_again_are_interpreted(counters: Callable, m
 
 
 def test_lengths_share_the_programs_of_segments(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PATIENCE", 2)
+    monkeypatch.setattr(policy, "PATIENCE", 2)
     w = jitgrad.tensor(np.eye(3) * 0.5, dtype=jitgrad.float64, requires_grad=True)
 
     def backward(length: int) -> np.ndarray:
@@ -361,7 +360,7 @@ def test_what_there_was_eight_times_is_gone() -> None:
 def test_rows_of_a_jacobian_begin_from_the_values_that_are_kept() -> None:
     """Whatever is recognised first: what is known is not computed again."""
     x = jitgrad.tensor([0.1, 0.2, 0.3], requires_grad=True)
-    programs.unreturned.clear()                 # those of other tests
+    policy.unreturned.clear()                 # those of other tests
     for _ in range(3):
         y = jitgrad.tanh(x * 1.5)
         rows = [jitgrad.autograd.grad(y[i], x, retain_graph=True)[0].tolist() for i in range(3)]
@@ -391,7 +390,7 @@ def test_what_was_learnt_first_is_forgotten_first(monkeypatch: pytest.MonkeyPatc
 
 
 def test_structures_that_seldom_come_again_are_not_compiled(counters: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "PATIENCE", 1)
+    monkeypatch.setattr(policy, "PATIENCE", 1)
 
     def backward(seed: int) -> None:
         x, y = [jitgrad.tensor(np.array([0.3, 0.4 + k]), dtype=jitgrad.float64, requires_grad=True) for k in range(2)]
@@ -442,7 +441,7 @@ def test_functions_whose_gradients_vary_take_linear_time(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(bound._Linearizer, "line", counting)
     rng = np.random.default_rng(3)
-    programs.unreturned.clear()         # those of other tests
+    policy.unreturned.clear()         # those of other tests
     for _ in range(12):
         x, w = [jitgrad.tensor(v, dtype=jitgrad.float64, requires_grad=True) for v in (0.5, 0.25)]
         gives = [bool(b) for b in rng.random(30) < 0.5]
@@ -471,7 +470,7 @@ def test_a_loss_that_is_looked_at_first_is_recognised(monkeypatch: pytest.Monkey
     capture = execute.capture
     monkeypatch.setattr(execute, "capture", counting)
     monkeypatch.setattr(gradients, "capture", counting)
-    programs.unreturned.clear()
+    policy.unreturned.clear()
     for behind in (False, True):
         for i in range(16):
             x = jitgrad.tensor([0.5, 0.25], requires_grad=True)
@@ -484,7 +483,7 @@ def test_a_loss_that_is_looked_at_first_is_recognised(monkeypatch: pytest.Monkey
             if i == 10:
                 captured[0] = 0
         assert captured[0] <= (5 if behind else 0)      # a Function's values are asked for, too
-        assert len(programs.unreturned) == 0
+        assert len(policy.unreturned) == 0
 
 
 def test_what_is_saved_may_be_an_output_without_gradient() -> None:

@@ -14,12 +14,12 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.ir.steps import KernelStep
+from jitgrad.compiler.loops.pieces import Graph, Piece, divide
 from jitgrad.compiler.program import Program
 from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.requests.counters import stats
-from jitgrad.requests.schedules import partition, segment
-from jitgrad.requests.schedules.cuts import Cuts, cut
+from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 
 UNARY: Sequence[Callable] = [jitgrad.tanh, jitgrad.sin, jitgrad.sigmoid, jitgrad.relu, lambda x: (x * x + 1.0).sqrt(),
@@ -28,9 +28,9 @@ BINARY: Sequence[Callable] = [lambda x, y: (x + y) * 0.5, lambda x, y: x - y, la
                               lambda x, y: x / (1.5 + y.abs())]
 
 
-def cut_of(r: Request, least: int) -> Cuts:
+def pieces_of(r: Request) -> list[Piece]:
     index = {n: k for k, n in enumerate(r.order)}
-    return cut(r.order, [tuple([index[m] for m in n.inputs]) for n in r.order], least)
+    return divide(Graph(r.order, [tuple([index[m] for m in n.inputs]) for n in r.order]))
 
 
 def compiled(r: Request) -> Schedule:
@@ -136,28 +136,30 @@ def test_the_next_graph_of_the_same_operations_compiles_hardly_anything(counters
     assert counts[0] < 20 and counts[-1] <= counts[0] + 5 and counters().interpreted == 0
 
 
-def test_chains_are_not_mistaken_for_loops() -> None:
-    """All operations are alike, but each reads others: nothing repeats."""
+def test_chains_of_operations_on_any_earlier_ones_are_right() -> None:
+    """All operations are alike, but each reads others."""
     rng = np.random.default_rng(0)
     pool = [normal(3, seed=k) for k in range(3)]
     for _ in range(300):
         pool.append(ops.add(pool[-1], pool[int(rng.integers(len(pool)))]))
     r = request([total(pool[-1])], pool[:3])
-    assert cut_of(r, 16).distinct > 250
+    compare(compiled(r).run(r.order), reference(r), 1e-12)
     loop = normal(3)
     for _ in range(300):
         loop = ops.add(ops.sin(loop), pool[0])
-    assert cut_of(request([total(loop)]), 16).distinct < 50
+    assert sum([p.period for p in pieces_of(request([total(loop)]))]) < 10
 
 
 def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     leaves: list[Node] = [normal(3, seed=k) for k in range(2)]
     x, y = leaves
     for k in range(40):
-        x, y = y, ops.tanh(x) if k * k % 7 < 3 else ops.mul(x, y)
+        x, y = y, ops.tanh(x) if k * k * k % 11 < 5 else ops.mul(x, y)
     r = request([total(ops.add(x, y))], leaves)
+    monkeypatch.setattr(segment, "LEAST", 1 << 30)
     monkeypatch.setattr(config, "max_nodes", 60)
     fused = compiled(r)
+    segment.forget()
     monkeypatch.setattr(config, "max_nodes", 20)
     small = compiled(r)
     assert not fused.small and len(fused.kernels) < 4
@@ -166,9 +168,7 @@ def test_a_graph_at_the_bound_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     compare(fused.run(r.order), reference(r), 1e-12)
 
 
-def test_loops_of_long_different_steps_are_cut_in_segments_of_small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "LONG", 20)
-    monkeypatch.setattr(partition, "LENGTH", 50)
+def test_loops_of_long_different_steps_have_bodies_of_small_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "max_nodes", 60)
     segment.forget()
     rng = np.random.default_rng(0)
@@ -179,8 +179,7 @@ def test_loops_of_long_different_steps_are_cut_in_segments_of_small_kernels(monk
             x = [ops.sin(x), ops.mul(x, w), ops.add(x, w), ops.tanh(x)][k]
     r = request([total(x)], leaves)
     program = compiled(r)
-    assert len(program.segments) > 1 and program.small
-    assert all([p.small for p in segment._programs.values()]) and len(segment._programs) < 10
+    assert program.rolled and program.small and len(program.kernels) < 60
     compare(program.run(r.order), reference(r), 1e-10)
     segment.forget()
 
@@ -234,4 +233,4 @@ def test_temporaries_take_the_places_of_those_that_are_not_needed_any_more() -> 
     r = request([total(y)], [x])
     program = build(replace(r, small="a test"))
     assert isinstance(program, Program)
-    assert program.bind(r.order)._plan.arena_bytes < 6 * 8000
+    assert program.bind(r.order).plan.arena_bytes < 6 * 8000

@@ -21,6 +21,7 @@ from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.operands import cast
 from jitgrad.requests import execute
 from jitgrad.requests.counters import repeats
+from jitgrad.requests.matcher import ANY_DEPTH
 from jitgrad.tensors.storage import gradient_edge
 from jitgrad.tensors.tensor import Tensor
 
@@ -151,8 +152,11 @@ def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph:
         if storage is not None and storage.deferred and storage.backward():
             return
         node = self._node if storage is None else self._current()
-        for pattern in node.spec.patterns:
-            if pattern.again is not None and pattern.again(node):
+        patterns = node.spec.patterns
+        depth = node.depth if len(patterns) > 1 else ANY_DEPTH
+        for pattern in patterns:
+            if pattern.again is not None and (depth == ANY_DEPTH or pattern.depth == depth or pattern.depth == ANY_DEPTH) and (
+                    pattern.again(node)):
                 return
         if node.requires_grad and node.spec.type.size == 1:
             engine.plain_backward(node)

@@ -31,7 +31,7 @@ class Request:
     wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty.
     then: from the gradients (None where there is structurally none) to further nodes whose values are wanted; leaves that
     only these have are in the order.  known: operations of the order whose values are arrays that each call brings, contiguous,
-    as those of leaves are."""
+    as those of leaves are.  in_place: outputs that are given the memory of what they are written to, which is not written otherwise."""
 
     order: list[Node]
     outputs: list[Node]
@@ -41,6 +41,7 @@ class Request:
     small: str = ""
     then: Callable[[list[Node | None]], list[Node]] | None = None
     known: Collection[Node] = ()
+    in_place: Collection[Node] = ()
 
 
 def build(request: Request, target: Target | None = None) -> Program:
@@ -61,7 +62,7 @@ def build(request: Request, target: Target | None = None) -> Program:
         differentiating.sizes = before
     order = topological([*request.order, *[n for n in wanted if n is not None]])
     dims, sources = lengths(order, captured)
-    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources, request.known)
+    lowering = Lowering(captured, sizes, dims, _uses(order, wanted), target.phased, sources, request.known, request.in_place)
     lowering.lower(order)
     stored = _store_outputs(lowering, wanted, dims)
     if request.small:

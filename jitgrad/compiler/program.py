@@ -26,7 +26,11 @@ class Bound(Protocol):
 class AnyProgram(Protocol):
     """What callers know of a Program, and of one for a long graph (stretches.py)."""
 
-    small: str
+    rolled: bool
+    outputs: tuple[tuple | None, ...]
+
+    @property
+    def small(self) -> str: ...
 
     @property
     def kernels(self) -> list[KernelInfo]: ...
@@ -50,6 +54,8 @@ class Program:
     steps: what it does, in order, for people; outputs: the shape of each result, None where there is structurally no gradient;
     small: why each operation is a kernel of its own, or empty; bytes: size of the kernels' object code.
     (What is told about it is kept in few objects that the garbage collector walks, whatever its length.)"""
+
+    rolled = False
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
                  executable: Executable, small: str = "") -> None:
@@ -76,6 +82,10 @@ class Program:
         `order` is any captured graph with the key of the one that was compiled.  The arrays are fresh at each call,
         C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
         return self._executable.run(order)
+
+    def planned(self, order: Sequence[Node]) -> tuple[Any, tuple[int, ...], Mapping[tuple, int]]:
+        """See runtime.plans.Plans, of a program for the CPU."""
+        return self._executable.planned(order)          # type: ignore[attr-defined]
 
     def bind(self, order: Sequence[Node]) -> Bound:
         """For calls with the lengths, strides and run-time sizes of `order`, without looking at nodes."""

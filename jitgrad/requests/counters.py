@@ -8,6 +8,13 @@ from typing import Any
 # Called where a program repeats itself: autograd makes the machine code, which needs what is above this layer.
 repeats: list[Callable[[], Any]] = [lambda: None]
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
+PATIENCE = 4                # structures that have been compiled and did not come again: from then on the first meeting is interpreted
+unreturned: set[Any] = set()    # such structures: entries of programs.py
+
+
+def is_varying() -> bool:
+    """Whether new structures keep coming and old ones do not return."""
+    return len(unreturned) >= PATIENCE
 
 
 class Stats:

@@ -24,7 +24,6 @@ from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, note_val
 from jitgrad.requests.interpret import own
 from jitgrad.requests.matcher import VALUES
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
-from jitgrad.requests.schedules.partition import first_partition
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import Callbacks
 
@@ -153,7 +152,7 @@ def _values(node: Node) -> None:
         hits[0] += 1
         hit(known)
     elif not programs.is_new(key, MEETINGS if few is None else OFTEN):
-        known = find(key, captured, (), (), keep, (), first_partition(captured, programs.is_varying()))
+        known = find(key, captured, (), (), keep)
     if known is None:
         if few is not None:
             _one_by_one(few)

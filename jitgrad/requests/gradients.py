@@ -19,15 +19,15 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import become_input, in_grad_mode
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
-from jitgrad.requests.counters import hits, repeats
+from jitgrad.requests.counters import hits, repeats, unreturned
 from jitgrad.requests.interpret import interpret
-from jitgrad.requests.matcher import Pattern
+from jitgrad.requests.matcher import ANY_DEPTH, Pattern
 from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
-from jitgrad.requests.schedules.partition import first_partition
+from jitgrad.requests.schedules.segment import bodies_known
 from jitgrad.requests.schedules.stops import Callbacks
 
 T = TypeVar("T")
-MAX_PATTERNS = 16           # from roots of one spec
+MAX_PATTERNS = 64           # from roots of one spec
 PLAIN = (False, True, False)        # the kind of a plain backward
 # Nodes of a graph that is computed anew although its root has been looked at, so that the next look finds a program.
 ANEW = 4096
@@ -81,8 +81,9 @@ class Wanted:
 def recognise(roots: Sequence[Node], kind: Any) -> Iterator[tuple[Entry, Pattern, list[Node], Any]]:
     """The requests of this kind that were served before of graphs like the one below the roots: entry, pattern, order, and what is
     bound for the order's sizes."""
+    depth = roots[0].depth
     for pattern in roots[0].spec.patterns:
-        if pattern.kind == kind and pattern.era == programs.era:
+        if pattern.kind == kind and pattern.era == programs.era and (pattern.depth == depth or pattern.depth == ANY_DEPTH):
             order, exact = pattern.match(roots)
             if order is not None:
                 yield pattern.entry, pattern, order, pattern.bound if exact else pattern.bind(order)
@@ -135,23 +136,18 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     key = make_key(captured, at, None if wanted is None else places, extra)
     known = programs.known.get(key)
     reason = interpret_reason()
-    bounds: Sequence[int] = ()
-    if reason is None and known is None:
-        varying = programs.is_varying()
-        if varying and programs.is_to_wait(key):
-            reason = "structures keep coming that are new: this one is compiled when it comes again"
-        else:
-            bounds = first_partition(captured, varying)
+    if reason is None and known is None and programs.is_to_wait(key, captured):
+        reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         calls = callbacks(order) if captured.stops else Callbacks()
         arrays = _calling(calls, interpret, captured, at, given, places, calls, reason)
         return Served(order, places, arrays, Run(None, True, reason), interior)
     if known is None:
-        entry = find(key, captured, at, places, (), extra, bounds)
-        programs.unreturned.add(entry)
+        entry = find(key, captured, at, places, (), extra)
+        if not entry.program.rolled or not bodies_known[0]:
+            unreturned.add(entry)
     elif is_outdated(known):
-        logger.info("rebuilding a program to return what is read after each backward" if known.wanted else
-                    "compiling as a whole what was cut in segments")
+        logger.info("rebuilding a program to return what is read after each backward")
         entry = find(key, captured, at, places, (), known.wanted or extra)
     else:
         entry = known
@@ -238,8 +234,12 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
     if entry.types == types:
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
-        others = [p for p in spec.patterns
-                  if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None)]
+        others = []
+        for p in spec.patterns:
+            if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None):
+                others.append(p)
+            elif p.depth != pattern.depth:
+                pattern.depth = ANY_DEPTH
         if len(others) >= MAX_PATTERNS:
             others.remove(min(others, key=lambda p: p.number))
         # First those that know more: a pattern that computes a value also matches where that is known.

@@ -23,6 +23,7 @@ _numbers = itertools.count()
 # native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
 native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
 MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
+ANY_DEPTH = -1      # depth of a pattern that is looked for whatever the root's depth is
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
 
 
@@ -41,12 +42,13 @@ class Pattern(Source):
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
-    there is none.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly; deliver(run): `again` for
-    another program."""
+    there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
+    depths turned out to be the same.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly;
+    deliver(run): `again` for another program."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
                  "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "usual", "asker",
-                 "deliver", "reference", "__weakref__")
+                 "deliver", "reference", "depth", "__weakref__")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -104,6 +106,7 @@ class Pattern(Source):
         self.asker: Any = None
         self.deliver: Any = None
         self.reference = weakref.ref(self)
+        self.depth = roots[0].depth
 
     def bind(self, order: list[Node]) -> Any:
         """What is bound for other run-time sizes: of the last few, if that takes no memory of its own."""
@@ -125,7 +128,7 @@ class Pattern(Source):
     @property
     def is_simple(self) -> bool:
         """Whether machine code can do all: nothing calls Python, the root is to be computed."""
-        return not self.stops and self.root not in self.known and not self.entry.provisional
+        return not self.stops and self.root not in self.known
 
     def go(self, deliver: Callable[[Callable], Callable]) -> None:
         """Go through graphs by machine code from now on (operators/native/code.py)."""

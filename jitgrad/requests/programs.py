@@ -16,9 +16,8 @@ from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.memory.threads import building
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.counters import stats
+from jitgrad.requests.counters import is_varying, stats, unreturned
 from jitgrad.requests.schedules import segment
-from jitgrad.requests.schedules.partition import partition
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import ArrayType
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 Key = tuple
 Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
-TRIALS = 8          # meetings of a structure that is cut in short segments before it is compiled as a whole
-PATIENCE = 4        # structures that have been compiled and did not come again: from then on the first meeting is interpreted
 MOST_NOVEL = 4
 NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
 
@@ -44,7 +41,6 @@ class Entry:
     wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the schedule
     types: list[ArrayType] | None = None    # of the order last run
     meetings: int = 1
-    provisional: bool = False       # cut in short segments, until it has come a few times
 
 
 class Run:
@@ -70,7 +66,6 @@ known: dict[Key, Entry] = {}
 met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
 looked_at: set[int] = set()     # signatures of roots that were looked at before their backward: Spec.sig
 novelty = [0]                   # how many structures came for the first time, less how many came again
-unreturned: set[Entry] = set()  # entries of backwards that have not been met again
 _further: dict[Key, AnyProgram] = {}
 # The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
 latest: list = [None]
@@ -95,14 +90,12 @@ def interpret_reason() -> str | None:
     return "requested by JITGRAD_INTERPRET=1" if config.interpret else None
 
 
-def is_varying() -> bool:
-    """Whether new structures keep coming and old ones do not return."""
-    return len(unreturned) >= PATIENCE
-
-
-def is_to_wait(key: Key) -> bool:
+def is_to_wait(key: Key, captured: Capture) -> bool:
     """Whether a structure without entry is not to be compiled yet, while structures keep coming that are new: the first meetings are
-    interpreted, more of them the more structures came once for each that came again."""
+    interpreted, more of them the more structures came once for each that came again.  (Of a long graph probably the bodies of all
+    loops are known if those of the last one were.)"""
+    if not is_varying() or (segment.bodies_known[0] and len(captured.order) >= segment.FEWEST):
+        return False
     novelty[0] = novelty[0] + 1 if key not in met else max(novelty[0] - 1, 0)
     return is_new(key, 1 + 2 * min(novelty[0] // NOVEL, MOST_NOVEL))
 
@@ -125,25 +118,21 @@ def hit(entry: Entry) -> None:
 
 
 def is_outdated(entry: Entry) -> bool:
-    """Whether an entry is to be made anew: to return more, or since it has come often enough to be worth it."""
-    return bool(entry.wanted) or (entry.provisional and entry.meetings > TRIALS)
+    """Whether an entry is to be made anew, to return more."""
+    return bool(entry.wanted)
 
 
 def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence[int], outputs: Sequence[int] = (),
-         extra: tuple[int, ...] = (), bounds: Sequence[int] = ()) -> Entry:
+         extra: tuple[int, ...] = ()) -> Entry:
     """The entry of a request, made and compiled if need be, or made anew if it does not return all of `extra`.
 
-    bounds: where it is cut until it has come a few times, so that it is compiled soon rather than well (first_partition).
     The schedule's outputs are `outputs`, the roots where there are none, then `extra`."""
     with building:
         entry = known.get(key)
         if entry is not None and entry.extra == extra and not is_outdated(entry):
             return entry
-        provisional, small = bool(bounds), ""
-        if not provisional:
-            bounds, small = partition(captured)
         values = list(outputs) or [k for k, _ in roots]
-        schedule = Schedule(captured, roots, [*values, *extra], wrt, bounds, small)
+        schedule = Schedule(captured, roots, [*values, *extra], wrt)
         schedule.compile(captured.order)
         if entry is None and len(known) >= MAX_ENTRIES:
             unreturned.discard(known.pop(next(iter(known))))
@@ -151,7 +140,7 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
             unreturned.discard(entry)
         # A new entry: another thread may be running the old one.
         made = known[key] = Entry(schedule, extra, {} if entry is None else entry.looks,
-                                  meetings=1 if entry is None else entry.meetings, provisional=provisional)
+                                  meetings=1 if entry is None else entry.meetings)
         return made
 
 
@@ -162,7 +151,7 @@ def further_program(key: Key, captured: Capture, order: Sequence[Node], root: No
     if program is None:
         with building:
             program = _further[key] = segment.compiled(
-                list(order), [root], [root], [None], list(leaves), partition(captured)[1], then)
+                list(order), [root], [root], [None], list(leaves), then)
     return program
 
 

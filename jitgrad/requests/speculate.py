@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jitgrad.graph.node import Node
 from jitgrad.requests.capture import capture
-from jitgrad.requests.programs import Then, further_program, interpret_reason, make_key
+from jitgrad.requests.programs import Then, further_program, interpret_reason, known, make_key
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
@@ -33,5 +33,8 @@ def joint_program(order: list[Node], root: Node, leaves: Sequence[Node], further
     everything = [*order, *further]
     if interpret_reason() is not None or len(everything) > MOST:
         return None
-    key = (*make_key(captured, [(captured.index[root], False)], None), structure)
+    plain = make_key(captured, [(captured.index[root], False)], None)
+    if plain not in known or known[plain].program.rolled:
+        return None
+    key = (*plain, structure)
     return further_program(key, captured, everything, root, leaves, then)

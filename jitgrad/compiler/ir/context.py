@@ -1,7 +1,7 @@
 """What the rules of lowering build with: an interface of lower.Lowering, below the rules that it calls."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from jitgrad.compiler.ir.expr import Expr
@@ -18,6 +18,7 @@ class Context(Protocol):
     uses: Mapping[Node, int]
     costs: dict[Value, int]
     checks: list[Value]
+    in_place: Collection[Node]
 
     def value(self, key: tuple, kind: str, dims: Dims, dtype: dtype, **fields: Any) -> Value: ...
     def symbol(self, length: Expr, most: Expr) -> int: ...

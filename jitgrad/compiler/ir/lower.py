@@ -44,14 +44,17 @@ class Lowering:
     """Holds the values made so far.
 
     refs[node]: what a node is, seen from the core of its dimensions.  checks: values whose computation raises errors.
-    accumulate: whether kernels may add to elements at computed positions.  known: operations whose values are arrays."""
+    accumulate: whether kernels may add to elements at computed positions.  known: operations whose values are arrays.
+    in_place: writes to a part of an array, whose memory the result has."""
 
     def __init__(self, captured: Mapping[Node, int], sizes: Mapping[int, int], dims: Mapping[Node, Dims],
-                 uses: Mapping[Node, int], accumulate: bool, sources: Sources, known: Collection[Node] = ()) -> None:
+                 uses: Mapping[Node, int], accumulate: bool, sources: Sources, known: Collection[Node] = (),
+                 in_place: Collection[Node] = ()) -> None:
         self.values: list[Value] = []
         self.refs: dict[Node, Ref] = {}
         self._captured = captured
         self._known_nodes = known
+        self.in_place = in_place
         self._sizes = sizes
         self.dims = dims
         self.uses = uses

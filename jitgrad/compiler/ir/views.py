@@ -118,6 +118,10 @@ def _slice_put(low: Context, node: Node, dims: Dims) -> Ref:
     inner = low.dims[value]
     regions, own = _regions(low, node, dims, inner), positions(inner)
     partial = [axis for axis, r in enumerate(regions) if r is not None]
+    if node in low.in_place:
+        index = tuple([along(own[axis]) if regions[axis] is None else along(own.get(axis, -1), *regions[axis])
+                       for axis in positions(dims)])
+        return assemble(low, "slice_put", core(dims), node.type.dtype, [(low.refs[value], core(inner), index)], node.line, ordered=True)
     if len(partial) == 1 and node.params[0][partial[0]] and dims[partial[0]]:
         [axis] = partial
         start, _ = regions[axis] or (0, 1)

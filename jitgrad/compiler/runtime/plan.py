@@ -145,7 +145,8 @@ class ExecutionPlan:
     words: the static content of the blocks; arena_words, arena_offsets: which of them are addresses in the arena; patches:
     see driver.py; late: by buffer of a library's result, words and bytes that are added to its address; places: of temporaries in
     the arena.  calls: of all stages.  limits: temporaries of the least and the greatest position, the range that they have
-    to be in, and what raises.  keep: whether each workspace has an arena of its own; else it is taken from the pool."""
+    to be in, and what raises.  own_words: words that hold an address within the words.  keep: whether each workspace has an arena of
+    its own; else it is taken from the pool."""
 
     positions: list[int]
     floats: tuple[int, ...]
@@ -167,6 +168,7 @@ class ExecutionPlan:
     limits: list[tuple[int, int, int, int, LibraryCall]]
     moving: Moving | None = None
     fixed: dict[int, Any] = field(default_factory=dict)
+    own_words: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def argument(self) -> dict[int, int]:

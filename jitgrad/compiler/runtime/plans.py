@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copyreg
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from jitgrad.compiler.ir.steps import UNTOLD, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.runtime import blas, driver
 from jitgrad.compiler.runtime.evaluator import Lengths, needed, strides
-from jitgrad.compiler.runtime.plan import ArgumentList
+from jitgrad.compiler.runtime.plan import ArgumentList, ExecutionPlan
 from jitgrad.compiler.runtime.planning import Planner
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.graph.node import Node, Op
@@ -86,6 +86,11 @@ class Plans:
         if found is not _EXACT:
             return found.to(numbers)
         return self._plans.get((key, numbers)) or self._keep((key, numbers), self._made(order)[0])
+
+    def planned(self, order: Sequence[Node]) -> tuple[ExecutionPlan, tuple[int, ...], Mapping[tuple, int]]:
+        """The plan for a captured graph, and the starts, steps and strides that it is to be moved to, and which these are."""
+        runs = self.bind(order)
+        return runs.plan, self._numbers(order) if self._indexed else (), self._arguments.numbers
 
     def _keep(self, key: Any, plan: Any) -> Any:
         """Remember a plan, in place of the oldest where there are many."""

@@ -37,6 +37,7 @@ class Workspace:
         self._plan = plan
         self.words = plan.words.copy()
         self.base = address(self.words)
+        self.words[plan.own_words] += self.base
         self.places = plan.places
         self.views: dict[Any, np.ndarray] = {}
         self.arena = buffers.empty((plan.arena_bytes if plan.keep else 0,), _BYTES)
@@ -181,11 +182,11 @@ class Runs:
     strides, or those that the plan was moved to.
     (A closure finds its names quicker than a method.  It does not refer to this object: no cycle keeps memory.)"""
 
-    __slots__ = ("positions", "run", "_plan", "_moved", "_runner", "_fixed")
+    __slots__ = ("positions", "run", "plan", "_moved", "_runner", "_fixed")
 
     def __init__(self, plan: ExecutionPlan, moved: Sequence[int] | None = None, runner: Callable[..., Any] | None = None) -> None:
         self.positions = plan.positions
-        self._plan = plan
+        self.plan = plan
         self._moved = moved
         self._runner = runner or _runner(plan)
         run: Callable[[list[Any]], list[np.ndarray | None]] = \
@@ -195,7 +196,7 @@ class Runs:
 
     def at(self, numbers: Sequence[int]) -> Runs:
         """For other starts and steps of slices, and strides, with the same workspaces."""
-        return self if self._plan.moving is None else Runs(self._plan, numbers, self._runner)
+        return self if self.plan.moving is None else Runs(self.plan, numbers, self._runner)
 
     def fixing(self, numbers: Mapping[int, float | int]) -> Runs:
         """See program.Bound."""
@@ -207,7 +208,7 @@ class Runs:
         if found is None:
             if len(self._fixed) >= MAX_FIXED:
                 self._fixed.pop(next(iter(self._fixed)), None)
-            found = self._fixed[key] = Runs(self._plan.fixing(own), self._moved)
+            found = self._fixed[key] = Runs(self.plan.fixing(own), self._moved)
         return found
 
 
@@ -219,7 +220,7 @@ def _runner(plan: ExecutionPlan) -> Callable[..., list[np.ndarray | None]]:
     floats, integers, makers, absent = plan.floats, plan.integers, plan.makers, plan.absent
     plain = plan.keep and len(plan.stages) == 1
     limited = bool(plan.limits)
-    if plain and not limited and len(plan.positions) + len(makers) <= MOST_GENERATED:
+    if plain and not limited and not len(plan.own_words) and len(plan.positions) + len(makers) <= MOST_GENERATED:
         return _generated(plan, pop, append, make)
 
     def run(numbers: Sequence[int] | None, values: list[Any]) -> list[np.ndarray | None]:

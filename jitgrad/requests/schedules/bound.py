@@ -19,7 +19,7 @@ from jitgrad.requests.schedules.segment import find_program, incoming
 from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop, explicit
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Bound, Program
+    from jitgrad.compiler.program import Bound
 
 MAX_LINES = 64      # ways in which Functions have given gradients that are kept for a set of lengths
 OFTEN = 16          # lists that were made because a Function gave other gradients: from then on a run goes without one
@@ -98,7 +98,7 @@ class BoundSchedule:
             segment = schedule.segments[number]
             outs = segment.outs if joint or not roots else []
             gives = segment.gives if roots else []
-            program: Program = find_program(order, schedule.children, schedule.known, segment, outs, roots, gives, schedule.small)
+            program = find_program(order, schedule.children, schedule.known, segment, outs, roots, gives)
             schedule.note("backward" if roots else "forward", program)
             given = [k for k, array in roots if array]
             bound = program.bind([*segment.nodes(order), *[incoming(order[k]) for k in given]])

@@ -4,9 +4,9 @@ Input: a captured graph and what is wanted of it.  Output: a `Schedule`, which a
 Invariant: a stop is the last place of its segment, so that all gradient that can reach it has arrived when it is visited;
 compiling takes as long as the segments that differ, whatever the length; a run without stops touches no node.
 
-A plain backward is a schedule of one segment.  A graph is cut behind each stop, and, if it is long, on the period of the
-sequence of its operations.  Forward, each segment computes what later ones read; backward, from the last to the first, a
-program of its own computes the segment anew and the gradients of what it read, given those of what it gave.
+A plain backward is a schedule of one segment.  A graph is cut behind each stop.  Forward, each segment computes what later ones
+read; backward, from the last to the first, a program of its own computes the segment anew and the gradients of what it read, given
+those of what it gave.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jitgrad.requests.schedules.segment import Segment, find_program, incoming
 from jitgrad.requests.schedules.stops import Callbacks, Stop
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import KernelInfo, Program
+    from jitgrad.compiler.program import AnyProgram, KernelInfo
 
 MAX_BOUND = 8               # sets of lengths that are kept by a schedule
 
@@ -32,22 +32,19 @@ class Schedule:
     """A compiled request.
 
     roots: places, and whether their gradients are arrays or an implicit 1.  outputs: places whose values are wanted; wanted:
-    those whose gradients are.  small: why each operation is a kernel of its own, or empty."""
+    those whose gradients are."""
 
-    def __init__(self, captured: Capture, roots: Sequence[tuple[int, bool]], outputs: Sequence[int], wanted: Sequence[int],
-                 bounds: Sequence[int] = (), small: str = "") -> None:
-        """bounds: places at which a long graph is cut."""
+    def __init__(self, captured: Capture, roots: Sequence[tuple[int, bool]], outputs: Sequence[int], wanted: Sequence[int]) -> None:
         self.roots = list(roots)
         self.outputs = list(outputs)
         self.wanted = list(wanted)
-        self.small = small
         self.children, self.known = captured.children, captured.known
         order = captured.order
         self.size = len(order)
         # Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one
         self._leads, self.needed = leading(order, captured.children, set(wanted))
         self.stops = _stops(captured, self.needed) if roots else []
-        self.segments, self.steps_back = _segments(captured, self.stops, bounds, self.outputs)
+        self.segments, self.steps_back = _segments(captured, self.stops, self.outputs)
         self._receive()
         # The last segment goes forward and backward in one program, if gradients begin in it.
         top = len(self.segments) - 1
@@ -58,9 +55,9 @@ class Schedule:
         everything = set(self.segments[0].places) if len(self.segments) == 1 else set()
         self.single = bool(everything) and not self.stops and everything.issuperset(
             [*[k for k, _ in roots], *self.outputs, *self.wanted])
-        self._program: Program | None = None
+        self._program: AnyProgram | None = None
         self._bound: dict[tuple, BoundSchedule] = {}
-        self._programs: list[tuple[str, Program]] = []
+        self._programs: list[tuple[str, AnyProgram]] = []
 
     def _receive(self) -> None:
         """For each segment, whose gradients may have come before it and which it gives."""
@@ -78,6 +75,16 @@ class Schedule:
             segment.gives += [k for k in segment.body if k in wanted and k not in stopped]
 
     # -- what people see ---------------------------------------------------------------------------------------------
+
+    @property
+    def small(self) -> str:
+        """Why each operation is a kernel of its own, or empty."""
+        return "" if self._program is None else self._program.small
+
+    @property
+    def rolled(self) -> bool:
+        """Whether loops are compiled as loops."""
+        return any([p is not None and p.rolled for p in (self._program, *[p for _, p in self._programs])])
 
     @property
     def kernels(self) -> list[KernelInfo]:
@@ -104,7 +111,7 @@ class Schedule:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def note(self, way: str, program: Program) -> None:
+    def note(self, way: str, program: AnyProgram) -> None:
         """A program has been made or found for a segment."""
         self._programs.append((way, program))
 
@@ -115,12 +122,12 @@ class Schedule:
             return
         self.bind(order)
 
-    def whole(self, order: Sequence[Node]) -> Program:
+    def whole(self, order: Sequence[Node]) -> AnyProgram:
         """The program of a schedule of one segment, compiled if need be."""
         program = self._program
         if program is None:
             program = self._program = find_program(order, self.children, self.known, self.segments[0], self.outputs, self.roots,
-                                                   self.wanted, self.small)
+                                                   self.wanted)
         return program
 
     def bind(self, order: Sequence[Node]) -> Placed | BoundSchedule:
@@ -207,12 +214,11 @@ def _stops(captured: Capture, needed: Sequence[bool]) -> list[Stop]:
     return found
 
 
-def _segments(captured: Capture, stops: Sequence[Stop], bounds: Sequence[int],
-              outputs: Sequence[int]) -> tuple[list[Segment], list[int | Stop]]:
+def _segments(captured: Capture, stops: Sequence[Stop], outputs: Sequence[int]) -> tuple[list[Segment], list[int | Stop]]:
     """The segments, and the way back through them and the stops."""
     order, children = captured.order, captured.children
     at = {stop.place: stop for stop in stops}
-    ends = sorted({*[k + 1 for k in at], *bounds, len(order)})
+    ends = sorted({*[k + 1 for k in at], len(order)})
     segments: list[Segment] = []
     steps: list[int | Stop] = []
     where = [-1] * len(order)

@@ -8,7 +8,9 @@ Backward, a program computes a segment anew from what it reads, and the gradient
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +19,25 @@ from jitgrad.graph.node import INPUT, Node
 from jitgrad.graph.recording import input_spec
 from jitgrad.memory.threads import building
 from jitgrad.requests.capture import array_of
-from jitgrad.requests.counters import stats
+from jitgrad.requests.counters import is_varying, stats
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import Program
+    from jitgrad.compiler.program import AnyProgram
 
 MAX_PROGRAMS = 4096         # kept for other graphs that have the same segments
+# Nodes of a graph that is looked through for loops; the fewest while structures keep coming that are new.
+LEAST, FEWEST = 64, 24
+bodies_known = [False]      # whether the last graph that consists of loops was compiled without compiling anything
 
-_programs: dict[tuple, Program] = {}
+_programs: dict[tuple, AnyProgram] = {}
 
 
 def forget() -> None:
     """Forget all programs of segments."""
     _programs.clear()
+    loops = sys.modules.get("jitgrad.compiler.loops.programs")
+    if loops is not None:
+        loops.forget()
 
 
 @dataclass(eq=False)
@@ -67,7 +75,7 @@ def incoming(node: Node) -> Node:
 
 
 def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known: Collection[int], segment: Segment,
-                 outputs: Sequence[int], roots: Sequence[tuple[int, bool]], wrt: Sequence[int], small: str) -> Program:
+                 outputs: Sequence[int], roots: Sequence[tuple[int, bool]], wrt: Sequence[int]) -> AnyProgram:
     """The program of the values `outputs`, then of the gradients `wrt`, all by place; compiled if need be.
 
     order, children, known: see Capture.  roots: whose gradients are known, and whether they are arrays (which come after the
@@ -80,49 +88,78 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
         contiguous = n.spec.op is not INPUT or not n.spec.type.shape or n.value.flags.c_contiguous
         sig = input_spec(n.spec.type).sig if n.inputs else n.spec.sig
         parts += (2 * sig + n.requires_grad, contiguous)
+    wiring: list[Sequence[int]] = [()] * first
     for k in segment.body:
         parts.append(2 * order[k].spec.sig + order[k].requires_grad)
         if k in known:
             parts.append(-1)
         if len(children[k]) != len(order[k].spec.op.arg_names):
             parts.append(-10 - len(children[k]))        # of an operation that takes any number
-        parts += [local[j] for j in children[k]]
-    key = (tuple(parts), tuple([local[k] for k in outputs]), tuple([(local[k], given) for k, given in roots]),
-           tuple([local[k] for k in wrt]), config.target, bool(small))
+        wiring.append([local[j] for j in children[k]])
+        parts += wiring[-1]
+    at = [local[k] for k in outputs], [(local[k], given) for k, given in roots], [local[k] for k in wrt]
+    key = (tuple(parts), *map(tuple, at), config.target)
     program = _programs.get(key)
     if program is None:
-        copies: list[Node] = []
-        arrays = set()
-        for i, n in enumerate(segment.nodes(order)):
-            if i < first:
-                copies.append(Node(n.spec, (), n.requires_grad, 0, n.value, n.line))
-                continue
-            k = segment.body[i - first]
-            copies.append(Node(n.spec, tuple([copies[local[j]] for j in children[k]]), n.requires_grad, 0, None, n.line))
-            copies[i].extra = n.extra           # an error names what was written in place
-            if k in known:
-                arrays.add(copies[i])
-        cotangents = [incoming(order[k]) if given else None for k, given in roots]
-        program = compiled([*copies, *[n for n in cotangents if n is not None]], [copies[local[k]] for k in outputs],
-                           [copies[local[k]] for k, _ in roots], cotangents, [copies[local[k]] for k in wrt], small, None, arrays)
+        seeds = [incoming(order[k]) for k, given in roots if given]
+        nodes = [*segment.nodes(order), *seeds]
+        places = iter(range(len(local), len(nodes)))
+        cotangents = [next(places) if given else None for _, given in roots]
+        program = _compiled(nodes, [*wiring, *[()] * len(seeds)], at[0], [k for k, _ in at[1]], cotangents, at[2],
+                            {local[k] for k in segment.body if k in known})
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program
     return program
 
 
-def compiled(order: list[Node], *request: Any) -> Program:
-    """The program of a request (compiler.build.Request), which is counted and logged."""
+def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: list[int], roots: list[int],
+              cotangents: list[int | None], wrt: list[int], known: Collection[int]) -> AnyProgram:
+    """The program of a request as compiler.build.Request, by places of the nodes: loops as loops where it repeats itself (there what
+    is known is computed again)."""
+    if len(nodes) >= (FEWEST if is_varying() else LEAST):
+        with _compiling() as count:
+            from jitgrad.compiler.loops import rolled
+            program = rolled.roll(nodes, children, (outputs, roots, cotangents, wrt))
+            bodies_known[0] = program is not None and not program.compiled
+            if program is not None:
+                if program.compiled:
+                    count()
+                return program
+    copies: list[Node] = []
+    for n, of in zip(nodes, children, strict=True):
+        copies.append(Node(n.spec, tuple([copies[j] for j in of]), n.requires_grad, 0, None if of else n.value, n.line))
+        copies[-1].extra = n.extra          # an error names what was written in place
+    return compiled(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
+                    [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt], None, {copies[k] for k in known})
+
+
+@contextmanager
+def _compiling() -> Iterator[Callable[[], None]]:
+    """Around what compiles a program; what is given counts it."""
     with building:
         from jitgrad.compiler.numba_cpu import headroom
         headroom.require_library()
-        from jitgrad.compiler import build
         from jitgrad.compiler.numba_cpu import kernels
         before = kernels.stats.kernels_compiled
-        program = build.build(build.Request(order, *request))
-        if kernels.stats.kernels_compiled > before:
-            stats.compilations += 1
-        else:
-            stats.disk_hits += 1
+
+        def count() -> None:
+            if kernels.stats.kernels_compiled > before:
+                stats.compilations += 1
+            else:
+                stats.disk_hits += 1
+        yield count
+
+
+def compiled(order: list[Node], outputs: list[Node], roots: list[Node], cotangents: list[Node | None], wrt: list[Node],
+             then: Any = None, known: Collection[Node] = ()) -> AnyProgram:
+    """The program of a request (compiler.build.Request), which is counted and logged."""
+    with _compiling() as count:
+        from jitgrad.compiler import build
+        small = ""
+        if len(order) > config.max_nodes:
+            small = f"{len(order)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
+        program = build.build(build.Request(order, outputs, roots, cotangents, wrt, small, then, known))
+        count()
         logger.info("program of %d operations: %d kernels", len(order), len(program.kernels))
         return program

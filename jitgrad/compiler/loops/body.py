@@ -1,0 +1,189 @@
+"""The body of a piece as a graph of its own, and its derivative.
+
+Input: a piece of a graph (pieces.py), and which gradients come and go.  Output: nodes whose leaves stand for what the body reads.
+Invariant: a derivative reads of the values of its iteration only what is saved (`Reverse.saved`); cheap formulas are computed again.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jitgrad.compiler.loops.pieces import CARRIED, Graph, Piece
+from jitgrad.differentiate import differentiate
+from jitgrad.graph.node import CONST, SCALAR, Node, topological
+from jitgrad.graph.recording import differentiating, in_grad_mode, input_spec, own_sizes
+from jitgrad.ops.declare import CHEAP, REGISTRY
+from jitgrad.ops.movement import zeros_like
+from jitgrad.types.array import ArrayType
+
+_DEAR = ("slice_put", "cat")
+# By identity of a `sizes` tuple of a body: what stands in its place in the first iteration of a piece, and what is added to that from
+# iteration to iteration.
+Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+class Body:
+    """operands: leaves for Piece.operands; nodes: the operations of one iteration."""
+
+    def __init__(self, graph: Graph, piece: Piece) -> None:
+        self.piece = piece
+        self.operands = [_operand(graph, piece, j) for j in range(len(piece.operands))]
+        self.nodes: list[Node] = []
+        for offset, wiring in enumerate(piece.wiring):
+            recorded = graph.order[graph.body[piece.first + offset]]
+            node = Node(recorded.spec, tuple([self.nodes[i] if i >= 0 else self.operands[~i] for i in wiring]),
+                        recorded.requires_grad, 0, None, recorded.line)
+            node.extra = recorded.extra         # an error names what was written in place
+            own_sizes(node)
+            self.nodes.append(node)
+
+    def sizes(self, graph: Graph, piece: Piece) -> Sizes:
+        """Those of a piece that has this body."""
+        found: Sizes = {}
+        for offset, node in enumerate(self.nodes):
+            if node.spec.sizes:
+                own = graph.order[graph.body[piece.first + offset]].spec.sizes
+                found[id(node.spec.sizes)] = own, piece.advances.get(offset, (0,) * len(own))      # type: ignore[arg-type]
+        return found
+
+    @property
+    def order(self) -> list[Node]:
+        """Leaves first."""
+        return [*self.operands, *self.nodes]
+
+
+def leaf(type: ArrayType, requires_grad: bool = False) -> Node:
+    """What stands for an array."""
+    return Node(input_spec(type), (), requires_grad, 0, np.empty(type.shape, type.dtype.np))
+
+
+def role(n: Node) -> str:
+    """What an operation does, as Facts.role; nothing of a leaf."""
+    return n.spec.op.facts.role if n.inputs else ""
+
+
+def _operand(graph: Graph, piece: Piece, number: int) -> Node:
+    operand = piece.operands[number]
+    recorded = graph.order[graph.body[piece.first + operand.offset] if operand.kind == CARRIED else operand.places[0]]
+    if recorded.spec.op is CONST or recorded.spec.op is SCALAR:
+        return Node(recorded.spec, (), False, 0, recorded.value)
+    requires_grad = recorded.requires_grad or any([graph.order[k].requires_grad for k in operand.places])
+    return leaf(recorded.spec.type, requires_grad)
+
+
+@dataclass
+class Reverse:
+    """The derivative of a body.
+
+    carried, slots, sums: leaves for gradients that come: by number of a CARRIED operand, from the iteration behind; by operation of
+    the body, from outside; by number of another operand, what has been summed up so far.  gradients: what goes, by operand.
+    saved: leaves for values of the iteration, by what is saved (an operation or a leaf of the body)."""
+
+    carried: dict[int, Node] = field(default_factory=dict)
+    slots: dict[int, Node] = field(default_factory=dict)
+    sums: dict[int, Node] = field(default_factory=dict)
+    gradients: dict[int, Node] = field(default_factory=dict)
+    saved: dict[Node, Node] = field(default_factory=dict)
+
+
+def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: Collection[int]) -> Reverse:
+    """slots: the operations whose gradients come from outside.  needed: which operands' gradients are wanted.  summed: to which
+    operands' gradients something is to be added."""
+    found = Reverse()
+    cotangents: dict[Node, Node] = {}
+    for offset in slots:
+        found.slots[offset] = cotangents[body.nodes[offset]] = leaf(body.nodes[offset].spec.type)
+    for j, operand in enumerate(body.piece.operands):
+        if not needed[j]:
+            continue
+        type = body.operands[j].spec.type
+        if operand.kind == CARRIED:
+            g = found.carried[j] = leaf(type)
+            node = body.nodes[operand.offset]
+            cotangents[node] = in_grad_mode(False, REGISTRY["add"], cotangents[node], g) if node in cotangents else g
+        elif j in summed:
+            found.sums[j] = cotangents[body.operands[j]] = leaf(type)
+    wanted = [n for n, need in zip(body.operands, needed, strict=True) if need]
+    before = differentiating.sizes
+    differentiating.sizes = True
+    try:
+        gradients = in_grad_mode(False, differentiate, body.order, cotangents, set(wanted))
+    finally:
+        differentiating.sizes = before
+    results: dict[int, Node] = {}
+    for j, n in enumerate(body.operands):
+        g = gradients.get(n)
+        if g is None and j in found.carried:
+            g = in_grad_mode(False, zeros_like, n)
+        if g is not None and g is not found.sums.get(j):
+            results[j] = g
+    found.sums = {j: g for j, g in found.sums.items() if j in results}
+    _save(body, found, results)
+    return found
+
+
+def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
+    """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
+    forward = {*body.nodes, *body.operands}
+    saved = _saved(body, topological(results.values(), lambda n: () if n in forward else _read(n)), forward)
+    made: dict[Node, Node] = {}
+    shapes: dict[Node, Node] = {}
+
+    def children(n: Node) -> Iterable[Node]:
+        return () if n in saved else _read(n)
+
+    for n in topological(results.values(), children):       # type: ignore[arg-type]
+        if n in saved or not n.inputs:
+            if n in forward:
+                made[n] = n if n.spec.op is CONST else found.saved.setdefault(n, n if n in body.operands else leaf(n.spec.type))
+            else:
+                made[n] = n
+            continue
+        inputs = []
+        for m in n.inputs:
+            if m in made:
+                inputs.append(made[m])
+            else:       # its shape is all that is read
+                inputs.append(shapes.setdefault(m, leaf(m.spec.type)))
+        made[n] = Node(n.spec, tuple(inputs), False, 0, None, n.line)
+        made[n].extra = n.extra
+    found.gradients = {j: made[g] for j, g in results.items()}
+
+
+def _read(n: Node) -> Sequence[Node]:
+    """The operands whose values are read."""
+    shape_only = n.spec.op.shape_only
+    return [m for i, m in enumerate(n.inputs) if i not in shape_only] if shape_only else n.inputs
+
+
+def _saved(body: Body, reached: Sequence[Node], forward: Collection[Node]) -> set[Node]:
+    """Which values of an iteration its derivative reads as they were: of those reached what is dear to compute again, or would need a
+    whole array of which it is a part."""
+    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
+    saved: set[Node] = set()
+    stack = [n for n in reached if n in forward]
+    while stack:
+        n = stack.pop()
+        if n in saved or not n.inputs:
+            continue
+        op = n.spec.op
+        if op.kind in ("library", "reduction") or (op.kind == "elementwise" and op.facts.cost > CHEAP) or role(n) in _DEAR or _part_of(
+                n, carried):
+            saved.add(n)
+        else:
+            stack += _read(n)
+    return saved
+
+
+def _part_of(n: Node, carried: set[Node]) -> bool:
+    """Whether a value is a part of an array that is handed on from iteration to iteration, or has been written to."""
+    if n.spec.op.kind != "movement":
+        return False
+    whole = n
+    while whole.spec.op.kind == "movement" and role(whole) not in ("slice_put", "cat"):
+        whole = whole.inputs[0]
+    return (whole in carried or role(whole) == "slice_put") and n.spec.type.size < whole.spec.type.size
+
+

@@ -1,0 +1,328 @@
+"""What a recorded graph is made of: stretches of operations that repeat, and what lies between.
+
+Input: a graph in order.  Output: `Piece`s, which cover its operations in order: bodies, and how often each is done.
+Invariant: each iteration of a piece does the same, on operands of the same types: what the iteration before has computed, what all
+iterations read, or an operand of its own; starts of slices advance by a constant.  The time taken is linear in the operations.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from jitgrad.compiler.fusion.splitting import WINDOW, repetition
+from jitgrad.graph.node import CONST, Node
+from jitgrad.graph.recording import in_grad_mode
+from jitgrad.ops.declare import REGISTRY
+
+MAX_PERIOD = 4096       # operations of the longest body that is looked for
+BODY = 256              # of a body in which loops are not loops themselves
+LEAST = 3               # iterations of a loop
+LONG, WIDE = 1 << 14, 48    # elements of arrays that are long; operations of an iteration that goes through these
+MISSES = 4              # iterations that begin no loop, though the operations repeat, before that is given up
+MANY = 8                # arrays that are joined: a loop copies them to where they belong
+CARRIED, INVARIANT, INDEXED = range(3)
+NOTHING: Mapping[int, int] = {}
+
+
+class Graph:
+    """A recorded graph by places.  children: of each place the places of its operands.
+
+    body: the places of operations, in order; at: of each place where in the body it is, -1 for leaves.
+    joined: concatenations of many arrays one behind the other in memory, which are no operations here but the places where that many
+    copies lie: of each the place of the first one."""
+
+    def __init__(self, order: Sequence[Node], children: Sequence[Sequence[int]], joined: Mapping[int, int] = NOTHING) -> None:
+        self.order = order
+        self.children = children
+        self.joined = joined
+        self.body = np.array([k for k, of in enumerate(children) if of], np.int64)
+        self.at = np.full(len(order), -1, np.int64)
+        self.at[self.body] = np.arange(len(self.body))
+        types: dict = {}
+        self.types = np.array([types.setdefault(n.spec.type, len(types)) for n in order], np.int64)
+        self.signatures = np.array([2 * n.spec.sig + n.requires_grad for n in order], np.int64)
+        self.literal = np.array([n.spec.op is CONST for n in order], np.bool_)
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """What each operation of the body is."""
+        known: dict[tuple[int, ...], int] = {}
+        return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
+                         zip(self.body.tolist(), self.signatures[self.body].tolist(), self.types[self.body].tolist(), strict=True)],
+                        np.int64)
+
+    @cached_property
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the operands of each operation of the body begin, and the places of all, one after the other."""
+        of = [self.children[k] for k in self.body.tolist()]
+        starts = np.zeros(len(of) + 1, np.int64)
+        np.cumsum([len(c) for c in of], out=starts[1:])
+        return starts, np.array([j for c in of for j in c], np.int64)
+
+
+def copied(order: Sequence[Node], children: Sequence[Sequence[int]]) -> tuple[Graph, list[int]]:
+    """The graph with copies in place of long concatenations, and where in its order each place is."""
+    where = [*range(len(order))]
+    if not any([len(of) >= MANY for of in children]):
+        return Graph(order, children), where
+    nodes: list[Node] = []
+    operands: list[Sequence[int]] = []
+    joined: dict[int, int] = {}
+    for k, (n, of) in enumerate(zip(order, children, strict=True)):
+        own = [where[j] for j in of]
+        if len(of) >= MANY and _one_behind_the_other([order[j] for j in of], n):
+            first = len(nodes)
+            for j, place in zip(of, own, strict=True):
+                copy = in_grad_mode(False, REGISTRY["copy"], order[j])
+                nodes.append(Node(copy.spec, copy.inputs, n.requires_grad, 0, None, n.line))
+                operands.append((place,))
+            own = ()
+            joined[len(nodes)] = first
+        where[k] = len(nodes)
+        nodes.append(n)
+        operands.append(own)
+    return Graph(nodes, operands, joined), where
+
+
+def _one_behind_the_other(operands: Sequence[Node], n: Node) -> bool:
+    """Whether an operation lays many arrays of one type one behind the other in memory."""
+    if n.spec.op.facts.role != "cat" or any([m.spec.type is not operands[0].spec.type for m in operands]):
+        return False
+    return all([length == 1 for length in n.spec.type.shape[:n.spec.params[0]]])
+
+
+class Operand(NamedTuple):
+    """What a body reads from outside.
+
+    kind: CARRIED, operation `offset` of the iteration before, of the first iteration places[0]; INVARIANT, places[0];
+    INDEXED, in iteration i places[i]."""
+
+    kind: int
+    places: tuple[int, ...]
+    offset: int = -1
+
+
+@dataclass(eq=False)
+class Piece:
+    """`count` iterations of `period` operations each, from the operation `first` of the graph's body on.
+
+    operands: what the body reads; wiring: of each operation its operands, numbers of operations of the body or ~number of
+    `operands`; advances: of operations whose sizes change from iteration to iteration, by how much."""
+
+    first: int
+    period: int
+    count: int
+    operands: list[Operand] = field(default_factory=list)
+    wiring: list[tuple[int, ...]] = field(default_factory=list)
+    advances: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The operation behind the last one."""
+        return self.first + self.period * self.count
+
+
+def divide(graph: Graph) -> list[Piece]:
+    """The pieces of a graph."""
+    pieces: list[Piece] = []
+    done = 0
+    for place, first in sorted(graph.joined.items()):
+        start = int(graph.at[first])
+        pieces += _between(graph, done, start)
+        done = start + place - first
+        pieces.append(Piece(start, 1, place - first, [Operand(INDEXED, tuple([graph.children[k][0] for k in range(first, place)]))],
+                            [(-1,)]))
+    return pieces + _between(graph, done, len(graph.body))
+
+
+def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
+    """The pieces of a part of a graph."""
+    pieces: list[Piece] = []
+    done = begin
+    for first, period, count in _repeating(graph.kinds[begin:end]):
+        first += begin
+        at, last, misses = max(first, done), first + period * count, 0
+        while last - at >= (LEAST + 1) * period and misses < MISSES:
+            start = at + _phase(graph, at, period)
+            together = _together(graph, start, period, (last - start) // period)
+            piece = _piece(graph, start, period * together, (last - start) // (period * together))
+            if piece is None:
+                at += period
+                misses += 1
+                continue
+            misses = 0
+            if start > done:
+                pieces.append(_straight(graph, done, start))
+            pieces.append(piece)
+            at = done = piece.end
+    if done < end:
+        pieces.append(_straight(graph, done, end))
+    return pieces
+
+
+def _repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(first, period, count) of stretches that repeat, in order."""
+    n = len(kinds)
+    if n <= WINDOW:
+        return
+    # Whether what begins at a place comes again behind it
+    windows: dict[bytes, int] = {}
+    width = kinds.itemsize * WINDOW
+    data = kinds.tobytes()
+    again = np.zeros(n, np.bool_)
+    for k in range(n - WINDOW + 1):
+        window = data[kinds.itemsize * k:kinds.itemsize * k + width]
+        before = windows.get(window)
+        if before is not None:
+            again[before] = True
+        windows[window] = k
+    at = 0
+    while at < n:
+        if not again[at]:
+            at += 1
+            continue
+        period, run = repetition(kinds, at, BODY)
+        if run < BODY:
+            period, run = max((period, run), repetition(kinds, at, MAX_PERIOD), key=lambda found: found[1])
+        if run < (LEAST + 1) * period:
+            at += 1
+            continue
+        yield at, period, run // period
+        at += period * (run // period)
+
+
+def _together(graph: Graph, first: int, period: int, count: int) -> int:
+    """How many iterations are one: several, where each would be a pass over long arrays that goes on in the next one."""
+    nodes = [graph.order[k] for k in graph.body[first:first + period].tolist()]
+    if any([n.spec.op.kind != "elementwise" for n in nodes]) or max([n.spec.type.size for n in nodes]) < LONG:
+        return 1
+    return max(min(-(-WIDE // period), count // LEAST), 1)
+
+
+def _phase(graph: Graph, first: int, period: int) -> int:
+    """Where in the period an iteration begins best: where the least is handed on to the next one."""
+    starts, flat = graph.edges
+    at = graph.at
+    end = min(first + 3 * period, len(graph.body))
+    last = np.zeros(end - first, np.int64)          # of each operation, the last that reads it
+    for reader in range(first, end):
+        for operand in at[flat[starts[reader]:starts[reader + 1]]]:
+            if operand >= first:
+                last[operand - first] = reader - first
+    costs = np.zeros(end - first + 1, np.int64)
+    for k in range(end - first):
+        if last[k] > k:
+            cost = 64 + graph.order[graph.body[first + k]].spec.type.size
+            costs[k + 1] += cost
+            costs[last[k] + 1] -= cost
+    handed = np.cumsum(costs)[period:2 * period]    # before each operation of the second iteration
+    return int(handed.argmin())
+
+
+def structure(graph: Graph, piece: Piece) -> tuple:
+    """What pieces of one graph have in common that have the same body."""
+    first = piece.first
+    operands = []
+    for operand in piece.operands:
+        k = operand.places[0] if operand.kind != CARRIED else graph.body[first + operand.offset]
+        differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
+        leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
+        operands.append((operand.kind, operand.offset, int(graph.types[k]), leaf, differentiable))
+    return (graph.kinds[first:first + piece.period].tobytes(), piece.count > 1, tuple(operands), tuple(piece.wiring))
+
+
+def _straight(graph: Graph, first: int, end: int) -> Piece:
+    """Operations that are done once."""
+    piece = Piece(first, end - first, 1)
+    numbers: dict[int, int] = {}
+    for k in graph.body[first:end].tolist():
+        own = []
+        for j in graph.children[k]:
+            if graph.at[j] >= first:
+                own.append(int(graph.at[j]) - first)
+                continue
+            number = numbers.get(j)
+            if number is None:
+                number = numbers[j] = len(piece.operands)
+                piece.operands.append(Operand(INVARIANT, (j,)))
+            own.append(~number)
+        piece.wiring.append(tuple(own))
+    return piece
+
+
+def _piece(graph: Graph, first: int, period: int, count: int) -> Piece | None:
+    """The loop that begins here, of at most `count` iterations; None where there is none."""
+    while count >= LEAST:
+        piece = Piece(first, period, count)
+        same = _wire(graph, piece)
+        if same == count:
+            return piece
+        count = same
+    return None
+
+
+def _wire(graph: Graph, piece: Piece) -> int:
+    """Fill in what a piece reads; for how many iterations that is right."""
+    starts, flat = graph.edges
+    first, period, count = piece.first, piece.period, piece.count
+    base = first + period * np.arange(count)
+    numbers: dict[Operand, int] = {}
+    good = count
+    for offset in range(period):
+        places = graph.body[base + offset]
+        node = graph.order[places[0]]
+        if node.spec.sizes:
+            sizes = np.array([graph.order[k].spec.sizes for k in places.tolist()], np.int64)
+            step = sizes[1] - sizes[0]
+            good = min(good, _ahead((sizes == sizes[0] + np.arange(count)[:, None] * step).all(1)))
+            if step.any():
+                piece.advances[offset] = tuple(step.tolist())
+        own = []
+        for c in range(starts[base[0] + offset + 1] - starts[base[0] + offset]):
+            operands = flat[starts[base + offset] + c]
+            number, right = _classified(graph, piece, operands, base, numbers)
+            own.append(number)
+            good = min(good, right)
+            if good < LEAST:
+                return 0
+        piece.wiring.append(tuple(own))
+    return good
+
+
+def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarray, numbers: dict[Operand, int]) -> tuple[int, int]:
+    """What an operand is, as in Piece.wiring, and for how many iterations.  operands: its place in each iteration."""
+    at = graph.at[operands]
+    leaf = at < 0
+    relative = at - base
+    outside = leaf | (at < piece.first)
+    like = graph.types[operands] == graph.types[operands[1]]
+    signatures = graph.signatures[operands]
+    if not leaf[1] and relative[1] >= 0:
+        return int(relative[1]), _ahead(~leaf & (relative == relative[1]))
+    if not leaf[1] and relative[1] >= -piece.period:
+        right = ~leaf & (relative == relative[1])
+        right[0] = outside[0] and like[0]
+        operand = Operand(CARRIED, (int(operands[0]),), int(relative[1]) + piece.period)
+        if any([o.kind == CARRIED and o.offset == operand.offset and o != operand for o in piece.operands]):
+            right[0] = False        # two values before the first iteration
+    elif graph.literal[operands[0]]:
+        right = signatures == signatures[0]
+        operand = Operand(INVARIANT, (int(operands[0]),))
+    else:
+        right = outside & like & (leaf == leaf[1]) & (signatures == signatures[1] if leaf[1] else signatures % 2 == signatures[1] % 2)
+        same = bool((operands == operands[0]).all())
+        operand = Operand(INVARIANT, (int(operands[0]),)) if same else Operand(INDEXED, tuple(operands.tolist()))
+    number = numbers.get(operand)
+    if number is None:
+        number = numbers[operand] = len(piece.operands)
+        piece.operands.append(operand)
+    return ~number, _ahead(right)
+
+
+def _ahead(right: np.ndarray) -> int:
+    """How many are true before the first that is not."""
+    return len(right) if right.all() else int(right.argmin())

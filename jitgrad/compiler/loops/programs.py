@@ -1,0 +1,122 @@
+"""Programs of steps: equal ones are compiled once, and bound to lengths.
+
+Input: a step (steps.py), and which sizes of it advance.  Output: a `BoundStep` (tables.py).
+Invariant: a program depends on the structure of the step alone.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.loops.body import Sizes
+from jitgrad.compiler.loops.steps import Step
+from jitgrad.compiler.loops.tables import BoundStep, Place, Unsuitable
+from jitgrad.compiler.program import Program
+from jitgrad.compiler.runtime.library_calls import LibraryCall
+from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
+from jitgrad.config import config
+from jitgrad.graph.node import Node
+
+MAX_PROGRAMS = 4096
+LONG = 1e6          # nanoseconds of what is cut in chunks, where threads are used
+
+_programs: dict[tuple, Program] = {}
+
+
+def forget() -> None:
+    """Forget all programs."""
+    _programs.clear()
+
+
+def find(step: Step) -> tuple[Program, bool]:
+    """The program of a step, and whether it had to be compiled."""
+    number = {n: k for k, n in enumerate(step.order)}
+    parts: list[int] = []
+    for n in step.order:
+        parts.append(n.spec.sig)
+        if len(n.inputs) != len(n.spec.op.arg_names):
+            parts.append(-10 - len(n.inputs))
+        parts += [number[m] for m in n.inputs]
+    key = (tuple(parts), tuple(step.outputs), step.base is not None)
+    program = _programs.get(key)
+    new = program is None
+    if program is None:
+        outputs = [step.order[k] for k in step.outputs]
+        # (which gives `sizes` tuples of their own to nodes that share one)
+        small = ""
+        if len(step.order) > config.max_nodes:
+            small = f"{len(step.order)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
+        program = build(Request(list(step.order), outputs, [], [], [], small, in_place=() if step.base is None else outputs))
+        if len(_programs) >= MAX_PROGRAMS:
+            _programs.pop(next(iter(_programs)))
+        _programs[key] = program
+    return program, new
+
+
+class Prepared(NamedTuple):
+    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides; sized:
+    which of them are which component of which `sizes` tuple, by identity."""
+
+    program: Program
+    new: bool
+    plan: ExecutionPlan
+    numbers: list[int]
+    sized: list[tuple[int, int, int]]
+    given: list[Node]
+    nanoseconds: float
+
+
+def _prepared(step: Step) -> Prepared:
+    tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
+    program, new = find(step)
+    plan, numbers, atoms = program.planned(step.order)
+    if plan.limits or plan.late or any([isinstance(s, LibraryCall) for s in plan.stages]):
+        raise Unsuitable
+    sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"]
+    sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
+    return Prepared(program, new, plan, list(numbers), sized if numbers else [], [sources[step.order[p]] for p in plan.positions],
+                    sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]))
+
+
+def bound(step: Step, places: Mapping[Node, Place], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:
+    """A step for the lengths of its nodes.  places: of what it reads and gives, in the first iteration and from there on.
+
+    backward: iterations are done from the last to the first; sizes: as for the other order."""
+    if step.prepared is None:
+        step.prepared = _prepared(step)
+    prepared: Prepared = step.prepared
+    plan, numbers = prepared.plan, prepared.numbers.copy()
+    steps = [0] * len(numbers)
+    for k, identity, component in prepared.sized:
+        if identity in sizes:
+            start, by = sizes[identity]
+            numbers[k], steps[k] = start[component], by[component]
+    if plan.moving is None and (any(steps) or numbers != prepared.numbers):
+        raise Unsuitable
+    if backward:
+        numbers = [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)]
+        steps = [-s for s in steps]
+    words, patches, calls = _moved(plan, numbers)
+    later = None
+    if any(steps) and iterations > 1:
+        second = _moved(plan, [n + s for n, s in zip(numbers, steps, strict=True)])
+        last = _moved(plan, [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)])
+        later = second[0] - words, (second[1] - patches)[:, 2], (second[2] - calls)[:, 2]
+        if (words + (iterations - 1) * later[0] != last[0]).any() or (patches[:, 2] + (iterations - 1) * later[1] != last[1][:, 2]).any(
+                ) or (calls[:, 2] + (iterations - 1) * later[2] != last[2][:, 2]).any():
+            raise Unsuitable
+    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later,
+                     [places[n] for n in (*prepared.given, *step.results)], prepared.nanoseconds)
+
+
+def _moved(plan: ExecutionPlan, numbers: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Words, patches and calls of a plan for starts and steps of slices; the arena begins at 0."""
+    words, patches, calls = plan.words.copy(), plan.patches.copy(), plan.calls.copy()
+    if plan.keep:
+        words[plan.arena_words] = plan.arena_offsets
+    if plan.moving is not None:
+        plan.moving.writer()(words.data, patches.reshape(-1).data, calls.reshape(-1).data, 0, numbers)      # type: ignore[arg-type]
+    return words, patches, calls
