@@ -23,19 +23,6 @@ class Bound(Protocol):
     def fixing(self, numbers: Mapping[int, float | int]) -> Bound: ...
 
 
-class AnyProgram(Protocol):
-    """What callers know of a Program, and of one for a long graph (stretches.py)."""
-
-    small: str
-
-    @property
-    def kernels(self) -> list[KernelInfo]: ...
-    @property
-    def steps(self) -> Sequence[Any]: ...
-    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]: ...
-    def bind(self, order: Sequence[Node]) -> Bound: ...
-
-
 class Executable(Protocol):
     """What runs the steps of a program, on a target."""
 

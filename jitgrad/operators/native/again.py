@@ -35,7 +35,6 @@ from jitgrad.operators.native.words import (
     PATTERN_ERA,
     PATTERN_LEAVES,
     PATTERN_PROGRAM,
-    PATTERN_SOURCE,
     PATTERN_VALUES,
     USUAL,
 )
@@ -257,7 +256,6 @@ class Again(Delivery, Matching):
             self.make(self.leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
-        self.api("PyList_SetItem", self.common("latest"), 0, self.held(self.load(self.header, PATTERN_SOURCE * WORD)))
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)

@@ -104,7 +104,7 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
                 arrays.add(copies[i])
         cotangents = [incoming(order[k]) if given else None for k, given in roots]
         program = compiled([*copies, *[n for n in cotangents if n is not None]], [copies[local[k]] for k in outputs],
-                           [copies[local[k]] for k, _ in roots], cotangents, [copies[local[k]] for k in wrt], small, None, arrays)
+                           [copies[local[k]] for k, _ in roots], cotangents, [copies[local[k]] for k in wrt], small, arrays)
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program
