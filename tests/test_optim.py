@@ -304,6 +304,7 @@ def steady_counts(optimizer: Any) -> list[float]:
     return [0.0 if s.newer is None else s.newer.t for s in optimizer._fused.steady.values()]
 
 
+@pytest.mark.full
 @pytest.mark.compiled
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("event", ["nothing", "looks", "view", "write", "replaced", "cleared", "reloaded", "copied", "lr",

@@ -398,6 +398,7 @@ EVENTS: dict[str, Event] = {
     "zeros at times": lambda loop, i: (_zeros if i in (14, 15) else _each())(loop, i)}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("setting", FEW)
 @pytest.mark.parametrize("event", EVENTS)
