@@ -25,7 +25,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import WORD, ObjectAssembly, Variable
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
 from jitgrad.operators.native.matching import Matching
 from jitgrad.operators.native.words import (
     AGAIN,
@@ -46,8 +46,8 @@ class Delivery(ObjectAssembly):
     waiting: the address of as many words as there are leaves, 0 while there are none; of those, `made` hold a tensor that is to
     become a gradient, or 0.  `dismiss` lets go of them."""
 
-    waiting: Variable
-    made: Variable
+    waiting: StackWord
+    made: StackWord
 
     def make(self, node: Any, array: Any) -> None:
         """Make the next tensor, of the gradient for a leaf."""
