@@ -182,16 +182,9 @@ def _step(rows: Sequence[Row], update: Update, options: Callable[[Group], Any]) 
             params = group['params']
             if len(params) != 1 or interpreting.active or config.interpret or tracing.traces: return False
             q0, = params
-            g = p0._grad
-            if g is None or q0 is not p0 or p0._storage is not s0 or p0._leaf is not l0: return False
-            node = g._node if g._storage is None else g._current()
-            if node.spec is not t0: return False
-            g0 = node.value
-            node = p0._node if s0.writes == p0._seen else p0._current()
-            if node.spec is not t0: return False
-            a0 = node.value
-            if not (g0.flags.c_contiguous and a0.flags.c_contiguous): return False
-            if state.get(p0) is not e0 or len(e0) != 1 or e0.get('momentum_buffer') is not m0_0: return False
+            found = read0(q0, state)
+            if found is None: return False
+            g0, a0 = found
             newer = steady.newer
             if newer is None or newer.storages is None:
                 newer = steady.take()
@@ -218,20 +211,9 @@ def _step(rows: Sequence[Row], update: Update, options: Callable[[Group], Any]) 
              f"{_names('q', count)}= params"]
     for i, (row, place) in enumerate(zip(rows, update.first, strict=True)):
         p = row.tensors[0]
-        given |= {f"p{i}": p, f"s{i}": p._ensure_storage(), f"t{i}": input_spec(p._node.spec.type), f"l{i}": p._leaf}
-        lines += [f"g = p{i}._grad",
-                  f"if g is None or q{i} is not p{i} or p{i}._storage is not s{i} or p{i}._leaf is not l{i}: return False",
-                  "node = g._node if g._storage is None else g._current()",
-                  f"if node.spec is not t{i}: return False",
-                  f"g{i} = node.value",
-                  f"node = p{i}._node if s{i}.writes == p{i}._seen else p{i}._current()",
-                  f"if node.spec is not t{i}: return False",
-                  f"a{i} = node.value",
-                  f"if not (g{i}.flags.c_contiguous and a{i}.flags.c_contiguous): return False"]
-        if row.state is not None:
-            given |= {f"e{i}": row.state} | {f"m{i}_{k}": t for k, t in enumerate(row.state.values())}
-            other = [f" or e{i}.get({name!r}) is not m{i}_{k}" for k, name in enumerate(row.state)]
-            lines.append(f"if state.get(p{i}) is not e{i} or len(e{i}) != {len(row.state)}{''.join(other)}: return False")
+        given |= {f"p{i}": p, f"s{i}": p._ensure_storage(), f"t{i}": input_spec(p._node.spec.type), f"l{i}": p._leaf,
+                  f"read{i}": _reader(row)}
+        lines += [f"found = read{i}(q{i}, state)", "if found is None: return False", f"g{i}, a{i} = found"]
         makes += [f"n{i} = Node(t{i}, (), True, 0, results[{place}])", f"x = n{i}.extra = Extra()", f"x.leaf = l{i}",
                   f"x.cell = c{i} = s{i}.cell", f"v{i} = x.version = c{i}.value + 1"]
         stores += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
@@ -254,6 +236,41 @@ def _step(rows: Sequence[Row], update: Update, options: Callable[[Group], Any]) 
               f"newer.arrays = [{', '.join([f'results[{i}]' for i in update.rest])}]", "newer.t += 1", "newer.steps += 1", *stores,
               "return True"]
     return function("step", "steady, group, state", lines, given, __file__)
+
+
+def _reader(row: Row) -> Callable[[Tensor, State], tuple[np.ndarray, np.ndarray] | None]:
+    """What reads gradient and parameter of a row; None if they, or what is kept, are not like before.  The text is that of all rows
+    with as much to keep, and is compiled once.  With a moment:
+
+        def read(given, state):
+            g = p._grad
+            if g is None or given is not p or p._storage is not s or p._leaf is not leaf: return None
+            node = g._node if g._storage is None else g._current()
+            if node.spec is not t: return None
+            g = node.value
+            node = p._node if s.writes == p._seen else p._current()
+            if node.spec is not t: return None
+            a = node.value
+            if not (g.flags.c_contiguous and a.flags.c_contiguous): return None
+            if state.get(p) is not entry or len(entry) != 1 or entry.get('momentum_buffer') is not m0: return None
+            return g, a
+    """
+    p = row.tensors[0]
+    around: dict[str, Any] = {"p": p, "s": p._ensure_storage(), "t": input_spec(p._node.spec.type), "leaf": p._leaf}
+    lines = ["g = p._grad",
+             "if g is None or given is not p or p._storage is not s or p._leaf is not leaf: return None",
+             "node = g._node if g._storage is None else g._current()",
+             "if node.spec is not t: return None",
+             "g = node.value",
+             "node = p._node if s.writes == p._seen else p._current()",
+             "if node.spec is not t: return None",
+             "a = node.value",
+             "if not (g.flags.c_contiguous and a.flags.c_contiguous): return None"]
+    if row.state is not None:
+        around |= {"entry": row.state} | {f"m{k}": t for k, t in enumerate(row.state.values())}
+        other = [f" or entry.get({name!r}) is not m{k}" for k, name in enumerate(row.state)]
+        lines.append(f"if state.get(p) is not entry or len(entry) != {len(row.state)}{''.join(other)}: return None")
+    return function("read", "given, state", [*lines, "return g, a"], around, __file__)
 
 
 def _names(letter: str, count: int) -> str:
