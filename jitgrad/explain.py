@@ -10,11 +10,11 @@ from jitgrad.autograd.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.operators.templates import constant_cache
-from jitgrad.requests import counters, gradients, programs
+from jitgrad.requests import counters, programs
 from jitgrad.requests.capture import capture as capture_graph
 
 if TYPE_CHECKING:
-    from jitgrad.compiler.program import AnyProgram
+    from jitgrad.requests.schedules.schedule import Schedule
 
 
 class CacheInfo(NamedTuple):
@@ -89,16 +89,12 @@ def explain(tensor: Any) -> str:
         return "\n".join(lines)
     state, program = programs.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
-    asked = gradients.asker(root, programs.entry_for(captured, root))
-    if asked is not None and asked.joint is not None:
-        lines.append("in the present loop a program of its own computes the optimizer's step along with it: "
-                     f"{len(asked.joint.kernels)} kernels, {len(asked.joint.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")
     return "\n".join([*lines, *describe(program)])
 
 
-def describe(program: AnyProgram) -> list[str]:
+def describe(program: Schedule) -> list[str]:
     """The steps of a program, then each kernel with the operations it fuses, by line of the user's program, and source.
 
     Where each operation is a kernel, it is told how often each runs instead of the order."""

@@ -12,12 +12,10 @@ from typing import Any, TypeVar
 
 
 class TraceNotes:
-    """Notes of one trace.  reads: nodes whose values Python looked at.  written: storages written to.
-    reason: why the trace cannot be replayed, the first found."""
+    """Notes of one trace.  reads: nodes whose values Python looked at.  reason: why the trace cannot be replayed, the first found."""
 
     def __init__(self) -> None:
         self.reads: list[Any] = []
-        self.written: list[Any] = []
         self.reason: str | None = None
 
     def positions(self, node: Any, low: int, high: int, also: int | None = None) -> bool:

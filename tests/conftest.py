@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import os
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,7 @@ def pytest_addoption(parser):
     parser.addoption("--plain", action="store_true", help="record by the Python functions, not by machine code")
     parser.addoption("--cfunc", action="store_true", help="compile by numba.cfunc, as with a Numba that jitgrad does not know")
     parser.addoption("--seed", type=int, help="draw the programs and numbers of random tests anew, from this seed")
+    parser.addoption("--part", metavar="K/N", help="only the Kth of N parts of the tests, by their names")
     parser.addoption("--rest-of", type=Path, metavar="FILE", help="only tests that are not in FILE; add those that run to it")
     parser.addoption("--complete", action="store_true", help="with --rest-of: fail if a test has still not run")
 
@@ -34,6 +36,18 @@ def pytest_configure(config):
         os.environ["JITGRAD_CACHE_DIR"] += "-cfunc"
         from jitgrad.compiler.numba_cpu import kernels
         kernels._mismatch = lambda: RuntimeError("the tests ask for it")
+
+
+def pytest_collection_modifyitems(config, items):
+    """TEST_PART=2/5 leaves of the tests marked `full` those whose names fall to the second of five parts, --part 2/5 of all."""
+    of_all = config.getoption("--part")
+    if of_all or "TEST_PART" in os.environ:
+        part, parts = map(int, (of_all or os.environ["TEST_PART"]).split("/"))
+        assert 1 <= part <= parts
+        others = [item for item in items if (of_all or item.get_closest_marker("full"))
+                  and zlib.crc32(item.nodeid.encode()) % parts != part - 1]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

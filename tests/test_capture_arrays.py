@@ -102,6 +102,7 @@ MADE = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", MADE)
 def test_tensors_made_of_an_array(name, dtype):

@@ -55,7 +55,7 @@ def test_other_values_and_rates_compile_nothing(counters):
 def test_looking_at_the_loss_compiles_nothing_more(counters, look):
     _, seen = quadratic_loop(20, look=look)
     assert len(seen) == 20 * len(look.split(" and "))
-    assert counters().compilations == (2 if look == "after" else 1)     # the second: with the optimizer's step
+    assert counters().compilations == 2         # the second: the optimizer's step
 
 
 def test_other_lengths_compile_nothing(counters):

@@ -16,6 +16,8 @@ from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
 from jitgrad.types.dtype import from_numpy_dtype
 
+pytestmark = pytest.mark.full
+
 COUNT = int(os.environ.get("RANDOM_GRAPHS", "16"))
 UNARY = "neg abs square exp tanh sin sigmoid relu copy".split()
 BINARY = "add sub mul maximum minimum".split()

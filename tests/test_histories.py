@@ -102,6 +102,7 @@ def captured(lib, compiled, group: str) -> dict[str, str]:
     return {name: "\n".join(histories.captured(lib, compiled, lines)) for name, lines in list(of(group).items())[::18]}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("group", GROUPS)
 def test_values_histories_and_gradients(group: str) -> None:
     torch = torch_or_none()
@@ -110,6 +111,7 @@ def test_values_histories_and_gradients(group: str) -> None:
     check(ours, None if torch is None else shown(torch, group), SHOWN[group])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("group", GROUPS)
 def test_captured(group: str) -> None:
     torch = torch_or_none()
@@ -311,6 +313,7 @@ def test_saved_values_that_were_overwritten(write: str, use: str) -> None:
         run(f"y = x * 2; v = y[1:]; z = ({use} * {use}).sum(); {write}; z.backward()")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seeds", range(4))
 def test_random_programs(seeds: int) -> None:
     torch = pytest.importorskip("torch")

@@ -1,7 +1,6 @@
 """python -m jitgrad, as its users start it: another process, its output and exit status."""
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -60,20 +59,6 @@ def test_demo_fails_below_six_digits(monkeypatch, capsys):
     with jitgrad.interpret():
         assert demo.run([problem], (2,)) == 1
     assert capsys.readouterr().err == "jitgrad demo: fewer than 12 certified digits: DanWood from start 2\n"
-
-
-def test_progress_is_for_terminals():
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    for stream in (io.StringIO(), Terminal()):
-        bar = demo.Progress(2, stream)
-        bar.show("a")
-        bar.show("b")
-        bar.clear()
-        lines = stream.getvalue().split("\r\x1b[K")
-        assert lines == (["", f"[{'.' * 30}] 0/2 a", f"[{'#' * 15}{'.' * 15}] 1/2 b", ""] if stream.isatty() else [""])
 
 
 def test_info(start):

@@ -153,6 +153,7 @@ def test_the_peak_is_at_most_half_of_eager_pytorch():
 
 
 @on_linux
+@pytest.mark.full
 @pytest.mark.parametrize("loop", ["call", "hello", "unchanged", "replay", "value_and_grad", "train", "clip", "optimizers"])
 def test_iterations_leave_nothing_behind(loop):
     memory, objects = measured(LEAK, loop, {"call": MILLION, "optimizers": ITERATIONS // 100}.get(loop, ITERATIONS))

@@ -8,6 +8,8 @@ from oracle import check, check_error, run, torch
 import jitgrad
 from jitgrad.operators.declaration.declare import OPERATORS
 
+pytestmark = pytest.mark.full
+
 # Each is written with {}: a tensor of the numbers in the list.
 NUMBERS = [
     ("T.add(x, y, alpha={})", (.5, 2.)), ("x.clone().add_(y, alpha={})", (.5, 2)), ("T.sub(x, y, alpha={})", (.5, 2.)),

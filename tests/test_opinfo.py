@@ -18,6 +18,8 @@ from oracle import torch
 import jitgrad
 from jitgrad.operators import FUNCTIONAL
 
+pytestmark = pytest.mark.full
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     database = pytest.importorskip("torch.testing._internal.common_methods_invocations", exc_type=ImportError).op_db

@@ -19,6 +19,8 @@ from jitgrad.ops.samples import Case
 from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import BY_CODE, float32, float64, from_numpy_dtype, int32
 
+pytestmark = pytest.mark.full
+
 DECLARED = list(REGISTRY.values())
 SMOOTH = [op for op in DECLARED if op.vjp is not None and op.sample.order >= 1 and "f8" in op.sample.dtypes]
 names = pytest.mark.parametrize("op", DECLARED, ids=lambda op: op.name)

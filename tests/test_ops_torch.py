@@ -22,6 +22,8 @@ from jitgrad.types.dtype import BY_CODE, from_numpy_dtype
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.full
+
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, 40.0, -800.0, np.inf, -np.inf, np.nan])
 FEW = np.array([0.0, 1.0, -2.0, np.inf, -np.inf, np.nan])
 RENAMED = {"cast": None, "copy": torch.clone, "slice": None, "index": None, "pow": torch.pow,

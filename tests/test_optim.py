@@ -12,6 +12,7 @@ import pytest
 
 import jitgrad
 from jitgrad import optim
+from jitgrad.optim import fused
 
 SETTINGS = [
     "SGD(params, lr=0.1)", "SGD(params, lr=0.1, momentum=0.9)", "SGD(params, lr=0.1, momentum=0.9, dampening=0.3)",
@@ -234,8 +235,9 @@ def test_momentum_does_not_share_the_gradient():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if "momentum" in s or "Adam" in s])
-def test_a_steady_loop_compiles_its_step_to_the_same_bits(setting, dtype):
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_steady_loop_compiles_its_step_to_the_same_bits(setting, dtype, monkeypatch):
+    monkeypatch.setattr(fused, "SHORT_WARM_UP", fused.WARM_UP)
     found = []
     for compiled in (True, False):
         params = parameters(jitgrad, dtype)
@@ -302,12 +304,14 @@ def steady_counts(optimizer: Any) -> list[float]:
     return [0.0 if s.newer is None else s.newer.t for s in optimizer._fused.steady.values()]
 
 
+@pytest.mark.full
 @pytest.mark.compiled
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("event", ["nothing", "looks", "view", "write", "replaced", "cleared", "reloaded", "copied", "lr",
                                    "frozen", "data", "layout", "missing", "added", "zeroed", "version"])
-def test_a_steady_loop_is_interrupted(setting, event):
+def test_a_steady_loop_is_interrupted(setting, event, monkeypatch):
     """Whatever happens in between, a loop takes the steps that it takes when each is looked at anew."""
+    monkeypatch.setattr(fused, "SHORT_WARM_UP", fused.WARM_UP)
     found = []
     for plain in (True, False):
         params = parameters(jitgrad)

@@ -12,7 +12,8 @@ from random_programs import Outcome, Program, flat, interpreted, programs, run, 
 
 import jitgrad
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")      # PyTorch says so of empty results, too
+pytestmark = [pytest.mark.full,
+              pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")]      # PyTorch says so of empty results, too
 TIMES = int(os.environ.get("EXPLORE", "1"))
 LONGER = 2 if TIMES > 1 else 1
 

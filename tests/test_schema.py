@@ -17,6 +17,8 @@ from jitgrad.operators.declaration.declare import OPERATORS, Operator
 from jitgrad.operators.declaration.schema import OTHER_NAMES, REQUIRED, Schema
 from jitgrad.operators.declaration.stubs import stubs, write_stubs
 
+pytestmark = pytest.mark.full
+
 # Of parameters without default: expressions by kind, by name, and by operator and name.
 BY_KIND = {"Node": "x", "Tensor": "x", "Operand": "x", "Tensors": "[x, y]", "Scalar": "0.5", "float": "0.5", "int": "1", "Dims": "1",
            "Integers": "(1,)"}

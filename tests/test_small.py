@@ -80,6 +80,7 @@ def agree(got: Sequence[np.ndarray | None], want: Sequence[np.ndarray | None]) -
             np.testing.assert_allclose(g, w, rtol=1e-8, atol=1e-10 * max(1.0, float(np.abs(w).max())))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(24))
 def test_random_graphs(seed: int) -> None:
     r = replace(request(*random_graph(drawn.seed(seed))), small="a test")
@@ -93,7 +94,7 @@ def test_random_graphs(seed: int) -> None:
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
-def test_a_long_graph_is_compiled_at_once(shapes: str, counters: Callable) -> None:
+def test_long_graphs_are_compiled_at_once_from_kernels_of_a_few_forms(shapes: str, counters: Callable) -> None:
     leaves = parameters(*SHAPES[shapes])
     loss = irregular(1, 1000, leaves)
     text = jitgrad.explain(loss)
@@ -105,18 +106,13 @@ def test_a_long_graph_is_compiled_at_once(shapes: str, counters: Callable) -> No
     assert counters().interpreted == 0 and counters().compilations == 1 and counters().memory_hits == 2
     with jitgrad.interpret():
         agree(compiled, gradient(irregular(1, 1000, leaves), leaves))
-
-
-@pytest.mark.parametrize("shapes", SHAPES)
-def test_kernels_are_those_of_a_few_forms_however_long_the_graph(shapes: str, counters: Callable) -> None:
-    leaves = parameters(*SHAPES[shapes])
-    counts = []
+    counts = [counters().kernels]
     many = 4000 if shapes == "numbers" else 2000
-    for seed, operations in ((1, 1000), (2, many), (3, many)):
-        gradient(irregular(seed, operations, leaves), leaves)
+    for seed in (2, 3):
+        gradient(irregular(seed, many, leaves), leaves)
         counts.append(counters().kernels)
     assert counts[0] < 200 and counts[1] < 1.35 * counts[0] and counts[2] < 1.08 * counts[1]
-    assert counters().interpreted == 0
+    assert counters().interpreted == 1          # where it was asked for
 
 
 def test_the_next_graph_of_the_same_operations_compiles_hardly_anything(counters: Callable) -> None:

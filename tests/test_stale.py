@@ -10,6 +10,8 @@ from stale_cases import EFFECTS, READS, RECORDED
 
 import jitgrad
 
+pytestmark = pytest.mark.full
+
 CALLS = 4
 
 

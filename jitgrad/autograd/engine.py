@@ -113,7 +113,7 @@ def plain_backward(root: Node) -> None:
     if tracing.traces:
         tracing.refuse("it calls backward()")
     for pattern in root.spec.patterns:          # the program repeats itself
-        if pattern.usual is None and pattern.kind == PLAIN and pattern.is_simple:
+        if pattern.again is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
     found = requested.take_held(root)
     if found is None and tracing.current() is not None:

@@ -6,7 +6,7 @@ layouts of inputs), never on values or lengths, and keeps no node and no array o
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jitgrad.compiler.fusion.apart import apart
@@ -19,7 +19,7 @@ from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import Target, chosen_target
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph.node import Node, topological
-from jitgrad.graph.recording import differentiating, in_grad_mode, own_sizes
+from jitgrad.graph.recording import differentiating, own_sizes
 
 
 @dataclass
@@ -29,9 +29,8 @@ class Request:
     order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
     roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
     wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty.
-    then: from the gradients (None where there is structurally none) to further nodes whose values are wanted; leaves that
-    only these have are in the order.  known: operations of the order whose values are arrays that each call brings, contiguous,
-    as those of leaves are.  in_place: outputs that are given the memory of what they are written to, which is not written otherwise."""
+    known: operations of the order whose values are arrays that each call brings, contiguous, as those of leaves are.
+    in_place: outputs that are given the memory of what they are written to, which is not written otherwise."""
 
     order: list[Node]
     outputs: list[Node]
@@ -39,7 +38,6 @@ class Request:
     cotangents: list[Node | None]
     wrt: list[Node]
     small: str = ""
-    then: Callable[[list[Node | None]], list[Node]] | None = None
     known: Collection[Node] = ()
     in_place: Collection[Node] = ()
 
@@ -56,8 +54,6 @@ def build(request: Request, target: Target | None = None) -> Program:
     try:
         gradients = backward_graph(request.order, request.roots, request.cotangents, request.wrt)
         wanted: list[Node | None] = [*request.outputs, *[gradients.get(n) for n in request.wrt]]
-        if request.then is not None:
-            wanted += _further(request.then, wanted[len(request.outputs):])
     finally:
         differentiating.sizes = before
     order = topological([*request.order, *[n for n in wanted if n is not None]])
@@ -81,11 +77,6 @@ def build(request: Request, target: Target | None = None) -> Program:
             step.info.compilation = str(step.function.compilation)
     return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
                    request.small)
-
-
-def _further(then: Callable[[list[Node | None]], list[Node]], gradients: list[Node | None]) -> list[Node]:
-    """What is computed from gradients, not recorded for a derivative."""
-    return in_grad_mode(False, then, gradients)
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

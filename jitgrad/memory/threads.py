@@ -75,7 +75,7 @@ class _Job:
                 self.error = error
 
 
-class _Pool:
+class _Workers:
     """Worker threads, started when first needed, that wait for jobs."""
 
     def __init__(self) -> None:
@@ -113,13 +113,13 @@ def _serve(queue: SimpleQueue[_Job]) -> None:
         queue.get().work(1)
 
 
-_pool = _Pool()
+_pool = _Workers()
 
 
 def _renew() -> None:
     """In a forked child: the workers are gone, and the lock may have been held by one that is not there."""
     global _pool
-    _pool = _Pool()
+    _pool = _Workers()
 
 
 if hasattr(os, "register_at_fork"):

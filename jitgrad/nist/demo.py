@@ -15,35 +15,11 @@ SECONDS = 0.25          # for one measurement of a rate
 COMPARED = ("Misra1a", "Gauss1", "ENSO")
 
 
-class Progress:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total = total
-        self.done = 0
-        self.stream = stream if stream.isatty() else None
-
-    def show(self, text: str) -> None:
-        """Draw the bar, with what is being done."""
-        if self.stream is not None:
-            full = 30 * self.done // self.total
-            self.stream.write(f"\r\x1b[K[{'#' * full}{'.' * (30 - full)}] {self.done}/{self.total} {text}")
-            self.stream.flush()
-        self.done += 1
-
-    def clear(self) -> None:
-        """Take the bar off the line."""
-        if self.stream is not None:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
-
-
 def run(problems: Sequence[Problem], starts: Sequence[int]) -> int:
     """Fit every problem from each of the starts (1, 2), print the tables, and return the exit status: 1 if some fit has
     reached fewer than 6 certified digits."""
     out, err = sys.stdout, sys.stderr
     begun = time.perf_counter()
-    progress = Progress(len(problems) * len(starts), err)
     print(f"jitgrad {jitgrad.__version__}: NIST StRD nonlinear regression by Levenberg-Marquardt, exact Jacobians",
           file=out)
     print(f"\n{'problem':10} {'level':8} {'start':>5} {'digits':>6} {'steps':>6} {'Jacobians':>9} {'seconds':>8}"
@@ -51,12 +27,10 @@ def run(problems: Sequence[Problem], starts: Sequence[int]) -> int:
     failed, gradients, least = [], 0, float("inf")
     for problem in problems:
         for number in starts:
-            progress.show(f"{problem.name} from start {number}")
             t = time.perf_counter()
             fit = least_squares(problem.model, problem.response, problem.starts[number - 1])
             seconds = time.perf_counter() - t
             digits = problem.digits(fit.values)
-            progress.clear()
             print(f"{problem.name:10} {problem.difficulty:8} {number:5} {digits:6.1f} {fit.iterations:6} "
                   f"{fit.evaluations:9} {seconds:8.2f}  {fit.residual:.10E}", file=out, flush=True)
             gradients += fit.evaluations
@@ -64,7 +38,7 @@ def run(problems: Sequence[Problem], starts: Sequence[int]) -> int:
             if digits < REQUIRED_DIGITS:
                 failed.append(f"{problem.name} from start {number}")
     seconds = time.perf_counter() - begun
-    print(f"\n{progress.total} fits, {gradients} Jacobians in {seconds:.1f} s, compilation included; at least "
+    print(f"\n{len(problems) * len(starts)} fits, {gradients} Jacobians in {seconds:.1f} s, compilation included; at least "
           f"{least:.1f} certified digits (11 are published)", file=out)
     _compare(problems, out)
     info = jitgrad.cache_info()

@@ -91,9 +91,6 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Remove the gradients of all parameters, or set them to zero."""
-        for steady in [*self._fused.steady.values()]:       # other threads may take steps
-            if steady.held is not None:
-                steady.drop()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if set_to_none:
@@ -107,20 +104,10 @@ class Optimizer:
         loss = None
         if closure is not None:
             loss = in_grad_mode(True, closure)
-        fused = self._fused
-        ahead = True
         for group in self.param_groups:
-            steady = fused.steady.get(id(group))
-            if steady is not None:
-                held = steady.held
-                if held:
-                    if steady.take(steady, held, group, self.state):
-                        continue
-                    steady.drop()
-            ahead = False
-            fused.step(group, self.state, type(self), self._updates)
-        if not ahead:
-            fused.look_ahead(self.param_groups)
+            steady = self._fused.steady.get(id(group))
+            if steady is None or not steady.step(steady, group, self.state):
+                self._fused.step(group, self.state, type(self), self._updates)
         return loss
 
     _options: ClassVar[tuple[str, ...]] = ()      # of a group: "lr", then others, on which the rule depends; the numbers on all
@@ -179,7 +166,7 @@ class Optimizer:
                 state[key] = copy.deepcopy(values)
         self.param_groups = saved
         self.state = state
-        self._fused.forget()
+        self._fused.steady.clear()
 
     # -- text --------------------------------------------------------------------------------------------------------
 

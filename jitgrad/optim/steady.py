@@ -1,24 +1,23 @@
 """Steps of a loop that goes on as it has begun: the same parameters, the same kinds of gradients, the same rule.
 
 What is kept for the parameters (moments, counts of steps) is then kept here as arrays; its tensors are given their values
-when somebody looks at them, which their storages tell (`Storage.owner`).  A step reads gradients and parameters, runs
-one program, and writes the parameters.
+when somebody looks at them, which their storages tell (`Storage.owner`).  A step is one generated function: it reads gradients and
+parameters, runs one program, and writes the parameters.
 """
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_, itemgetter
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jitgrad import tracing
 from jitgrad.config import config
 from jitgrad.generated import function
-from jitgrad.graph.node import Extra, Node, Spec
+from jitgrad.graph.node import Extra, Node
 from jitgrad.graph.recording import input_node, input_spec
-from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.requests.programs import interpreting
 from jitgrad.tensors.storage import Storage
@@ -27,12 +26,18 @@ from jitgrad.tensors.tensor import Tensor
 Group = dict[str, Any]
 # What an optimizer keeps, by parameter.
 State = Mapping[Tensor, dict[str, Any]]
-# (gradients, parameters, kept, numbers) -> the new parameters and what is kept then; None: not for arrays of that layout.
-Run = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], tuple[float, ...]],
-               "tuple[list[np.ndarray], list[np.ndarray]] | None"]
 
-MISSES = 2          # in a row, after which nothing is computed ahead
-OFF = ()
+
+class Update(NamedTuple):
+    """What computes a step.  call: from values to arrays; arguments: which of the gradients, the parameters, what is kept, and the
+    numbers (once for each dtype), counted through, those are; first, rest: which of the arrays are the new parameters, and what
+    is kept then; contiguous: whether it is for contiguous arrays."""
+
+    call: Callable[[list[Any]], list[Any]]
+    arguments: list[int]
+    first: list[int]
+    rest: list[int]
+    contiguous: bool
 
 
 class Settings(Protocol):
@@ -45,11 +50,10 @@ class Settings(Protocol):
     def _setting(self, group: Group, t: float) -> tuple[Rule, tuple[float, ...]]: ...           # noqa: D102
 
 
-def steady(group: Group, state: State, settings: Settings, rule: Rule, rows: Sequence[Row], run: Run | None) -> Steady | None:
+def steady(group: Group, state: State, settings: Settings, rule: Rule, rows: Sequence[Row], update: Update) -> Steady | None:
     """The steps after one with these rows, or None where they have to be looked at one by one.
 
-    settings: the class of the optimizer.
-    run: for these rows, with the numbers of the first for all; without it the rule itself is applied to arrays."""
+    settings: the class of the optimizer.  update: for these rows."""
     tensors = [t for row in rows for t in row.tensors]
     count = rows[0].counter
     if count is not None:
@@ -68,7 +72,7 @@ def steady(group: Group, state: State, settings: Settings, rule: Rule, rows: Seq
         return None
     if any([t._leaf is not None or t._current().requires_grad for row in rows for t in row.tensors[1:]]):
         return None
-    return Steady(group, settings, rule, rows, run)
+    return Steady(settings, rule, rows, update)
 
 
 def _is_constant(option: Any) -> bool:
@@ -122,162 +126,153 @@ class Newer:
         self.settling, self.arrays = [], []
 
 
-Kept = tuple[Tensor, Storage, Spec, Any]        # a parameter, its storage, the type of its nodes, its accumulator
-
-
-def replacement(rows: Sequence[Kept], array: Callable[[int], str]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Code that gives parameters new values, Tensor._replace for leaves that are the bases of their storages: names, lines
-    that make nodes of the arrays, and lines that are stores alone, so that no signal handler can come in between (see
-    graph.in_grad_mode): all parameters of a step change at once, or none."""
-    given: dict[str, Any] = {"Node": Node, "Extra": Extra}
-    makes: list[str] = []
-    stores: list[str] = []
-    for i, (p, storage, spec, leaf) in enumerate(rows):
-        given |= {f"p{i}": p, f"s{i}": storage, f"t{i}": spec, f"l{i}": leaf}
-        makes += [f"n{i} = Node(t{i}, (), True, 0, {array(i)})", f"x{i} = n{i}.extra = Extra()", f"x{i}.leaf = l{i}",
-                  f"x{i}.cell = c{i} = s{i}.cell", f"v{i} = x{i}.version = c{i}.value + 1"]
-        stores += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
-                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
-    return given, makes, stores
-
-
-def _commit(rows: Sequence[Kept]) -> Callable[..., None]:
-    """What puts the results of a step in place: commit(newer, kept, new)."""
-    given, makes, stores = replacement(rows, lambda i: f"new[{i}]")
-    return function("commit", "newer, kept, new", [*makes, "newer.arrays = kept", "newer.t += 1", "newer.steps += 1", *stores],
-                    given, __file__)
-
-
 class Steady:
     """The steps of one group of parameters: see `steady`.
 
-    What follows is for steps computed ahead (ahead.py).  counts: whether the numbers depend on the count of steps; read: the
-    options of the group; options, numbers: those of the last step; take: takes what is held; held: what was read (moments,
-    options, arguments of the program) and the program's results, None if there is nothing, OFF if there is to be nothing any
-    more; misses: how often in a row it was not wanted."""
+    step(self, group, state): take a step; False, and nothing has happened, if it is not like the ones before.
+    setting: options of the group, and the numbers of the last step with these."""
 
-    def __init__(self, group: Group, settings: Settings, rule: Rule, rows: Sequence[Row], run: Run | None) -> None:
-        self.group = group
-        self.settings = settings
-        self.rule = rule
-        self._run = run
-        self.rows = [(p, p._ensure_storage(), input_spec(p._node.spec.type), p._leaf) for p in
-                      [row.tensors[0] for row in rows]]
-        self.entries = [(row.tensors[0], row.state, tuple(row.state.values())) for row in rows if row.state is not None]
-        self.kept = [t for row in rows for t in row.tensors[1:]]
-        self.widths = [len(row.tensors) - 1 for row in rows]
+    def __init__(self, settings: Settings, rule: Rule, rows: Sequence[Row], update: Update) -> None:
+        self._settings = settings
+        self._rule = rule
+        self._kept = [t for row in rows for t in row.tensors[1:]]
         self._count = rows[0].counter
-        self._commit: Callable[..., None] | None = None
+        self.setting: tuple[Any, Any] = ((), ())
         self.newer: Newer | None = None
-        self.first = rows[0].tensors[0]
-        self.counts = self._count is not None
-        self.read = itemgetter(*settings._options)
-        self.options: tuple[Any, ...] = ()
-        self.numbers: tuple[float, ...] = ()
-        self.take: Any = None
-        self.held: tuple[Any, ...] | None = None
-        self.misses = 0
+        self.step = _step(rows, update, itemgetter(*settings._options))
 
-    def count(self, options: tuple[Any, ...], t: float) -> tuple[float, ...] | None:
-        """The numbers of the step t with these options; None where the rule is not the same, or that is hard to tell."""
-        known = self.options
+    def numbers(self, group: Group, options: tuple[Any, ...], t: float) -> tuple[float, ...] | None:
+        """The numbers of the step t with these options of the group; None where the rule is not the same."""
+        known = self.setting[0]
         if options != known:            # equal ones may be 0-d tensors, of these values
             if type(options[0]) is not float or options[1:] != known[1:]:
-                if not all(map(_is_constant, options)) or self.settings._rule(options) != self.rule:
+                if not all(map(_is_constant, options)):
+                    rule, numbers = self._settings._setting(group, t)
+                    return numbers if rule == self._rule else None
+                if self._settings._rule(options) != self._rule:
                     return None
             known = options
-        numbers = self.numbers = self.settings._numbers(known, t)       # before the options, for other threads
-        self.options = known
+        numbers = self._settings._numbers(known, t)
+        self.setting = known, numbers
         return numbers
 
-    def ready(self) -> tuple[list[np.ndarray], tuple[float, ...]] | None:
-        """What the next step reads beside gradients and parameters, if it is all there."""
-        newer = self.newer
-        if newer is None or newer.storages is None:
-            return None
-        numbers = self.count(self.read(self.group), newer.t + 1)
-        return None if numbers is None else (newer.arrays, numbers)
-
-    def drop(self) -> bool:
-        """What is held was not wanted.  True if nothing is to be held any more."""
-        if self.held:
-            self.misses += 1
-            self.held = OFF if self.misses >= MISSES else None
-        return self.held is OFF
-
-    def step(self, group: Group, state: State) -> bool:
-        """Take a step; False, and nothing has happened, if it is not like the ones before."""
-        rows, params = self.rows, group["params"]
-        if len(params) != len(rows) or interpreting.active or config.interpret or tracing.traces:
-            return False
-        gradients: list[np.ndarray] = []
-        values: list[np.ndarray] = []
-        i = 0
-        for p, storage, spec, leaf in rows:
-            grad = p._grad
-            if grad is None or p is not params[i] or p._storage is not storage or p._leaf is not leaf:
-                return False
-            i += 1
-            node = grad._node if grad._storage is None else grad._current()
-            if node.spec is not spec:
-                return False
-            gradients.append(node.value)
-            node = p._node if storage.writes == p._seen else p._current()
-            if node.spec is not spec:
-                return False
-            values.append(node.value)
-        for p, entry, tensors in self.entries:
-            if state.get(p) is not entry or len(entry) != len(tensors) or not all(map(is_, entry.values(), tensors)):
-                return False
-        newer = self.newer
-        if newer is None or newer.storages is None:
-            newer = self.newer = self._take()
-            if newer is None:
-                return False
-        numbers = self.count(self.read(group), newer.t + 1)
-        if numbers is None:
-            rule, numbers = self.settings._setting(group, newer.t + 1)
-            if rule != self.rule:
-                return False
-        run = self._run
-        if run is None:
-            new, kept = quiet.run(self._apply, gradients, values, newer.arrays, numbers)
-        else:
-            found = run(gradients, values, newer.arrays, numbers)
-            if found is None:
-                return False
-            new, kept = found
-        if newer.storages is None:
-            newer.own(self.kept if self._count is None else [*self.kept, self._count])
-        if self._commit is None:
-            self._commit = _commit(rows)
-        self._commit(newer, kept, new)
-        return True
-
-    def _apply(self, gradients: list[np.ndarray], values: list[np.ndarray], arrays: list[np.ndarray],
-               numbers: tuple[float, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        new: list[np.ndarray] = []
-        kept: list[np.ndarray] = []
-        at = 0
-        for g, p, width in zip(gradients, values, self.widths, strict=True):
-            kind = p.dtype
-            if not width:
-                # NumPy is quicker with its scalars than with arrays that have no dimension.
-                first = self.rule(g, p, *numbers)[0] if p.shape else self.rule(g[()], p[()], *numbers)[0]
-            else:
-                first, *rest = self.rule(g, p, *arrays[at:at + width], *numbers)
-                kept += [np.asarray(x, kind) for x in rest]
-                at += width
-            new.append(np.asarray(first, kind))
-        return new, kept
-
-    def _take(self) -> Newer | None:
+    def take(self) -> Newer | None:
         """What is kept, read from its tensors; None if they are not what they were."""
         arrays = []
-        for t in self.kept:
+        for t in self._kept:
             node = t._current()
             if t._chain or t._storage is None or node.requires_grad or type(node.value) is not np.ndarray or \
                     not node.value.flags.c_contiguous:
                 return None
             arrays.append(node.value)
-        return Newer(arrays, 0.0 if self._count is None else float(self._count._array()))
+        self.newer = Newer(arrays, 0.0 if self._count is None else float(self._count._array()))
+        return self.newer
+
+    def own(self, newer: Newer) -> None:
+        """From now on what is kept is newer than its tensors."""
+        newer.own(self._kept if self._count is None else [*self._kept, self._count])
+
+
+def _step(rows: Sequence[Row], update: Update, options: Callable[[Group], Any]) -> Callable[[Steady, Group, State], bool]:
+    """What takes a step: Tensor._replace for leaves that are the bases of their storages, in lines at the end that are stores
+    alone, so that no signal handler can come in between (see graph.in_grad_mode): all parameters change at once, or none.  For one
+    parameter with a moment:
+
+        def step(steady, group, state):
+            params = group['params']
+            if len(params) != 1 or interpreting.active or config.interpret or tracing.traces: return False
+            q0, = params
+            found = read0(q0, state)
+            if found is None: return False
+            g0, a0 = found
+            newer = steady.newer
+            if newer is None or newer.storages is None:
+                newer = steady.take()
+                if newer is None: return False
+            chosen = options(group)
+            known, numbers = steady.setting
+            if chosen != known: numbers = steady.numbers(group, chosen, newer.t + 1)        # of a rule that counts steps always
+            if numbers is None: return False
+            k0, = newer.arrays
+            x0, x1, x2, x3, = numbers
+            results = call([a0, x2, k0, x3, g0, x0])
+            if newer.storages is None: steady.own(newer)
+            n0 = Node(t0, (), True, 0, results[0])
+            ...
+            return True
+    """
+    given: dict[str, Any] = {"Node": Node, "Extra": Extra, "options": options, "interpreting": interpreting, "config": config,
+                             "tracing": tracing, "call": update.call}
+    makes: list[str] = []
+    stores: list[str] = []
+    count = len(rows)
+    lines = ["params = group['params']",
+             f"if len(params) != {count} or interpreting.active or config.interpret or tracing.traces: return False",
+             f"{_names('q', count)}= params"]
+    for i, (row, place) in enumerate(zip(rows, update.first, strict=True)):
+        p = row.tensors[0]
+        given |= {f"p{i}": p, f"s{i}": p._ensure_storage(), f"t{i}": input_spec(p._node.spec.type), f"l{i}": p._leaf,
+                  f"read{i}": _reader(row)}
+        lines += [f"found = read{i}(q{i}, state)", "if found is None: return False", f"g{i}, a{i} = found"]
+        makes += [f"n{i} = Node(t{i}, (), True, 0, results[{place}])", f"x = n{i}.extra = Extra()", f"x.leaf = l{i}",
+                  f"x.cell = c{i} = s{i}.cell", f"v{i} = x.version = c{i}.value + 1"]
+        stores += [f"c{i}.value = v{i}", f"c{i}.writer = None", f"s{i}.node = p{i}._node = n{i}",
+                   f"p{i}._seen = s{i}.writes = s{i}.writes + 1"]
+    lines += ["newer = steady.newer", "if newer is None or newer.storages is None:", "    newer = steady.take()",
+              "    if newer is None: return False", "chosen = options(group)"]
+    if rows[0].counter is None:
+        lines += ["known, numbers = steady.setting",
+                  "if chosen != known: numbers = steady.numbers(group, chosen, newer.t + 1)"]
+    else:
+        lines.append("numbers = steady.numbers(group, chosen, newer.t + 1)")
+    lines.append("if numbers is None: return False")
+    kept, width = sum([len(row.tensors) - 1 for row in rows]), len(rows[0].numbers)
+    if kept:
+        lines.append(f"{_names('k', kept)}= newer.arrays")
+    names = [*[f"g{i}" for i in range(count)], *[f"a{i}" for i in range(count)], *[f"k{i}" for i in range(kept)]]
+    taken = [names[i] if i < len(names) else f"x{(i - len(names)) % width}" for i in update.arguments]
+    lines += [f"{_names('x', width)}= numbers", f"results = call([{', '.join(taken)}])",
+              "if newer.storages is None: steady.own(newer)", *makes,
+              f"newer.arrays = [{', '.join([f'results[{i}]' for i in update.rest])}]", "newer.t += 1", "newer.steps += 1", *stores,
+              "return True"]
+    return function("step", "steady, group, state", lines, given, __file__)
+
+
+def _reader(row: Row) -> Callable[[Tensor, State], tuple[np.ndarray, np.ndarray] | None]:
+    """What reads gradient and parameter of a row; None if they, or what is kept, are not like before.  The text is that of all rows
+    with as much to keep, and is compiled once.  With a moment:
+
+        def read(given, state):
+            g = p._grad
+            if g is None or given is not p or p._storage is not s or p._leaf is not leaf: return None
+            node = g._node if g._storage is None else g._current()
+            if node.spec is not t: return None
+            g = node.value
+            node = p._node if s.writes == p._seen else p._current()
+            if node.spec is not t: return None
+            a = node.value
+            if not (g.flags.c_contiguous and a.flags.c_contiguous): return None
+            if state.get(p) is not entry or len(entry) != 1 or entry.get('momentum_buffer') is not m0: return None
+            return g, a
+    """
+    p = row.tensors[0]
+    around: dict[str, Any] = {"p": p, "s": p._ensure_storage(), "t": input_spec(p._node.spec.type), "leaf": p._leaf}
+    lines = ["g = p._grad",
+             "if g is None or given is not p or p._storage is not s or p._leaf is not leaf: return None",
+             "node = g._node if g._storage is None else g._current()",
+             "if node.spec is not t: return None",
+             "g = node.value",
+             "node = p._node if s.writes == p._seen else p._current()",
+             "if node.spec is not t: return None",
+             "a = node.value",
+             "if not (g.flags.c_contiguous and a.flags.c_contiguous): return None"]
+    if row.state is not None:
+        around |= {"entry": row.state} | {f"m{k}": t for k, t in enumerate(row.state.values())}
+        other = [f" or entry.get({name!r}) is not m{k}" for k, name in enumerate(row.state)]
+        lines.append(f"if state.get(p) is not entry or len(entry) != {len(row.state)}{''.join(other)}: return None")
+    return function("read", "given, state", [*lines, "return g, a"], around, __file__)
+
+
+def _names(letter: str, count: int) -> str:
+    """What takes so many values: 'a0, a1, '."""
+    return "".join([f"{letter}{i}, " for i in range(count)])

@@ -278,11 +278,3 @@ def mark(order: Sequence[Node], interior: Iterable[int], run: Run) -> None:
         node = order[k]
         node.run = run
         node.position = k
-
-
-def asker(root: Node, entry: Entry) -> Any:
-    """Who has asked for more than the gradients of graphs like this, by Source.ask; None if nobody has."""
-    for pattern in root.spec.patterns:
-        if pattern.entry is entry and pattern.asker is not None:
-            return pattern.asker()
-    return None

@@ -9,13 +9,11 @@ shares them.  Nodes but stops may be shared where the pattern has two: what is c
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.graph.node import INPUT, Node, Spec, is_stale
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.source import Source
 
 NOTHING = (None, False)
 VALUES = "values"           # the kind of a request for values alone
@@ -32,7 +30,7 @@ def _owner(node: Node) -> Any:
     return None if extra is None else (extra.fn and (extra.fn.name, extra.fn.number), type(extra.in_place), extra.in_place is True)
 
 
-class Pattern(Source):
+class Pattern:
     """A request that comes again.
 
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
@@ -43,12 +41,10 @@ class Pattern(Source):
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
     there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
-    depths turned out to be the same.  usual: `again` while nobody has asked for more than gradients; asker: who has, weakly;
-    deliver(run): `again` for another program."""
+    depths turned out to be the same."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "usual", "asker",
-                 "deliver", "reference", "depth", "__weakref__")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -102,10 +98,6 @@ class Pattern(Source):
         self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
         self.others: dict[tuple[Spec, ...], Any] = {}
         self.again: Any = None
-        self.usual: Any = None
-        self.asker: Any = None
-        self.deliver: Any = None
-        self.reference = weakref.ref(self)
         self.depth = roots[0].depth
 
     def bind(self, order: list[Node]) -> Any:
@@ -129,20 +121,6 @@ class Pattern(Source):
     def is_simple(self) -> bool:
         """Whether machine code can do all: nothing calls Python, the root is to be computed."""
         return not self.stops and self.root not in self.known
-
-    def go(self, deliver: Callable[[Callable], Callable]) -> None:
-        """Go through graphs by machine code from now on (operators/native/code.py)."""
-        self.deliver = deliver
-        self.again = self.usual = deliver(self.bound.run)
-
-    def asking(self, request: Node) -> Any:
-        """See Source; of a root."""
-        order, exact = self.match((request,))
-        if order is None or not exact:
-            return None
-        leaves = [order[i] for i in self.leaves]
-        accumulators = [n.extra and n.extra.leaf for n in leaves]
-        return accumulators, lambda asked: asked.program(order, request, leaves, accumulators, self.bound, {})
 
     def match(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
         """The order of the graph below `roots` if it is the pattern's, and whether all run-time sizes are the pattern's, too."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from jitgrad.config import config
 from jitgrad.graph.node import Node
@@ -21,11 +20,7 @@ from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import ArrayType
 
-if TYPE_CHECKING:
-    from jitgrad.compiler.program import AnyProgram
-
 Key = tuple
-Then = Callable[[list[Node | None]], list[Node]]
 MAX_ENTRIES = 4096
 MOST_NOVEL = 4
 NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
@@ -66,9 +61,6 @@ known: dict[Key, Entry] = {}
 met: dict[Key, int] = {}        # structures that were interpreted for being new, and how often
 looked_at: set[int] = set()     # signatures of roots that were looked at before their backward: Spec.sig
 novelty = [0]                   # how many structures came for the first time, less how many came again
-_further: dict[Key, AnyProgram] = {}
-# The last backward that went a way known before: a weak reference to the pattern or plan that ran (see speculate.py).
-latest: list = [None]
 era = 0                         # counts clear(): patterns of earlier ones are void
 era_word = array("q", [0])      # the same for machine code
 
@@ -144,17 +136,6 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
         return made
 
 
-def further_program(key: Key, captured: Capture, order: Sequence[Node], root: Node, leaves: Sequence[Node],
-                    then: Then) -> AnyProgram:
-    """The program of a root, of the gradients of leaves, and of what `then` computes of these (see compiler.build.Request)."""
-    program = _further.get(key)
-    if program is None:
-        with building:
-            program = _further[key] = segment.compiled(
-                list(order), [root], [root], [None], list(leaves), then)
-    return program
-
-
 def plain(captured: Capture, root: Node) -> tuple[Key, list[tuple[int, bool]], list[int]]:
     """Key, roots and places of a plain backward() from a captured root."""
     roots = [(captured.index[root], False)]
@@ -185,7 +166,6 @@ def clear() -> None:
         known.clear()
         met.clear()
         novelty[0] = 0
-        _further.clear()
         looked_at.clear()
         unreturned.clear()
         segment.forget()

@@ -7,7 +7,7 @@ from typing import Any
 from jitgrad.graph.node import Node
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
-from jitgrad.tensors.storage import base_depth, keep, leaf_node, note_write, recorded, retain_along, stamp
+from jitgrad.tensors.storage import base_depth, keep, leaf_node, recorded, retain_along, stamp
 
 _MODIFIED = "{}its base or another view of its base has been modified inplace"
 _WRITTEN = "{}is being modified inplace"
@@ -101,7 +101,6 @@ def write_to_itself(of: Any, steps: tuple[Step, ...], value: Any) -> bool:
     extra = value._node.extra
     if extra is None or extra.watch is not None:
         return False
-    note_write(storage)
     depth, cell = base_depth(chain), value._cell()
     base = storage.base(chain, depth)
     base.ensure_extra()

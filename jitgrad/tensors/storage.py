@@ -220,14 +220,6 @@ class Deferred(Protocol):
         ...
 
 
-def note_write(storage: Storage) -> None:
-    """Tell a trace, if there is one, that a storage is written to."""
-    if tracing.traces:
-        trace = tracing.current()
-        if trace is not None:
-            trace.written.append(storage)
-
-
 def any_detached() -> bool:
     """Whether there is anything for backward to let go of.  (len() of a WeakSet takes a microsecond.)"""
     return bool(detached_storages.data or pending_detached.data)       # type: ignore[attr-defined]

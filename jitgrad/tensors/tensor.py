@@ -21,7 +21,6 @@ from jitgrad.tensors.storage import (
     detached_storages,
     gradient_edge,
     leaf_node,
-    note_write,
     recorded,
     stamp,
 )
@@ -301,7 +300,7 @@ class Tensor:
         if value._storage is not None and value._storage is self._storage and value._chain and (
                 type(value._chain[-1]) is Detached and value._chain[:-1] == movements(self._chain)):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
-        note_write(self._ensure_storage())
+        self._ensure_storage()
         node = value._current()
         new = input_node(execute.value(node), node.type)
         if self._leaf is not None:

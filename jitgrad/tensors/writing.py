@@ -23,7 +23,6 @@ from jitgrad.tensors.storage import (
     base_depth,
     gradient_edge,
     leaf_node,
-    note_write,
     recorded,
     retain_along,
 )
@@ -55,7 +54,6 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None, beyo
     if not beyond and value.spec.type is not current.spec.type and not same_type(value.type, current.type):
         raise RuntimeError(f"in-place operation: a result of {value.type!r} cannot be written to {current.type!r}")
     storage = tensor._ensure_storage()
-    note_write(storage)
     chain = tensor._chain
     if chain or storage.history is not None:
         depth = base_depth(chain)
@@ -144,7 +142,6 @@ def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:
             done = in_grad_mode(False, write, tensor, input_node(array, old.type), None, seen) is not None
         return done
     storage = tensor._storage or tensor._ensure_storage()
-    note_write(storage)
     node, extra = input_node(array, old.spec.type, leaf is not None), Extra()
     cell = storage.cell
     # All that is new is there.
@@ -172,7 +169,6 @@ def _replace_detached(tensor: Tensor, array: np.ndarray, seen: int | None) -> bo
     step: Any = chain[-1]
     if base.spec.op is not INPUT or storage.history is not None or step.node.requires_grad:
         return None
-    note_write(storage)
     leaf = None if base.extra is None else base.extra.leaf
     node, own = input_node(array, base.spec.type, leaf is not None), input_node(array, base.spec.type)
     node.ensure_extra().leaf = leaf

@@ -6,7 +6,7 @@ Invariant: it does what Call.backward does in general, where nothing is special;
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from jitgrad.autograd import engine
@@ -16,10 +16,8 @@ from jitgrad.requests import counters, programs
 MOST = 200          # inputs of a call that is gone through by generated code
 
 
-def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int], inputs: int, whole: bool,
-             done: dict[int, Any], source: Any, run: Callable) -> Callable[[Any], bool] | None:
-    """sources, wrt, run: of the plan (replay.ReplayPlan).  inputs: how many there are.  whole: whether the output is the only one.
-    source: the plan, weakly.
+def delivery(output: int, plan: Any, inputs: int, whole: bool) -> Callable[[Any], bool] | None:
+    """plan: a replay.ReplayPlan.  inputs: how many there are.  whole: whether the output is the only one.
     For a function of two tensors and a number, of which the first wants a gradient:
 
         def backward(call):
@@ -32,18 +30,18 @@ def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int]
             if l0.hooks or l0.post_hooks: return False
             arrays = run([n0.value, n1.value, n2.value])
             hits[0] += 1
-            latest[0] = source
             call.values = {0: arrays[0]}
             call.done = done
             call.inputs, call.leaves = None, (l0, )
             deliver((n0, ), arrays)
             return True
     """
+    wrt = plan.wrt
     if inputs > MOST or not wrt:
         return None
     deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
-    given: dict[str, Any] = {"run": run, "done": done, "hits": counters.hits, "latest": programs.latest, "source": source,
-                             "deliver": deliver, "era": programs.era, "era_word": programs.era_word}
+    given: dict[str, Any] = {"run": plan.run, "done": {output: plan}, "hits": counters.hits, "deliver": deliver,
+                             "era": programs.era, "era_word": programs.era_word}
     lines = ["if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False",
              f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):
@@ -52,11 +50,11 @@ def delivery(output: int, sources: Sequence[tuple[int, Any]], wrt: Sequence[int]
     for i in wrt:
         lines += [f"l{i} = e{i}.leaf", f"if l{i}.hooks or l{i}.post_hooks: return False"]
     values = []
-    for k, (i, value) in enumerate(sources):
+    for k, (i, value) in enumerate(plan.sources):
         if i < 0:
             given[f"v{k}"] = value
         values.append(f"n{i}.value" if i >= 0 else f"v{k}")
-    lines += [f"arrays = run([{', '.join(values)}])", "hits[0] += 1", "latest[0] = source",
+    lines += [f"arrays = run([{', '.join(values)}])", "hits[0] += 1",
               f"if call.values is None: call.values = {{{output}: arrays[0]}}", f"else: call.values[{output}] = arrays[0]",
               "call.done = done"]
     if whole:

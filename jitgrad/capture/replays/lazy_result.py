@@ -66,7 +66,7 @@ class DetachedResult(StandIn):
         return tensor._detached(tracks)
 
 
-class Result(StandIn):
+class LazyResult(StandIn):
     """One of the results of a call.  output: its number."""
 
     __slots__ = ()
@@ -89,7 +89,7 @@ class Result(StandIn):
         return self.call.deliver(self.output)
 
 
-class Single(Call, Result):
+class Single(Call, LazyResult):
     """The call of a function with one result, which stands in for the storage of that itself."""
 
     call = property(lambda self: self)
@@ -105,7 +105,7 @@ class Single(Call, Result):
         return (plan is not None and plan.again is not None and plan.again(self)) or self.deliver(0)
 
 
-class OneOfSeveral(Result):
+class OneOfSeveral(LazyResult):
     """One of several results of a call."""
 
     __slots__ = ("call", "output", "__weakref__")

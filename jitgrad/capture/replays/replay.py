@@ -7,9 +7,7 @@ backward() and a look at the value run a program of the whole graph; anything el
 """
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +23,16 @@ from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template
 from jitgrad.requests import counters, execute, programs
 from jitgrad.requests.capture import capture as capture_graph
-from jitgrad.requests.source import Source
 from jitgrad.tracing import BORN
 
 if TYPE_CHECKING:
     from jitgrad.capture.trace import Trace
     from jitgrad.compiler.program import Bound
-    from jitgrad.requests.source import Asker
 
 Given = Node | np.ndarray
 
 
-class ReplayPlan(Source):
+class ReplayPlan:
     """The program for some outputs of a template.
 
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
@@ -51,17 +47,8 @@ class ReplayPlan(Source):
         self.wrt = wrt
         self.places = places
         self.era = programs.era
-        self.reference = weakref.ref(self)
-        self.again: Any = None       # of a joint plan: see delivery.py ...
-        self.usual: Any = None          # ... while nobody has asked for more than gradients
-        self.asker: Any = None          # who has, weakly
-        self.deliver: Any = None        # `again` for another `run`
-
-    def asking(self, request: Call) -> Any:
-        """See Source."""
-        inputs = request.given()
-        accumulators = [inputs[i].extra and inputs[i].extra.leaf for i in self.wrt]     # type: ignore[union-attr]
-        return accumulators, lambda asked: request.template.asked(asked, self, inputs, accumulators)
+        self.again: Any = None       # of a joint plan: see delivery.py
+        self.repeats = False
 
 
 class CapturedGraph:
@@ -111,20 +98,10 @@ class CapturedGraph:
         plan = self._known(output)
         if plan is None:
             return None if programs.interpret_reason() is not None else self._made(output, inputs, [self.outputs[output]], None)
-        if plan.deliver is None:            # from the second time on: a program that calls but once needs none
-            plan.deliver = partial(delivery, output, plan.sources, plan.wrt, len(self.leaves), len(self.outputs) == 1,
-                                   {output: plan}, plan.reference)
-            plan.again = plan.usual = plan.deliver(plan.run)
+        if not plan.repeats:                # from the second time on: a program that calls but once needs none
+            plan.repeats = True
+            plan.again = delivery(output, plan, len(self.leaves), len(self.outputs) == 1)
         return plan
-
-    def asked(self, asker: Asker, plan: ReplayPlan, inputs: Sequence[Given], accumulators: Sequence[Any]) -> Any:
-        """What an asker wants to run in place of a joint plan (see speculate.Asker)."""
-        [output] = [k for k, p in self.plans.items() if p is plan]
-        nodes = self._apart(inputs)
-        root = nodes[self.outputs[output]]
-        captured = capture_graph((root,), anew=True)
-        leaves = [nodes[self.leaves[i]] for i in plan.wrt]        # type: ignore[index]
-        return asker.program(captured.order, root, leaves, accumulators, plan.bound, self._constants(captured, nodes))
 
     def _constants(self, captured: programs.Capture, nodes: list[Node]) -> dict[int, Any]:
         """The literals of the function, which its guards see to, by position."""

@@ -118,20 +118,19 @@ def _slice_put(low: Context, node: Node, dims: Dims) -> Ref:
     inner = low.dims[value]
     regions, own = _regions(low, node, dims, inner), positions(inner)
     partial = [axis for axis, r in enumerate(regions) if r is not None]
-    if node in low.in_place:
-        index = tuple([along(own[axis]) if regions[axis] is None else along(own.get(axis, -1), *regions[axis])
-                       for axis in positions(dims)])
-        return assemble(low, "slice_put", core(dims), node.type.dtype, [(low.refs[value], core(inner), index)], node.line, ordered=True)
+    index = []
+    for axis in positions(dims):
+        region = regions[axis]
+        index.append(along(own[axis]) if region is None else along(own.get(axis, -1), *region))
+    if node in low.in_place:        # what is around it is there
+        return assemble(low, "slice_put", core(dims), node.type.dtype, [(low.refs[value], core(inner), tuple(index))], node.line,
+                        ordered=True)
     if len(partial) == 1 and node.params[0][partial[0]] and dims[partial[0]]:
         [axis] = partial
         start, _ = regions[axis] or (0, 1)
         parts = replaced(low, low.refs[base], low.refs[value], dims, inner, axis, start,
                          node.params[0][axis] == "suffix")
         return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=False)
-    index = []
-    for axis in positions(dims):
-        region = regions[axis]
-        index.append(along(own[axis]) if region is None else along(own.get(axis, -1), *region))
     parts = [(low.refs[base], core(dims), _whole(dims)), (low.refs[value], core(inner), tuple(index))]
     return assemble(low, "slice_put", core(dims), node.type.dtype, parts, node.line, ordered=True)
 

@@ -173,15 +173,16 @@ class Layout:
                         whole or one.count == 1 and not self._is_part(operand.places[0])):
                     summed.add(j)
                 met.update(of)
-            one.reverse = self._once(reverse, one.body, tuple(slots), tuple(needed), tuple(sorted(summed)))
-            for n in one.reverse.saved:
+            found: Reverse = self._once(reverse, one.body, tuple(slots), tuple(needed), tuple(sorted(summed)))
+            one.reverse = found
+            for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])
                 else:
                     number = one.body.operands.index(n)
                     if operands[number].kind == CARRIED:
                         one.before.add(operands[number].offset)
-            for j in one.reverse.gradients:
+            for j in found.gradients:
                 self._came.update(targets[j])
                 if operands[j].kind == CARRIED and self._needed[operands[j].places[0]]:
                     self._came.add(self._target(operands[j].places[0]))

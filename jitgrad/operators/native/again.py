@@ -25,7 +25,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import WORD, ObjectAssembly, Variable
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
 from jitgrad.operators.native.matching import Matching
 from jitgrad.operators.native.words import (
     AGAIN,
@@ -35,7 +35,6 @@ from jitgrad.operators.native.words import (
     PATTERN_ERA,
     PATTERN_LEAVES,
     PATTERN_PROGRAM,
-    PATTERN_SOURCE,
     PATTERN_VALUES,
     USUAL,
 )
@@ -47,8 +46,8 @@ class Delivery(ObjectAssembly):
     waiting: the address of as many words as there are leaves, 0 while there are none; of those, `made` hold a tensor that is to
     become a gradient, or 0.  `dismiss` lets go of them."""
 
-    waiting: Variable
-    made: Variable
+    waiting: StackWord
+    made: StackWord
 
     def make(self, node: Any, array: Any) -> None:
         """Make the next tensor, of the gradient for a leaf."""
@@ -257,7 +256,6 @@ class Again(Delivery, Matching):
             self.make(self.leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
         hits = self.common("hits")
         self.store(self.add(self.load(hits), 1), hits)
-        self.api("PyList_SetItem", self.common("latest"), 0, self.held(self.load(self.header, PATTERN_SOURCE * WORD)))
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)

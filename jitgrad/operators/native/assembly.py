@@ -44,9 +44,9 @@ class Assembly:
         """A literal."""
         return ir.Constant(I64, value)
 
-    def variable(self, value: Any = 0) -> Variable:
+    def variable(self, value: Any = 0) -> StackWord:
         """What is assigned again."""
-        found = Variable(self, self._allocations.alloca(I64))
+        found = StackWord(self, self._allocations.alloca(I64))
         found.set(value)
         return found
 
@@ -148,7 +148,7 @@ class Assembly:
         self.builder.ret(self.value(value))
 
 
-class Variable:
+class StackWord:
     """A word on the stack, which LLVM turns into a register."""
 
     def __init__(self, assembly: Assembly, place: Any) -> None:
@@ -179,7 +179,7 @@ class ObjectAssembly(Assembly):
         super().__init__(module, name, arguments)
         self.offset = offsets
         self.failed = self.block("failed")
-        self._owned: list[Variable] = []
+        self._owned: list[StackWord] = []
 
     def common(self, name: str) -> Any:
         """A word of words.SHARED."""
@@ -204,9 +204,9 @@ class ObjectAssembly(Assembly):
             self.go(self.failed)
         return result
 
-    def owned(self, value: Any = None) -> Variable:
+    def owned(self, value: Any = None) -> StackWord:
         """A variable for a reference, 0 while there is none, of which `let_go` lets go."""
-        found = Variable(self, self._allocations.alloca(I64))
+        found = StackWord(self, self._allocations.alloca(I64))
         self._allocations.store(self.number(0), found.place)
         self._owned.append(found)
         if value is not None:

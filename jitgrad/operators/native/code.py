@@ -71,7 +71,7 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
-        "accumulate": accumulate, "release": release, "latest": programs.latest, "value": value,
+        "accumulate": accumulate, "release": release, "value": value,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray,
@@ -157,9 +157,8 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type]) -
 
 def equip(pattern: Any) -> None:
     """Let the pattern of a plain backward go through its graphs by machine code, if there is any (see again.py)."""
-    if pattern.usual is None and functions is not None and is_followed(pattern):
-        code = functions.again
-        pattern.go(lambda run: function(code, "again", PatternWords(pattern, run)))
+    if functions is not None and is_followed(pattern):
+        pattern.again = function(functions.again, "again", PatternWords(pattern, pattern.bound.run))
 
 
 def matching(pattern: Any) -> Callable[..., list[Any] | None] | None:

@@ -32,7 +32,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import WORD, ObjectAssembly, Variable
+from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
 from jitgrad.operators.native.words import (
     ALONE,
     ANY,
@@ -57,8 +57,8 @@ class Matching(ObjectAssembly):
     refuse: where the function goes on where a graph is another.  order: the address of the nodes, by place; below: after them, of
     the operands of what is at each place."""
 
-    order: Variable
-    below: Variable
+    order: StackWord
+    below: StackWord
     refuse: Any
 
     def begin(self) -> None:
@@ -106,7 +106,7 @@ class Matching(ObjectAssembly):
         with self.loop(self.word()) as place:
             self.owner(self.node(place))
 
-    def end(self, outcome: Variable) -> None:
+    def end(self, outcome: StackWord) -> None:
         """Where all ways come together: it has its outcome, it refuses, which is None, or has failed."""
         end = self.block("end")
         self.go(end)

@@ -37,10 +37,9 @@ class PatternWords:
             words += [len(pattern.interior), *interior]
             self.header[[W.PATTERN_LEAVES, W.PATTERN_VALUES]] = len(pattern.leaves), len(pattern.bound.positions)
         array = np.array(words, np.int64)
-        self.kept += [[visit[3] for visit in pattern.visits], pattern.owners, array, program, pattern.entry, pattern.reference,
-                      pattern.interior]
-        self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA, W.PATTERN_SOURCE]] = [
-            address(array), id(program), id(pattern.entry), pattern.era, id(pattern.reference)]
+        self.kept += [[visit[3] for visit in pattern.visits], pattern.owners, array, program, pattern.entry, pattern.interior]
+        self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA]] = [
+            address(array), id(program), id(pattern.entry), pattern.era]
 
 
 def is_followed(pattern: Pattern) -> bool:

@@ -29,7 +29,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.assembly import Variable
+from jitgrad.operators.native.assembly import StackWord
 from jitgrad.operators.native.calls import CallAssembly
 from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, NO_DEPTH, RECORD
 
@@ -173,7 +173,7 @@ class Record(CallAssembly):
         self.put(extra, node, "Node.extra")
         self.api("Py_DecRef", before)
 
-    def owner(self, owner: Variable) -> None:
+    def owner(self, owner: StackWord) -> None:
         """Make it a Composite."""
         made = self.api("PyType_GenericAlloc", self.common("Composite"), 0)
         owner.set(made)

@@ -35,9 +35,8 @@ NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
 RECORDED, AT_ONCE = 1, 2        # instead of an evaluator: the template of what is postponed follows, or recorded to be computed at once
 # Of matching.py and again.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node and how
 # it was written in place, and how many nodes and stops there may be.
-(PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA,
- PATTERN_SOURCE) = range(8)
-PATTERN_HEADER = 8
+(PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA) = range(7)
+PATTERN_HEADER = 7
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3
 ANY, CONTIGUOUS, STRIDED = 0, 1, 2
 ALONE, NOBODY = 0, 1
@@ -51,7 +50,7 @@ SHARED = (
     "last_code",
     # objects
     "none", "true", "false", "grad_mode", "interpreting", "config", "outside", "user_line", "detached", "pending",
-    "accumulate", "release", "latest", "value",
+    "accumulate", "release", "value",
     # classes
     "Tensor", "Parameter", "list", "tuple", "slice", "Node", "Extra", "Composite", "Storage", "Run", "float", "int", "ndarray",
     "PyFunction",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitgrad.config import config, logger
 from jitgrad.graph.node import INPUT, Node
@@ -130,8 +130,18 @@ def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: lis
     for n, of in zip(nodes, children, strict=True):
         copies.append(Node(n.spec, tuple([copies[j] for j in of]), n.requires_grad, 0, None if of else n.value, n.line))
         copies[-1].extra = n.extra          # an error names what was written in place
-    return compiled(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
-                    [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt], None, {copies[k] for k in known})
+    small = ""
+    if len(nodes) > config.max_nodes:
+        small = f"{len(nodes)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
+    with _compiling() as count:
+        from jitgrad.compiler import build
+        request = build.Request(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
+                                [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt], small,
+                                {copies[k] for k in known})
+        program = build.build(request)
+        count()
+        logger.info("program of %d operations: %d kernels", len(nodes), len(program.kernels))
+        return program
 
 
 @contextmanager
@@ -149,17 +159,3 @@ def _compiling() -> Iterator[Callable[[], None]]:
             else:
                 stats.disk_hits += 1
         yield count
-
-
-def compiled(order: list[Node], outputs: list[Node], roots: list[Node], cotangents: list[Node | None], wrt: list[Node],
-             then: Any = None, known: Collection[Node] = ()) -> AnyProgram:
-    """The program of a request (compiler.build.Request), which is counted and logged."""
-    with _compiling() as count:
-        from jitgrad.compiler import build
-        small = ""
-        if len(order) > config.max_nodes:
-            small = f"{len(order)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
-        program = build.build(build.Request(order, outputs, roots, cotangents, wrt, small, then, known))
-        count()
-        logger.info("program of %d operations: %d kernels", len(order), len(program.kernels))
-        return program
