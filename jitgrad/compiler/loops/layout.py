@@ -6,16 +6,17 @@ pieces or the derivative read it, in a place of its own for each iteration.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.loops import programs
-from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf, reverse
-from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
+from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
+from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.steps import Step, split
-from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables, Unsuitable
+from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables
+from jitgrad.compiler.loops.uses import Loop, Target, Uses
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import CONST, SCALAR, Node
@@ -31,30 +32,6 @@ def _bytes(type: ArrayType) -> int:
     return type.size * type.dtype.np.itemsize
 
 
-class Loop:
-    """A piece, with its body, and what of it is needed.
-
-    last, all: operations of which other pieces read the last iteration's value, and others; kept, before: of which the derivative
-    reads the same iteration's, and that of the iteration before."""
-
-    def __init__(self, graph: Graph, piece: Piece, bodies: dict[tuple, Body]) -> None:
-        self.piece = piece
-        key = structure(graph, piece)
-        if key not in bodies:
-            bodies[key] = Body(graph, piece)
-        self.body = bodies[key]
-        self.sizes = self.body.sizes(graph, piece)
-        self.count = piece.count
-        self.last: set[int] = set()
-        self.all: set[int] = set()
-        self.kept: set[int] = set()
-        self.before: set[int] = set()
-        self.offset = {n: o for o, n in enumerate(self.body.nodes)}
-        self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
-        self.reverse: Reverse | None = None
-        self.places: dict[Node, Place] = {}     # of operands and operations
-
-
 class Layout:
     """Builds the plan."""
 
@@ -65,143 +42,18 @@ class Layout:
         self._outputs, self._roots, self._wanted = [[where[k] for k in places] for places in (outputs, roots, wanted)]
         self._cotangents = [None if k is None else where[k] for k in cotangents]
         self._position = {k: i for i, k in enumerate(where)}
-        bodies: dict[tuple, Body] = {}
-        self._loops = [Loop(graph, piece, bodies) for piece in pieces]
-        self._known: dict[tuple, Any] = {}      # what has been found of a body for some use of it
-        self._where = np.zeros(len(graph.body), np.int64)
-        for number, one in enumerate(self._loops):
-            self._where[one.piece.first:one.piece.end] = number
+        self._uses = Uses(graph, pieces, self._outputs, self._roots, self._wanted)
         self.tables = Tables()
         self.programs: dict[Program, None] = {}
         self.compiled = False
         self.told: list[str] = []
         self._arena = 0
         self._results: list[tuple[ArrayType, Place]] = []
-        self._scratch: list[BoundStep] = []
-        self._needed = self._find_needed()
-        # Gradients that have come: by what _target gives
-        self._cells: dict[tuple, Place] = {}
-        self._came: set[tuple] = set()
+        self._cells: dict[Target, Place] = {}
+        self._written: set[Target] = set()      # where gradients are already
         self._to_clear: list[tuple[Place, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
-        self._read_outside()
-        self._differentiate()
         self.plan = self._made()
-
-    # -- what is needed ----------------------------------------------------------------------------------------------
-
-    def _find_needed(self) -> list[bool]:
-        """Of each place, whether its gradient leads to a wanted one."""
-        order, wanted = self._graph.order, set(self._wanted)
-        needed = [False] * len(order)
-        for k, of in enumerate(self._graph.children):
-            needed[k] = k in wanted or (order[k].requires_grad and any([needed[j] for j in of]))
-            if k in self._graph.joined:
-                needed[k] = any(needed[self._graph.joined[k]:k])
-        if any([self._graph.at[k] >= 0 for k in wanted]):
-            raise Unsuitable
-        return needed
-
-    def _at(self, place: int) -> tuple[Loop, int, int] | None:
-        """Piece, operation of its body and iteration of a place; None for a leaf."""
-        at = int(self._graph.at[self._graph.joined.get(place, place)])
-        if at < 0:
-            return None
-        one = self._loops[self._where[at]]
-        iteration, offset = divmod(at - one.piece.first, one.piece.period)
-        return one, offset, iteration
-
-    def _outside(self, one: Loop) -> list[int]:
-        """All places of other pieces that a piece reads."""
-        return [k for operand in one.piece.operands for k in operand.places]
-
-    def _read_outside(self) -> None:
-        """Note what is read of each piece by others, or wanted."""
-        for place in [*self._outputs, *[k for one in self._loops for k in self._outside(one)]]:
-            at = self._at(place)
-            if at is not None:
-                one, offset, iteration = at
-                (one.last if place not in self._graph.joined and iteration == one.count - 1 else one.all).add(offset)
-
-    # -- derivatives ---------------------------------------------------------------------------------------------------
-
-    def _stacked(self, one: Loop, offset: int) -> bool:
-        """Whether gradients of an operation come from outside for each iteration."""
-        return one.count > 1 and (offset in one.all or offset not in one.carried or not self._hands_on(one, one.carried[offset]))
-
-    def _hands_on(self, one: Loop, number: int) -> bool:
-        """Whether the gradient of an operand that is handed on is needed."""
-        operand = one.piece.operands[number]
-        return self._needed[int(self._graph.body[one.piece.first + operand.offset])]
-
-    def _target(self, place: int) -> tuple:
-        """What the gradient of a place is added to: a leaf's, or that of an operation of a piece, in its last iteration or of all."""
-        at = self._at(place)
-        if at is None:
-            return (place,)
-        one, offset, _ = at
-        return (id(one), offset, self._stacked(one, offset))
-
-    def _differentiate(self) -> None:
-        """The derivatives of all bodies that gradients go through."""
-        self._partly: set[tuple] = set()        # gradients to which something is added before all of them have come
-        for place in self._roots:
-            self._came.add(self._target(place))
-            self._partly.add(self._target(place))
-        for one in reversed(self._loops):
-            operands = one.piece.operands
-            slots, comes = [], False
-            for offset in range(one.piece.period):
-                stacked = self._stacked(one, offset)
-                if (id(one), offset, stacked) in self._came:
-                    comes = True
-                    if stacked or one.count == 1:
-                        slots.append(offset)
-            if not comes:
-                continue
-            needed = [self._hands_on(one, j) if o.kind == CARRIED else any([self._needed[k] for k in o.places])
-                      for j, o in enumerate(operands)]
-            targets = [[self._target(k) for k in o.places] if need and o.kind != CARRIED else [] for o, need in
-                       zip(operands, needed, strict=True)]
-            met: set[tuple] = set()
-            summed = set()
-            for j, (operand, of) in enumerate(zip(operands, targets, strict=True)):
-                if not of:
-                    continue
-                whole = operand.kind == INDEXED and self._covers(operand.places)
-                if (operand.kind == INVARIANT and one.count > 1) or not met.isdisjoint(of) or not self._came.isdisjoint(of) or not (
-                        whole or one.count == 1 and not self._is_part(operand.places[0])):
-                    summed.add(j)
-                met.update(of)
-            found: Reverse = self._once(reverse, one.body, tuple(slots), tuple(needed), tuple(sorted(summed)))
-            one.reverse = found
-            for n in found.saved:
-                if n in one.offset:
-                    one.kept.add(one.offset[n])
-                else:
-                    number = one.body.operands.index(n)
-                    if operands[number].kind == CARRIED:
-                        one.before.add(operands[number].offset)
-            for j in found.gradients:
-                self._came.update(targets[j])
-                if operands[j].kind == CARRIED and self._needed[operands[j].places[0]]:
-                    self._came.add(self._target(operands[j].places[0]))
-
-    def _is_part(self, place: int) -> bool:
-        """Whether the gradient of a place is one among those of all iterations."""
-        at = self._at(place)
-        return at is not None and self._stacked(at[0], at[1]) and place not in self._graph.joined
-
-    def _covers(self, places: Sequence[int]) -> bool:
-        """Whether places are different leaves, or one operation in all iterations of a piece."""
-        ats = [self._at(k) for k in places]
-        if len(set(places)) < len(places):
-            return False
-        if all([at is None or not self._stacked(at[0], at[1]) for at in ats]):
-            return True
-        first = ats[0]
-        return first is not None and len(places) == first[0].count and all(
-            [at is not None and at[0] is first[0] and at[1] == first[1] for at in ats])
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -219,7 +71,7 @@ class Layout:
 
     def _value(self, place: int) -> Place:
         """Where the value of a place is."""
-        at = self._at(place)
+        at = self._uses.at(place)
         if at is None:
             return Place(place)
         one, offset, iteration = at
@@ -245,19 +97,18 @@ class Layout:
     def _made(self) -> Any:
         order, tables = self._graph.order, self.tables
         runs: list[tuple[int, list[BoundStep]]] = []
-        for one in self._loops:
+        for one in self._uses.loops:
             runs += self._forward(one)
         results: dict[int, Place] = {}
         for k in self._wanted:
-            if (k,) in self._came:
+            if (k,) in self._uses.came:
                 results[k] = self._cells[k,] = self._result(order[k].spec.type)
         back: list[tuple[int, list[BoundStep]]] = []
-        written: set[tuple] = set()
         for root, cotangent in zip(self._roots, self._cotangents, strict=True):
-            back += self._seed(root, cotangent, written)
-        for one in reversed(self._loops):
+            back += self._seed(root, cotangent)
+        for one in reversed(self._uses.loops):
             if one.reverse is not None:
-                back += self._backward(one, written)
+                back += self._backward(one)
         outs = []
         for k in self._outputs:
             place = self._result(order[k].spec.type)
@@ -327,7 +178,7 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        steps, updated = self._once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
+        steps, updated = self._uses.once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
         for o in read:
             node, j = body.nodes[o], one.carried.get(o)
             nbytes = _bytes(node.spec.type)
@@ -367,11 +218,12 @@ class Layout:
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
-    def _cell(self, target: tuple) -> Place:
+    def _cell(self, target: Target) -> Place:
         """Where a gradient is summed up; of all iterations, that of the first."""
         found = self._cells.get(target)
         if found is None:
-            one, offset, stacked = self._at_target(target)
+            number, offset, stacked = target
+            one = self._uses.loops[number]
             nbytes = _bytes(one.body.nodes[offset].spec.type)
             if stacked:
                 found = Place(ARENA, self._array(one.count * nbytes).offset, nbytes)
@@ -380,38 +232,35 @@ class Layout:
             self._cells[target] = found
         return found
 
-    def _at_target(self, target: tuple) -> tuple[Loop, int, bool]:
-        number, offset, stacked = target
-        return next(one for one in self._loops if id(one) == number), offset, stacked
-
     def _gradient(self, place: int) -> Place:
         """Where the gradient of a place is summed up."""
-        if not self._needed[place]:     # nobody reads it
+        if not self._uses.needed[place]:     # nobody reads it
             return self._array(_bytes(self._graph.order[place].spec.type))
-        target = self._target(place)
-        cell, at = self._cell(target), self._at(place)
+        target = self._uses.target(place)
+        cell, at = self._cell(target), self._uses.at(place)
         return cell if at is None or not cell.stride else cell.at(at[2])
 
-    def _cleared(self, target: tuple, written: set[tuple]) -> None:
+    def _cleared(self, target: Target) -> None:
         """Have zeros where a gradient is summed up, unless something has been written there."""
-        if target in written:
+        if target in self._written:
             return
-        written.add(target)
+        self._written.add(target)
         cell = self._cell(target)
         if len(target) == 1:
             nbytes = _bytes(self._graph.order[target[0]].spec.type)
         else:
-            one, offset, stacked = self._at_target(target)
+            number, offset, stacked = target
+            one = self._uses.loops[number]
             nbytes = _bytes(one.body.nodes[offset].spec.type) * (one.count if stacked else 1)
         self._to_clear.append((Place(cell.root, cell.offset), nbytes))
 
-    def _seed(self, root: int, cotangent: int | None, written: set[tuple]) -> list[tuple[int, list[BoundStep]]]:
-        target, node = self._target(root), self._graph.order[root]
-        add = target in written
-        if self._is_part(root):
-            self._cleared(target, written)
+    def _seed(self, root: int, cotangent: int | None) -> list[tuple[int, list[BoundStep]]]:
+        target, node = self._uses.target(root), self._graph.order[root]
+        add = target in self._written
+        if self._uses.is_part(root):
+            self._cleared(target)
             add = True
-        written.add(target)
+        self._written.add(target)
         if cotangent is not None:
             return self._copied(self._graph.order[cotangent], Place(cotangent), self._gradient(root), add)
         like = leaf(node.spec.type)
@@ -427,7 +276,7 @@ class Layout:
         step = Step(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
         return [(1, [self._bound(step, places, {}, 1)])]
 
-    def _backward(self, one: Loop, written: set[tuple]) -> list[tuple[int, list[BoundStep]]]:
+    def _backward(self, one: Loop) -> list[tuple[int, list[BoundStep]]]:
         piece, count, reverse = one.piece, one.count, one.reverse
         assert reverse is not None
         operands = piece.operands
@@ -435,18 +284,18 @@ class Layout:
         for n, stands in reverse.saved.items():
             places[stands] = one.places[n].backward(count)
         for offset, g in reverse.slots.items():
-            target = (id(one), offset, self._stacked(one, offset))
-            self._cleared(target, written)
+            target = (one.number, offset, self._uses.stacked(one, offset))
+            self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._once(_backward_steps, reverse)
+        gradients, steps, updated = self._uses.once(_backward_steps, reverse)
         ends: list[tuple[int, Place]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
                 came = reverse.carried[j]
                 nbytes = _bytes(came.spec.type)
                 offset = operands[j].offset
-                key = (id(one), offset, False)
-                self._cleared(key, written)
+                key = (one.number, offset, False)
+                self._cleared(key)
                 start = self._cell(key)
                 if g is came or updated.get(g) is came:
                     places[came] = places[g] = start
@@ -457,44 +306,37 @@ class Layout:
                     places[g] = Place(ARENA, start.offset + size, -size, True)
                     end = places[came].at(count)
                 initial = operands[j].places[0]
-                if self._needed[initial]:
+                if self._uses.needed[initial]:
                     ends.append((initial, end))
             else:
-                places[g] = self._given(one, j, j in reverse.sums, written).backward(count)
+                places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
                     places[reverse.sums[j]] = places[g]
         runs = [(count, self._steps(steps, updated, places, one.sizes, count, True))]
         for initial, end in ends:       # behind what this loop has added there
-            runs += self._handed(initial, end, written)
+            runs += self._handed(initial, end)
         return runs
 
-    def _once(self, make: Callable[..., Any], *arguments: Any) -> Any:
-        """make(*arguments), which is the same for the same arguments."""
-        key = (make, *[a if isinstance(a, tuple) else id(a) for a in arguments])
-        if key not in self._known:
-            self._known[key] = make(*arguments)
-        return self._known[key]
-
-    def _handed(self, place: int, source: Place, written: set[tuple]) -> list[tuple[int, list[BoundStep]]]:
+    def _handed(self, place: int, source: Place) -> list[tuple[int, list[BoundStep]]]:
         """Add a gradient to that of a place."""
-        target = self._target(place)
-        add = target in written
-        if self._is_part(place):
-            self._cleared(target, written)
+        target = self._uses.target(place)
+        add = target in self._written
+        if self._uses.is_part(place):
+            self._cleared(target)
             add = True
-        written.add(target)
+        self._written.add(target)
         node = self._graph.order[place]
         return self._copied(node, source, self._gradient(place), add)
 
-    def _given(self, one: Loop, number: int, summed: bool, written: set[tuple]) -> Place:
+    def _given(self, one: Loop, number: int, summed: bool) -> Place:
         """Where the gradient of an operand goes."""
         operand = one.piece.operands[number]
         for k in operand.places if operand.kind == INDEXED else operand.places[:1]:
-            if not self._needed[k]:
+            if not self._uses.needed[k]:
                 continue
             if summed:
-                self._cleared(self._target(k), written)
-            written.add(self._target(k))
+                self._cleared(self._uses.target(k))
+            self._written.add(self._uses.target(k))
         if operand.kind == INVARIANT:
             return self._gradient(operand.places[0])
         return self._along([self._gradient(k) for k in operand.places])

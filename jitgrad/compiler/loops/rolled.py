@@ -69,7 +69,9 @@ class RolledProgram:
 
     def __init__(self, children: Sequence[Sequence[int]], request: Places) -> None:
         self._request = request
-        self._children = children
+        # The places of the operands of all places, one after the other, and how many each has: nothing that the garbage collector walks.
+        self._operands = np.array([k for of in children for k in of], np.int64)
+        self._arities = np.array([len(of) for of in children], np.int64)
         self.compiled = False
         self.outputs: tuple[tuple | None, ...] = ()
         self.steps: tuple[str, ...] = ()
@@ -110,7 +112,9 @@ class RolledProgram:
 
     def lay_out(self, order: Sequence[Node]) -> Bound:
         """For lengths that are new.  Raises Unsuitable where the graph does not repeat with these."""
-        graph, where = copied(order, self._children)
+        if len(set(self._request[3])) < len(self._request[3]):
+            raise Unsuitable
+        graph, where = copied(order, self._children())
         pieces = divide(graph)
         if 2 * sum([piece.period for piece in pieces]) > len(graph.body):
             raise Unsuitable
@@ -122,10 +126,15 @@ class RolledProgram:
         self._programs, self.steps, self.outputs = list(layout.programs), tuple(layout.told), tuple(layout.outputs)
         return found
 
+    def _children(self) -> list[list[int]]:
+        """Of each place of the order the places of its operands."""
+        flat, ends = self._operands.tolist(), np.cumsum(self._arities).tolist()
+        return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
     def _unrolled(self, order: Sequence[Node]) -> Program:
         if self._whole is None:
             nodes: list[Node] = []
-            for n, of in zip(order, self._children, strict=True):
+            for n, of in zip(order, self._children(), strict=True):
                 nodes.append(Node(n.spec, tuple([nodes[k] for k in of]), n.requires_grad, 0, n.value if not of else None, n.line))
                 nodes[-1].extra = n.extra
             outputs, roots, cotangents, wrt = self._request
