@@ -70,6 +70,18 @@ def apply_step(node: Node, step: Step) -> Node:
     return result
 
 
+_chains: dict[tuple[Step, ...], tuple[Step, ...]] = {}
+
+
+def interned(chain: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps of equal content as one object, by whose identity machine code knows them; others than movements as they are."""
+    if any([type(step) is not Step or step.op is DETACH for step in chain]):
+        return chain
+    if len(_chains) >= MAX_PUTS:
+        _chains.clear()
+    return _chains.setdefault(chain, chain)
+
+
 def arguments(step: Step) -> dict[str, Any]:
     """What the rules of a step's primitive are called with."""
     found: dict[str, Any] = dict(zip(step.op.param_names, step.params, strict=True))

@@ -12,17 +12,20 @@ from llvmlite import ir
 from jitgrad.operators.native.assembly import I32, I64, WORD, ObjectAssembly
 from jitgrad.operators.native.words import (
     AT_ONCE,
+    BITS,
+    CHAINS,
     COMMON,
     COUNT,
     DEFAULT,
-    ENTRIES,
     ENTRY,
     FUNCTION,
     HASH,
     HOLDS,
+    INTEGER,
     KIND,
     LEARNER,
     LONGEST_POSTPONED,
+    MASK,
     MOST_HELD,
     MOST_STEPS,
     MOST_TENSORS,
@@ -36,6 +39,7 @@ from jitgrad.operators.native.words import (
     PENDING,
     POSTPONED,
     RECORDED,
+    SCALED,
     SHARED,
     TABLE,
     TEMPLATE,
@@ -43,6 +47,7 @@ from jitgrad.operators.native.words import (
     VALUES,
     VIEWS,
     WORDS,
+    WRITES,
 )
 
 
@@ -102,11 +107,13 @@ class CallAssembly(ObjectAssembly):
         with self.when(self.differ(self.keywords, 0)):
             named.set(self.get(self.keywords, "length"))
         self.kind = self.load(self.header, KIND * WORD)
+        self.counted()
         with self.loop(self.add(self.nargs, named.get())) as i:
             place = self.at(self.args, i)
             value = self.load(place)
             kind = self.get(value, "type")
             is_list, single, done = self.same(kind, self.common("list")), self.block("single"), self.block("done")
+            self.there(i, done)
             self.go_if(self.builder.not_(self.either(is_list, self.same(kind, self.common("tuple")))), single)
             count = self.get(value, "length")
             self.push(self.add(kind, PARTS))
@@ -116,10 +123,10 @@ class CallAssembly(ObjectAssembly):
                 parts.set(self.get(value, "list items"))
             with self.loop(count) as k:
                 part = self.at(parts.get(), k)
-                self.part(self.load(part), part, None)
+                self.part(self.load(part), part)
             self.go(done)
             self.here(single)
-            self.part(value, place, self.less(i, self.nargs))
+            self.part(value, place, self.less(i, self.nargs), i)
             self.go(done)
             self.here(done)
         with self.loop(named.get()) as i:
@@ -134,8 +141,8 @@ class CallAssembly(ObjectAssembly):
         self.store(word, self.at(self.words, count))
         self.count.set(self.add(count, 1))
 
-    def part(self, value: Any, place: Any, by_position: Any) -> None:
-        """Add the words of an argument, or of an element of one (`by_position` is None), whose address is at `place`."""
+    def part(self, value: Any, place: Any, by_position: Any = None, i: Any = None) -> None:
+        """Add the words of an argument, number i, or of an element of one (`by_position` is None), whose address is at `place`."""
         is_argument = by_position is not None
         kind = self.get(value, "type")
         tensor, section, other, done = [self.block(name) for name in ("tensor", "section", "other", "done")]
@@ -143,29 +150,57 @@ class CallAssembly(ObjectAssembly):
         self.go_if(self.same(kind, self.common("slice")), section)
         if is_argument:
             is_number = self.either(self.same(kind, self.common("float")), self.same(kind, self.common("int")))
-            is_number = self.both(self.both(is_number, by_position), self.same(self.kind, NUMBERS))
-            self.go_if(self.builder.not_(is_number), other)
+            of_numbers = self.either(self.either(self.same(self.kind, NUMBERS), self.same(self.kind, SCALED)),
+                                     self.both(self.same(self.kind, WRITES), self.same(i, 2)))
+            self.go_if(self.builder.not_(self.both(self.both(is_number, by_position), of_numbers)), other)
             self.push(self.add(self.common("float"), NUMBER))
             self.go(done)
         else:
             self.go(other)
         self.here(other)
-        self.push(value)
+        self.push(self.plain(value))
         self.go(done)
         self.here(section)
         self.push(self.add(kind, PARTS))
         for name in ("start", "stop", "step"):
-            self.push(self.get(value, f"slice {name}"))
+            self.push(self.plain(self.get(value, f"slice {name}")))
         self.go(done)
         self.here(tensor)
         self.push(self.operand(value, place, is_argument))
+        if is_argument:
+            with self.when(self.both(self.same(i, 0), self.less(self.number(CHAINS), self.kind))):
+                self.written(value)
         self.go(done)
         self.here(done)
 
+    def plain(self, value: Any) -> Any:
+        """The word of an object that is no tensor: of an integer its value."""
+        word = self.variable(value)
+        with self.when(self.same(self.get(value, "type"), self.common("int"))):
+            number = self.api("PyLong_AsSsize_t", value)
+            with self.when(self.same(number, -1)):
+                with self.when(self.differ(self.api("PyErr_Occurred"), 0)):
+                    self.api("PyErr_Clear")
+            shifted = self.builder.shl(number, self.number(BITS))
+            is_short = self.both(self.differ(number, -1), self.same(self.builder.ashr(shifted, self.number(BITS)), number))
+            word.set(self.select(is_short, self.add(shifted, INTEGER), value))
+        return word.get()
+
+    def written(self, tensor: Any) -> None:
+        """Add the words of what is written to, the first argument, whose own are there."""
+        raise NotImplementedError
+
+    def counted(self) -> None:
+        """See whether the value that is written by index is there already."""
+        raise NotImplementedError
+
+    def there(self, i: Any, done: Any) -> None:
+        """If so, add its word, argument number i, and go on when that is done."""
+        raise NotImplementedError
+
     def operand(self, tensor: Any, place_of_tensor: Any, is_argument: bool) -> Any:
         """Hold a tensor's node; its word."""
-        place = self.operands.get()
-        self.go_if(self.same(place, MOST_TENSORS), self.forward)
+        self.go_if(self.same(self.operands.get(), MOST_TENSORS), self.forward)
         with self.when(self.same(self.kind, VIEWS)):
             chain = self.api("PyObject_GetAttr", tensor, self.common("_chain"))
             self.api("Py_DecRef", chain)
@@ -190,7 +225,11 @@ class CallAssembly(ObjectAssembly):
         self.api("Py_DecRef", seen)
         self.seen.set(writes)
         self.go_if(same, plain)
-        self.go(stale)
+        if is_argument:
+            self.renew(tensor, storage, stale)
+            self.go(plain)
+        else:
+            self.go(stale)
         self.here(plain)
         found.set(self.held(self.get(tensor, "Tensor._node")))
         self.go(ready)
@@ -202,7 +241,25 @@ class CallAssembly(ObjectAssembly):
             self.api("Py_DecRef", seen)
             self.go(ready)
         self.here(ready)
-        node = found.get()
+        return self.hold(found.get())
+
+    def renew(self, tensor: Any, storage: Any, otherwise: Any) -> None:
+        """Give a tensor that is all of its storage the node that it has there; go to `otherwise` with others (see Tensor._current)."""
+        none = self.common("none")
+        chain = self.api("PyObject_GetAttr", tensor, self.common("_chain"))
+        self.api("Py_DecRef", chain)
+        self.go_if(self.differ(self.get(chain, "length"), 0), otherwise)
+        for name in ("private", "owner", "history"):
+            self.go_if(self.differ(self.get(storage, f"Storage.{name}"), none), otherwise)
+        self.api("PyObject_SetAttr", tensor, self.common("_seen"), self.get(storage, "Storage.writes"))
+        # What was allocated for that may have run anything: if somebody has written, the tensor is not new.
+        before = self.get(tensor, "Tensor._node")
+        self.put(self.held(self.get(storage, "Storage.node")), tensor, "Tensor._node")
+        self.api("Py_DecRef", before)
+
+    def hold(self, node: Any) -> Any:
+        """Take over a reference to the node of an operand; its word."""
+        place = self.operands.get()
         with self.loop(place) as j:        # is it one of those before?
             same = self.same(self.load(self.at(self.nodes, j)), node)
             self.pattern.set(self.select(same, self.builder.or_(self.pattern.get(), self.builder.shl(
@@ -236,7 +293,7 @@ class CallAssembly(ObjectAssembly):
         found = self.block("found")
         entry = self.variable(0)
         with self.loop(self.number(TRIES)) as k:
-            place = b.and_(self.add(start, k), self.number(ENTRIES - 1))
+            place = b.and_(self.add(start, k), self.load(self.header, MASK * WORD))
             at = b.add(table, b.mul(place, self.number(ENTRY * WORD)))
             entry.set(at)
             equal = self.both(self.same(self.load(at, COUNT * WORD), self.counts), self.both(
