@@ -13,7 +13,7 @@ from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
 from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
-from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN, SCALED, UPDATES, WRITES
+from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.tensors import writing
@@ -35,6 +35,7 @@ def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind
             other = array_tensor(other)
         return call(other, self) if swap else call(self, other)
 
+    operator.operator = getattr(call, "operator", None)         # type: ignore[attr-defined]  (see inplace_method)
     _attach(name, operator, kind)
 
 
@@ -70,7 +71,7 @@ def _attach_operators() -> None:
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented, PLAIN)
-    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
+    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
     Tensor.__setitem__ = method(face(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
 
 

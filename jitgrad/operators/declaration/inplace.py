@@ -31,7 +31,7 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
     if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
     array = execute.value(node)
-    if not tensor._chain or type(tensor._chain[-1]) is Detached:
+    if tensor._leaf is not None or (tensor._chain and type(tensor._chain[-1]) is Detached):
         return tensor._replace(array, seen)
     extra = node.ensure_extra()
     if not tensor._write_private(..., array, seen):
@@ -83,6 +83,7 @@ def inplace_method(op: Operator) -> Callable:
             _keep_overwritten(result, node, (*args, *kwargs.values()))
         return write_result(self, called, result, seen) is not None
 
+    method.operator = op.call           # type: ignore[attr-defined]  (what it computes, for those who learn it)
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
     method.__signature__ = schema.signature()       # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ from jitgrad.operators.native.learning.templates import learner
 from jitgrad.operators.native.patterns import PatternWords, function, is_followed
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
+from jitgrad.ops.quiet import quiet
 from jitgrad.requests import counters, matcher, programs
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.tensors.histories import Accumulator
@@ -72,7 +73,7 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
-        "accumulate": accumulate, "release": release, "latest": programs.latest, "value": value, "attach": ATTACH,
+        "accumulate": accumulate, "release": release, "latest": programs.latest, "value": value, "attach": ATTACH, "quiet": quiet,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray,

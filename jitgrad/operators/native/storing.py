@@ -22,7 +22,21 @@ from llvmlite import ir
 
 from jitgrad.operators.native.assembly import I64, WORD, Variable
 from jitgrad.operators.native.calls import CallAssembly
-from jitgrad.operators.native.words import BEFORE, COUNTED, UPDATED, WRITES
+from jitgrad.operators.native.words import (
+    APPLY,
+    BEFORE,
+    CHAINS,
+    COUNT_ALONE,
+    COUNTED,
+    MOST_TENSORS,
+    MOST_WAITING,
+    PRIVATE,
+    READ,
+    SET,
+    UPDATE,
+    UPDATED,
+    WRITES,
+)
 
 _LONGEST = 8            # steps from a base to a view that is written to
 
@@ -37,10 +51,14 @@ class Storing(CallAssembly):
         super().__init__(module, name, offsets)
         self.dues: list[Variable] = []
         self.written_version, self.written_count, self.writer = self.due(), self.due(), self.due()
+        self.waiter, self.waiters = self.due(), self.due()
 
-    def counted(self) -> None:
-        """`a[i] += x` ends with `a[i] = (that view)`: see whether this is such a call."""
+    def foresee(self) -> None:
+        """See whether the first argument is being filled, and, since `a[i] += x` ends with `a[i] = (that view)`, whether this is such
+        a call."""
         self.first_seen, self.before = self.variable(0), self.variable(0)
+        with self.when(self.both(self.less(self.number(CHAINS), self.kind), self.less(self.number(0), self.nargs))):
+            self.see_filled(self.load(self.args))
         with self.when(self.same(self.kind, WRITES)):
             self.go_if(self.differ(self.nargs, 3), self.forward)
             tensor, value = self.load(self.args), self.load(self.args, 2 * WORD)
@@ -61,8 +79,34 @@ class Storing(CallAssembly):
                         self.api("Py_DecRef", chain)        # the tensor has it
                         self.before.set(chain)
 
-    def there(self, i: Any, done: Any) -> None:
-        """Add the word of such a value, argument number i."""
+    def see_filled(self, tensor: Any) -> None:
+        """If a tensor is being filled, and no gradient goes to it, add its words: its type, its steps, the type of its base."""
+        none, kind, no = self.common("none"), self.get(tensor, "type"), self.block("no")
+        is_tensor = self.either(self.same(kind, self.common("Tensor")), self.same(kind, self.common("Parameter")))
+        self.go_if(self.builder.not_(is_tensor), no)
+        storage = self.get(tensor, "Tensor._storage")
+        self.go_if(self.differ(self.get(storage, "type"), self.common("Storage")), no)
+        array, base = self.get(storage, "Storage.private"), self.get(storage, "Storage.node")
+        self.go_if(self.same(array, none), no)
+        for name in ("owner", "history"):
+            self.go_if(self.differ(self.get(storage, f"Storage.{name}"), none), no)
+        self.go_if(self.differ(self.get(base, "Node.requires_grad"), self.common("false")), no)
+        found = []
+        for name in ("_leaf", "_tracks_version", "_chain"):
+            found.append(self.api("PyObject_GetAttr", tensor, self.common(name)))
+            self.api("Py_DecRef", found[-1])            # the tensor, or its class, has it
+        self.go_if(self.either(self.differ(found[0], none), self.differ(found[1], self.common("true"))), no)
+        self.filled.set(array)
+        self.first_seen.set(self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes")))
+        self.push(self.add(self.get(self.get(self.get(tensor, "Tensor._node"), "Node.spec"), "Spec.type"), PRIVATE))
+        self.push(found[2])
+        self.push(self.get(self.get(base, "Node.spec"), "Spec.type"))
+        self.go(no)
+        self.here(no)
+
+    def foreseen(self, i: Any, done: Any) -> None:
+        """Add the word of such a value, argument number i; the words of what is being filled are there."""
+        self.go_if(self.both(self.same(i, 0), self.differ(self.filled.get(), 0)), done)
         with self.when(self.both(self.same(i, 2), self.differ(self.before.get(), 0))):
             self.push(self.add(self.before.get(), BEFORE))
             self.go(done)
@@ -194,3 +238,123 @@ class Storing(CallAssembly):
         self._allocations.store(self.number(0), found.place)
         self.dues.append(found)
         return found
+
+    # -- what is being filled ----------------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Read, update or set a part of what is being filled, where nothing is recorded: a view is made without a node, or the array
+        is written to, in one moment with the count of writes.  (The count comes first: whoever is interrupted has counted.)"""
+        none, tensor = self.common("none"), self.load(self.args)
+        what, function, count = self.take(), self.take(), self.take()
+        read = self.block("read")
+        self.go_if(self.same(what, READ), read)
+        storage = self.get(tensor, "Tensor._storage")
+        given = self.add(self.array(MOST_TENSORS + 4), WORD)        # before them a function, behind them the array once more
+        total, waits = self.variable(self.add(count, 1)), self.variable(0)
+        place = self.array(1)
+        self.store(self.filled.get(), given)
+        self.store(storage, place)
+        may_wait = self.both(self.same(what, SET), self.both(self.same(function, 0), self.same(count, 1)))
+        others_wait = self.differ(self.get(storage, "Storage.waiting"), none)
+        with self.loop(count) as i:
+            node = self.node_at(self.take())
+            is_postponed = self.same(self.get(node, "Node.value"), none)
+            with self.when(self.both(may_wait, self.either(is_postponed, others_wait))):
+                waits.set(node)
+            with self.when(self.both(is_postponed, self.same(waits.get(), 0))):
+                self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), node))
+            self.store(self.get(node, "Node.value"), self.at(given, self.add(i, 1)))
+        argument, key = self.take(), self.take()
+        with self.when(self.differ(argument, -1)):
+            self.writer.set(self.api("PyNumber_Float", self.load(self.at(self.args, argument))))
+            self.store(self.writer.get(), self.at(given, total.get()))
+            total.set(self.add(total.get(), 1))
+        with self.when(self.both(self.same(what, SET), self.both(self.same(count, 0), self.differ(function, 0)))):
+            self.api("Py_DecRef", self.api("PyObject_CallOneArg", function, self.load(given, WORD)))        # a test, which raises
+        with self.when(self.both(others_wait, self.both(self.same(waits.get(), 0), self.differ(what, COUNT_ALONE)))):
+            self.api("Py_DecRef", self.api("PyObject_VectorcallMethod", self.common("drain"), place, 1, 0))
+        with self.when(self.differ(waits.get(), 0)):
+            pair = self.api("PyTuple_New", 2)
+            self.waiter.set(pair)
+            for k, part in enumerate((self.load(self.args, WORD), waits.get())):
+                self.store(self.held(part), pair, self.offset["items"] + k * WORD)
+            self.waiters.set(self.api("PyList_New", 0))
+        with self.when(self.differ(key, 0)):
+            self.waiter.set(self.api("PyObject_GetItem", self.filled.get(), key))
+            self.store(self.waiter.get(), given)
+        state = self.variable(0)
+        with self.when(self.same(what, APPLY)):
+            state.set(self.api("PyObject_GetAttr", self.common("quiet"), self.common("_state")))
+            self.waiters.set(state.get())
+        cell = self.get(storage, "Storage.cell")
+        version = self.api("PyLong_AsSsize_t", self.get(cell, "Version.value"))
+        self.written_version.set(self.api("PyLong_FromSsize_t", self.add(version, 1)))
+        self.written_count.set(self.api("PyLong_FromSsize_t", self.add(self.first_seen.get(), 1)))
+        # One moment
+        self.go_if(self.differ(self.get(storage, "Storage.private"), self.filled.get()), self.forward)
+        for name in ("owner", "history"):
+            self.go_if(self.differ(self.get(storage, f"Storage.{name}"), none), self.forward)
+        writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
+        self.go_if(self.differ(writes, self.first_seen.get()), self.forward)
+        self.go_if(self.differ(self.get(storage, "Storage.cell"), cell), self.forward)
+        self.go_if(self.differ(self.api("PyLong_AsSsize_t", self.get(cell, "Version.value")), version), self.forward)
+        self.exchange(self.written_version, cell, "Version.value")
+        self.exchange(self.written_count, storage, "Storage.writes")
+        self.later(self.held(self.filled.get()))
+        result = self.variable(none)
+        with self.when(self.same(what, UPDATE)):
+            self.api("Py_DecRef", self.api("PyObject_Vectorcall", function, given, total.get(), 0))
+            result.set(tensor)
+        with self.when(self.same(what, APPLY)):
+            self.apply(function, given, total.get(), state.get())
+            result.set(tensor)
+        with self.when(self.differ(waits.get(), 0)):
+            with self.when(self.same(self.get(storage, "Storage.waiting"), none)):
+                self.exchange(self.waiters, storage, "Storage.waiting")
+            waiting = self.get(storage, "Storage.waiting")
+            self.api("PyList_Append", waiting, self.waiter.get())
+            with self.when(self.less(self.number(MOST_WAITING - 1), self.api("PyList_Size", waiting))):
+                self.api("Py_DecRef", self.api("PyObject_VectorcallMethod", self.common("drain"), place, 1, 0))
+        with self.when(self.both(self.same(what, SET), self.same(waits.get(), 0))):
+            value = self.load(self.at(given, self.select(self.same(key, 0), self.number(1), self.number(0))))
+            self.api("PyObject_SetItem", self.filled.get(), self.load(self.args, WORD), value)
+        self.outcome.set(self.held(result.get()))
+        self.go(self.leave)
+        self.here(read)
+        made = self.api("PyType_GenericAlloc", self.common("Tensor"), 0)
+        view = self.owned(made)
+        self.put(self.held(function), made, "Tensor._node")
+        self.put(self.held(self.get(tensor, "Tensor._storage")), made, "Tensor._storage")
+        self.api("PyObject_SetAttr", made, self.common("_chain"), count)
+        self.writer.set(self.api("PyLong_FromSsize_t", -1))
+        self.api("PyObject_SetAttr", made, self.common("_seen"), self.writer.get())
+        view.set(0)
+        self.outcome.set(made)
+        self.go(self.leave)
+
+    def apply(self, function: Any, given: Any, count: Any, state: Any) -> None:
+        """Have a function of NumPy's write its result to the first of what is given, quietly (see ops/quiet.py).
+
+        state: of the present thread, whether that is quiet, and what makes it so."""
+        done, outcome = self.block("done"), self.variable(0)
+        self.store(self.load(given), self.at(given, count))
+        items = self.get(state, "list items")
+        inside = self.differ(self.load(items), self.common("false"))
+        with self.when(inside):
+            outcome.set(self.call(self.common("PyObject_Vectorcall"), function, given, self.add(count, 1), 0))
+            self.go(done)
+        self.switch(items, "true")
+        self.store(function, self.add(given, -WORD))
+        entered = self.load(items, WORD)
+        outcome.set(self.call(self.common("PyObject_Vectorcall"), entered, self.add(given, -WORD), self.add(count, 2), 0))
+        self.switch(self.get(state, "list items"), "false")
+        self.go(done)
+        self.here(done)
+        self.go_if(self.same(outcome.get(), 0), self.failed)
+        self.api("Py_DecRef", outcome.get())
+
+    def switch(self, items: Any, name: str) -> None:
+        """Note in a list whether the thread is quiet."""
+        before = self.load(items)
+        self.store(self.held(self.common(name)), items)
+        self.api("Py_DecRef", before)

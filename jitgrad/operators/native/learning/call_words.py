@@ -24,7 +24,8 @@ def _is_before(tensor: Any, value: Any) -> bool:
 class CallWords:
     """The words of a call, as record.py makes them, and what they keep alive.
 
-    before: whether the last argument of a write by index is a view of the first that has itself been written to."""
+    filled: whether the first argument is being filled, and no gradient goes to it (Storage.private).  before: whether the last
+    argument of a write by index is a view of the first that has itself been written to."""
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], kind: int) -> None:
         self.kind = kind
@@ -36,6 +37,7 @@ class CallWords:
         self.before = kind == W.WRITES and len(args) == 3 and not kwargs and _is_before(args[0], args[2])
         self.count = W.NAMES * len(kwargs) + len(args)
         self.default = get_default_dtype()
+        self.filled = kind >= W.READS and bool(args) and self._filled(args[0])
         self.valid = all([*[self._argument(i, value) for i, value in enumerate(args)],
                           *[self._argument(None, value) for value in kwargs.values()]])
         self.words += map(id, kwargs)
@@ -47,6 +49,8 @@ class CallWords:
         if kind is list or kind is tuple:
             self.words += [id(kind) + W.PARTS, len(value)]
             return all([self._part(part) for part in value])
+        if i == 0 and self.filled:
+            return interned(value._chain) is value._chain
         if i is not None and (kind is int or kind is float) and (self.kind in _OF_NUMBERS or (self.kind == W.WRITES and i == 2)):
             self.numbers.append((i, float(value)))
             self.words.append(id(float) + W.NUMBER)
@@ -54,8 +58,20 @@ class CallWords:
         if i == 2 and self.before:
             self.words.append(id(value._chain) + W.BEFORE)
             self.kept.append(value._chain)
-            return interned(value._chain) is value._chain and not is_fixed(value._chain)
+            return interned(value._chain) is value._chain and (self.filled or not is_fixed(value._chain))
         return self._part(value) and (i != 0 or self.kind < W.UPDATES or self._written(value))
+
+    def _filled(self, tensor: Any) -> bool:
+        """See storing.Storing.see_filled."""
+        if not isinstance(tensor, Tensor) or tensor._leaf is not None or not tensor._tracks_version:
+            return False
+        storage = tensor._storage
+        if storage is None or storage.deferred or storage.private is None or storage.owner is not None or (
+                storage.history is not None or storage.node.requires_grad):
+            return False
+        self.words += [id(tensor._node.spec.type) + W.PRIVATE, id(tensor._chain), id(storage.node.spec.type)]
+        self.kept += [tensor._node.spec.type, tensor._chain, storage.node.spec.type]
+        return True
 
     def _written(self, tensor: Any) -> bool:
         """Of what is written to."""

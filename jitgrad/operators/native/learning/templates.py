@@ -17,18 +17,17 @@ result is so much smaller than the operands that these are not to be held for it
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from jitgrad.graph.node import SCALAR, Composite, Node
+from jitgrad.graph.node import Composite, Node
 from jitgrad.graph.recording import grad_mode, input_node, input_spec
 from jitgrad.graph.template import Template
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.native.learning.call_words import CallWords
-from jitgrad.operators.native.learning.table import RARELY, Encoded, enter
+from jitgrad.operators.native.learning.filling import encoded, filled, given_numbers, on
+from jitgrad.operators.native.learning.table import RARELY, enter
 from jitgrad.operators.templates.evaluation import evaluator
 from jitgrad.operators.templates.template import Test, passes, template, watched, written_template
 from jitgrad.requests import execute
@@ -48,6 +47,8 @@ def learner(state: FaceState) -> Callable:
         if (state.left < 0 and state.left % RARELY) or "out" in kwargs:
             return function(*args, **kwargs)
         call = CallWords(args, kwargs, state.kind)
+        if call.filled:
+            return filled(state, call, args, kwargs)
         if state.kind >= W.UPDATES:
             return _written(state, call, args, kwargs)
         if not (grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
@@ -66,11 +67,11 @@ def _evaluated(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str,
     distinct = list(dict.fromkeys(call.nodes))
     stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
-    args = tuple([_on(v, in_order) for v in args])
-    result, refused, tests = watched(state.func, args, {k: _on(v, in_order) for k, v in kwargs.items()})
+    args = tuple([on(v, in_order) for v in args])
+    result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
     nodes = [*stand_ins.values()]
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
-    numbered = {} if found is None else _numbers(found, call.numbers)
+    numbered = {} if found is None else given_numbers(found, call.numbers)
     if call.valid and isinstance(result, (Tensor, tuple)):
         call.count += W.VALUES if grad_mode.enabled else W.POSTPONED
         if found is None or len(numbered) != len(call.numbers):
@@ -82,7 +83,7 @@ def _evaluated(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str,
                 evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
             call.kept.append(evaluate)
             words = [*checks, id(evaluate), len(distinct), *first, *(numbered.values() or [-1])]
-        enter(state, call, _encoded(words, call.kept))
+        enter(state, call, encoded(words, call.kept))
     return _values(result)
 
 
@@ -115,16 +116,7 @@ def _postpone(state: FaceState, call: CallWords, checks: list[int], found: Templ
     nodes = [step._replace(depth=-step.depth - (held << W.HOLDS)) for step in found.nodes]
     postponed = Template(nodes, found.owners, found.results, found.make)
     words = [*checks, W.AT_ONCE if at_once else W.RECORDED, *_steps(postponed, None, numbered, first, call.kept)]
-    enter(state, call, _encoded(words, call.kept))
-
-
-def _on(value: Any, nodes: Iterator[Node]) -> Any:
-    """An argument with its tensors on the next nodes."""
-    if isinstance(value, Tensor):
-        return wrap(next(nodes))
-    if type(value) is tuple or type(value) is list:
-        return type(value)([wrap(next(nodes)) if isinstance(v, Tensor) else v for v in value])
-    return value
+    enter(state, call, encoded(words, call.kept))
 
 
 def _values(result: Any) -> Any:
@@ -156,12 +148,12 @@ def note(state: FaceState, call: CallWords, args: tuple, result: Any, tests: Seq
         found = template(distinct, result)
     if found is None or len(found.nodes) > W.MOST_STEPS:
         return
-    numbered = _numbers(found, call.numbers)
+    numbered = given_numbers(found, call.numbers)
     if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
     words = _tests([(call.nodes.index(node), test) for node, test in tests], call.kept)
     words += _steps(found, chain and interned(chain), numbered, [call.nodes.index(n) for n in distinct], call.kept)
-    enter(state, call, _encoded(words, call.kept))
+    enter(state, call, encoded(words, call.kept))
 
 
 def _written(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -177,16 +169,16 @@ def _written(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, A
     if call.before:
         if new is base:
             nothing = Template([], {}, [0, 0, 0])
-            enter(state, call, _encoded([0, *_steps(nothing, None, {}, first, call.kept, W.COUNTED)], call.kept))
+            enter(state, call, encoded([0, *_steps(nothing, None, {}, first, call.kept, W.COUNTED)], call.kept))
         return result
     found = written_template(distinct, base, new, storage.cell)
     if found is None or len(found.nodes) > W.MOST_STEPS:
         return result
-    numbered = _numbers(found, call.numbers)
+    numbered = given_numbers(found, call.numbers)
     if len(numbered) == len(call.numbers):
         words = _tests([(call.nodes.index(node), test) for node, test in tests], call.kept)
         words += _steps(found, None, numbered, first, call.kept, W.UPDATED if result is tensor else W.WRITTEN)
-        enter(state, call, _encoded(words, call.kept))
+        enter(state, call, encoded(words, call.kept))
     return result
 
 
@@ -212,20 +204,6 @@ def _view(input: Any, nodes: list[Node], result: Any) -> Template | None:
         if fn is not None and (type(fn) is not Composite or fn.saves or any([m not in known for m in fn.inputs if m is not None])):
             return None
     return Template.of([source], made, [made[-1]])
-
-
-def _numbers(found: Template, given: Sequence[tuple[int, float]]) -> dict[int, int]:
-    """Of the steps that are numbers among the arguments, which those are."""
-    leaves = [k for k, step in enumerate(found.nodes) if step.spec.op is SCALAR]
-    if len(given) != 1 or len(leaves) != 1 or repr(found.nodes[leaves[0]].value) != repr(given[0][1]):
-        return {}
-    return {leaves[0]: given[0][0]}
-
-
-def _encoded(words: list[int], kept: list[Any]) -> Encoded:
-    encoded = np.array(words, np.int64).view(Encoded)
-    encoded.kept = kept
-    return encoded
 
 
 def _tests(tests: Sequence[tuple[int, Callable]], kept: list[Any]) -> list[int]:
