@@ -23,11 +23,11 @@ from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tensors.writing import insist, writes
 
 
-def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
+def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]) -> bool | None:
     """An operation in place on what is known; None where its result does not fit, False where somebody has come in between."""
     seen = writes(tensor)
     type_ = tensor._current().spec.type
-    node = op.call(tensor, *args)._node
+    node = op.call(tensor, *args, **kwargs)._node
     if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
     array = execute.value(node)
@@ -53,8 +53,10 @@ def inplace_method(op: Operator) -> Callable:
     schema = Schema(called, op.fn, True)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and _is_known(self) and all(map(_is_known, args)):
-            if insist(_overwrite, self, op, args):
+        if not tracing.traces and _is_known(self) and all(map(_is_known, (*args, *kwargs.values()))):
+            if kwargs:
+                schema.bind((self, *args), kwargs)
+            if insist(_overwrite, self, op, args, kwargs):
                 return self
         insist(record, self, args, kwargs)
         return self

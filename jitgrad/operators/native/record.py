@@ -76,6 +76,11 @@ class Record(Storing):
         self.here(one)
         result = self.owned(self.tensor())
         with self.when(self.differ(self.at_once.get(), 0)):
+            with self.loop(self.steps.get()) as i:      # what nothing else refers to need not be kept
+                place = self.at(self.nodes, self.add(i, MOST_TENSORS))
+                step = self.load(place)
+                self.store(0, place)
+                self.api("Py_DecRef", step)
             self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), self.get(result.get(), "Tensor._node")))
         self.outcome.set(result.get())
         self.go(self.leave)

@@ -25,7 +25,9 @@ class CallWords:
     """The words of a call, as record.py makes them, and what they keep alive.
 
     filled: whether the first argument is being filled, and no gradient goes to it (Storage.private).  before: whether the last
-    argument of a write by index is a view of the first that has itself been written to."""
+    argument of a write by index is a view of the first that has itself been written to.  entered: whether it is in the table."""
+
+    entered = False
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], kind: int) -> None:
         self.kind = kind

@@ -30,6 +30,7 @@ class Encoded(np.ndarray):
 
 def enter(state: FaceState, call: CallWords, encoded: Encoded) -> None:
     """Make an entry of the table."""
+    call.entered = True
     entry = array("q", [0] * W.ENTRY)
     entry[W.COUNT], entry[W.DEFAULT], entry[W.PATTERN], entry[W.TEMPLATE] = call.count, id(call.default), call.pattern, id(encoded)
     entry[W.WORDS:W.WORDS + len(call.words)] = array("q", call.words)

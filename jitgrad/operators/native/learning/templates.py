@@ -34,6 +34,7 @@ from jitgrad.requests import execute
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor, wrap
 
+VAIN = 16               # learning of a write that is none to be entered counts as so many, since it takes longer
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
 SMALL, TIMES = 4096, 4          # bytes of operands that it may hold, and so many times those of its result
 
@@ -47,10 +48,11 @@ def learner(state: FaceState) -> Callable:
         if (state.left < 0 and state.left % RARELY) or "out" in kwargs:
             return function(*args, **kwargs)
         call = CallWords(args, kwargs, state.kind)
-        if call.filled:
-            return filled(state, call, args, kwargs)
-        if state.kind >= W.UPDATES:
-            return _written(state, call, args, kwargs)
+        if call.filled or state.kind >= W.UPDATES:
+            result = (filled if call.filled else _written)(state, call, args, kwargs)
+            if not call.entered:
+                state.left -= VAIN
+            return result
         if not (grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
             return _evaluated(state, call, args, kwargs)
         result, refused, tests = watched(function, args, kwargs)
