@@ -37,7 +37,7 @@ class Pattern(Source):
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
     contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
-    types: of the order.  leaves, interior: places of leaves with gradients, and of what gradients go through. 
+    types: of the order.  leaves, interior: places of leaves with gradients, and of what gradients go through.
     number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
