@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
 from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
-from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
+from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.tensors import writing
@@ -34,7 +35,13 @@ def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind
             other = array_tensor(other)
         return call(other, self) if swap else call(self, other)
 
+    operator.operator = getattr(call, "operator", None)         # type: ignore[attr-defined]  (see inplace_method)
     _attach(name, operator, kind)
+
+
+def _writing(name: str) -> int:
+    """The kind of the operator in place."""
+    return SCALED if OPERATORS[name].kind == NUMBERS else UPDATES
 
 
 def _attach(name: str, function: Callable, kind: int | None = None) -> None:
@@ -54,7 +61,7 @@ def _attach_operators() -> None:
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor")):
-        _binary(f"__i{python}__", inplace_method(OPERATORS[name]))
+        _binary(f"__i{python}__", inplace_method(OPERATORS[name]), kind=_writing(name))
     # As in PyTorch the reciprocal times the other.
     _binary("__rtruediv__", lambda self, other: call["mul"](call["reciprocal"](self), other), kind=NUMBERS)
     for name in ("div", "rdiv", "idiv"):        # Python 2's names, which PyTorch keeps
@@ -64,8 +71,8 @@ def _attach_operators() -> None:
     _attach("__invert__", _inverted)
     _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
             else NotImplemented, PLAIN)
-    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", CHAINS))               # type: ignore[attr-defined]
-    Tensor.__setitem__ = getitem.setitem                # type: ignore[attr-defined]
+    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
+    Tensor.__setitem__ = method(face(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
 
 
 def _attach_methods() -> None:
@@ -73,7 +80,8 @@ def _attach_methods() -> None:
         if "method" in op.places:
             setattr(Tensor, name, method(op.call))
             if op.inplace:
-                setattr(Tensor, f"{name}_", inplace_method(op))
+                function = inplace_method(op)
+                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), str(signature(function)))))
     for function in conversion.METHODS:
         setattr(Tensor, function.__name__, function)
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),

@@ -59,7 +59,7 @@ class no_grad(_Mode):
     """Results need no gradient inside.  `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
     def __new__(cls, function: Callable | None = None) -> Any:
-        self = super().__new__(cls)
+        self = object.__new__(cls)
         if function is None:
             return self
         self.__init__()

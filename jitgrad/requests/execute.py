@@ -64,6 +64,9 @@ def _look(node: Node) -> None:
     if config.interpret or interpreting.active:
         note_value(node, own(interpreter.evaluate([node])[0]))
         return
+    if node.depth < 0 and _is_single(node):
+        _one_by_one((node,))
+        return
     for n in _frontier(node):
         if n.value is None:
             if n.run is not None:
@@ -177,6 +180,16 @@ def _is_seldom(node: Node) -> bool:
 
 
 _ends: dict[Spec, int] = {}
+
+
+def _is_single(node: Node) -> bool:
+    """Whether one small operation is all that is to be computed."""
+    if node.spec.type.size > SMALL:
+        return False
+    for n in node.inputs:
+        if (n.value is None and n.inputs) or n.spec.type.size > SMALL:
+            return False
+    return True
 
 
 def _one_by_one(order: Sequence[Node]) -> None:

@@ -28,6 +28,7 @@ from jitgrad.requests.schedules.stops import Callbacks
 
 T = TypeVar("T")
 MAX_PATTERNS = 64           # from roots of one spec
+TURNS = 4               # lengths of one structure that take turns, each with a pattern of its own
 PLAIN = (False, True, False)        # the kind of a plain backward
 # Nodes of a graph that is computed anew although its root has been looked at, so that the next look finds a program.
 ANEW = 4096
@@ -184,7 +185,12 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     """Leave values on nodes; the gradients among results."""
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
-        note_value(order[k], array)
+        node = order[k]
+        if node.value is None:
+            if node.depth < 0:
+                become_input(node, array)
+            else:
+                node.value = array
     return results[len(outputs):]
 
 
@@ -229,14 +235,14 @@ def read(node: Node) -> Sequence[int]:
 
 
 def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Entry, bound: Any) -> None:
-    """Remember the way through a graph that comes a second time with the same lengths."""
+    """Remember the way through a graph that comes a second time with the same lengths, of a few that take turns."""
     types = [n.spec.type for n in captured.order]
-    if entry.types == types:
+    if types in entry.types:
         pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
         spec = roots[0].spec
         others = []
         for p in spec.patterns:
-            if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None):
+            if p.entry is not entry or p.kind != kind or (p.owners is None) is not (pattern.owners is None) or p.types != types:
                 others.append(p)
             elif p.depth != pattern.depth:
                 pattern.depth = ANY_DEPTH
@@ -245,7 +251,8 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
         # First those that know more: a pattern that computes a value also matches where that is known.
         at = max([i + 1 for i, p in enumerate(others) if p.kind == kind and len(p.known) > len(pattern.known)], default=0)
         spec.patterns = (*others[:at], pattern, *others[at:])
-    entry.types = types
+    else:
+        entry.types = (types, *entry.types[:TURNS - 1])
 
 
 def take_held(root: Node) -> tuple[list[Node], Sequence[np.ndarray | None]] | None:

@@ -36,7 +36,8 @@ class Pattern:
     kind: what is asked of such roots, which callers compare.  visits: (place in the order, place of a node that has it as operand,
     or -1 for the roots, which operand, spec, whether it requires a gradient, what it is, the strides of an array, True if it is
     contiguous, whether Python is called there, whether it was overwritten); repeats: further uses of a node.
-    leaves, interior: places of leaves with gradients, and of what gradients go through.  number: which was learnt earlier.
+    types: of the order.  leaves, interior: places of leaves with gradients, and of what gradients go through.
+    number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
@@ -44,7 +45,7 @@ class Pattern:
     depths turned out to be the same."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -52,6 +53,7 @@ class Pattern:
         self.kind = kind
         self.root = index[roots[0]]
         self.size = len(order)
+        self.types = [n.spec.type for n in order]
         self.leaves = [index[n] for n in captured.leaves]
         self.interior = interior
         self.entry = entry

@@ -34,7 +34,7 @@ class Entry:
     extra: tuple[int, ...] = ()     # places whose values are returned as well, after the roots'
     looks: dict[int, int] = field(default_factory=dict)
     wanted: tuple[int, ...] = ()    # what `extra` should be: the next run rebuilds the schedule
-    types: list[ArrayType] | None = None    # of the order last run
+    types: tuple[list[ArrayType], ...] = ()     # of the orders run last
     meetings: int = 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.graph.node import Node
 from jitgrad.requests import execute
-from jitgrad.tensors.steps import NO_GRAD, Part, Step, apply_step, derive, rederive
+from jitgrad.tensors.steps import NO_GRAD, Part, Step, apply_step, derive, movements, rederive
 from jitgrad.tensors.storage import base_depth, keep, leaf_node, recorded, retain_along, stamp
 
 _MODIFIED = "{}its base or another view of its base has been modified inplace"
@@ -41,6 +41,8 @@ def derived(tensor: Any, record: bool) -> Node:
     Raises RuntimeError where those would need a history that there is none of."""
     storage: Any = tensor._storage
     chain, old = tensor._chain, tensor._node
+    if storage.private is not None and chain and _read_part(tensor, storage, chain):
+        return tensor._node
     storage.flush()
     depth = base_depth(chain)
     base, cell = storage.base(chain, depth), tensor._cell()
@@ -71,6 +73,20 @@ def derived(tensor: Any, record: bool) -> Node:
     tensor._node = node
     tensor._seen = writes
     return node
+
+
+def _read_part(tensor: Any, storage: Any, chain: tuple[Step, ...]) -> bool:
+    """Give a view of what is being filled, to which no gradient goes, the node of its own elements, if they are few."""
+    if tensor._node.requires_grad or tensor._leaf is not None or storage.node.requires_grad or not tensor._tracks_version:
+        return False
+    writes, version = storage.writes, storage.cell.value
+    node = storage.read_private(movements(chain), tensor._node.spec.type)
+    if node is None or storage.writes != writes:
+        return False
+    stamp(node, storage.cell, version)
+    tensor._node = node
+    tensor._seen = writes
+    return True
 
 
 def written_over(tensor: Any) -> Node:
@@ -105,6 +121,17 @@ def write_to_itself(of: Any, steps: tuple[Step, ...], value: Any) -> bool:
     base = storage.base(chain, depth)
     base.ensure_extra()
     storage.commit(base, storage.spread(chain, depth, base), chain[depth - 1] if depth else None, cell, cell.writer)
+    return True
+
+
+def count_write(of: Any, steps: tuple[Step, ...], value: Any) -> bool:
+    """`write_to_itself` of what is being filled, whose values are there: that it counts is all."""
+    storage = of._storage
+    if value._storage is not storage or storage.private is None or storage.owner is not None or value._leaf is not None or (
+            of._leaf is not None or movements(value._chain) != movements(of._chain) + steps):
+        return False
+    storage.writes += 1
+    storage.cell.value += 1
     return True
 
 

@@ -70,6 +70,28 @@ def apply_step(node: Node, step: Step) -> Node:
     return result
 
 
+_chains: dict[tuple[Step, ...], tuple[Step, ...]] = {}
+
+
+def interned(chain: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps of equal content as one object, by whose identity machine code knows them; others than movements, and those made
+    without grad mode, as they are."""
+    if any([type(step) is not Step or (step.op is DETACH and step is not NO_GRAD) for step in chain]):
+        return chain
+    if len(_chains) >= MAX_PUTS:
+        _chains.clear()
+    return _chains.setdefault(chain, chain)
+
+
+def is_basic(key: Any) -> bool:
+    """Whether NumPy reads an index as PyTorch does: integers and slices of positive step, at most with an Ellipsis."""
+    for k in key if type(key) is tuple else (key,):
+        if type(k) is not int and k is not Ellipsis and not (
+                type(k) is slice and (k.step is None or (type(k.step) is int and k.step > 0))):
+            return False
+    return True
+
+
 def arguments(step: Step) -> dict[str, Any]:
     """What the rules of a step's primitive are called with."""
     found: dict[str, Any] = dict(zip(step.op.param_names, step.params, strict=True))

@@ -28,7 +28,8 @@ from jitgrad.tensors.steps import NO_GRAD, Step, apply_step, derive, movements, 
 from jitgrad.types.array import ArrayType
 
 ATTACH = REGISTRY["attach"]
-PART = 4            # times the size of a part that is read for itself is that of all, at least
+MOST_WAITING = 128  # values that are postponed
+PART, SMALL = 4, 1024       # times the size of a part that is read for itself is that of all, at least, unless it is as small as this
 
 
 class Version:
@@ -68,11 +69,12 @@ class Storage:
     (tensors compare it) and the version counter that autograd checks.
 
     `private`: the base's next value, an array that no node refers to yet.  A loop that fills an array by index writes
-    there, so that only the first write copies; `flush` makes it the base node before anybody can look.
+    there, so that only the first write copies; `flush` makes it the base node before anybody can look.  `waiting`: what is to be
+    written there, as indices and nodes, whose values are postponed: they are computed together (`drain`).
     `owner`: who has computed newer values, and gives them to the storage when asked to `settle` (optim/steady.py).
     `history`: the node with the history, weakly, where the storage has let go of it (`release`)."""
 
-    __slots__ = ("node", "writes", "cell", "private", "owner", "history", "__weakref__")
+    __slots__ = ("node", "writes", "cell", "private", "waiting", "owner", "history", "__weakref__")
     deferred = False        # True of what stands in for the storage of a replayed result: see Deferred
 
     def __init__(self, node: Node) -> None:
@@ -80,6 +82,7 @@ class Storage:
         self.writes = 0
         self.cell = Version()
         self.private: np.ndarray | None = None
+        self.waiting: list[tuple[Any, Node]] | None = None
         self.owner: Owner | None = None
         self.history: weakref.ref[Node] | None = None
         stamp(node, self.cell)
@@ -89,12 +92,11 @@ class Storage:
         `seen` writes by now.
 
         chain: the view's movements.  The caller sees to it that every tensor on this storage looks again (`writes`)."""
-        array = self.private
+        if self.waiting is not None:
+            self.drain()
+        array = self.to_fill()
         if array is None:
-            node = self.node
-            if node.spec.op is not INPUT or node.requires_grad or self.history is not None or tracing.traces:
-                return False
-            array = node.value.copy()
+            return False
         try:
             view = view_into(array, self.node.spec.type, chain)
             if view is None or self.writes != seen:
@@ -107,12 +109,47 @@ class Storage:
         self.cell.value += 1
         return True
 
+    def to_fill(self) -> np.ndarray | None:
+        """What is written privately, or a copy that is to be; None where gradients go to the base, or it is not known."""
+        array, node = self.private, self.node
+        if array is not None:
+            return array
+        if node.spec.op is not INPUT or node.requires_grad or self.history is not None or tracing.traces:
+            return None
+        return node.value.copy()
+
+    def wait(self, index: Any, node: Node, seen: int) -> bool:
+        """Write a value that is postponed, of the type of what is at an index, when somebody looks; see `write_private`."""
+        array, waiting = self.to_fill(), self.waiting
+        if array is None or self.writes != seen:
+            return False
+        if waiting is None:
+            waiting = []
+        waiting.append((index, node))
+        self.private, self.waiting = array, waiting
+        self.writes += 1
+        self.cell.value += 1
+        if len(waiting) >= MOST_WAITING:
+            self.drain()
+        return True
+
+    def drain(self) -> None:
+        """Write what is waiting.  (Where that is interrupted, all of it is written once more.)"""
+        array, waiting = self.private, self.waiting
+        assert array is not None and waiting is not None
+        values = [(index, execute.value(node)) for index, node in reversed(waiting)]       # the last needs most of the others
+        for index, value in reversed(values):
+            array[index] = value
+        self.waiting = None
+
     def read_private(self, chain: tuple[Step, ...], type: ArrayType) -> Node | None:
         """The node of a small part of what was written privately, None of others, for which that is made a node first.
 
         chain: the part's movements; type: its type."""
+        if self.waiting is not None:
+            self.drain()
         array = self.private
-        if array is None or PART * type.size > array.size or self.owner is not None or tracing.traces:
+        if array is None or (PART * type.size > array.size and type.size > SMALL) or self.owner is not None or tracing.traces:
             return None
         view = view_into(array, self.node.spec.type, chain)
         return None if view is None else input_node(np.array(view), type)
@@ -122,6 +159,8 @@ class Storage:
         if self.owner is not None:
             self.owner.settle()
         if self.private is not None:
+            if self.waiting is not None:
+                self.drain()
             node = input_node(self.private, self.node.type)
             stamp(node, self.cell)
             self.node, self.private = node, None

@@ -148,6 +148,7 @@ def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:
     if seen is not None and storage.writes != seen:
         return False
     storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
+    storage.waiting = None
     cell.value += 1
     cell.writer = None
     node.extra = extra              # (one by one: four at once would be a tuple, which is allocated)

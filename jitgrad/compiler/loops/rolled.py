@@ -69,7 +69,7 @@ class RolledProgram:
 
     def __init__(self, children: Sequence[Sequence[int]], request: Places) -> None:
         self._request = request
-        # The places of the operands of all places, one after the other, and how many each has: nothing that the garbage collector walks.
+        # The operands of all places, and how many each has, in what the garbage collector does not walk
         self._operands = np.array([k for of in children for k in of], np.int64)
         self._arities = np.array([len(of) for of in children], np.int64)
         self.compiled = False

@@ -99,12 +99,12 @@ class Operator:
     fn: the function of nodes, with finish(result, args, kwargs), which settles what it has returned for these arguments; None of
     operators that are made of others.  places: of "torch", "method" and "functional", where methods.py and the modules show it.
     inplace: whether there is a method name_ that writes the result to self; for results without derivative what is made of them
-    first: where it is written to what has a history, something has to become of that."""
+    first: where it is written to what has a history, something has to become of that.  kind: see `register`."""
 
-    __slots__ = ("name", "schemas", "call", "function", "fn", "finish", "places", "inplace")
+    __slots__ = ("name", "schemas", "call", "function", "fn", "finish", "places", "inplace", "kind")
 
     def __init__(self, name: str, schemas: tuple[Schema, ...], call: Callable, function: Callable, fn: Callable | None,
-                 finish: Finish | None, places: tuple[str, ...], inplace: bool | Overwriting) -> None:
+                 finish: Finish | None, places: tuple[str, ...], inplace: bool | Overwriting, kind: int | None) -> None:
         self.name = name
         self.schemas = schemas
         self.call = call
@@ -113,6 +113,7 @@ class Operator:
         self.finish = finish
         self.places = places
         self.inplace = inplace
+        self.kind = kind
 
 
 OPERATORS: dict[str, Operator] = {}
@@ -135,7 +136,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
     function.__doc__ = doc
     function.__module__ = "jitgrad"         # where pickle finds it
     call = function if kind is None else face(function, name, kind, None if shown is None else str(shown))
-    OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace)
+    OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace, kind)
     return call
 
 

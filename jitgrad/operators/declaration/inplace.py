@@ -23,15 +23,15 @@ from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tensors.writing import insist, writes
 
 
-def _overwrite(tensor: Tensor, op: Operator, args: tuple) -> bool | None:
+def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]) -> bool | None:
     """An operation in place on what is known; None where its result does not fit, False where somebody has come in between."""
     seen = writes(tensor)
     type_ = tensor._current().spec.type
-    node = op.call(tensor, *args)._node
+    node = op.call(tensor, *args, **kwargs)._node
     if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
     array = execute.value(node)
-    if not tensor._chain or type(tensor._chain[-1]) is Detached:
+    if tensor._leaf is not None or (tensor._chain and type(tensor._chain[-1]) is Detached):
         return tensor._replace(array, seen)
     extra = node.ensure_extra()
     if not tensor._write_private(..., array, seen):
@@ -53,8 +53,10 @@ def inplace_method(op: Operator) -> Callable:
     schema = Schema(called, op.fn, True)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not kwargs and not tracing.traces and _is_known(self) and all(map(_is_known, args)):
-            if insist(_overwrite, self, op, args):
+        if not tracing.traces and _is_known(self) and all(map(_is_known, (*args, *kwargs.values()))):
+            if kwargs:
+                schema.bind((self, *args), kwargs)
+            if insist(_overwrite, self, op, args, kwargs):
                 return self
         insist(record, self, args, kwargs)
         return self
@@ -83,6 +85,7 @@ def inplace_method(op: Operator) -> Callable:
             _keep_overwritten(result, node, (*args, *kwargs.values()))
         return write_result(self, called, result, seen) is not None
 
+    method.operator = op.call           # type: ignore[attr-defined]  (what it computes, for those who learn it)
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
     method.__signature__ = schema.signature()       # type: ignore[attr-defined]

@@ -14,7 +14,8 @@ from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.provenance import user_line
 from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, remember, view_by_plan
 from jitgrad.requests import execute
-from jitgrad.tensors.histories import is_fixed, write_to_itself, written_over
+from jitgrad.tensors.histories import count_write, is_fixed, write_to_itself, written_over
+from jitgrad.tensors.steps import is_basic
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tensors.writing import insist, writes
 from jitgrad.types.array import ArrayType
@@ -147,21 +148,19 @@ def broadcast_value(node: Node, shape: tuple[int, ...]) -> Node:
 PLAIN_NUMBERS = {bool: 0, int: 1, float: 2}     # by category of dtype: what NumPy stores as PyTorch does
 
 
-def _is_basic(key: Any) -> bool:
-    """Whether NumPy reads an index as PyTorch does: integers and slices of positive step, at most with an Ellipsis."""
-    for k in key if type(key) is tuple else (key,):
-        if type(k) is not int and k is not Ellipsis and not (
-                type(k) is slice and (k.step is None or (type(k.step) is int and k.step > 0))):
-            return False
-    return True
-
-
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """self[key] = value, seen by every tensor that shares the storage."""
-    if _is_basic(key):
+    if is_basic(key):
         if isinstance(value, Tensor):
             storage = value._storage
             stale = storage is not None and storage is self._storage and storage.writes != value._seen      # see write_to_itself
+            if stale and storage is not None and storage.private is not None:
+                known = _plan_key(self._node.spec.type, key)
+                if known is not None and (plan := _plans.get(known)) is not None and count_write(self, plan.steps, value):
+                    return
+                stale = False
+            if not stale and (source := value._current()).depth < 0 and _waits(self, key, source):
+                return
             if (not stale and (source := value._current()).op is INPUT and not source.requires_grad
                     and source.type.dtype is self._node.type.dtype and self._write_private(key, source.value)):
                 return
@@ -170,6 +169,17 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             if self._write_private(key, value):
                 return
     insist(_record, self, key, value)
+
+
+def _waits(self: Tensor, key: Any, value: Node) -> bool:
+    """Whether a value that is postponed waits to be written to self[key], where nothing is recorded; otherwise it is computed."""
+    of, storage = self._node.spec.type, self._storage
+    plan = None if self._chain or self._leaf is not None or (known := _plan_key(of, key)) is None else _plans.get(known)
+    if plan is None or plan.nodes[-1][0].type is not value.spec.type or storage is None or storage.deferred or (
+            storage.owner is not None):
+        execute.value(value)
+        return False
+    return storage.wait(key, value, writes(self))
 
 
 def _record(self: Tensor, key: Any, value: Any) -> bool:

@@ -2,6 +2,6 @@
 
 An operator that users call is a `face` (faces.py), a built-in function that at first only forwards to the operator's Python
 function.  Once a program repeats its gradients, faces are given the machine code of record.py: it looks the call up in
-a table of the operator, and follows the template found there (templates.py), which makes the nodes and the result; any other call is
+a table of the operator, and follows the template found there (learning/), which makes the nodes and the result; any other call is
 forwarded as before.  The Python functions stay the reference, and all there is where objects cannot be read by address.
 """

@@ -19,8 +19,9 @@ WORD = 8
 # How functions of Python's C interface say that they have failed, and set an exception: by NULL, or by a negative C int.  The
 # others that are called cannot fail for what they are given.
 NULL = frozenset("""PyObject_GetAttr PyObject_VectorcallMethod PyObject_Vectorcall PyObject_CallNoArgs PyObject_CallOneArg
-    PyLong_FromSsize_t PyNumber_Float PyTuple_New PyType_GenericAlloc PySequence_Concat PyList_New PyList_GetItem""".split())
-NEGATIVE = frozenset("PyObject_SetAttr PyTuple_SetItem PyList_SetItem PySet_Contains".split())
+    PyLong_FromSsize_t PyNumber_Float PyTuple_New PyType_GenericAlloc PySequence_Concat PyWeakref_NewRef PyObject_GetItem PyList_New
+    PyList_GetItem""".split())
+NEGATIVE = frozenset("PyObject_SetAttr PyObject_SetItem PyTuple_SetItem PyList_SetItem PyList_Append PySet_Contains".split())
 
 
 class Assembly:

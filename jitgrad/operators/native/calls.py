@@ -9,41 +9,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from jitgrad.operators.native import words as W
 from jitgrad.operators.native.assembly import I32, I64, WORD, ObjectAssembly
-from jitgrad.operators.native.words import (
-    AT_ONCE,
-    COMMON,
-    COUNT,
-    DEFAULT,
-    ENTRIES,
-    ENTRY,
-    FUNCTION,
-    HASH,
-    HOLDS,
-    KIND,
-    LEARNER,
-    LONGEST_POSTPONED,
-    MOST_HELD,
-    MOST_STEPS,
-    MOST_TENSORS,
-    MOST_WORDS,
-    NAMES,
-    NEEDS,
-    NUMBER,
-    NUMBERS,
-    PARTS,
-    PATTERN,
-    PENDING,
-    POSTPONED,
-    RECORDED,
-    SHARED,
-    TABLE,
-    TEMPLATE,
-    TRIES,
-    VALUES,
-    VIEWS,
-    WORDS,
-)
 
 
 class CallAssembly(ObjectAssembly):
@@ -55,15 +22,16 @@ class CallAssembly(ObjectAssembly):
     def __init__(self, module: ir.Module, name: str, offsets: dict[str, int]) -> None:
         super().__init__(module, name, 4, offsets)
         self.self, self.args, self.nargs, self.keywords = self.arguments
-        self.words = self.array(MOST_WORDS)
+        self.words = self.array(W.MOST_WORDS)
         self.count = self.variable(0)                       # of the words
-        self.nodes = self.array(MOST_TENSORS + MOST_STEPS)  # references held: of the operands, then of the steps
+        self.nodes = self.array(W.MOST_TENSORS + W.MOST_STEPS)  # references held: of the operands, then of the steps
         self.operands = self.variable(0)
         self.seen = self.variable(0)                        # the number of writes to the storage of the last operand
         self.depth = self.variable(0)
         self.longest, self.holds = self.variable(0), self.variable(0)       # of the operands that are postponed: see graph.Node
         self.pattern = self.variable(0)
         self.needs = self.variable(0)                       # whether an operand requires a gradient
+        self.filled = self.variable(0)                      # the array, of the storage of the first argument, that is being filled
         self.template = self.variable(0)                        # the array, a reference held
         self.line = self.variable(0)                        # a reference held
         self.at_once = self.variable(0)                     # whether what is recorded is to be computed
@@ -72,8 +40,8 @@ class CallAssembly(ObjectAssembly):
         self.settled = self.variable(1)                     # or are postponed
         self.forward, self.leave = self.block("forward"), self.block("leave")
         self.header = self.get(self.get(self.self, "FaceState.header"), "data")
-        self.shared = self.load(self.header, COMMON * WORD)
-        self.target.set(self.load(self.header, FUNCTION * WORD))
+        self.shared = self.load(self.header, W.COMMON * WORD)
+        self.target.set(self.load(self.header, W.FUNCTION * WORD))
 
     def find_template(self, deepest: int) -> None:
         """deepest: the depth at which the Python function takes over."""
@@ -81,12 +49,17 @@ class CallAssembly(ObjectAssembly):
         evaluates = self.mode(deepest)
         self.find()
         self.passes()
+        filling, usual = self.block("filling"), self.block("usual")
+        self.builder.cbranch(self.differ(self.filled.get(), 0), filling, usual)
+        self.here(filling)
+        self.fill()
+        self.here(usual)
         evaluated, recorded = self.block("evaluated"), self.block("recorded")
         self.builder.cbranch(evaluates, evaluated, recorded)
         self.here(evaluated)
         evaluator = self.take()
-        self.at_once.set(self.select(self.same(evaluator, AT_ONCE), self.number(1), 0))
-        self.go_if(self.either(self.same(evaluator, RECORDED), self.same(evaluator, AT_ONCE)), recorded)
+        self.at_once.set(self.select(self.same(evaluator, W.AT_ONCE), self.number(1), 0))
+        self.go_if(self.either(self.same(evaluator, W.RECORDED), self.same(evaluator, W.AT_ONCE)), recorded)
         self.evaluate(evaluator)
         self.here(recorded)
         self.where()
@@ -95,47 +68,53 @@ class CallAssembly(ObjectAssembly):
         """Give what a template's evaluator gives."""
         raise NotImplementedError
 
+    def fill(self) -> None:
+        """Do what the template says with the first argument, which is being filled."""
+        raise NotImplementedError
+
     def describe(self) -> None:
         """Describe the arguments in `words`, and hold the nodes of tensors."""
         self.go_if(self.differ(self.load(self.common("traces")), 0), self.forward)
         named = self.variable(0)
         with self.when(self.differ(self.keywords, 0)):
             named.set(self.get(self.keywords, "length"))
-        self.kind = self.load(self.header, KIND * WORD)
+        self.kind = self.load(self.header, W.KIND * WORD)
+        self.foresee()
         with self.loop(self.add(self.nargs, named.get())) as i:
             place = self.at(self.args, i)
             value = self.load(place)
             kind = self.get(value, "type")
             is_list, single, done = self.same(kind, self.common("list")), self.block("single"), self.block("done")
+            self.foreseen(i, done)
             self.go_if(self.builder.not_(self.either(is_list, self.same(kind, self.common("tuple")))), single)
             count = self.get(value, "length")
-            self.push(self.add(kind, PARTS))
+            self.push(self.add(kind, W.PARTS))
             self.push(count)
             parts = self.variable(self.add(value, self.offset["items"]))
             with self.when(is_list):
                 parts.set(self.get(value, "list items"))
             with self.loop(count) as k:
                 part = self.at(parts.get(), k)
-                self.part(self.load(part), part, None)
+                self.part(self.load(part), part)
             self.go(done)
             self.here(single)
-            self.part(value, place, self.less(i, self.nargs))
+            self.part(value, place, self.less(i, self.nargs), i)
             self.go(done)
             self.here(done)
         with self.loop(named.get()) as i:
             self.push(self.load(self.at(self.add(self.keywords, self.offset["items"]), i)))
-        self.counts = self.add(self.builder.mul(named.get(), self.number(NAMES)), self.nargs)
-        self.go_if(self.same(self.operands.get(), 0), self.forward)
+        self.counts = self.add(self.builder.mul(named.get(), self.number(W.NAMES)), self.nargs)
+        self.go_if(self.both(self.same(self.operands.get(), 0), self.same(self.filled.get(), 0)), self.forward)
 
     def push(self, word: Any) -> None:
         """Add a word."""
         count = self.count.get()
-        self.go_if(self.same(count, MOST_WORDS), self.forward)
+        self.go_if(self.same(count, W.MOST_WORDS), self.forward)
         self.store(word, self.at(self.words, count))
         self.count.set(self.add(count, 1))
 
-    def part(self, value: Any, place: Any, by_position: Any) -> None:
-        """Add the words of an argument, or of an element of one (`by_position` is None), whose address is at `place`."""
+    def part(self, value: Any, place: Any, by_position: Any = None, i: Any = None) -> None:
+        """Add the words of an argument, number i, or of an element of one (`by_position` is None), whose address is at `place`."""
         is_argument = by_position is not None
         kind = self.get(value, "type")
         tensor, section, other, done = [self.block(name) for name in ("tensor", "section", "other", "done")]
@@ -143,34 +122,62 @@ class CallAssembly(ObjectAssembly):
         self.go_if(self.same(kind, self.common("slice")), section)
         if is_argument:
             is_number = self.either(self.same(kind, self.common("float")), self.same(kind, self.common("int")))
-            is_number = self.both(self.both(is_number, by_position), self.same(self.kind, NUMBERS))
-            self.go_if(self.builder.not_(is_number), other)
-            self.push(self.add(self.common("float"), NUMBER))
+            of_numbers = self.either(self.either(self.same(self.kind, W.NUMBERS), self.same(self.kind, W.SCALED)),
+                                     self.both(self.same(self.kind, W.WRITES), self.same(i, 2)))
+            self.go_if(self.builder.not_(self.both(self.both(is_number, by_position), of_numbers)), other)
+            self.push(self.add(self.common("float"), W.NUMBER))
             self.go(done)
         else:
             self.go(other)
         self.here(other)
-        self.push(value)
+        self.push(self.plain(value))
         self.go(done)
         self.here(section)
-        self.push(self.add(kind, PARTS))
+        self.push(self.add(kind, W.PARTS))
         for name in ("start", "stop", "step"):
-            self.push(self.get(value, f"slice {name}"))
+            self.push(self.plain(self.get(value, f"slice {name}")))
         self.go(done)
         self.here(tensor)
         self.push(self.operand(value, place, is_argument))
+        if is_argument:
+            with self.when(self.both(self.same(i, 0), self.less(self.number(W.READS), self.kind))):
+                self.written(value)
         self.go(done)
         self.here(done)
 
+    def plain(self, value: Any) -> Any:
+        """The word of an object that is no tensor: of an integer its value."""
+        word = self.variable(value)
+        with self.when(self.same(self.get(value, "type"), self.common("int"))):
+            number = self.api("PyLong_AsSsize_t", value)
+            with self.when(self.same(number, -1)):
+                with self.when(self.differ(self.api("PyErr_Occurred"), 0)):
+                    self.api("PyErr_Clear")
+            shifted = self.builder.shl(number, self.number(W.BITS))
+            is_short = self.both(self.differ(number, -1), self.same(self.builder.ashr(shifted, self.number(W.BITS)), number))
+            word.set(self.select(is_short, self.add(shifted, W.INTEGER), value))
+        return word.get()
+
+    def written(self, tensor: Any) -> None:
+        """Add the words of what is written to, the first argument, whose own are there."""
+        raise NotImplementedError
+
+    def foresee(self) -> None:
+        """See whether the first argument is being filled, and whether the value that is written by index is there already."""
+        raise NotImplementedError
+
+    def foreseen(self, i: Any, done: Any) -> None:
+        """Add the words of such an argument, number i, and go on where that is done."""
+        raise NotImplementedError
+
     def operand(self, tensor: Any, place_of_tensor: Any, is_argument: bool) -> Any:
         """Hold a tensor's node; its word."""
-        place = self.operands.get()
-        self.go_if(self.same(place, MOST_TENSORS), self.forward)
-        with self.when(self.same(self.kind, VIEWS)):
+        self.go_if(self.same(self.operands.get(), W.MOST_TENSORS), self.forward)
+        with self.when(self.same(self.kind, W.VIEWS)):
             chain = self.api("PyObject_GetAttr", tensor, self.common("_chain"))
             self.api("Py_DecRef", chain)
             self.go_if(self.differ(self.get(chain, "length"), 0), self.forward)
-        with self.when(self.less(self.number(NUMBERS), self.kind)):         # of a tensor that is not another's data
+        with self.when(self.less(self.number(W.NUMBERS), self.kind)):         # of a tensor that is not another's data
             tracks = self.api("PyObject_GetAttr", tensor, self.common("_tracks_version"))
             self.api("Py_DecRef", tracks)
             self.go_if(self.differ(tracks, self.common("true")), self.forward)
@@ -182,7 +189,7 @@ class CallAssembly(ObjectAssembly):
         self.seen.set(0)
         self.go_if(self.same(storage, self.common("none")), plain)
         self.go_if(self.differ(self.load(storage, self.offset["type"]), self.common("Storage")), stale)
-        with self.when(self.less(self.number(NUMBERS), self.kind)):         # a part of what is being filled need not wait for all
+        with self.when(self.less(self.number(W.NUMBERS), self.kind)):         # a part of what is being filled need not wait for all
             self.go_if(self.differ(self.get(storage, "Storage.private"), self.common("none")), self.forward)
         seen = self.api("PyObject_GetAttr", tensor, self.common("_seen"))
         writes = self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes"))
@@ -190,7 +197,11 @@ class CallAssembly(ObjectAssembly):
         self.api("Py_DecRef", seen)
         self.seen.set(writes)
         self.go_if(same, plain)
-        self.go(stale)
+        if is_argument:
+            self.renew(tensor, storage, stale)
+            self.go(plain)
+        else:
+            self.go(stale)
         self.here(plain)
         found.set(self.held(self.get(tensor, "Tensor._node")))
         self.go(ready)
@@ -202,7 +213,25 @@ class CallAssembly(ObjectAssembly):
             self.api("Py_DecRef", seen)
             self.go(ready)
         self.here(ready)
-        node = found.get()
+        return self.hold(found.get())
+
+    def renew(self, tensor: Any, storage: Any, otherwise: Any) -> None:
+        """Give a tensor that is all of its storage the node that it has there; go to `otherwise` with others (see Tensor._current)."""
+        none = self.common("none")
+        chain = self.api("PyObject_GetAttr", tensor, self.common("_chain"))
+        self.api("Py_DecRef", chain)
+        self.go_if(self.differ(self.get(chain, "length"), 0), otherwise)
+        for name in ("private", "owner", "history"):
+            self.go_if(self.differ(self.get(storage, f"Storage.{name}"), none), otherwise)
+        self.api("PyObject_SetAttr", tensor, self.common("_seen"), self.get(storage, "Storage.writes"))
+        # What was allocated for that may have run anything: if somebody has written, the tensor is not new.
+        before = self.get(tensor, "Tensor._node")
+        self.put(self.held(self.get(storage, "Storage.node")), tensor, "Tensor._node")
+        self.api("Py_DecRef", before)
+
+    def hold(self, node: Any) -> Any:
+        """Take over a reference to the node of an operand; its word."""
+        place = self.operands.get()
         with self.loop(place) as j:        # is it one of those before?
             same = self.same(self.load(self.at(self.nodes, j)), node)
             self.pattern.set(self.select(same, self.builder.or_(self.pattern.get(), self.builder.shl(
@@ -215,48 +244,58 @@ class CallAssembly(ObjectAssembly):
         self.known.set(self.select(is_known, self.known.get(), 0))
         is_postponed = self.less(depth, self.number(0))
         self.settled.set(self.select(self.either(is_known, is_postponed), self.settled.get(), 0))
-        longest = self.builder.and_(self.builder.neg(depth), self.number((1 << HOLDS) - 1))
+        longest = self.builder.and_(self.builder.neg(depth), self.number((1 << W.HOLDS) - 1))
         self.longest.set(self.select(self.both(is_postponed, self.less(self.longest.get(), longest)), longest, self.longest.get()))
-        holds = self.builder.lshr(self.builder.neg(depth), self.number(HOLDS))
+        holds = self.builder.lshr(self.builder.neg(depth), self.number(W.HOLDS))
         self.holds.set(self.add(self.holds.get(), self.select(is_postponed, holds, 0)))
-        needs = self.select(self.same(self.get(node, "Node.requires_grad"), self.common("true")), NEEDS, 0)
+        needs = self.select(self.same(self.get(node, "Node.requires_grad"), self.common("true")), W.NEEDS, 0)
         self.needs.set(self.builder.or_(self.needs.get(), needs))
         word = self.add(self.get(self.get(node, "Node.spec"), "Spec.type"), needs)
-        return self.add(word, self.select(self.less(self.number(0), depth), PENDING, 0))
+        return self.add(word, self.select(self.less(self.number(0), depth), W.PENDING, 0))
 
     def find(self) -> None:
         """The template of such a call; forward it where there is none."""
         b = self.builder
         mixed = self.variable(self.counts)
         with self.loop(self.count.get()) as i:
-            mixed.set(b.mul(b.xor(mixed.get(), self.load(self.at(self.words, i))), self.number(HASH)))
+            mixed.set(b.mul(b.xor(mixed.get(), self.load(self.at(self.words, i))), self.number(W.HASH)))
         start = b.lshr(mixed.get(), self.number(40))
-        table = self.load(self.header, TABLE * WORD)
+        table = self.load(self.header, W.TABLE * WORD)
         default, pattern = self.load(self.common("default")), self.pattern.get()
         found = self.block("found")
         entry = self.variable(0)
-        with self.loop(self.number(TRIES)) as k:
-            place = b.and_(self.add(start, k), self.number(ENTRIES - 1))
-            at = b.add(table, b.mul(place, self.number(ENTRY * WORD)))
+        with self.loop(self.number(W.TRIES)) as k:
+            place = b.and_(self.add(start, k), self.load(self.header, W.MASK * WORD))
+            at = b.add(table, b.mul(place, self.number(W.ENTRY * WORD)))
             entry.set(at)
-            equal = self.both(self.same(self.load(at, COUNT * WORD), self.counts), self.both(
-                self.same(self.load(at, DEFAULT * WORD), default), self.same(self.load(at, PATTERN * WORD), pattern)))
+            equal = self.both(self.same(self.load(at, W.COUNT * WORD), self.counts), self.both(
+                self.same(self.load(at, W.DEFAULT * WORD), default), self.same(self.load(at, W.PATTERN * WORD), pattern)))
             with self.when(equal):
                 different = self.variable(0)
                 with self.loop(self.count.get()) as i:
                     different.set(b.or_(different.get(), b.xor(self.load(self.at(self.words, i)),
-                                                               self.load(self.at(self.add(at, WORDS * WORD), i)))))
+                                                               self.load(self.at(self.add(at, W.WORDS * WORD), i)))))
                 self.go_if(self.same(different.get(), 0), found)
-        self.target.set(self.load(self.header, LEARNER * WORD))
+        self.target.set(self.load(self.header, W.LEARNER * WORD))
         self.go(self.forward)
         self.here(found)
-        self.template.set(self.held(self.load(entry.get(), TEMPLATE * WORD)))
+        self.template.set(self.held(self.load(entry.get(), W.TEMPLATE * WORD)))
 
     def mode(self, deepest: int) -> Any:
         """Whether the call is to be evaluated or postponed, since there is no gradient; forward it if it is neither that nor to be
         recorded: of operands that are pending, too deep, or a view."""
         kind, without, postponed, decided = self.variable(0), self.block("without"), self.block("postponed"), self.block("decided")
         in_grad_mode = ("recording_thread", "grad_mode", "enabled", "true")
+        with self.when(self.differ(self.filled.get(), 0)):
+            off = self.block("off")
+            self.go_if(self.same(self.settled.get(), 0), self.forward)
+            kind.set(W.FILLED + W.WITHOUT)
+            self.in_mode(*in_grad_mode, off)
+            self.go_if(self.differ(self.needs.get(), 0), self.forward)
+            kind.set(W.FILLED)
+            self.go(off)
+            self.here(off)
+            self.go(decided)
         self.go_if(self.same(self.needs.get(), 0), without)
         self.in_mode(*in_grad_mode, postponed)
         # What is recorded with gradients refers to nothing that is postponed.
@@ -264,16 +303,16 @@ class CallAssembly(ObjectAssembly):
         self.go(decided)
         self.here(without)
         self.in_mode(*in_grad_mode, postponed)
-        self.go_if(self.either(self.same(self.known.get(), 0), self.less(self.number(NUMBERS), self.kind)), self.forward)
-        kind.set(VALUES)
+        self.go_if(self.either(self.same(self.known.get(), 0), self.less(self.number(W.NUMBERS), self.kind)), self.forward)
+        kind.set(W.VALUES)
         self.go(decided)
         self.here(postponed)
-        self.go_if(self.either(self.same(self.settled.get(), 0), self.less(self.number(NUMBERS), self.kind)), self.forward)
-        self.go_if(self.less(self.number(LONGEST_POSTPONED), self.longest.get()), self.forward)
-        self.go_if(self.less(self.number(MOST_HELD), self.holds.get()), self.forward)
-        holds = self.builder.shl(self.holds.get(), self.number(HOLDS))
+        self.go_if(self.either(self.same(self.settled.get(), 0), self.less(self.number(W.NUMBERS), self.kind)), self.forward)
+        self.go_if(self.less(self.number(W.LONGEST_POSTPONED), self.longest.get()), self.forward)
+        self.go_if(self.less(self.number(W.MOST_HELD), self.holds.get()), self.forward)
+        holds = self.builder.shl(self.holds.get(), self.number(W.HOLDS))
         self.depth.set(self.builder.neg(self.add(self.longest.get(), holds)))
-        kind.set(POSTPONED)
+        kind.set(W.POSTPONED)
         self.go(decided)
         self.here(decided)
         self.counts = self.add(self.counts, kind.get())
@@ -300,7 +339,7 @@ class CallAssembly(ObjectAssembly):
             self.api("Py_DecRef", name)         # the code has it
             self.go_if(self.same(self.api("PySet_Contains", self.common("outside"), name), 0), asked)
             before = self.common("last_code")
-            self.store(self.held(code.get()), self.shared, SHARED.index("last_code") * WORD)
+            self.store(self.held(code.get()), self.shared, W.SHARED.index("last_code") * WORD)
             self.api("Py_DecRef", before)
         self.go(outside)
         self.here(outside)

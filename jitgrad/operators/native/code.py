@@ -21,19 +21,21 @@ from jitgrad.memory.threads import building
 from jitgrad.operators.native import faces, objects
 from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.native.learning.templates import learner
 from jitgrad.operators.native.patterns import PatternWords, function, is_followed
-from jitgrad.operators.native.templates import learner
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
+from jitgrad.ops.quiet import quiet
 from jitgrad.requests import counters, matcher, programs
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.tensors.histories import Accumulator
 from jitgrad.tensors.steps import pending_detached
-from jitgrad.tensors.storage import Storage, Version, detached_storages
+from jitgrad.tensors.storage import ATTACH, Storage, Version, detached_storages
 from jitgrad.tensors.tensor import Tensor, alike
 from jitgrad.types.dtype import default_address
 
-_FILES = ("words.py", "assembly.py", "calls.py", "record.py", "matching.py", "again.py")       # that decide what the code is
+# Files that decide what the code is
+_FILES = ("words.py", "assembly.py", "calls.py", "storing.py", "record.py", "matching.py", "again.py")
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "FaceState": (FaceState, id), "Tensor": (Tensor,),
     "Storage": (Storage,),
@@ -71,7 +73,7 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
         "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
-        "accumulate": accumulate, "release": release, "value": value,
+        "accumulate": accumulate, "release": release, "value": value, "attach": ATTACH, "quiet": quiet,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
         "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray,

@@ -26,17 +26,22 @@ from jitgrad.operators.native import objects, words
 class FaceState(functools.partial):
     """The `self` of a face: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries, replaced as a whole; templates: by number of entry, what it keeps
-    alive; kind: one of words.PLAIN, NUMBERS, VIEWS and CHAINS; left: how many more calls are learnt before few are, so that a
-    program which never repeats one does not spend its time on it; learner: what is called where there is no template; common: what
+    header: an array of words.HEADER words; table: the entries, of which there are `entries` and may be `most`, replaced as a whole;
+    templates: by number of entry, what it keeps alive; kind: see words.py; left: how many more calls are learnt before few are, so that
+    a program which never repeats one does not spend its time on it; learner: what is called where there is no template; common: what
     the header refers to; definition: the face's, at which CPython looks once more when it frees the face (at the interpreter's
     end the module's reference goes first)."""
 
-    __slots__ = ("header", "table", "templates", "left", "name", "kind", "learner", "common", "definition")
+    __slots__ = ("header", "table", "next", "entries", "most", "templates", "replaced", "left", "name", "kind", "learner", "common",
+                 "definition")
 
     header: np.ndarray
     table: array
+    next: array
+    entries: int
+    most: int
     templates: dict[int, Any]
+    replaced: dict[int, Any]
     left: int
     name: str
     kind: int
@@ -46,12 +51,21 @@ class FaceState(functools.partial):
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
         """Make the table.  common: the words that all operators share."""
-        self.table = array("q", [0]) * (words.ENTRIES * words.ENTRY)
+        self.most = words.MOST_ENTRIES if self.kind >= words.CHAINS else words.ENTRIES
+        self.entries = words.ENTRIES if self.kind < words.CHAINS else words.FEW_ENTRIES
+        self.table = self.next = array("q", [0]) * (self.entries * words.ENTRY)
         self.templates = {}
-        self.left = 2 * words.ENTRIES
+        self.left = 2 * self.most
         self.learner = learner
         self.common = common
-        self.header[:] = [id(self.func), self.table.buffer_info()[0], self.kind, buffers.address(common), id(learner)]
+        self.header[:] = [id(self.func), self.table.buffer_info()[0], self.kind, buffers.address(common), id(learner), self.entries - 1]
+
+    def replace(self, table: array, templates: dict[int, Any], entries: int) -> None:
+        """Have a larger table.  (Whatever comes in between, what machine code sees is there.)"""
+        self.next = table
+        self.replaced, self.templates = self.templates, templates
+        self.header[[words.TABLE, words.MASK]] = table.buffer_info()[0], entries - 1
+        self.table, self.entries, self.replaced = table, entries, {}
 
     def __getattribute__(self, name: str) -> Any:       # pickle asks for the face by its name, which may be __lt__
         found = FACES.get(name)

@@ -30,11 +30,11 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import StackWord
-from jitgrad.operators.native.calls import CallAssembly
-from jitgrad.operators.native.words import ARGUMENT, LITERAL, MOST_TENSORS, NO_DEPTH, RECORD
+from jitgrad.operators.native.storing import Storing
+from jitgrad.operators.native.words import ARGUMENT, LITERAL, MADE, MOST_TENSORS, NO_DEPTH, NOT_WRITTEN, RECORD, WRITTEN_WHOLE
 
 
-class Record(CallAssembly):
+class Record(Storing):
     """The function `record(self, args, nargs, kwnames)`."""
 
     def __init__(self, module: ir.Module, offsets: dict[str, int], deepest: int) -> None:
@@ -64,17 +64,23 @@ class Record(CallAssembly):
         """Make the nodes, then the results."""
         steps = self.take()
         results = self.take()
-        make, chain = self.take(), self.take()
+        make, chain, how = self.take(), self.take(), self.take()
         with self.loop(steps) as k:
             self.step(k)
         with self.loop(self.take()):           # an owner may refer to any node
             self.extra()
-        one, several, view = self.block("one"), self.block("several"), self.block("view")
+        one, several, view, write = [self.block(name) for name in ("one", "several", "view", "write")]
         self.go_if(self.differ(chain, 0), view)
+        self.go_if(self.differ(how, MADE), write)
         self.builder.cbranch(self.same(make, 0), one, several)
         self.here(one)
         result = self.owned(self.tensor())
         with self.when(self.differ(self.at_once.get(), 0)):
+            with self.loop(self.steps.get()) as i:      # what nothing else refers to need not be kept
+                place = self.at(self.nodes, self.add(i, MOST_TENSORS))
+                step = self.load(place)
+                self.store(0, place)
+                self.api("Py_DecRef", step)
             self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), self.get(result.get(), "Tensor._node")))
         self.outcome.set(result.get())
         self.go(self.leave)
@@ -87,6 +93,8 @@ class Record(CallAssembly):
         self.go(self.leave)
         self.here(view)
         self.view(chain)
+        self.here(write)
+        self.write(how)
 
     def tensor(self) -> Any:
         """A tensor on the node whose number comes next."""
@@ -155,8 +163,13 @@ class Record(CallAssembly):
         self.put(self.tuple_of_nodes(self.take()), node, "Node.inputs")
 
     def extra(self) -> None:
-        """Give a node what it has beyond a step: its number, and whether there is an owner."""
+        """Give a node what it has beyond a step: its number, what it is written over, and whether there is an owner."""
         node = self.node_at(self.take())
+        written, over = self.take(), self.variable(self.common("false"))
+        with self.when(self.same(written, WRITTEN_WHOLE)):
+            over.set(self.common("true"))
+        with self.when(self.less(self.number(NOT_WRITTEN), written)):
+            over.set(self.node_at(written))
         owner = self.owned()
         with self.when(self.differ(self.take(), 0)):
             self.owner(owner)
@@ -166,7 +179,7 @@ class Record(CallAssembly):
         self.put(owner.get(), extra, "Extra.fn")
         owner.set(0)
         self.put(self.api("PyLong_FromSsize_t", 0), extra, "Extra.version")         # a small number: it is there
-        self.put(self.held(self.common("false")), extra, "Extra.in_place")
+        self.put(self.held(over.get()), extra, "Extra.in_place")
         for field in ("watch", "leaf", "cell", "held", "reach", "grad_fn"):
             self.put(self.held(self.common("none")), extra, f"Extra.{field}")
         before = self.get(node, "Node.extra")
@@ -225,6 +238,6 @@ class Record(CallAssembly):
             self.api("Py_DecRef", self.load(self.at(self.nodes, i)))
         with self.loop(self.steps.get()) as i:
             self.api("Py_DecRef", self.load(self.at(self.nodes, self.add(i, MOST_TENSORS))))
-        for held in (self.template, self.line):
+        for held in (self.template, self.line, *self.dues):
             self.api("Py_DecRef", held.get())
         self.back(self.outcome.get())

@@ -29,7 +29,7 @@ from jitgrad.tensors.tensor import wrap
 
 def evaluator(operands: Sequence[Node], found: Template, arguments: Sequence[int] = ()) -> Callable[..., Any]:
     """What evaluates a template at once, from arrays to tensors.  arguments: the nodes that are numbers given after the arrays."""
-    compute = _arrays(len(operands), found, arguments)
+    compute = arrays(len(operands), found, arguments)
     types = [found.nodes[i - len(operands)].spec.type for i in found.results]
     make, run = found.make, quiet.run
     if make is None:
@@ -44,7 +44,7 @@ def evaluator(operands: Sequence[Node], found: Template, arguments: Sequence[int
     return lambda *values: make([wrap(input_node(v, t)) for v, t in zip(run(compute, *values), types, strict=True)])
 
 
-def _arrays(operands: int, found: Template, arguments: Sequence[int]) -> Callable[..., Any]:
+def arrays(operands: int, found: Template, arguments: Sequence[int]) -> Callable[..., Any]:
     """From arrays to the array of a template's only result or a tuple of arrays."""
     given: dict[str, Any] = {"as_array": as_array, "ndarray": np.ndarray}
     lines: list[str] = []

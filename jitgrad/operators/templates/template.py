@@ -2,7 +2,7 @@
 
 An operator checks its arguments, normalises dimensions and infers types, all of which depends on the types of its operands and on
 its other arguments alone: what it records for others like them is the same, and machine code records it by itself
-(native/templates.py), or has it evaluated where nothing is to be recorded (evaluation.py).  An operator that looks at values says
+(native/learning), or has it evaluated where nothing is to be recorded (evaluation.py).  An operator that looks at values says
 `no_template()`, or by which test others are like them (`holds`).
 """
 from __future__ import annotations
@@ -43,6 +43,32 @@ def template(operands: list[Node], result: Any) -> Template | None:
                     fn is not None and any([n not in known for n in (*fn.inputs, *(fn.saves or ())) if n is not None])):
                 return None
     return Template.of(operands, made, roots, make)
+
+
+def written_template(operands: list[Node], base: Node, new: Node, cell: Any) -> Template | None:
+    """How the new node of a base that was written to came about from operands; results: it, the value that was written to a view, and
+    the base before.  None where it holds computed values, or is no operation of its own.
+
+    cell: the version counter of the storage."""
+    given = set(operands)
+    if new in given or not new.requires_grad or not new.inputs or new.spec.op.name == "attach":
+        return None
+    made = [n for n in topological([new], lambda n: () if n in given else n.inputs) if n not in given]
+    known, value = given.union(made), new
+    for node in made:
+        if node.spec.op is INPUT or (node.inputs and node.value is not None):
+            return None
+        extra = node.extra
+        if extra is None:
+            continue
+        if extra.cell is not None and node is not new:
+            value = node
+        if extra.cell not in (None, cell) or extra.leaf is not None or extra.watch is not None or extra.held is not None:
+            return None
+        fn = extra.fn
+        if fn is not None and (type(fn) is not Composite or any([n not in known for n in (*fn.inputs, *(fn.saves or ())) if n])):
+            return None
+    return Template.of(operands, made, [new, value, base])
 
 
 # -- operators that look at values -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.requests.execute import MAX_HISTORY
-from jitgrad.tensors.steps import NO_GRAD, Step, movements, view_into
+from jitgrad.tensors.steps import NO_GRAD, Step, interned, movements, view_into
 from jitgrad.tensors.storage import Detached, Storage
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.array import ArrayType
@@ -52,7 +52,7 @@ def make_plan(type: ArrayType, levels: Sequence[tuple[str, Steps]]) -> Plan:
             node = Node(spec, (node,), False, 0)
             last = k == len(steps) - 1
             nodes.append((spec, last, name if last and (k or step.op.grad_name != name) else None))
-    return Plan(tuple([step for _, steps in levels for step in steps]), tuple(nodes), levels)
+    return Plan(interned(tuple([step for _, steps in levels for step in steps])), tuple(nodes), levels)
 
 
 _plans: dict[tuple, Plan] = {}
