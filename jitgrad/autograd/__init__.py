@@ -173,5 +173,20 @@ def attach_methods() -> None:
 
 attach_methods()
 
+
+def __getattr__(name: str) -> Any:
+    """What few programs need: imported when it is first named."""
+    import importlib
+    module = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "GradcheckError": "gradcheck", "functional": "functional",
+              "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
+              "forward": "forward"}.get(name)
+    if module is None:
+        raise AttributeError(f"module 'jitgrad.autograd' has no attribute {name!r}")
+    found = importlib.import_module(f"jitgrad.autograd.{module}")
+    if name != module or name == "gradcheck":
+        found = globals()[name] = getattr(found, name)
+    return found
+
+
 __all__ = ["Function", "Variable", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled",
            "is_inference_mode_enabled", "no_grad", "once_differentiable", "set_grad_enabled"]

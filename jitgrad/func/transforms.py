@@ -11,10 +11,11 @@ from typing import Any
 
 from jitgrad import tracing
 from jitgrad.autograd.batched import Batch
+from jitgrad.autograd.functional import basis
 from jitgrad.autograd.forward import alias, is_linked, pull_back, push_forward
 from jitgrad.func.trees import leaves, mapped, rebuilt
 from jitgrad.graph.recording import grad_mode, in_grad_mode
-from jitgrad.operators.creation import eye, zeros_like
+from jitgrad.operators.creation import zeros_like
 from jitgrad.tensors.tensor import Tensor
 
 Argnums = int | tuple[int, ...]
@@ -139,18 +140,12 @@ def _by_rows(call: _Call) -> list[list[Tensor]]:
     table = []
     for k, out in enumerate(call.outputs):
         rows = Batch(out.numel())
-        basis = _basis(out)
-        found = rows.record(lambda k=k, rows=rows, basis=basis: call.pulled(
-            [rows.element(basis) if i == k else zeros_like(o) for i, o in enumerate(call.outputs)]))
+        unit = basis(out)
+        found = rows.record(lambda k=k, rows=rows, unit=unit: call.pulled(
+            [rows.element(unit) if i == k else zeros_like(o) for i, o in enumerate(call.outputs)]))
         table.append([j.reshape((*out.shape, *x.shape)) for j, x in
                       zip(rows.results(found, [0] * len(found)), call.inputs, strict=True)])
     return table
-
-
-def _basis(tensor: Tensor) -> Tensor:
-    """Every unit vector of a tensor's shape, one after the other."""
-    n = tensor.numel()
-    return eye(n, dtype=tensor.dtype).reshape((n, *tensor.shape))
 
 
 def _jacobian(func: Callable, argnums: Argnums, has_aux: bool, table: Callable[[_Call], list[list[Tensor]]]) -> Callable:
@@ -213,9 +208,9 @@ def _by_columns(call: _Call) -> list[list[Tensor]]:
     columns = []
     for k, x in enumerate(call.inputs):
         batch = Batch(x.numel())
-        basis = _basis(x)
-        found = batch.record(lambda k=k, batch=batch, basis=basis: push(
-            [batch.element(basis) if i == k else zeros_like(y) for i, y in enumerate(call.inputs)], call.linked))
+        unit = basis(x)
+        found = batch.record(lambda k=k, batch=batch, unit=unit: push(
+            [batch.element(unit) if i == k else zeros_like(y) for i, y in enumerate(call.inputs)], call.linked))
         found = [zeros_like(o) if t is None else t for o, t in zip(call.outputs, found, strict=True)]
         columns.append([j.reshape((*o.shape, *x.shape)) for j, o in
                         zip(batch.results(found, [-1] * len(found)), call.outputs, strict=True)])
