@@ -19,7 +19,7 @@ from jitgrad.tensors.tensor import Tensor
 Tensors = Tensor | tuple[Tensor, ...]
 
 
-class _Call:
+class Jacobian:
     """One call of a function: its inputs and outputs as tuples, and whether each was one."""
 
     def __init__(self, name: str, func: Callable, inputs: Tensors, create_graph: bool, scalar: bool = False, strict: bool = False) -> None:
@@ -86,7 +86,7 @@ def _tuple(value: Any, what: str, name: str) -> tuple[Tensor, ...]:
 def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of a vector of the outputs' shape with the Jacobian)."""
-    call = _Call("vjp", func, inputs, create_graph, strict=strict)
+    call = Jacobian("vjp", func, inputs, create_graph, strict=strict)
     found = call.settled(pull_back(call.outputs, call.inputs, call.vectors(v, call.outputs, "output"), create_graph), call.inputs)
     return call.values(), found[0] if call.single else found
 
@@ -94,7 +94,7 @@ def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
 def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of the Jacobian with a vector of the inputs' shape)."""
-    call = _Call("jvp", func, inputs, create_graph, strict=strict)
+    call = Jacobian("jvp", func, inputs, create_graph, strict=strict)
     found = call.settled(push_forward(call.outputs, call.inputs)(call.vectors(v, call.inputs, "input"), create_graph), call.outputs)
     return call.values(), found[0] if call.single_output else found
 
@@ -120,7 +120,7 @@ def jacobian(func: Callable, inputs: Tensors, create_graph: bool = False, strict
     if strict and vectorize:
         raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. Please "
                            "either set `strict=False` or `vectorize=False`.")
-    call = _Call("jacobian", func, inputs, create_graph, strict=strict)
+    call = Jacobian("jacobian", func, inputs, create_graph, strict=strict)
     table = columns(call) if strategy == "forward-mode" else rows(call)
     found = tuple([row[0] if call.single else row for row in table])
     return found[0] if call.single_output else found
@@ -131,7 +131,7 @@ def basis(tensor: Tensor) -> Tensor:
     return eye(tensor.numel(), dtype=tensor.dtype).reshape((tensor.numel(), *tensor.shape))
 
 
-def rows(call: _Call) -> list[tuple[Tensor, ...]]:
+def rows(call: Jacobian) -> list[tuple[Tensor, ...]]:
     """The Jacobians by output and input, each row by reverse mode."""
     table = []
     loops = bool(stop_reasons([o._current() for o in call.outputs if o.requires_grad]))
@@ -158,7 +158,7 @@ def _stacked(rows: list[list[Tensor | None]]) -> list[Tensor | None]:
     return [None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)]
 
 
-def columns(call: _Call) -> list[tuple[Tensor, ...]]:
+def columns(call: Jacobian) -> list[tuple[Tensor, ...]]:
     """The Jacobians by output and input, each column by forward mode."""
     push = push_forward(call.outputs, call.inputs)
     table: list[list[Tensor]] = [[] for _ in call.outputs]
@@ -178,15 +178,15 @@ def hessian(func: Callable, inputs: Tensors, create_graph: bool = False, strict:
     single = not isinstance(inputs, tuple)
 
     def gradient(*given: Tensor) -> Any:
-        call = _Call("hessian", func, given, True, scalar=True, strict=strict)
+        call = Jacobian("hessian", func, given, True, scalar=True, strict=strict)
         found = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)
         return found[0] if single else found
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
-def _gradient(name: str, func: Callable, inputs: Tensors, create_graph: bool, strict: bool) -> tuple[_Call, list[Tensor]]:
-    call = _Call(name, func, inputs, create_graph, scalar=True, strict=strict)
+def _gradient(name: str, func: Callable, inputs: Tensors, create_graph: bool, strict: bool) -> tuple[Jacobian, list[Tensor]]:
+    call = Jacobian(name, func, inputs, create_graph, scalar=True, strict=strict)
     call.create_graph = True
     gradient = list(call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs))
     call.create_graph = create_graph
