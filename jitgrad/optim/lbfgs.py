@@ -52,10 +52,10 @@ class LBFGS(Optimizer):
                 at += p.numel()
 
         def evaluated() -> tuple[float, np.ndarray]:
-            return float(in_grad_mode(True, closure)), gradient()
+            return number(in_grad_mode(True, closure)), gradient()
 
         first = in_grad_mode(True, closure)
-        loss, g = float(first), gradient()
+        loss, g = number(first), gradient()
         evaluations = 1
         state["func_evals"] += 1
         if not _largest(g) > group["tolerance_grad"]:
