@@ -61,7 +61,7 @@ def test_density_moments_and_gradients(code: str) -> None:
     for xp in (jitgrad, torch):
         known = names(xp)
         d = eval(f"D.{code}", known)
-        value = values(xp, CASES[code])
+        value, shown = values(xp, CASES[code]), repr(d)
         results = [d.log_prob(value)]
         for what in ("mean", "variance", "stddev", "mode", "entropy", "cdf"):
             if not any([what in vars(c) for c in type(d).__mro__[:-1]]) and what not in ("stddev", "mean", "variance"):
@@ -74,8 +74,8 @@ def test_density_moments_and_gradients(code: str) -> None:
         differentiable = [r for r in (results[0], *[r for n, r in results[1:] if n in ("entropy", "variance")]) if r.requires_grad]
         sum(r[xp.isfinite(r)].sum() for r in differentiable).backward()
         grads = {k: v.grad.numpy() for k, v in known.items() if isinstance(v, xp.Tensor) and v.grad is not None}
-        found.append([results[0].detach().numpy(), {n: r.detach().numpy() for n, r in results[1:]}, grads, repr(d), tuple(d.batch_shape),
-                      tuple(d.event_shape), d.has_rsample, tuple(d.expand((2, *d.batch_shape)).log_prob(value).shape)])
+        found.append([results[0].detach().numpy(), {n: r.detach().numpy() for n, r in results[1:]}, grads, shown, tuple(d.batch_shape),
+                      tuple(d.event_shape), d.has_rsample, tuple(d.expand((2, 1, *d.batch_shape)).log_prob(value).shape)])
     (log_prob, moments, grads, *facts), (log_prob2, moments2, grads2, *facts2) = found
     np.testing.assert_allclose(log_prob, log_prob2, rtol=1e-9, atol=1e-11)
     assert facts == facts2 and grads.keys() == grads2.keys()

@@ -109,6 +109,8 @@ class TransformedDistribution(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Distribution:
         """See Distribution."""
+        if type(self) is not TransformedDistribution:
+            return type(self)(**{name: getattr(self, name).expand(batch_shape) for name in self.arg_constraints}, validate_args=False)    # type: ignore
         shape = ComposeTransform(self.transforms).inverse_shape((*batch_shape, *self._event_shape))
         base = self.base_dist.expand(shape[:len(shape) - len(self.base_dist.event_shape)])
         return TransformedDistribution(base, self.transforms, validate_args=False)
@@ -262,7 +264,7 @@ class HalfCauchy(_Half):
 
     @property
     def variance(self) -> Tensor:
-        """nan: there is none."""
+        """inf."""
         return self.base_dist.variance
 
 
@@ -394,6 +396,12 @@ class MixtureSameFamily(Distribution):
                              f"`component_distribution.batch_shape[-1]` ({k})")
         self._event_ndims = len(component_distribution.event_shape)
         super().__init__(component_distribution.batch_shape[:-1], component_distribution.event_shape, validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Distribution:
+        """See Distribution."""
+        shape = (*batch_shape, self.mixture_distribution._num_events)
+        mixture: Any = self.mixture_distribution.expand(batch_shape)
+        return MixtureSameFamily(mixture, self.component_distribution.expand(shape), validate_args=False)
 
     @property
     def support(self) -> Any:           # type: ignore[override]

@@ -119,8 +119,8 @@ class Cauchy(_LocationScale):
 
     @property
     def variance(self) -> Tensor:
-        """nan: there is none."""
-        return self.mean
+        """inf."""
+        return jitgrad.full(self._extended_shape(), math.inf, dtype=self.loc.dtype)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""

@@ -295,3 +295,16 @@ class Binomial(Distribution):
         n, logits, lgamma = self.total_count, self.logits, functools.partial(jitgrad.lgamma)
         coefficient = lgamma(n + 1) - lgamma(value + 1) - lgamma(n - value + 1)
         return value * logits + coefficient - n * F.softplus(logits)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """See Distribution."""
+        most = int(self.total_count.max())
+        if not int(self.total_count.min()) == most:
+            raise NotImplementedError("Inhomogeneous total count not supported by `enumerate_support`.")
+        values = jitgrad.arange(1 + most, dtype=self.probs.dtype).view((-1, *[1] * len(self._batch_shape)))
+        return values.expand((-1, *self._batch_shape)) if expand else values
+
+    def entropy(self) -> Tensor:
+        """See Distribution."""
+        log_prob = self.log_prob(self.enumerate_support(False))
+        return -(jitgrad.exp(log_prob) * log_prob).sum(0)
