@@ -440,3 +440,6 @@ class MixtureSameFamily(Distribution):
         index = chosen.reshape((*chosen.shape, *[1] * (1 + self._event_ndims)))       # type: ignore[attr-defined]
         index = index.expand((*chosen.shape, 1, *drawn.shape[at + 1:]))
         return drawn.gather(at, index).squeeze(at)              # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamily(\n  {self.mixture_distribution},\n  {self.component_distribution})"
