@@ -52,6 +52,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Where the stream is, as a tensor of integers: `set_state` goes on from there."""
+        tracing.refuse("asks for the state of a random generator")
         with self._lock:
             state = self._stream.bit_generator.state
         inner: Any = state["state"]
@@ -62,6 +63,7 @@ class Generator:
         """Go on from where `get_state` was asked.  Raises RuntimeError for a tensor that is no such state."""
         if not isinstance(new_state, Tensor) or new_state.dtype is not int64 or new_state.shape != (7,):
             raise RuntimeError("RNG state must be a torch.ByteTensor" if not isinstance(new_state, Tensor) else "RNG state is wrong size")
+        tracing.refuse("sets the state of a random generator")
         seed, low, high, step_low, step_high, has, word = [int(n) for n in new_state._array().view(np.uint64)]
         stream = np.random.Generator(np.random.PCG64(seed))
         stream.bit_generator.state = {"bit_generator": "PCG64", "state": {"state": low | high << 64, "inc": step_low | step_high << 64},

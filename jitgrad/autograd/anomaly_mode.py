@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import autograd, interpreter
+from jitgrad import autograd, interpreter, tracing
 from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import edges, fn_name
@@ -35,6 +35,7 @@ class set_detect_anomaly:
 
     @staticmethod
     def _set(state: list[Any]) -> None:
+        tracing.refuse("sets anomaly mode")
         engine.anomaly[:] = state
         # Machine code serves plain calls of backward(), and knows of no mode.
         Tensor.backward = _checked if state else _plain        # type: ignore[attr-defined]

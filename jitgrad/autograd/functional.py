@@ -39,12 +39,12 @@ class Jacobian:
                     raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must be computed "
                                        "in a differentiable manner from the input when running in strict mode.")
 
-    def settled(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor], what: str = "input") -> tuple[Tensor, ...]:
+    def settled(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor],
+                independent: str = "The output of the user-provided function is independent of input {}.") -> tuple[Tensor, ...]:
         """Derivatives as they are returned: zeros for what is independent."""
         if self.strict and any([t is None for t in tensors]):
             at = [t is None for t in tensors].index(True)
-            raise RuntimeError(f"The output of the user-provided function is independent of {what} {at}. This is not allowed in strict "
-                               "mode.")
+            raise RuntimeError(f"{independent.format(at)} This is not allowed in strict mode.")
         made = [zeros_like(x) if t is None else t for t, x in zip(tensors, like, strict=True)]
         return tuple(made if self.create_graph else [t.detach() for t in made])
 
@@ -115,7 +115,7 @@ def jacobian(func: Callable, inputs: Tensors, create_graph: bool = False, strict
             raise RuntimeError('torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported '
                                "together (yet). Please either set `strict=False` or `strategy=\"reverse-mode\"`.")
         if not vectorize:
-            raise NotImplementedError('Computing Jacobian using forward-AD or forward-over-reverse Hessian is only implemented for '
+            raise NotImplementedError('Computing Jacobian using forward-AD or forward-over-reverse Hessian isonly implemented for '
                                       "`vectorize=True`.")
     if strict and vectorize:
         raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. Please "
@@ -135,7 +135,7 @@ def rows(call: Jacobian) -> list[tuple[Tensor, ...]]:
     """The Jacobians by output and input, each row by reverse mode."""
     table = []
     loops = bool(stop_reasons([o._current() for o in call.outputs if o.requires_grad]))
-    for out in call.outputs:
+    for k, out in enumerate(call.outputs):
         unit = basis(out)
         if not out.numel():
             found = [None] * len(call.inputs)
@@ -149,7 +149,8 @@ def rows(call: Jacobian) -> list[tuple[Tensor, ...]]:
             found = [None if t is None else next(results) for t in made]
         shapes = [(*out.shape, *x.shape) for x in call.inputs]
         table.append(call.settled([None if t is None else t.reshape(s) for t, s in zip(found, shapes, strict=True)],
-                                  [zeros(s, dtype=x.dtype) for x, s in zip(call.inputs, shapes, strict=True)]))
+                                  [zeros(s, dtype=x.dtype) for x, s in zip(call.inputs, shapes, strict=True)],
+                                  f"Output {k} of the user-provided function is independent of input {{}}."))
     return table
 
 
@@ -179,16 +180,28 @@ def hessian(func: Callable, inputs: Tensors, create_graph: bool = False, strict:
 
     def gradient(*given: Tensor) -> Any:
         call = Jacobian("hessian", func, given, True, scalar=True, strict=strict)
-        found = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)
-        return found[0] if single else found
+        found = _twice(call)
+        return found[0] if single else tuple(found)
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
+
+
+def _twice(call: Jacobian) -> list[Tensor]:
+    """The gradient, to be differentiated again."""
+    found = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)
+    for i, g in enumerate(found):
+        if call.strict and not g.requires_grad:
+            raise RuntimeError("While computing the hessian, found that the jacobian of the user-provided function with respect to input "
+                               f"{i} is independent of the input. This is not allowed in strict mode. You should ensure that your function "
+                               "is twice differentiable and that the jacobian depends on the inputs (this would be violated by a linear "
+                               "function for example).")
+    return list(found)
 
 
 def _gradient(name: str, func: Callable, inputs: Tensors, create_graph: bool, strict: bool) -> tuple[Jacobian, list[Tensor]]:
     call = Jacobian(name, func, inputs, create_graph, scalar=True, strict=strict)
     call.create_graph = True
-    gradient = list(call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs))
+    gradient = _twice(call)
     call.create_graph = create_graph
     return call, gradient
 

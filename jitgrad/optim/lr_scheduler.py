@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from jitgrad import tracing
 from jitgrad.optim.optimizer import Optimizer, number
 from jitgrad.tensors.tensor import Tensor
 
@@ -69,6 +70,7 @@ class LRScheduler:
         self._set(values)
 
     def _set(self, values: Sequence[float]) -> None:
+        tracing.refuse("sets learning rates")
         for group, lr in zip(self.optimizer.param_groups, values, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)           # type: ignore[attr-defined]
@@ -379,6 +381,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:            # type: ignore[override]
         """Go on by one step, at which the metric is this."""
+        tracing.refuse("sets learning rates")
         current = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(current, self.best):
