@@ -64,10 +64,7 @@ def __getattr__(name: str) -> _Any:
     if name in _LATER:          # what few programs need: imported when it is first named
         import importlib
         found = importlib.import_module(_LATER[name])
-        if found.__name__ != f"jitgrad.{name}":
-            found = getattr(found, name)
-        globals()[name] = found
-        return found
+        return found if found.__name__ == f"jitgrad.{name}" else getattr(found, name)
     if name in _dtype.REFUSED:
         raise AttributeError(f"jitgrad has no dtype {name}; the ones it has are float32, float64, int32, int64 and bool")
     raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")

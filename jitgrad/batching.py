@@ -43,7 +43,8 @@ UNKNOWN = ("vmap: It looks like you're calling .item() on a Tensor, or use its v
            "torch.where in place of if. (The tensor may have left the function that vmap called, too.)")
 
 # Not in the registry: nothing computes it.
-ELEMENT = Op(name="element", kind="library", arg_names=("x",), param_names=(), shape_only=(), numpy=_no_value, vjp=None, has_sizes=False,
+ELEMENT = Op(name="element", kind="library", arg_names=("x",), param_names=(), shape_only=(), numpy=_no_value, vjp=None,
+             has_sizes=False,
              infer=lambda x: array_type(x.shape[1:], x.dtype, x.device), dims=lambda context, node, dims: dims[0][1:], facts=Facts(),
              grad_name="ElementBackward0", doc="any element of a batch, while a function is recorded for all of them")
 
@@ -224,4 +225,5 @@ _RULES: dict[str, Rule] = {
                      "overwrite", "take_along", "put_along_add", "polygamma"), _along),
     **dict.fromkeys(("slice", "slice_like", "slice_put"), _sliced), **dict.fromkeys(("reshape", "expand"), _shaped),
     **dict.fromkeys(("count", "diagonal_mask"), _of_one), **dict.fromkeys(("index_put", "index_put_add"), _index_put),
-    **dict.fromkeys(("monomial", "elu"), _of_numbers), "permute": _permute, "expand_like": _expand_like, "norm_of": _norm, "matmul": _matmul, "index": _index}
+    **dict.fromkeys(("monomial", "elu"), _of_numbers), "permute": _permute, "expand_like": _expand_like, "norm_of": _norm,
+    "matmul": _matmul, "index": _index}

@@ -19,7 +19,8 @@ from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.device import CPU, check_device
 from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 
-__all__ = ["Generator", "bernoulli", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "normal", "rand", "rand_like",
+__all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
+           "rand", "rand_like",
            "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state"]
 
 
@@ -56,13 +57,15 @@ class Generator:
         with self._lock:
             state = self._stream.bit_generator.state
         inner: Any = state["state"]
-        numbers = [self._seed, inner["state"], inner["state"] >> 64, inner["inc"], inner["inc"] >> 64, state["has_uint32"], state["uinteger"]]
+        numbers = [self._seed, inner["state"], inner["state"] >> 64, inner["inc"], inner["inc"] >> 64, state["has_uint32"],
+                   state["uinteger"]]
         return from_array(np.array([n & (2**64 - 1) for n in numbers], np.uint64).view(np.int64))
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Go on from where `get_state` was asked.  Raises RuntimeError for a tensor that is no such state."""
         if not isinstance(new_state, Tensor) or new_state.dtype is not int64 or new_state.shape != (7,):
-            raise RuntimeError("RNG state must be a torch.ByteTensor" if not isinstance(new_state, Tensor) else "RNG state is wrong size")
+            raise RuntimeError("RNG state must be a torch.ByteTensor" if not isinstance(new_state,
+                                                                                        Tensor) else "RNG state is wrong size")
         tracing.refuse("sets the state of a random generator")
         seed, low, high, step_low, step_high, has, word = [int(n) for n in new_state._array().view(np.uint64)]
         stream = np.random.Generator(np.random.PCG64(seed))

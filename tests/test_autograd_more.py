@@ -42,10 +42,12 @@ def leaves(value: Any) -> list[Any]:
 
 
 CASES: dict[str, Callable] = {
-    "jacobian": lambda T, A, x, y: A.jacobian(vector(T), x), "jacobian of two": lambda T, A, x, y: A.jacobian(two(T), (x, y), vectorize=True),
+    "jacobian": lambda T, A, x, y: A.jacobian(vector(T), x), "jacobian of two": lambda T, A, x, y: A.jacobian(two(T), (x, y),
+                                                                                                              vectorize=True),
     "forward": lambda T, A, x, y: A.jacobian(two(T), (x, y), vectorize=True, strategy="forward-mode"),
     "independent": lambda T, A, x, y: A.jacobian(lambda a, b: (a * 2, b.sum()), (x, y)),
-    "hessian": lambda T, A, x, y: A.hessian(scalar(T), (x, y)), "hessian of one": lambda T, A, x, y: A.hessian(lambda x: (x**3).sum() * x[0], x),
+    "hessian": lambda T, A, x, y: A.hessian(scalar(T), (x, y)), "hessian of one": lambda T, A, x,
+    y: A.hessian(lambda x: (x**3).sum() * x[0], x),
     "vjp": lambda T, A, x, y: A.vjp(two(T), (x, y), (x, x.sum())), "jvp": lambda T, A, x, y: A.jvp(two(T), (x, y), (y, x)),
     "vhp": lambda T, A, x, y: A.vhp(scalar(T), (x, y), (y, x)), "hvp": lambda T, A, x, y: A.hvp(scalar(T), (x, y), (y, x))}
 
@@ -68,11 +70,13 @@ def test_jacobians_are_recorded() -> None:
 
 
 @pytest.mark.parametrize("code", [
-    "A.jacobian(lambda a, b: a * 2, (T.ones(2), T.ones(2)), strict=True)", "A.vjp(lambda a: a * 2, T.ones(3))", "A.jvp(lambda a: a * 2, T.ones(3), T.ones(2))",
+    "A.jacobian(lambda a, b: a * 2, (T.ones(2), T.ones(2)), strict=True)", "A.vjp(lambda a: a * 2, T.ones(3))",
+    "A.jvp(lambda a: a * 2, T.ones(3), T.ones(2))",
     "A.hvp(lambda a: a, T.ones(3), T.ones(3))", "A.jacobian(lambda a: 3, T.ones(2))", "A.jacobian(lambda a: a, [T.ones(2)])",
     "A.jacobian(lambda a: a, T.ones(2), strategy='sideways')", "A.jacobian(lambda a: a, T.ones(2), strategy='forward-mode')",
     "A.jacobian(lambda a: T.ones(2), T.ones(2), strict=True)", "A.hessian(lambda a: a * 2, T.ones(2))",
-    "A.hvp(lambda a, b: (a * 2).sum(), (T.ones(2), T.ones(2)), (T.ones(2), T.ones(2)), strict=True)", "A.hessian(lambda a: (a * 2).sum(), T.ones(2), strict=True)"])
+    "A.hvp(lambda a, b: (a * 2).sum(), (T.ones(2), T.ones(2)), (T.ones(2), T.ones(2)), strict=True)",
+    "A.hessian(lambda a: (a * 2).sum(), T.ones(2), strict=True)"])
 def test_functional_refuses(code: str) -> None:
     messages = []
     for xp in (jitgrad, torch):
@@ -134,7 +138,8 @@ def test_gradcheck() -> None:
     assert jitgrad.autograd.gradcheck(f, (a, b), check_batched_grad=True, check_forward_ad=True)
     assert jitgrad.autograd.gradgradcheck(f, (a, b), check_fwd_over_rev=True)
     assert not jitgrad.autograd.gradcheck(wrong(jitgrad).apply, (b,), raise_exception=False)
-    with pytest.raises(jitgrad.autograd.gradcheck.__globals__["GradcheckError"], match="Jacobian mismatch for output 0 with respect to input 0,\nnumerical:"):
+    with pytest.raises(jitgrad.autograd.gradcheck.__globals__["GradcheckError"],
+                       match="Jacobian mismatch for output 0 with respect to input 0,\nnumerical:"):
         jitgrad.autograd.gradcheck(wrong(jitgrad).apply, (b,))
     with pytest.raises(ValueError, match="at least one input tensor to require gradient"):
         jitgrad.autograd.gradcheck(f, (a.detach(), b.detach()))

@@ -28,7 +28,8 @@ def as_lists(value: Any) -> Any:
 
 
 SAMPLES = {"tensors": lambda xp, i: (xp.ones(2) * i, i), "arrays": lambda xp, i: [np.full(2, i, np.float32), float(i)],
-           "dicts": lambda xp, i: {"a": np.float64(i), "b": {"c": xp.tensor(i)}, "s": str(i)}, "named": lambda xp, i: Point(i, (i, "z"))}
+           "dicts": lambda xp, i: {"a": np.float64(i), "b": {"c": xp.tensor(i)}, "s": str(i)}, "named": lambda xp,
+           i: Point(i, (i, "z"))}
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -66,7 +67,8 @@ def test_shuffled() -> None:
     assert [x.tolist() for x, _ in loader] == first
     # as one sample at a time
     generator.manual_seed(3)
-    assert sum([x.tolist() for x, _ in D.DataLoader([dataset[i] for i in range(10)], 4, True, generator=generator)], []) == sum(first, [])
+    assert sum([x.tolist() for x, _ in D.DataLoader([dataset[i] for i in range(10)], 4, True, generator=generator)],
+               []) == sum(first, [])
 
 
 def test_iterable() -> None:
@@ -93,7 +95,8 @@ def test_datasets_and_samplers() -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"num_workers": 2}, "num_workers must be 0"), ({"sampler": [0], "shuffle": True}, "sampler option is mutually exclusive with shuffle"),
+    ({"num_workers": 2}, "num_workers must be 0"), ({"sampler": [0], "shuffle": True},
+                                                    "sampler option is mutually exclusive with shuffle"),
     ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler option is mutually exclusive"),
     ({"batch_size": 0}, "batch_size should be a positive integer value, but got batch_size=0")])
 def test_refused(options: dict[str, Any], message: str) -> None:

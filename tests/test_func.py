@@ -72,7 +72,8 @@ CASES: dict[str, tuple[Callable, tuple]] = {
     "kinks": (lambda T, F, x: F.hessian(lambda z: T.relu(z).pow(3).sum() + z.abs().max())(x), (x,)),
     "vmap": (lambda T, F, A: F.vmap(lambda r: (r * r.sum()).softmax(0))(A), (A,)),
     "dims": (lambda T, F, A: F.vmap(lambda r, s: r.outer(s), in_dims=(1, None), out_dims=2)(A, A[0]), (A,)),
-    "dims of trees": (lambda T, F, A, B: F.vmap(lambda d, s: (d["a"] * s, d["b"].sum()), in_dims=({"a": 0, "b": 1}, None), out_dims=(1, 0))(
+    "dims of trees": (lambda T, F, A, B: F.vmap(lambda d, s: (d["a"] * s, d["b"].sum()), in_dims=({"a": 0, "b": 1}, None),
+                                                out_dims=(1, 0))(
         {"a": A, "b": B}, A[0, 0]), (A, B)),
     "vmap of grad": (lambda T, F, A: F.vmap(F.grad(scalar(T)))(A), (A,)),
     "grad of vmap": (lambda T, F, A: F.grad(lambda A: F.vmap(scalar(T))(A).sum())(A), (A,)),
@@ -120,7 +121,8 @@ def test_gradients_of_each_sample() -> None:
     found = []
     for xp, net in ((jitgrad, ours), (torch, theirs)):
         F, p = xp.func, {k: v.detach() for k, v in net.named_parameters()}
-        found.append(F.vmap(F.grad(lambda p, x, F=F, net=net: F.functional_call(net, p, (x,)).sum()), in_dims=(None, 0))(p, xp.tensor(A)))
+        found.append(F.vmap(F.grad(lambda p, x, F=F, net=net: F.functional_call(net, p, (x,)).sum()), in_dims=(None, 0))(p,
+                                                                                                                         xp.tensor(A)))
     assert found[0].keys() == found[1].keys()
     for k in found[0]:
         np.testing.assert_allclose(found[0][k].numpy(), found[1][k].numpy(), rtol=1e-10)
@@ -134,7 +136,8 @@ def test_gradients_of_each_sample() -> None:
 
 @pytest.mark.parametrize(("function", "error", "message"), [
     (lambda r: r if r.sum() > 0 else -r, RuntimeError, r"calling .item\(\) on a Tensor"),
-    (lambda r: r * r.sum().item(), RuntimeError, "rewrite what you're doing"), (lambda r: r + jitgrad.randn(3), RuntimeError, "randomness"),
+    (lambda r: r * r.sum().item(), RuntimeError, "rewrite what you're doing"), (lambda r: r + jitgrad.randn(3), RuntimeError,
+                                                                                "randomness"),
     (lambda r: 3, ValueError, "must only return Tensors, got type <class 'int'>")])
 def test_what_vmap_refuses(function: Callable, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
@@ -143,7 +146,8 @@ def test_what_vmap_refuses(function: Callable, error: type[Exception], message: 
 
 def test_dims_that_are_wrong() -> None:
     a, b = jitgrad.tensor(A), jitgrad.tensor(B)
-    for given, args, message in [((0, 2), (a, b), "Got in_dim=2"), (0, (a, b), "same size in the mapped dimension"), (0, (a, 3.0), "non-Tensor"),
+    for given, args, message in [((0, 2), (a, b), "Got in_dim=2"), (0, (a, b), "same size in the mapped dimension"),
+                                 (0, (a, 3.0), "non-Tensor"),
                                  (None, (a,), "in_dims"), ((0,), (a, b), "in_dims")]:
         with pytest.raises(ValueError, match=message):
             func.vmap(lambda *r: r[0], in_dims=given)(*args)

@@ -31,11 +31,13 @@ def again(value: Any) -> Any:
 def test_trees_come_back() -> None:
     shared = jitgrad.ones(2)
     value = {"a": [1, 2.5, None, True, "text", b"\x00\xff", float("inf")], 3: (jitgrad.tensor([[1, 2]]), jitgrad.Size((2, 3))),
-             ("k", 1): {"x": np.arange(3, dtype=np.int16), "y": np.float32(2)}, "set": {1, 2}, "kinds": [jitgrad.float64, jitgrad.device("cpu")],
+             ("k", 1): {"x": np.arange(3, dtype=np.int16), "y": np.float32(2)}, "set": {1, 2}, "kinds": [jitgrad.float64,
+                                                                                                         jitgrad.device("cpu")],
              "twice": [shared, shared], "leaf": jitgrad.ones(1, requires_grad=True), "ordered": OrderedDict(b=1, a=2)}
     found = again(value)
     assert found["a"] == value["a"] and found["set"] == {1, 2} and list(found["ordered"].items()) == [("b", 1), ("a", 2)]
-    assert found[3][0].tolist() == [[1, 2]] and found[3][0].dtype is jitgrad.int64 and found[3][1] == (2, 3) and type(found[3][1]) is jitgrad.Size
+    numbers, size = found[3]
+    assert numbers.tolist() == [[1, 2]] and numbers.dtype is jitgrad.int64 and size == (2, 3) and type(size) is jitgrad.Size
     assert found[("k", 1)]["x"].dtype == np.int16 and type(found[("k", 1)]["y"]) is np.float32
     assert found["kinds"] == value["kinds"] and found["twice"][0] is found["twice"][1] and found["leaf"].requires_grad
     assert not found["twice"][0].requires_grad
@@ -87,7 +89,8 @@ def test_nothing_is_executed() -> None:
 
 
 def test_safetensors(tmp_path: Any) -> None:
-    state = {"w": jitgrad.arange(6.0, dtype=jitgrad.float64).reshape(2, 3), "b": jitgrad.tensor([True, False]), "n": jitgrad.tensor(3), "e": jitgrad.zeros(0, 2)}
+    state = {"w": jitgrad.arange(6.0, dtype=jitgrad.float64).reshape(2, 3), "b": jitgrad.tensor([True, False]),
+             "n": jitgrad.tensor(3), "e": jitgrad.zeros(0, 2)}
     jitgrad.save(state, tmp_path / "a.safetensors")
     found = jitgrad.load(tmp_path / "a.safetensors")
     assert {k: (v.tolist(), v.dtype, tuple(v.shape)) for k, v in found.items()} == {
@@ -116,7 +119,8 @@ def test_copies_and_pickles() -> None:
     assert leaf.tolist() == [5, 1] and deep.tolist() == [1, 1] and deep.requires_grad
     parameter = copy.copy(nn.Parameter(jitgrad.ones(1)))
     assert type(parameter) is nn.Parameter and parameter.requires_grad
-    with pytest.raises(RuntimeError, match=r"Only Tensors created explicitly by the user \(graph leaves\) support the deepcopy protocol"):
+    with pytest.raises(RuntimeError, match=r"Only Tensors created explicitly by the user \(graph leaves\) support the deepcopy "
+                                           r"protocol"):
         copy.deepcopy(leaf * 2)
     found = pickle.loads(pickle.dumps(leaf))
     assert found.tolist() == [5, 1] and found.requires_grad

@@ -132,10 +132,10 @@ def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_g
     """The gradients for each row of the batched grad_outputs, recorded once for all of them."""
     from jitgrad.autograd.batched import Batch
     given = _sequence(grad_outputs)
-    lengths = {b._node.type.shape[0] if b.ndim else None for b in given if b is not None}
-    if len(lengths) != 1 or None in lengths:
+    lengths = {b._node.type.shape[0] if b.ndim else -1 for b in given if b is not None}
+    if len(lengths) != 1 or -1 in lengths:
         raise ValueError("autograd.grad(is_grads_batched=True): every grad_outputs must have the same leading batch "
-                         f"dimension, got lengths {sorted(map(str, lengths))}")
+                         f"dimension, got lengths {sorted(lengths)}")
     rows = Batch(lengths.pop())
     found = rows.record(lambda: grad(outputs, inputs, [None if b is None else rows.element(b) for b in given], retain_graph,
                                      create_graph, allow_unused=allow_unused, materialize_grads=materialize_grads))

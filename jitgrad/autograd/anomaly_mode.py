@@ -52,7 +52,8 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan: bool = True) -> None:
         self._check = check_nan
-        warnings.warn("Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",
+        warnings.warn("Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+                      "debugging.",
                       UserWarning, stacklevel=2)
 
     def __enter__(self) -> None:
@@ -123,7 +124,8 @@ def _raise(node: Node, name: str, number: int) -> None:
         code, last = node.line
         positions = list(code.co_positions())
         line = positions[last // 2][0] or code.co_firstlineno
+        text = linecache.getline(code.co_filename, line).strip()
         where = ("Traceback of forward call that caused the error:\n"
-                 f'  File "{code.co_filename}", line {line}, in {code.co_name}\n    {linecache.getline(code.co_filename, line).strip()}\n')
+                 f'  File "{code.co_filename}", line {line}, in {code.co_name}\n    {text}\n')
     warnings.warn(f"Error detected in {name}. {where}", UserWarning, stacklevel=2)
     raise RuntimeError(f"Function '{name}' returned nan values in its {number}th output.")

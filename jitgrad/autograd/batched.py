@@ -18,7 +18,8 @@ from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor, wrap
 
 _T = TypeVar("_T")
-RANDOM = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on "
+RANDOM = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness "
+          "flags on "
           "vmap or perform the randomness operation out of vmap")
 
 

@@ -22,7 +22,8 @@ Tensors = Tensor | tuple[Tensor, ...]
 class Jacobian:
     """One call of a function: its inputs and outputs as tuples, and whether each was one."""
 
-    def __init__(self, name: str, func: Callable, inputs: Tensors, create_graph: bool, scalar: bool = False, strict: bool = False) -> None:
+    def __init__(self, name: str, func: Callable, inputs: Tensors, create_graph: bool, scalar: bool = False,
+                 strict: bool = False) -> None:
         self.create_graph = create_graph
         self.single = not isinstance(inputs, tuple)
         given = _tuple(inputs, "inputs", name)
@@ -36,7 +37,8 @@ class Jacobian:
         if strict:
             for i, out in enumerate(self.outputs):
                 if not out.requires_grad:
-                    raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must be computed "
+                    raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must be "
+                                       f"computed "
                                        "in a differentiable manner from the input when running in strict mode.")
 
     def settled(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor],
@@ -76,7 +78,8 @@ def _tuple(value: Any, what: str, name: str) -> tuple[Tensor, ...]:
     for i, t in enumerate(values):
         if not isinstance(t, Tensor):
             if isinstance(value, tuple):
-                raise TypeError(f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the value at index {i} has "
+                raise TypeError(f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the value at index "
+                                f"{i} has "
                                 f"type {type(t)}.")
             raise TypeError(f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the given {what} has type "
                             f"{type(t)}.")
@@ -105,12 +108,14 @@ def jacobian(func: Callable, inputs: Tensors, create_graph: bool = False, strict
 
     strategy: "reverse-mode" or (with vectorize) "forward-mode".  See the module on vectorize."""
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than '
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more '
+                             'outputs than '
                              'inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".')
     if strategy == "forward-mode":
         if create_graph:
             raise NotImplementedError("torch.autograd.functional.jacobian: `create_graph=True` and `strategy=\"forward-mode\"` are not "
-                                      "supported together (yet). Please either set `create_graph=False` or `strategy=\"reverse-mode\"`.")
+                                      "supported together (yet). Please either set `create_graph=False` or "
+                                      "`strategy=\"reverse-mode\"`.")
         if strict:
             raise RuntimeError('torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported '
                                "together (yet). Please either set `strict=False` or `strategy=\"reverse-mode\"`.")
@@ -188,14 +193,17 @@ def hessian(func: Callable, inputs: Tensors, create_graph: bool = False, strict:
 
 def _twice(call: Jacobian) -> list[Tensor]:
     """The gradient, to be differentiated again."""
-    found = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)
-    for i, g in enumerate(found):
-        if call.strict and not g.requires_grad:
-            raise RuntimeError("While computing the hessian, found that the jacobian of the user-provided function with respect to input "
-                               f"{i} is independent of the input. This is not allowed in strict mode. You should ensure that your function "
-                               "is twice differentiable and that the jacobian depends on the inputs (this would be violated by a linear "
+    gradients = pull_back(call.outputs, call.inputs, [None], True)
+    for i, g in enumerate(gradients):
+        if call.strict and g is not None and not g.requires_grad:
+            raise RuntimeError("While computing the hessian, found that the jacobian of the user-provided function with respect "
+                               "to input "
+                               f"{i} is independent of the input. This is not allowed in strict mode. You should ensure that your "
+                               f"function "
+                               "is twice differentiable and that the jacobian depends on the inputs (this would be violated by a "
+                               "linear "
                                "function for example).")
-    return list(found)
+    return list(call.settled(gradients, call.inputs))
 
 
 def _gradient(name: str, func: Callable, inputs: Tensors, create_graph: bool, strict: bool) -> tuple[Jacobian, list[Tensor]]:

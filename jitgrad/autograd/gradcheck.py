@@ -16,7 +16,6 @@ from jitgrad.autograd.batched import Batch
 from jitgrad.autograd.forward import push_forward
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.operators.creation import eye, zeros_like
-from jitgrad.random import Generator, randn_like
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.dtype import float64
 
@@ -72,7 +71,8 @@ def _forward(outputs: list[Tensor], inputs: list[Tensor], k: int) -> list[np.nda
 
 
 def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
-              nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
+              nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
+              check_batched_grad: bool = False,
               check_batched_forward_grad: bool = False, check_forward_ad: bool = False, check_backward_ad: bool = True,
               fast_mode: bool = False, masked: bool | None = None) -> bool:
     """Whether the derivatives of func, by the inputs that require a gradient, are what central differences of step `eps` say.
@@ -90,10 +90,12 @@ def _check(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float, 
            nondet_tol: float) -> bool:
     chosen = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not chosen:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.")
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
+                         "requires_grad=True.")
     for k in chosen:
         if inputs[k].dtype is not float64:
-            warnings.warn(f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will likely "
+            warnings.warn(f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will "
+                          f"likely "
                           "fail if all the inputs are not of double precision floating point or complex. ", UserWarning, stacklevel=4)
         inputs[k].retain_grad()
     outputs = _outputs(func, inputs)
@@ -113,7 +115,8 @@ def _check(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float, 
             if nondet_tol >= 0 and mode == "backward mode":
                 again = jacobians(j)
                 # A program that is compiled meanwhile rounds otherwise.
-                if any([np.abs(a - b).max(initial=0) > nondet_tol + 1e-9 * np.abs(a).max(initial=1) for a, b in zip(found, again, strict=True)]):
+                if any([np.abs(a - b).max(initial=0) > nondet_tol + 1e-9 * np.abs(a).max(initial=1) for a,
+                        b in zip(found, again, strict=True)]):
                     raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
                                          "times gives different values, although analytical gradient matches numerical gradient. "
                                          f"The tolerance for nondeterminism was {nondet_tol}.")
@@ -135,13 +138,15 @@ def _compare(analytical: np.ndarray, numerical: np.ndarray, i: int, j: int, atol
 def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
                   gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
                   check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
-                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False, masked: bool = False) -> bool:
+                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
+                  masked: bool = False) -> bool:
     """gradcheck of the gradients of func, by its inputs and by the incoming gradients (random ones, if none are given)."""
     inputs = _tuple(inputs)
     outputs = _outputs(func, inputs)
     if grad_outputs is None:
-        generator = Generator().manual_seed(0)
-        grads = tuple([randn_like(o.detach(), generator=generator).requires_grad_() for o in outputs if o.requires_grad])
+        stream = np.random.default_rng(0)
+        grads = tuple([from_array(np.asarray(stream.standard_normal(o.shape), o.dtype.np)).requires_grad_()
+                       for o in outputs if o.requires_grad])
     else:
         grads = _tuple(grad_outputs)
 
@@ -154,5 +159,6 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
                               allow_unused=True)
         return tuple([g for g in found if g is not None])
 
-    return gradcheck(gradients, (*inputs, *grads), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
+    return gradcheck(gradients, (*inputs, *grads), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
+                     nondet_tol=nondet_tol,
                      check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev)

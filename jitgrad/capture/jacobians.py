@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.functional import Jacobian, columns, rows
 from jitgrad.autograd.forward import pull_back
+from jitgrad.autograd.functional import Jacobian, columns, rows
 from jitgrad.capture.functions import compile
 from jitgrad.operators.creation import as_tensor
 from jitgrad.tensors.tensor import Tensor
@@ -45,7 +45,7 @@ def hessian(f: Callable, *, strict: bool = False) -> Callable:
 
 def hvp(f: Callable, *, strict: bool = False) -> Callable:
     """A function of (x, p, ...) that returns the product of the Hessian of `f`, which returns a scalar, with p, as a NumPy array."""
-    def product(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor]:
+    def product(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor, ...]:
         p, *rest = args
         call = Jacobian("hvp", lambda x: f(x, *rest), x, True, scalar=True)
         gradient = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)

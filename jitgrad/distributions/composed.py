@@ -9,7 +9,15 @@ from jitgrad.distributions import constraints
 from jitgrad.distributions.continuous import Cauchy, Normal, Uniform
 from jitgrad.distributions.discrete import Categorical
 from jitgrad.distributions.distribution import Distribution, broadcast_all, uniform
-from jitgrad.distributions.transforms import AbsTransform, AffineTransform, ComposeTransform, ExpTransform, PowerTransform, Transform, summed
+from jitgrad.distributions.transforms import (
+    AbsTransform,
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    PowerTransform,
+    Transform,
+    summed,
+)
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.tensors.tensor import Tensor
 
@@ -81,7 +89,8 @@ class Independent(Distribution):
 class TransformedDistribution(Distribution):
     """The distribution of transforms of a value of a base distribution."""
 
-    def __init__(self, base_distribution: Distribution, transforms: Transform | list[Transform], validate_args: bool | None = None) -> None:
+    def __init__(self, base_distribution: Distribution, transforms: Transform | list[Transform],
+                 validate_args: bool | None = None) -> None:
         self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
         whole = ComposeTransform(self.transforms)
         base_shape = base_distribution.batch_shape + base_distribution.event_shape
@@ -110,7 +119,8 @@ class TransformedDistribution(Distribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Distribution:
         """See Distribution."""
         if type(self) is not TransformedDistribution:
-            return type(self)(**{name: getattr(self, name).expand(batch_shape) for name in self.arg_constraints}, validate_args=False)    # type: ignore
+            return type(self)(**{name: getattr(self, name).expand(batch_shape) for name in self.arg_constraints},
+                              validate_args=False)    # type: ignore
         shape = ComposeTransform(self.transforms).inverse_shape((*batch_shape, *self._event_shape))
         base = self.base_dist.expand(shape[:len(shape) - len(self.base_dist.event_shape)])
         return TransformedDistribution(base, self.transforms, validate_args=False)
@@ -384,7 +394,8 @@ class Weibull(TransformedDistribution):
 class MixtureSameFamily(Distribution):
     """A mixture: a Categorical, and component distributions along their last batch dimension."""
 
-    def __init__(self, mixture_distribution: Categorical, component_distribution: Distribution, validate_args: bool | None = None) -> None:
+    def __init__(self, mixture_distribution: Categorical, component_distribution: Distribution,
+                 validate_args: bool | None = None) -> None:
         if not isinstance(mixture_distribution, Categorical):
             raise ValueError(" The Mixture distribution needs to be an  instance of torch.distributions.Categorical")
         if not isinstance(component_distribution, Distribution):

@@ -27,7 +27,7 @@ class Real(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         """See Constraint."""
-        return value == value
+        return value == value           # type: ignore[return-value]
 
 
 class Boolean(Constraint):
@@ -37,7 +37,7 @@ class Boolean(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         """See Constraint."""
-        return (value == 0) | (value == 1)
+        return (value == 0) | (value == 1)          # type: ignore[return-value]
 
 
 class GreaterThan(Constraint):
@@ -48,7 +48,7 @@ class GreaterThan(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         """See Constraint."""
-        return self.lower_bound < value
+        return value > self.lower_bound
 
 
 class GreaterThanEq(GreaterThan):
@@ -56,7 +56,7 @@ class GreaterThanEq(GreaterThan):
 
     def check(self, value: Tensor) -> Tensor:
         """See Constraint."""
-        return self.lower_bound <= value
+        return value >= self.lower_bound
 
 
 class LessThan(Constraint):

@@ -42,7 +42,8 @@ class Distribution:
                     continue            # given by another parameter
                 value = getattr(self, name)
                 if not constraint.check(value).all():
-                    raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution "
+                    raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of "
+                                     f"distribution "
                                      f"{self!r} to satisfy the constraint {constraint!r}, but found invalid values:\n{_shown(value)}")
 
     @property

@@ -68,7 +68,8 @@ class _Inverse(Transform):
     def __init__(self, transform: Transform) -> None:
         super().__init__()
         self._inv = transform
-        self.domain, self.codomain, self.sign, self.bijective = transform.codomain, transform.domain, transform.sign, transform.bijective
+        self.domain, self.codomain = transform.codomain, transform.domain
+        self.sign, self.bijective = transform.sign, transform.bijective
 
     @property
     def inv(self) -> Transform:

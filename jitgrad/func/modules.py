@@ -31,7 +31,8 @@ def functional_call(module: Module, parameter_and_buffer_dicts: Mapping[str, Ten
     if strict:
         missing, unexpected = [n for n in tables if n not in given], [n for n in given if n not in tables]
         if missing or unexpected:
-            what = [f"{kind} key(s): {', '.join(map(repr, names))}." for kind, names in (("Unexpected", unexpected), ("Missing", missing))
+            what = [f"{kind} key(s): {', '.join(map(repr, names))}." for kind, names in (("Unexpected", unexpected),
+                                                                                         ("Missing", missing))
                     if names]
             raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:\n\t" + "\n\t".join(what))
     if tie_weights:

@@ -9,10 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad import tracing
 from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.functional import basis
 from jitgrad.autograd.forward import alias, is_linked, pull_back, push_forward
+from jitgrad.autograd.functional import basis
 from jitgrad.func.trees import leaves, mapped, rebuilt
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.operators.creation import zeros_like
@@ -46,7 +45,8 @@ class _Call:
         self.outputs: list[Tensor] = leaves(result)
         for out in self.outputs:
             if not isinstance(out, Tensor):
-                raise RuntimeError(f"{name}(f, *primals): Expected f to be a function that has non-empty output composed of tensors, got "
+                raise RuntimeError(f"{name}(f, *primals): Expected f to be a function that has non-empty output composed of "
+                                   f"tensors, got "
                                    f"{type(out)}")
         self.linked = self.records and is_linked(self.outputs, self.inputs)
 
@@ -118,7 +118,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         given = leaves(cotangents)
         if len(given) != len(call.outputs):
-            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+                               f"function. "
                                f"cotangents: {len(given)} tensors, primal output: {len(call.outputs)}")
         call.linked = call.linked or (grad_mode.enabled and any([c.requires_grad for c in given]))
         found = rebuilt(call.wrt, iter(call.pulled(given)))
@@ -164,7 +165,7 @@ def _jacobian(func: Callable, argnums: Argnums, has_aux: bool, table: Callable[[
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
     """(func(*primals), its derivative along the tangents), and aux."""
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "jvp")
     pushed = call.settled(rebuilt(call.result, iter(_pushed(call, leaves(tangents), strict))))
     result = call.settled(call.result)

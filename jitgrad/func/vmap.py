@@ -13,7 +13,8 @@ from jitgrad.tensors.tensor import Tensor
 Dims = Any
 
 
-def vmap(func: Callable, in_dims: Dims = 0, out_dims: Dims = 0, randomness: str = "error", *, chunk_size: int | None = None) -> Callable:
+def vmap(func: Callable, in_dims: Dims = 0, out_dims: Dims = 0, randomness: str = "error", *,
+         chunk_size: int | None = None) -> Callable:
     """A function that applies `func` to each element of its arguments along `in_dims`, and gives the results along `out_dims`.
 
     in_dims: a dimension, None for what is the same for all, or a tuple with one for each argument, each of which may be a tree
@@ -57,7 +58,8 @@ def _call(func: Callable, args: tuple, kwargs: dict[str, Any], dims: list[int | 
     outputs = leaves(result)
     for out in outputs:
         if not isinstance(out, Tensor):
-            raise ValueError(f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(out)}. Did you mean to "
+            raise ValueError(f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(out)}. Did you "
+                             f"mean to "
                              "set out_dims= to None for output?")
     return rebuilt(result, iter(batch.results(outputs, spread(out_dims, result, f"vmap({_name(func)}, ...): out_dims"))))
 
@@ -66,7 +68,8 @@ def _dims(func: Callable, in_dims: Dims, args: tuple) -> tuple[list[int | None],
     """The dimension of each leaf, and the size of the batch."""
     called = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple, list)):
-        raise ValueError(f"{called}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+        raise ValueError(f"{called}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of "
+                         f"inputs, got: "
                          f"{type(in_dims)}.")
     if not args:
         raise ValueError(f"{called}: got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no "
@@ -77,10 +80,12 @@ def _dims(func: Callable, in_dims: Dims, args: tuple) -> tuple[list[int | None],
         if d is None:
             continue
         if not isinstance(a, Tensor):
-            raise ValueError(f"{called}: Got in_dim={d} for an input but the input is of type {type(a)}. We cannot vmap over non-Tensor "
+            raise ValueError(f"{called}: Got in_dim={d} for an input but the input is of type {type(a)}. We cannot vmap over "
+                             f"non-Tensor "
                              "arguments, please use None as the respective in_dim")
         if not -a.ndim <= d < a.ndim:
-            raise ValueError(f"{called}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality {a.ndim} so expected "
+            raise ValueError(f"{called}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality {a.ndim} so "
+                             f"expected "
                              f"in_dim to satisfy -{a.ndim} <= in_dim < {a.ndim}.")
         sizes.append(a.shape[d])
     if not sizes:

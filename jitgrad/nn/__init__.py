@@ -29,7 +29,7 @@ def __getattr__(name: str) -> _Any:
     return found
 
 
-__all__ = ["Buffer", "Module", "Parameter", "functional", "init", "utils"]
+__all__ = ["Buffer", "Module", "Parameter", "functional", "init"]
 __all__ += _LATER               # pyright: ignore[reportUnsupportedDunderAll]
 __all__ += containers.__all__
 __all__ += layers.__all__

@@ -25,4 +25,4 @@ def __getattr__(name: str) -> Any:
     return found
 
 
-__all__ = ["SGD", "LBFGS", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["SGD", "LBFGS", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]

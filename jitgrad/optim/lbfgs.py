@@ -21,7 +21,8 @@ class LBFGS(Optimizer):
     element of the gradient is within tolerance_grad, or a step or the change of the loss within tolerance_change.
     line_search_fn: None, steps of the length lr, or "strong_wolfe".  It takes one group, and all parameters in one dtype."""
 
-    def __init__(self, params: Iterable[Any], lr: Any = 1, max_iter: int = 20, max_eval: int | None = None, tolerance_grad: float = 1e-7,
+    def __init__(self, params: Iterable[Any], lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,
+                 tolerance_grad: float = 1e-7,
                  tolerance_change: float = 1e-9, history_size: int = 100, line_search_fn: str | None = None) -> None:
         checked("learning rate", lr)
         super().__init__(params, {
@@ -61,6 +62,7 @@ class LBFGS(Optimizer):
         if not _largest(g) > group["tolerance_grad"]:
             return first
         memory = _Memory(state)
+        before = loss
         for i in range(1, most + 1):
             state["n_iter"] += 1
             if state["n_iter"] == 1:
@@ -150,6 +152,8 @@ class _Memory:
     def keep(self, state: dict[str, Any], loss: float) -> None:
         """Put it into an optimizer's state, as PyTorch names it."""
         tensors = [from_array(a) for a in (self.d, self.before)]
-        state.update(d=tensors[0], t=self.t, old_dirs=[from_array(a) for a in self.changes], old_stps=[from_array(a) for a in self.steps],
-                     ro=[from_array(np.asarray(r, self.d.dtype)) for r in self.rho], H_diag=from_array(np.asarray(self.scale, self.d.dtype)),
+        state.update(d=tensors[0], t=self.t, old_dirs=[from_array(a) for a in self.changes],
+                     old_stps=[from_array(a) for a in self.steps],
+                     ro=[from_array(np.asarray(r, self.d.dtype)) for r in self.rho], H_diag=from_array(np.asarray(self.scale,
+                                                                                                                  self.d.dtype)),
                      prev_flat_grad=tensors[1], prev_loss=loss)

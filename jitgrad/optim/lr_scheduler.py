@@ -84,7 +84,8 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         groups = len(optimizer.param_groups)
-        self.lr_lambdas: list[Callable[[int], float]] = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * groups
+        self.lr_lambdas: list[Callable[[int], float]] = list(lr_lambda) if isinstance(lr_lambda,
+                                                                                      (list, tuple)) else [lr_lambda] * groups
         if len(self.lr_lambdas) != groups:
             raise ValueError(f"Expected {groups} lr_lambdas, but got {len(self.lr_lambdas)}")
         super().__init__(optimizer, last_epoch)
@@ -258,7 +259,8 @@ class CosineAnnealingLR(LRScheduler):
 class CosineAnnealingWarmRestarts(LRScheduler):
     """From the initial rate to eta_min along half a cosine in T_0 steps, then anew, each time T_mult times as long."""
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:    # noqa: N803
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
+                 last_epoch: int = -1) -> None:    # noqa: N803
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -377,7 +379,8 @@ class ReduceLROnPlateau(LRScheduler):
     def is_better(self, a: float, best: float) -> bool:
         """Whether a is better than the best so far, by the threshold."""
         sign = 1.0 if self.mode == "max" else -1.0
-        return sign * a > sign * (best * (1.0 + sign * self.threshold) if self.threshold_mode == "rel" else best + sign * self.threshold)
+        return sign * a > sign * (best * (1.0 + sign * self.threshold) if self.threshold_mode == "rel"
+                                  else best + sign * self.threshold)
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:            # type: ignore[override]
         """Go on by one step, at which the metric is this."""

@@ -75,7 +75,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         names = archive.namelist()
         if "tree.json" not in names:
             what = "torch.save" if any([n.endswith("data.pkl") for n in names]) else "another program"
-            raise RuntimeError(f"load: the file was written by {what}. Files of jitgrad.save and safetensors can be loaded: write it with "
+            raise RuntimeError(f"load: the file was written by {what}. Files of jitgrad.save and safetensors can be loaded: write "
+                               f"it with "
                                "safetensors.torch.save_file(state_dict, path)")
         arrays: dict[int, np.ndarray] = {}
 
@@ -103,11 +104,12 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
         arrays.append(np.asarray(value))
         return ["array" if kind is np.ndarray else "scalar", len(arrays) - 1]
     if kind is bytes:
-        return ["bytes", base64.b64encode(value).decode()]
+        return ["bytes", base64.b64encode(value).decode()]         # type: ignore[arg-type]
     if isinstance(value, (dtype, device)):
         return ["dtype" if isinstance(value, dtype) else "device", str(value).removeprefix("torch.")]
     if kind in (dict, OrderedDict, Counter, defaultdict):
-        pairs = [[_encoded(k, f"a key of {place}", arrays, seen), _encoded(v, f"{place}[{k!r}]", arrays, seen)] for k, v in value.items()]
+        pairs = [[_encoded(k, f"a key of {place}", arrays, seen), _encoded(v, f"{place}[{k!r}]", arrays, seen)] for k,
+                 v in value.items()]
         own = _encoded(value._metadata, place, arrays, seen) if hasattr(value, "_metadata") else None
         return [kind.__name__, pairs] if own is None else [kind.__name__, pairs, own]
     if kind in (list, tuple, set, frozenset, Size):
@@ -122,7 +124,7 @@ def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, T
     if kind == "tensor":
         i, name, requires_grad = rest
         if i not in tensors:        # one that was there in two places is again
-            cls = next(c for c in alike if c.__name__ == name)
+            cls: Any = next(c for c in alike if c.__name__ == name)
             made = from_array(array(i))
             tensors[i] = made.requires_grad_(requires_grad) if cls is Tensor else cls(made, requires_grad)
         return tensors[i]

@@ -13,7 +13,8 @@ from jitgrad.random import default_generator
 from jitgrad.tensors.tensor import Tensor
 
 
-def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None, context_fn: Any = None, determinism_check: str = "default",
+def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None, context_fn: Any = None,
+               determinism_check: str = "default",
                debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
     """function(*args, **kwargs), of which nothing but the arguments and the results is kept: backward computes it again.
 
@@ -21,8 +22,10 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     reads that requires one (parameters).  With use_reentrant=True it takes no keyword arguments, as in PyTorch, and neither
     autograd.grad through it nor a further derivative works there; here they do."""
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, calling "
-                      "checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if you need to "
+        warnings.warn("torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, "
+                      "calling "
+                      "checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but if you "
+                      "need to "
                       "preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for more details on the "
                       "differences between the two variants.", UserWarning, stacklevel=2)
     if use_reentrant and kwargs:
@@ -89,7 +92,8 @@ class _Checkpoint(Function):
         return None, None, None, *found
 
 
-def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True) -> Any:
+def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
+                          preserve_rng_state: bool = True) -> Any:
     """A Sequential (or a list of functions) in segments, each but the last checkpointed."""
     parts = list(functions.children()) if isinstance(functions, Sequential) else list(functions)
     length = max(len(parts) // segments, 1)

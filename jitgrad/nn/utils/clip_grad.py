@@ -22,12 +22,14 @@ def get_total_norm(tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, e
     norm, p = OPERATORS["norm"].call, float(norm_type)
     total = in_grad_mode(False, lambda: norm(OPERATORS["stack"].call([norm(t, p) for t in given]), p))
     if error_if_nonfinite and not bool(OPERATORS["isfinite"].call(total)):
-        raise RuntimeError(f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable "
+        raise RuntimeError(f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. "
+                           f"To disable "
                            "this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`")
     return total
 
 
-def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor,
+                          foreach: bool | None = None) -> None:
     """Scale gradients of this norm to at most max_norm."""
     scale = in_grad_mode(False, lambda: OPERATORS["clamp"].call(float(max_norm) / (total_norm + 1e-6), max=1.0))
     for p in _listed(parameters):

@@ -24,8 +24,10 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
            log_target: bool = False) -> Tensor:
     """target * (log(target) - input), input being log-probabilities; "batchmean": the sum over the length of the batch."""
     if reduction == "mean":
-        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only by the "
-                      "batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as 'batchmean' in "
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides "
+                      "only by the "
+                      "batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as "
+                      "'batchmean' in "
                       "the next major release.", UserWarning, stacklevel=3)
     if log_target:
         loss = _op("exp")(target) * (target - input)
@@ -47,7 +49,8 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
 
 
 @function(places=("functional",))
-def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean") -> Tensor:
     """-log of the density of a normal distribution of this mean (input) and variance, which is kept above eps."""
     if isinstance(var, Tensor):
         if var.shape != input.shape:
@@ -110,5 +113,6 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     product = (input1 * input2).sum(-1)                         # type: ignore[attr-defined]
     sizes = ((input1**2).sum(-1) + 1e-12) * ((input2**2).sum(-1) + 1e-12)       # type: ignore[attr-defined]
     cosine = product / _op("sqrt")(sizes)
-    return _reduced(_op("where")(target == 1, 1 - cosine, 0.0) + _op("where")(target == -1, _op("clamp")(cosine - margin, min=0.0), 0.0),
+    return _reduced(_op("where")(target == 1, 1 - cosine, 0.0) + _op("where")(target == -1,
+                                                                              _op("clamp")(cosine - margin, min=0.0), 0.0),
                     reduction)

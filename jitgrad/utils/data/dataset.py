@@ -54,7 +54,8 @@ class StackDataset(Dataset[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if bool(args) == bool(kwargs):
             raise ValueError("At least one dataset should be passed" if not args else
-                             "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like input/output, but both types are "
+                             "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like input/output, but "
+                             "both types are "
                              "given.")
         self.datasets: Any = args or kwargs
         lengths = {len(d) for d in (args or kwargs.values())}

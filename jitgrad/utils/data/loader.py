@@ -28,7 +28,8 @@ class DataLoader:
             raise ValueError(f"DataLoader: num_workers must be 0, but got {num_workers}: batches are made in this process")
         iterable = isinstance(dataset, IterableDataset)
         if iterable and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ValueError("DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler options, but got "
+            raise ValueError("DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler options, "
+                             "but got "
                              f"shuffle={shuffle}, sampler={sampler}, batch_sampler={batch_sampler}")
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
