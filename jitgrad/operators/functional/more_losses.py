@@ -19,7 +19,7 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss if reduction == "none" else getattr(loss, reduction)()
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
            log_target: bool = False) -> Tensor:
     """target * (log(target) - input), input being log-probabilities; "batchmean": the sum over the length of the batch."""
@@ -36,7 +36,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     return loss.sum() / input.shape[0] if reduction == "batchmean" else _reduced(loss, reduction)       # type: ignore[attr-defined]
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Any = None,
                      eps: float = 1e-8, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """-log of the probability of counts, input being their mean or its logarithm; full: with Stirling's term."""
@@ -48,7 +48,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return _reduced(loss, reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
                       reduction: str = "mean") -> Tensor:
     """-log of the density of a normal distribution of this mean (input) and variance, which is kept above eps."""
@@ -72,13 +72,13 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input)), targets being 1 or -1."""
     return _reduced(_op("log1p")(_op("exp")(-target * input)), reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
                          reduction: str = "mean") -> Tensor:
     """The input where the target is 1, max(0, margin - input) where it is -1."""
@@ -86,14 +86,14 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
                     reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None, reduce: Any = None,
                         reduction: str = "mean") -> Tensor:
     """max(0, -target * (input1 - input2) + margin)."""
     return _reduced(_op("clamp")(-target * (input1 - input2) + margin, min=0.0), reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
                         swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), d being the distance of order p along the last dimension."""
@@ -106,7 +106,7 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     return _reduced(_op("clamp")(margin + distance(anchor, positive) - far, min=0.0), reduction)
 
 
-@function(places=("functional",))
+@function(places=("functional",), kind=None)
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None,
                           reduce: Any = None, reduction: str = "mean") -> Tensor:
     """1 - cos(input1, input2) where the target is 1, max(0, cos - margin) where it is -1."""

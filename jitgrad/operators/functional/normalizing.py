@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from jitgrad import ops
 from jitgrad.graph.node import Node
-from jitgrad.graph.recording import grad_mode, in_grad_mode, scalar_node
+from jitgrad.graph.recording import in_grad_mode, scalar_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.operands import Dim, Dims, Integers, cast
 from jitgrad.operators.templates.template import no_template
@@ -50,7 +50,7 @@ def _batch_norm(input: Node, weight: Node | None, bias: Node | None, mean: Node 
                 eps: float) -> tuple[Node, Node, Node]:
     """The normalised input, and the mean and variance by which it is."""
     ndim = input.type.ndim
-    across = tuple([d for d in range(ndim) if d != 1])
+    across = tuple([d for d in range(ndim) if d != 1]) if ndim > 1 else ()
 
     def along(v: Node) -> Node:
         return ops.unsqueeze(v, dims=across) if across else v
@@ -75,7 +75,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 
     In training by the batch's own moments, from which running_mean and running_var, if given, move by `momentum`; else by those."""
     if training:
-        count = input.numel() // max(input.shape[1], 1)
+        count = input.numel() // max(input.shape[1], 1) if input.ndim > 1 else 0
         if count == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     elif running_mean is None or running_var is None:
@@ -93,24 +93,27 @@ def _follow(running_mean: Tensor | None, running_var: Tensor | None, mean: Tenso
     if running_mean is not None:
         running_mean.copy_(momentum * mean + (1 - momentum) * running_mean)
     if running_var is not None:
-        running_var.copy_(momentum * (variance * (count / (count - 1))) + (1 - momentum) * running_var)
+        running_var.copy_(momentum * (variance * (count / max(count - 1, 1))) + (1 - momentum) * running_var)
 
 
 @operator("EmbeddingBackward0", places=F, saves=("input",), edges=("weight",))
 def _embedding(input: Node, weight: Node, padding: int) -> Node:
     rows = ops.index(weight, cast(input, int64), axes=(0,))
-    if padding < 0 or not (grad_mode.enabled and weight.requires_grad):
+    if padding < 0:
         return rows
     padded = ops.eq(cast(input, int64), scalar_node(padding, int64))
     return ops.where(ops.unsqueeze(padded, dims=(input.type.ndim,)), ops.detach(rows), rows)
 
 
-@function(places=F)
+@function(places=F, kind=None)
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
               scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """weight[input]; the row padding_idx gets no gradient."""
     if max_norm is not None or scale_grad_by_freq:
         raise NotImplementedError("embedding(): max_norm and scale_grad_by_freq are not supported")
+    if input.dtype.category != 1:
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+                           f"{input.type()} instead (while checking arguments for embedding)")
     count = weight.shape[0]
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -133,14 +136,14 @@ def _check_rows(input: Tensor, count: int) -> None:
         raise IndexError("index out of range in self")
 
 
-@function(places=F)
+@function(places=F, kind=None)
 def normalize(input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
     size = OPERATORS["clamp"].call(OPERATORS["norm"].call(input, p, dim, keepdim=True), min=eps)
     return input / size.expand(input.shape)
 
 
-@function(places=("torch", "functional"))
+@function(places=("torch", "functional"), kind=None)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: Dim = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along dim; norms are kept above eps."""
     x1, x2 = OPERATORS["broadcast_tensors"].call(x1, x2)

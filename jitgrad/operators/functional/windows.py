@@ -92,6 +92,7 @@ def pad(input: Node, pad: Integers, mode: str = "constant", value: float | None 
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if ndim not in (rank + 1, rank + 2):
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+    input = ops.kept(input)
     for i in range(rank):
         dim, (before_, after_) = ndim - 1 - i, pads[2 * i:2 * i + 2]
         n = input.type.shape[dim]
@@ -202,7 +203,7 @@ def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
                return_indices: bool = False) -> Any:
     """The largest of each window (and, with return_indices, where it is among the elements of an image)."""
     kernel, steps, pads, apart, out = _windows("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-    x = _padded(input, kernel, steps, pads, apart, out, const(-np.inf if input.type.dtype.category == 2
+    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, const(-np.inf if input.type.dtype.category == 2
                                                               else int(np.iinfo(input.type.dtype.np).min), input.type.dtype))
     ndim = x.type.ndim
     columns = ops.cat(*[ops.unsqueeze(c, dims=(ndim,)) for c in _columns(x, kernel, steps, apart, out)], dim=ndim)
@@ -225,7 +226,7 @@ def avg_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     kernel, steps, pads, apart, out = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
-    x = _padded(input, kernel, steps, pads, apart, out, const(0, input.type.dtype))
+    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, const(0, input.type.dtype))
     columns = _columns(x, kernel, steps, apart, out)
     total = columns[0]
     for c in columns[1:]:
