@@ -221,7 +221,8 @@ def _index_put(node: Node, operands: Sequence[Operand], size: int) -> Operand:
 
 _KINDS: dict[str, Rule] = {"elementwise": _elementwise, "reduction": _along}
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(("squeeze", "unsqueeze", "flip", "cat", "cat_part", "cat_put", "reshape_like", "detach", "kept", "attach", "constant_in",
+    **dict.fromkeys(("squeeze", "unsqueeze", "flip", "cat", "cat_part", "cat_put", "reshape_like", "detach", "kept", "attach",
+                     "constant_in",
                      "overwrite", "take_along", "put_along_add", "polygamma"), _along),
     **dict.fromkeys(("slice", "slice_like", "slice_put"), _sliced), **dict.fromkeys(("reshape", "expand"), _shaped),
     **dict.fromkeys(("count", "diagonal_mask"), _of_one), **dict.fromkeys(("index_put", "index_put_add"), _index_put),

@@ -2,17 +2,8 @@
 from __future__ import annotations
 
 from jitgrad.distributions import constraints, transforms
-from jitgrad.distributions.composed import (
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    Independent,
-    LogNormal,
-    MixtureSameFamily,
-    Pareto,
-    TransformedDistribution,
-    Weibull,
-)
+from jitgrad.distributions.by_transform import Gumbel, HalfCauchy, HalfNormal, LogNormal, Pareto, Weibull
+from jitgrad.distributions.composed import Independent, MixtureSameFamily, TransformedDistribution
 from jitgrad.distributions.continuous import Cauchy, Exponential, Laplace, Normal, Uniform
 from jitgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from jitgrad.distributions.distribution import Distribution, ExponentialFamily

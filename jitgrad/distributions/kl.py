@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jitgrad
-from jitgrad.distributions.composed import Independent, LogNormal, TransformedDistribution
+from jitgrad.distributions.by_transform import LogNormal
+from jitgrad.distributions.composed import Independent, TransformedDistribution
 from jitgrad.distributions.continuous import Exponential, Laplace, Normal, Uniform
 from jitgrad.distributions.discrete import Bernoulli, Categorical, Geometric, Poisson
 from jitgrad.distributions.distribution import Distribution

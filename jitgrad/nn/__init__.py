@@ -25,7 +25,7 @@ def __getattr__(name: str) -> _Any:
         return importlib.import_module(f"jitgrad.nn.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'jitgrad.nn' has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"jitgrad.nn.{_LATER[name]}"), name)
+    found = globals()[name] = getattr(importlib.import_module(f"jitgrad.nn.modules.{_LATER[name]}"), name)
     return found
 
 

@@ -8,7 +8,7 @@ from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.sgd import SGD
 
 if TYPE_CHECKING:
-    from jitgrad.optim import lr_scheduler
+    from jitgrad.optim import lr_scheduler as lr_scheduler
     from jitgrad.optim.adagrad import Adagrad
     from jitgrad.optim.lbfgs import LBFGS
     from jitgrad.optim.rmsprop import RMSprop

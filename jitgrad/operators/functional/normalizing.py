@@ -23,7 +23,8 @@ def _moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node, Node]:
 
 
 @operator("NativeLayerNormBackward0", places=F, saves=("input", "weight"), edges=("input", "weight", "bias"))
-def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = None, bias: Node | None = None, eps: float = 1e-5) -> Node:
+def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = None, bias: Node | None = None,
+               eps: float = 1e-5) -> Node:
     """The last dimensions, of normalized_shape, to mean 0 and variance 1, then times weight plus bias (Ba et al. 2016)."""
     shape, have = tuple(normalized_shape), input.type.shape
     if not shape:
@@ -74,6 +75,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     """Each feature (dimension 1) to mean 0 and variance 1 over the batch, then times weight plus bias (Ioffe and Szegedy 2015).
 
     In training by the batch's own moments, from which running_mean and running_var, if given, move by `momentum`; else by those."""
+    count = 0
     if training:
         count = input.numel() // max(input.shape[1], 1) if input.ndim > 1 else 0
         if count == 1:

@@ -60,13 +60,15 @@ def _columns(x: Node, kernel: Lengths, stride: Lengths, dilation: Lengths, out: 
     rank = len(kernel)
     lead = x.type.ndim - rank
     full = (True,) * lead + (False,) * rank
-    return [ops.slice(x, full=full, sizes=tuple([v for k, s, d, n in zip(place, stride, dilation, out, strict=True) for v in (k * d, n, s)]))
+    return [ops.slice(x, full=full, sizes=tuple([v for k, s, d, n in zip(place, stride, dilation, out,
+                                                                         strict=True) for v in (k * d, n, s)]))
             for place in itertools.product(*[range(k) for k in kernel])]
 
 
 def _pad_name(arguments: dict[str, Any]) -> str:
     mode, rank = arguments.get("mode", "constant"), len(arguments["pad"]) // 2
-    return "ConstantPadNdBackward0" if mode == "constant" else f"{'Reflection' if mode == 'reflect' else 'Replication'}Pad{rank}DBackward0"
+    kind = "Reflection" if mode == "reflect" else "Replication"
+    return "ConstantPadNdBackward0" if mode == "constant" else f"{kind}Pad{rank}DBackward0"
 
 
 @operator(_pad_name, places=F, edges=("input",), saves=())
@@ -112,7 +114,8 @@ def pad(input: Node, pad: Integers, mode: str = "constant", value: float | None 
 def _convolved(called: str, rank: int, input: Node, weight: Node, bias: Node | None, stride: Any, padding: Any, dilation: Any,
                groups: int) -> Node:
     if weight.type.ndim != rank + 2:
-        raise RuntimeError(f"Expected {rank + 2}D weight of shape (out_channels, in_channels, ...) in {called}, but got weight of size: "
+        raise RuntimeError(f"Expected {rank + 2}D weight of shape (out_channels, in_channels, ...) in {called}, but got weight of "
+                           f"size: "
                            f"{list(weight.type.shape)}")
     batched = input.type.ndim == rank + 2
     if input.type.ndim not in (rank + 1, rank + 2):
@@ -122,7 +125,8 @@ def _convolved(called: str, rank: int, input: Node, weight: Node, bias: Node | N
     steps, apart = [_each(v, rank, "convolution", n) for v, n in ((stride, "stride"), (dilation, "dilation"))]
     channels, each, kernel = weight.type.shape[0], weight.type.shape[1], weight.type.shape[2:]
     if x.type.shape[1] != each * groups:
-        raise RuntimeError(f"Given groups={groups}, weight of size {list(weight.type.shape)}, expected input{list(input.type.shape)} to "
+        raise RuntimeError(f"Given groups={groups}, weight of size {list(weight.type.shape)}, expected "
+                           f"input{list(input.type.shape)} to "
                            f"have {each * groups} channels, but got {x.type.shape[1]} channels instead")
     zero = const(0, x.type.dtype)
     lead = (0, 0)
@@ -154,14 +158,16 @@ def _convolved(called: str, rank: int, input: Node, weight: Node, bias: Node | N
 
 
 @operator("ConvolutionBackward0", places=("torch", "functional"), saves=("input", "weight"), edges=("input", "weight", "bias"))
-def conv1d(input: Node, weight: Node, bias: Node | None = None, stride: Integers = 1, padding: Integers | str = 0, dilation: Integers = 1,
+def conv1d(input: Node, weight: Node, bias: Node | None = None, stride: Integers = 1, padding: Integers | str = 0,
+           dilation: Integers = 1,
            groups: int = 1) -> Node:
     """The cross-correlation of (batch, channels, length) with (out_channels, channels / groups, kernel)."""
     return _convolved("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @operator("ConvolutionBackward0", places=("torch", "functional"), saves=("input", "weight"), edges=("input", "weight", "bias"))
-def conv2d(input: Node, weight: Node, bias: Node | None = None, stride: Integers = 1, padding: Integers | str = 0, dilation: Integers = 1,
+def conv2d(input: Node, weight: Node, bias: Node | None = None, stride: Integers = 1, padding: Integers | str = 0,
+           dilation: Integers = 1,
            groups: int = 1) -> Node:
     """The cross-correlation of (batch, channels, height, width) with (out_channels, channels / groups, kernel height, width)."""
     return _convolved("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
@@ -173,7 +179,8 @@ def _windows(called: str, input: Node, kernel: Any, stride: Any, padding: Any, d
     kernel, pads, apart = [_each(v, 2, called, n) for v, n in ((kernel, "kernel_size"), (padding, "padding"), (dilation, "dilation"))]
     steps = kernel if stride is None or stride == [] or stride == () else _each(stride, 2, called, "stride")
     if any([2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, kernel, apart, strict=True)]):
-        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={max(pads)}, kernel_size={max(kernel)} and "
+        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={max(pads)}, "
+                           f"kernel_size={max(kernel)} and "
                            f"dilation={max(apart)}")
     if input.type.ndim not in (3, 4):
         raise RuntimeError(f"{called}(): Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got: "
@@ -199,7 +206,8 @@ def _padded(x: Node, kernel: Lengths, steps: Lengths, pads: Lengths, apart: Leng
 
 
 @operator("MaxPool2DWithIndicesBackward0", places=F, saves=("input",), edges=("input",))
-def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = None, padding: Integers = 0, dilation: Integers = 1, ceil_mode: bool = False,
+def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = None, padding: Integers = 0, dilation: Integers = 1,
+               ceil_mode: bool = False,
                return_indices: bool = False) -> Any:
     """The largest of each window (and, with return_indices, where it is among the elements of an image)."""
     kernel, steps, pads, apart, out = _windows("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
