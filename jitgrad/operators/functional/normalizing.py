@@ -69,12 +69,13 @@ def _batch_norm(input: Node, weight: Node | None, bias: Node | None, mean: Node 
     return result, ops.squeeze(ops.detach(found), dims=across), ops.squeeze(ops.detach(spread), dims=across)
 
 
-@function(places=F, kind=None)
+@function(places=F)
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each feature (dimension 1) to mean 0 and variance 1 over the batch, then times weight plus bias (Ioffe and Szegedy 2015).
 
     In training by the batch's own moments, from which running_mean and running_var, if given, move by `momentum`; else by those."""
+    no_template()
     count = 0
     if training:
         count = input.numel() // max(input.shape[1], 1) if input.ndim > 1 else 0
@@ -98,8 +99,9 @@ def _follow(running_mean: Tensor | None, running_var: Tensor | None, mean: Tenso
         running_var.copy_(momentum * (variance * (count / max(count - 1, 1))) + (1 - momentum) * running_var)
 
 
-@operator("EmbeddingBackward0", places=F, saves=("input",), edges=("weight",))
+@operator("EmbeddingBackward0", name="nn.functional.embedding", places=(), saves=("input",), edges=("weight",))
 def _embedding(input: Node, weight: Node, padding: int) -> Node:
+    """The rows; those of the number `padding`, if that is not negative, pass no gradient on."""
     rows = ops.index(weight, cast(input, int64), axes=(0,))
     if padding < 0:
         return rows
@@ -107,10 +109,11 @@ def _embedding(input: Node, weight: Node, padding: int) -> Node:
     return ops.where(ops.unsqueeze(padded, dims=(input.type.ndim,)), ops.detach(rows), rows)
 
 
-@function(places=F, kind=None)
+@function(places=F)
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
               scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """weight[input]; the row padding_idx gets no gradient."""
+    no_template()
     if max_norm is not None or scale_grad_by_freq:
         raise NotImplementedError("embedding(): max_norm and scale_grad_by_freq are not supported")
     if input.dtype.category != 1:
@@ -122,7 +125,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= count
     _check_rows(input, count)
-    return OPERATORS["_embedding"].call(input, weight, -1 if padding_idx is None else padding_idx)
+    return OPERATORS["nn.functional.embedding"].call(input, weight, -1 if padding_idx is None else padding_idx)
 
 
 def _check_rows(input: Tensor, count: int) -> None:
@@ -138,16 +141,18 @@ def _check_rows(input: Tensor, count: int) -> None:
         raise IndexError("index out of range in self")
 
 
-@function(places=F, kind=None)
+@function(places=F)
 def normalize(input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
+    no_template()
     size = OPERATORS["clamp"].call(OPERATORS["norm"].call(input, p, dim, keepdim=True), min=eps)
     return input / size.expand(input.shape)
 
 
-@function(places=("torch", "functional"), kind=None)
+@function(places=("torch", "functional"))
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: Dim = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along dim; norms are kept above eps."""
+    no_template()
     x1, x2 = OPERATORS["broadcast_tensors"].call(x1, x2)
     norm, clamp = OPERATORS["norm"].call, OPERATORS["clamp"].call
     sizes = [clamp(norm(x, 2, dim, keepdim=True), min=eps) for x in (x1, x2)]

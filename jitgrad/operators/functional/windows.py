@@ -16,6 +16,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import const, input_node, scalar_node
 from jitgrad.operators.declaration.declare import operator
+from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.operands import Integers
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import int64
@@ -227,7 +228,7 @@ def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
     return result, ops.squeeze(ops.take_along(numbers, chosen, dim=ndim), dims=(ndim,))
 
 
-@operator("AvgPool2DBackward0", places=F, saves=("input",), edges=("input",))
+@operator("AvgPool2DBackward0", places=F, saves=("input",), edges=("input",), out=EXACT)
 def avg_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = None, padding: Integers = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Node:
     """The mean of each window; count_include_pad: padded zeros count; divisor_override: what the sum is divided by."""
