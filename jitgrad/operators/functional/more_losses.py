@@ -65,7 +65,8 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
         if bool((var < 0).any()):                               # type: ignore[attr-defined]
             raise ValueError("var has negative entry/entries")
         # The gradient of var is that of its value, also where it is below eps.
-        var = var + (_op("clamp")(var.detach(), min=eps) - var.detach())
+        value: Any = var.detach()                # type: ignore[union-attr]
+        var = var + (_op("clamp")(value, min=eps) - value)
         log = _op("log")(var)
     else:
         if var < 0:
@@ -77,14 +78,16 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
 
 
 @function(places=("functional",))
-def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+                     reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input)), targets being 1 or -1."""
     no_template()
     return _reduced(_op("log1p")(_op("exp")(-target * input)), reduction)
 
 
 @function(places=("functional",))
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
+                         reduce: bool | None = None,
                          reduction: str = "mean") -> Tensor:
     """The input where the target is 1, max(0, margin - input) where it is -1."""
     no_template()
@@ -93,7 +96,8 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
 
 
 @function(places=("functional",))
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None, reduce: bool | None = None,
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None,
+                        reduce: bool | None = None,
                         reduction: str = "mean") -> Tensor:
     """max(0, -target * (input1 - input2) + margin)."""
     no_template()
@@ -102,7 +106,8 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
 
 @function(places=("functional",))
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
-                        swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+                        swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+                        reduction: str = "mean") -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), d being the distance of order p along the last dimension."""
     no_template()
     def distance(a: Tensor, b: Tensor) -> Tensor:
