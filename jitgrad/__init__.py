@@ -54,7 +54,17 @@ def is_tensor(obj: _Any) -> _Any:
     return isinstance(obj, Tensor)
 
 
+_LATER = {name: f"jitgrad.{name}" for name in ("func", "distributions", "utils")} | dict.fromkeys(
+    ("jacobian", "value_and_jacobian", "hessian", "hvp"), "jitgrad.capture.jacobians") | dict.fromkeys(
+    ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
+    ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _LATER:          # what few programs need: imported when it is first named
+        import importlib
+        found = importlib.import_module(_LATER[name])
+        return found if found.__name__ == f"jitgrad.{name}" else getattr(found, name)
     if name in _dtype.REFUSED:
         raise AttributeError(f"jitgrad has no dtype {name}; the ones it has are float32, float64, int32, int64 and bool")
     raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")

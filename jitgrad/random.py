@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import index
 from typing import Any
 
@@ -15,11 +16,12 @@ from jitgrad.operators.conversion import write_array
 from jitgrad.operators.creation import finished, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
-from jitgrad.types.device import check_device
+from jitgrad.types.device import CPU, check_device
 from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 
-__all__ = ["Generator", "bernoulli", "default_generator", "initial_seed", "manual_seed", "normal", "rand", "rand_like",
-           "randint", "randint_like", "randn", "randn_like", "randperm", "seed"]
+__all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
+           "rand", "rand_like",
+           "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state"]
 
 
 class Generator:
@@ -49,6 +51,39 @@ class Generator:
         """The seed that the stream was started with."""
         return self._seed
 
+    def get_state(self) -> Tensor:
+        """Where the stream is, as a tensor of integers: `set_state` goes on from there."""
+        tracing.refuse("asks for the state of a random generator")
+        with self._lock:
+            state = self._stream.bit_generator.state
+        inner: Any = state["state"]
+        numbers = [self._seed, inner["state"], inner["state"] >> 64, inner["inc"], inner["inc"] >> 64, state["has_uint32"],
+                   state["uinteger"]]
+        return from_array(np.array([n & (2**64 - 1) for n in numbers], np.uint64).view(np.int64))
+
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Go on from where `get_state` was asked.  Raises RuntimeError for a tensor that is no such state."""
+        if not isinstance(new_state, Tensor) or new_state.dtype is not int64 or new_state.shape != (7,):
+            raise RuntimeError("RNG state must be a torch.ByteTensor" if not isinstance(new_state,
+                                                                                        Tensor) else "RNG state is wrong size")
+        tracing.refuse("sets the state of a random generator")
+        seed, low, high, step_low, step_high, has, word = [int(n) for n in new_state._array().view(np.uint64)]
+        stream = np.random.Generator(np.random.PCG64(seed))
+        stream.bit_generator.state = {"bit_generator": "PCG64", "state": {"state": low | high << 64, "inc": step_low | step_high << 64},
+                                      "has_uint32": has, "uinteger": word}
+        with self._lock:
+            self._seed, self._stream = seed, stream
+        return self
+
+    def clone_state(self) -> Generator:
+        """Another generator that goes on from here."""
+        return Generator().set_state(self.get_state())
+
+    @property
+    def device(self) -> Any:
+        """The CPU."""
+        return CPU
+
     def draw(self, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         """Take numbers from the stream, safely among threads."""
         tracing.refuse("it draws random numbers")
@@ -73,6 +108,27 @@ def seed() -> int:
 def initial_seed() -> int:
     """The seed of the default generator."""
     return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Put the default generator into a state that `get_rng_state` has given."""
+    default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True, device_type: str = "cpu") -> Iterator[None]:
+    """A `with` after which the default generator is where it was before."""
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state(state)
 
 
 def _floating(called: str, to: Any) -> dtype:

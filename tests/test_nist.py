@@ -8,7 +8,7 @@ from scipy import optimize
 import jitgrad
 from jitgrad.nist import NAMES, least_squares, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
-from jitgrad.nist.levenberg import jacobian
+from jitgrad.nist.levenberg import predictions
 from jitgrad.nist.problems import parse
 from jitgrad.requests import programs
 
@@ -52,15 +52,16 @@ def test_there_are_thirteen():
 def test_model_and_data(name):
     """At the certified parameters the residuals have the certified sum of squares, and the Jacobian is right."""
     problem = load(name)
-    count, certified = len(problem.response), np.array(problem.certified)
-    predicted, jac = jacobian(problem.model, problem.certified, count)
+    certified = np.array(problem.certified)
+    jacobian = predictions(problem.model)
+    predicted, jac = jacobian(certified)
     assert ((predicted - problem.response) ** 2).sum() == pytest.approx(problem.residual, rel=1e-6)
     assert problem.digits(certified) == 11
     assert problem.digits(certified * (1 + 2e-7)) == pytest.approx(6.7, abs=0.1)
     for i, value in enumerate(certified):
         step = np.zeros(len(certified))
         step[i] = 1e-6 * abs(value)
-        ends = [jacobian(problem.model, certified + s, count)[0] for s in (step, -step)]
+        ends = [jacobian(certified + s)[0] for s in (step, -step)]
         slope = (ends[0] - ends[1]) / (2 * step[i])
         np.testing.assert_allclose(jac[:, i], slope, rtol=1e-5, atol=1e-5 * np.abs(jac[:, i]).max())
 
@@ -78,11 +79,11 @@ def test_fit(name, start):
 @pytest.mark.parametrize("start", [0, 1])
 def test_fit_with_scipy(name, start):
     problem = load(name)
-    count = len(problem.response)
+    jacobian = predictions(problem.model)
     with np.errstate(all="ignore"):
         found = optimize.least_squares(
-            lambda b: jacobian(problem.model, b, count)[0] - problem.response, problem.starts[start],
-            jac=lambda b: jacobian(problem.model, b, count)[1], method="lm", x_scale="jac", ftol=1e-15, xtol=1e-15,
+            lambda b: jacobian(b)[0] - problem.response, problem.starts[start],
+            jac=lambda b: jacobian(b)[1], method="lm", x_scale="jac", ftol=1e-15, xtol=1e-15,
             gtol=1e-15, max_nfev=10_000)
     assert problem.digits(found.x) >= 6
 
@@ -90,10 +91,10 @@ def test_fit_with_scipy(name, start):
 @pytest.mark.parametrize("name", ["Misra1a", "Roszman1"])
 def test_compiled_model_agrees(name, monkeypatch):
     problem = load(name)
-    count = len(problem.response)
-    expected = jacobian(problem.model, problem.starts[0], count)
+    jacobian, start = predictions(problem.model), np.array(problem.starts[0])
+    expected = jacobian(start)
     monkeypatch.setattr(programs.interpreting, "active", False)
-    found = jacobian(problem.model, problem.starts[0], count)
+    found = jacobian(start)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 

@@ -63,9 +63,10 @@ OTHER_CORNERS = {
     "__rdiv__": "which of inf - inf and inf comes out depends on the order of the terms",
     "prod": "PyTorch gives the length-1 product no second derivative where there is a 0, and zeros where there is none",
     "nn.functional.binary_cross_entropy": "PyTorch's second derivative at 0 and 1 is 1e24",
+    "nn.functional.batch_norm": "a variance of -eps",
 }
 OTHER_INFINITE = {
-    **OTHER_CORNERS,
+    **OTHER_CORNERS, "nn.functional.max_pool2d": "of several nans in a window PyTorch names the last",
     **dict.fromkeys(("pow", "__rpow__", "hypot", "copysign"), "which of inf - inf and inf comes out depends on the order of the terms"),
     "norm": "cancellation in the second derivative",
     **dict.fromkeys([f"nn.functional.{name}" for name in ("elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid")],

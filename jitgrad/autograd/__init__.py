@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jitgrad import tracing
 from jitgrad.autograd import engine, history, hooks
 from jitgrad.autograd.function import Function, once_differentiable
 from jitgrad.autograd.modes import (
@@ -17,7 +18,6 @@ from jitgrad.autograd.modes import (
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
-from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.operands import cast
 from jitgrad.requests import execute
 from jitgrad.requests.counters import repeats
@@ -49,7 +49,7 @@ def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> 
             raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape "
                                f"of {output.shape}.")
         gn = cast(g._current(), node.type.dtype)
-        if gn.inputs and not gn.requires_grad:
+        if gn.inputs and not gn.requires_grad and tracing.current() is None:
             gn = input_node(execute.value(gn), gn.type)
         result.append(gn)
     for i, node in enumerate(roots):
@@ -130,18 +130,18 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
 
 def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_graph: bool | None, create_graph: bool,
                   allow_unused: bool | None, materialize_grads: bool) -> tuple[Tensor | None, ...]:
-    """One `grad` per row of the batched grad_outputs, stacked."""
-    batches = _sequence(grad_outputs)
-    lengths = {len(b) for b in batches if b is not None}
-    if len(lengths) != 1:
+    """The gradients for each row of the batched grad_outputs, recorded once for all of them."""
+    from jitgrad.autograd.batched import Batch
+    given = _sequence(grad_outputs)
+    lengths = {b._node.type.shape[0] if b.ndim else -1 for b in given if b is not None}
+    if len(lengths) != 1 or -1 in lengths:
         raise ValueError("autograd.grad(is_grads_batched=True): every grad_outputs must have the same leading batch "
                          f"dimension, got lengths {sorted(lengths)}")
-    n = lengths.pop()
-    rows = [grad(outputs, inputs, [None if b is None else b[i] for b in batches],
-                 True if i < n - 1 else retain_graph, create_graph, allow_unused=allow_unused,
-                 materialize_grads=materialize_grads) for i in range(n)]
-    stack = OPERATORS["stack"].call
-    return tuple([None if column[0] is None else stack(list(column)) for column in zip(*rows, strict=True)])
+    rows = Batch(lengths.pop())
+    found = rows.record(lambda: grad(outputs, inputs, [None if b is None else rows.element(b) for b in given], retain_graph,
+                                     create_graph, allow_unused=allow_unused, materialize_grads=materialize_grads))
+    results = iter(rows.results([g for g in found if g is not None], [0] * len(found)))
+    return tuple([None if g is None else next(results) for g in found])
 
 
 def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None,
@@ -176,6 +176,21 @@ def attach_methods() -> None:
 
 
 attach_methods()
+
+
+def __getattr__(name: str) -> Any:
+    """What few programs need: imported when it is first named."""
+    import importlib
+    module = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "GradcheckError": "gradcheck", "functional": "functional",
+              "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
+              "forward": "forward"}.get(name)
+    if module is None:
+        raise AttributeError(f"module 'jitgrad.autograd' has no attribute {name!r}")
+    found = importlib.import_module(f"jitgrad.autograd.{module}")
+    if name != module or name == "gradcheck":
+        found = globals()[name] = getattr(found, name)
+    return found
+
 
 __all__ = ["Function", "Variable", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled",
            "is_inference_mode_enabled", "no_grad", "once_differentiable", "set_grad_enabled"]

@@ -38,6 +38,9 @@ new_tensor = Tensor.__new__
 CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
 
 
+anomaly: list[Any] = []         # while anomaly mode is on: what looks through a backward before it runs (anomaly_mode.py)
+
+
 class Gradients:
     """Gradients on their way: nodes by leaf accumulator and by interior node."""
 
@@ -69,6 +72,8 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
 
     Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
+    if anomaly:
+        anomaly[0](roots, cotangents)
     wanted = None if inputs is None else Wanted(
         {t._leaf for t in inputs if t._leaf is not None}, {gradient_edge(t._current()) for t in inputs if t._leaf is None})
     if create_graph or tracing.current() is not None:           # a trace wants the derivative as a graph

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from jitgrad import tracing
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
@@ -282,7 +283,7 @@ def _fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
     if g.spec.type is not edge.spec.type:
         g = _converted(name, i, g, edge)
-    return input_node(value(g), g.type) if not create_graph and g.inputs else g
+    return input_node(value(g), g.type) if not create_graph and g.inputs and tracing.current() is None else g
 
 
 def _converted(name: str, i: int, g: Node, edge: Node) -> Node:

@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from jitgrad.differentiate import saved_operands
-from jitgrad.errors import InternalError
 from jitgrad.graph.node import CONST, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.tensors.storage import gradient_edge
 from jitgrad.tensors.tensor import Tensor
@@ -179,8 +178,8 @@ def fn_name(node: Node) -> str:
     if extra is not None and extra.fn is not None:
         return extra.fn.name
     name = node.op.grad_name
-    if name is None:
-        raise InternalError(f"the primitive {node.op.name} was recorded by an operator that names no grad_fn")
+    if name is None:        # of a derivative, or of what vmap made: PyTorch has other names for these, or none
+        return "".join([word.capitalize() for word in node.op.name.split("_")]) + "Backward0"
     return name
 
 

@@ -194,7 +194,7 @@ class DerivativeTemplate:
         for user, k, other, j in self.shared:
             if order[user].inputs[k] is not order[other].inputs[j]:
                 return None
-        return order
+        return order if len(set(order)) == self.size else None         # what was two nodes may be one now
 
     def instantiate(self, order: Sequence[Node], cotangents: Sequence[Node | None]) -> dict[Node, Node]:
         """The gradients of the wanted nodes of another order."""

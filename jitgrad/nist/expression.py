@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jitgrad.operators import OPERATORS
@@ -27,11 +28,11 @@ def functions(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
     return {name: OPERATORS[ALIASES.get(name, name)].call for name in names}
 
 
-def compile_formula(text: str, names: tuple[str, ...],
-                    allowed: Mapping[str, Callable[..., Any]]) -> Callable[..., Tensor]:
+def compile_formula(text: str, names: tuple[str, ...], allowed: Mapping[str, Callable[..., Any]],
+                    data: Mapping[str, Tensor] = MappingProxyType({})) -> Callable[..., Tensor]:
     """A function of `names`, in this order, that evaluates the formula.
 
-    Only arithmetic, numbers, the names, pi, e and calls of `allowed` functions are understood: no attribute, no
+    Only arithmetic, numbers, the names, those of data, pi, e and calls of `allowed` functions are understood: no attribute, no
     subscript, no statement, so that text from a file or the command line cannot reach anything else.
     Raises FormulaError for anything else."""
     try:
@@ -47,10 +48,10 @@ def compile_formula(text: str, names: tuple[str, ...],
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in allowed):
             raise FormulaError(f"formula {text.strip()!r}: {ast.unparse(node.func)} is not a function that it can "
                                f"call: there are {', '.join(sorted(allowed))}")
-        if isinstance(node, ast.Name) and node.id not in names and node.id not in allowed and node.id not in CONSTANTS:
-            raise FormulaError(f"formula {text.strip()!r}: unknown name {node.id}; it can use {', '.join(names)}")
+        if isinstance(node, ast.Name) and node.id not in (*names, *data) and node.id not in allowed and node.id not in CONSTANTS:
+            raise FormulaError(f"formula {text.strip()!r}: unknown name {node.id}; it can use {', '.join((*names, *data))}")
     arguments = ast.arguments(posonlyargs=[], args=[ast.arg(arg=name) for name in names], kwonlyargs=[], kw_defaults=[],
                               defaults=[])
     function = ast.fix_missing_locations(ast.Expression(ast.Lambda(args=arguments, body=tree.body)))
-    scope = {"__builtins__": {}, **CONSTANTS, **allowed}
+    scope = {"__builtins__": {}, **CONSTANTS, **allowed, **data}
     return eval(compile(function, f"<formula {text.strip()}>", "eval"), scope)     # the nodes were checked above

@@ -5,14 +5,15 @@ bounded in the norm that weighs each parameter by the largest norm its column of
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.operators.creation import ones
-from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.capture.jacobians import value_and_jacobian
+from jitgrad.tensors.tensor import Tensor
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -28,17 +29,14 @@ class Fit:
     converged: bool
 
 
-def jacobian(model: Callable[..., Tensor], values: Sequence[float] | np.ndarray,
-             count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The model's predictions (count,) and their derivatives by the parameters (count, parameters), by one backward.
+@functools.lru_cache(maxsize=50)
+def predictions(model: Callable[..., Tensor]) -> Callable[[Sequence[float] | np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A function of the parameters that gives the model's predictions (count,) and their derivatives (count, parameters)."""
+    @functools.wraps(model)
+    def predicted(parameters: Tensor) -> Tensor:
+        return model(*parameters.unbind(0))         # type: ignore[attr-defined]
 
-    Prediction i depends on no other observation, so each parameter is given as one copy per observation: the gradient
-    of the predictions' sum with respect to copy i is the derivative of prediction i."""
-    copies = [from_array(np.full(count, value)).requires_grad_() for value in values]
-    predicted = model(*copies)
-    predicted.backward(ones(count, dtype=predicted.dtype))      # type: ignore[attr-defined]
-    columns = [np.zeros(count) if copy._grad is None else copy._grad._array() for copy in copies]
-    return predicted._array(), np.stack(columns, axis=1)
+    return value_and_jacobian(predicted)
 
 
 class _Point(NamedTuple):
@@ -59,11 +57,12 @@ def least_squares(model: Callable[..., Tensor], response: np.ndarray, start: Seq
     evaluations.  factor: the first step's bound, in units of the scaled start.
     Raises ValueError where the model or its derivative is not finite at the start."""
     evaluations = 0
+    predicted_and_jacobian = predictions(model)
 
     def at(x: np.ndarray) -> _Point:
         nonlocal evaluations
         evaluations += 1
-        predicted, jac = jacobian(model, x, len(response))
+        predicted, jac = predicted_and_jacobian(x)
         residuals = predicted - response
         norm = float(np.linalg.norm(residuals))
         return _Point(x, residuals, jac, norm, bool(np.isfinite(norm) and np.isfinite(jac).all()))

@@ -94,10 +94,5 @@ def _bind(formula: str, parameters: tuple[str, ...], columns: dict[str, np.ndarr
     predictors = [name for name in columns if name != "y"]
     if missing := [name for name in parameters if not re.search(rf"\b{name}\b", formula)]:
         raise FormulaError(f"formula {formula!r} does not use the parameter {missing[0]}")
-    function = compile_formula(formula, (*parameters, *predictors), functions(NIST_FUNCTIONS))
-    data = [from_array(np.ascontiguousarray(columns[name])) for name in predictors]
-
-    def model(*values: Tensor) -> Tensor:
-        return function(*values, *data)
-
-    return model
+    data = {name: from_array(np.ascontiguousarray(columns[name])) for name in predictors}
+    return compile_formula(formula, parameters, functions(NIST_FUNCTIONS), data)

@@ -5,9 +5,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitgrad.operators import FUNCTIONAL
+from jitgrad.random import rand_like
+from jitgrad.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
     def __getattr__(name: str) -> Callable: ...
 
 globals().update(FUNCTIONAL)
 __all__ = sorted(FUNCTIONAL)        # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element is zero with probability p, others are divided by 1 - p, while training (Srivastava et al. 2014)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    kept = rand_like(input) >= p
+    scaled = kept.to(input.dtype) * (0.0 if p == 1 else 1 / (1 - p))
+    return input.mul_(scaled) if inplace else input * scaled
+
+
+__all__ += ["dropout"]

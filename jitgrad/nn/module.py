@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from jitgrad.autograd.hooks import RemovableHandle
 from jitgrad.graph.recording import in_grad_mode
+from jitgrad.nn.module_hooks import HookedCalls
 from jitgrad.nn.parameter import Parameter, clear_grad
 from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
 from jitgrad.tensors.histories import Hooks
@@ -35,7 +35,7 @@ def _apply_to(parameter: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
         parameter._grad.data = fn(parameter._grad.data)
 
 
-class Module:
+class Module(HookedCalls):
     """A part of a model.  Parameters, buffers and modules assigned as attributes are found by `parameters()` and so on.
 
     Subclasses call `super().__init__()` before they assign any, and define `forward`."""
@@ -112,6 +112,11 @@ class Module:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, fields["_modules"])
             fields["_modules"][name] = value
+        elif isinstance(value, Tensor) and "_is_buffer" in value.__dict__:
+            if "_buffers" not in fields:
+                raise AttributeError("cannot assign buffer before Module.__init__() call")
+            self._forget(name, fields["_buffers"])
+            self.register_buffer(name, value, value.persistent)
         elif name in fields.get("_parameters", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{_typename(value)}' as parameter '{name}' (torch.nn.Parameter or None "
@@ -161,35 +166,6 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes; each subclass defines its own."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        fields = self.__dict__
-        if not fields["_forward_hooks"] and not fields["_forward_pre_hooks"]:
-            return self.forward(*args, **kwargs)
-        for hook in list(fields["_forward_pre_hooks"].values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook in list(fields["_forward_hooks"].values()):
-            changed = hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
-
-    def register_forward_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call hook(module, args) before forward; what it returns replaces the arguments."""
-        return self._add_hook(self._forward_pre_hooks, hook)
-
-    def register_forward_hook(self, hook: Callable) -> RemovableHandle:
-        """Call hook(module, args, output) after forward; what it returns replaces the output."""
-        return self._add_hook(self._forward_hooks, hook)
-
-    @staticmethod
-    def _add_hook(hooks: Hooks, hook: Callable) -> RemovableHandle:
-        handle = RemovableHandle(hooks)
-        hooks[handle.id] = hook
-        return handle
 
     # -- the tree ----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,21 @@ class Parameter(Tensor):
 alike.append(Parameter)
 
 
+class _BufferType(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+
+
+class Buffer(metaclass=_BufferType):
+    """Called: a tensor that a Module registers as a buffer when it is assigned as an attribute; a persistent one is part of the
+    state_dict."""
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Tensor:      # type: ignore[misc]
+        made = (empty(0) if data is None else data).detach()
+        made._is_buffer, made.persistent = True, persistent            # type: ignore[attr-defined]
+        return made
+
+
 def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
     """Remove a gradient, or set it to zero in place, cut off from its history."""
     grad = parameter._grad

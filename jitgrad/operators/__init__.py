@@ -11,12 +11,12 @@ from collections.abc import Callable
 from jitgrad.operators import conversion, joining, products, reduction
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.elementwise import arithmetic, comparison, pointwise
-from jitgrad.operators.functional import activation, losses
+from jitgrad.operators.functional import activation, losses, more_losses, normalizing, windows
 from jitgrad.operators.indexing import getitem, selection
 from jitgrad.operators.views import partition, shape
 
 __all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "getitem", "joining",
-           "losses", "partition", "pointwise", "products", "reduction", "selection", "shape"]
+           "losses", "more_losses", "normalizing", "partition", "pointwise", "products", "reduction", "selection", "shape", "windows"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})

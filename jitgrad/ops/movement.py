@@ -362,6 +362,10 @@ constant_in = movement(
     shape_only=(1,),
     history=True, infer=lambda value, x: value, numpy=lambda value, shape: value, dims="donor:0", grad_name="ConstantBackward0",
     vjp=lambda g, y, value, x: (g, zeros_like(x)), sample=structured((((2, 3), (2, 3)), {}), (((), (2,)), {})))
+# Operators that PyTorch differentiates by what they were given, and linearly: a second derivative is there, and is zeros.
+kept = movement(
+    "kept(x)", role="same", doc="x, on which the derivative depends, too, with a derivative of 0", infer=lambda x: x, numpy=lambda x: x,
+    vjp=lambda g, y, x: (constant_in(g, x),), dims="donor:0", sample=structured((((2, 3),), {}), (((),), {})))
 overwrite = movement(
     "overwrite(history, value)", role="value", doc="the elements of value; the history of what it is written over gets zeros",
     shape_only=(0,), history=True, infer=_attach_infer, numpy=lambda shape, value: value,

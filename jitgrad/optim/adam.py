@@ -1,15 +1,12 @@
 """Adam and AdamW."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jitgrad.optim.optimizer import Group, Optimizer, checked, number
-from jitgrad.optim.rows import Row, Rule, maximum, sqrt
-from jitgrad.tensors.tensor import Tensor, from_array
-from jitgrad.types.dtype import float32, float64, get_default_dtype
+from jitgrad.optim.counted import CountedOptimizer
+from jitgrad.optim.optimizer import Group, checked, number
+from jitgrad.optim.rows import Rule, maximum, sqrt
 
 
 class AdamRule(NamedTuple):
@@ -44,7 +41,7 @@ class AdamRule(NamedTuple):
         return p - step_size * (mean / root), mean, square, *largest
 
 
-class Adam(Optimizer):
+class Adam(CountedOptimizer):
     """Steps of the size lr, by the ratio of the gradient's running mean to the root of its running mean square.
 
     weight_decay adds weight_decay * p to the gradient, or with decoupled_weight_decay shrinks p itself; amsgrad divides
@@ -79,42 +76,9 @@ class Adam(Optimizer):
         return (lr / (1 - beta1**t), (1 - beta2**t) ** 0.5, 1 - beta1, beta2, 1 - beta2, eps,
                 1 - lr * weight_decay if decoupled else weight_decay)
 
-    def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
-        rule = self._setting(group, 1.0)[0]
-        rows: list[Row] = []
-        counted: dict[int, tuple[float, ...]] = {}      # by identity of the tensor that counts the steps
-        count: Tensor | None = None
-        self._part(group["params"])
-        for p in group["params"]:
-            if p._grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                if count is None:
-                    count = from_array(np.zeros((), (float64 if get_default_dtype() is float64 else float32).np))
-                # All at once.  Parameters that start together share the count: see _part.
-                state.update({"step": count, **{name: from_array(np.zeros(p.shape, p.dtype.np)) for name in names}})
-            step = state["step"]
-            numbers = counted.get(id(step))
-            if numbers is None:
-                after = step._array() + 1
-                step._replace(np.asarray(after))
-                numbers = counted[id(step)] = self._setting(group, float(after))[1]
-            rows.append(Row(p._grad._array(), (p, *[state[name] for name in names]), numbers, state, step))
-        return [(rule, rows)]
-
-    def _part(self, params: list[Tensor]) -> None:
-        """Give parameters that take this step a count of their own, where they share it with one that does not."""
-        waiting = {id(self.state[p]["step"]) for p in params if p._grad is None and "step" in self.state.get(p, ())}
-        if not waiting:
-            return
-        own: dict[int, Tensor] = {}
-        for p in params:
-            state = self.state.get(p)
-            if p._grad is not None and state and id(state["step"]) in waiting:
-                step = state["step"]
-                state["step"] = own.setdefault(id(step), from_array(step._array()))
+    def _names(self, group: Group) -> tuple[str, ...]:
+        """See CountedOptimizer."""
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
 
 class AdamW(Adam):

@@ -328,6 +328,14 @@ class Tensor:
                 result.__dict__[name] = copy.deepcopy(value, memo)
         return result.requires_grad_(node.requires_grad)
 
+    def __copy__(self) -> Tensor:
+        """A leaf on the same memory."""
+        result = blank(type(self))
+        shared = self.detach()
+        result._node, result._storage = shared._node, shared._storage
+        result.__dict__.update(shared.__dict__)
+        return result.requires_grad_(self.requires_grad)
+
     def __reduce_ex__(self, protocol: Any) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("a tensor that is part of a graph cannot be pickled: use detach() first")

@@ -48,8 +48,8 @@ PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "eins
               "multiarray", "nanfunctions", "numeric", "numerictypes", "overrides", "polynomial", "scimath", "shape_base",
               "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils",
               "exceptions")
-PURE_PACKAGE = ("__init__", "autograd", "builtin", "capture", "differentiate", "graph", "methods", "nn", "operators", "ops", "optim",
-                "random", "tensors", "types")
+PURE_PACKAGE = ("__init__", "autograd", "batching", "builtin", "capture", "differentiate", "distributions", "func", "graph", "methods",
+                "nn", "operators", "ops", "optim", "random", "tensors", "types")
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc", "_bisect", "_heapq")
 PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
                  "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",

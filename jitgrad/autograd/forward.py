@@ -1,0 +1,72 @@
+"""Forward-mode derivatives by transposing reverse mode: a vector-Jacobian product is linear in its vector, and the derivative
+by that vector is the Jacobian-vector product (Townsend 2017).  No operator has a second rule.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jitgrad import autograd
+from jitgrad.graph.node import Node, topological
+from jitgrad.graph.recording import bind, in_grad_mode
+from jitgrad.ops import REGISTRY, zeros_like
+from jitgrad.tensors.tensor import Tensor, wrap
+
+Found = list[Tensor | None]
+
+
+def alias(tensor: Tensor) -> Tensor:
+    """The same value as a point of its own in the graph, which gradients are taken at: it requires one, and passes one on where
+    the tensor does.  Raises RuntimeError for what is not floating-point."""
+    if not tensor.dtype.is_floating_point:
+        raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+    return wrap(_alias(tensor._current()))
+
+
+def _alias(of: Node) -> Node:
+    node = in_grad_mode(True, bind, REGISTRY["copy"], (of,))
+    node.requires_grad = True
+    node.depth = max(node.depth, 1)
+    return node
+
+
+def is_linked(outputs: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
+    """Whether outputs are made of something that requires a gradient, beside through these aliases."""
+    aliases = {t._current() for t in own}
+    found = topological([n for t in outputs if (n := t._current()).requires_grad], lambda n: () if n in aliases else _edges(n))
+    return any([n.inputs[0].requires_grad if n in aliases else not _edges(n) for n in found])
+
+
+def _edges(node: Node) -> list[Node]:
+    """What requires a gradient below a node."""
+    below = node.inputs
+    if not below and node.extra is not None and hasattr(node.extra.fn, "ctx"):      # a Function's result
+        below = tuple([n for n in node.extra.fn.ctx._edges if n is not None])
+    return [n for n in below if n.requires_grad]
+
+
+def pull_back(outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor | None], create_graph: bool) -> Found:
+    """The vector-Jacobian product with respect to each input; None: no output depends on it."""
+    some = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+    if not some:
+        return [None] * len(inputs)
+    return list(in_grad_mode(True, lambda: autograd.grad([o for o, _ in some], list(inputs), [c for _, c in some], True, create_graph,
+                                                         allow_unused=True)))
+
+
+def push_forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[Sequence[Tensor], bool], Found]:
+    """The Jacobian-vector products of outputs, as a function of the tangents of the inputs and of whether they are recorded.
+
+    None: an output depends on no input."""
+    dummies = [wrap(_alias(zeros_like(o._current()))) for o in outputs if o.requires_grad]
+    places = [i for i, o in enumerate(outputs) if o.requires_grad]
+    linear = pull_back([outputs[i] for i in places], inputs, dummies, True) if places else [None] * len(inputs)
+
+    def push(tangents: Sequence[Tensor], create_graph: bool) -> Found:
+        some = [(g, t) for g, t in zip(linear, tangents, strict=True) if g is not None]
+        found = pull_back([g for g, _ in some], dummies, [t for _, t in some], create_graph)
+        result: Found = [None] * len(outputs)
+        for i, t in zip(places, found, strict=True):
+            result[i] = t
+        return result
+
+    return push

@@ -1,0 +1,11 @@
+"""What stands beside the library: checkpoint, data."""
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("checkpoint", "data"):
+        raise AttributeError(f"module 'jitgrad.utils' has no attribute {name!r}")
+    import importlib
+    return importlib.import_module(f"jitgrad.utils.{name}")
