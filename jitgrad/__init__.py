@@ -36,7 +36,7 @@ from jitgrad import methods as _methods  # attaches the operators to Tensor
 from jitgrad.operators.creation import *
 from jitgrad.operators.legacy import *
 from jitgrad.random import *
-from jitgrad import autograd, nn, optim
+from jitgrad import autograd, linalg, nn, optim
 from jitgrad.capture import compile, grad, interpret, value_and_grad
 
 float = float32

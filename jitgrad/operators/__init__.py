@@ -12,11 +12,14 @@ from jitgrad.operators import conversion, joining, products, reduction
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.elementwise import arithmetic, comparison, pointwise
 from jitgrad.operators.functional import activation, losses
-from jitgrad.operators.indexing import getitem, selection
-from jitgrad.operators.views import partition, shape
+from jitgrad.operators.indexing import getitem, scattering, selection
+from jitgrad.operators.linalg import contraction, decompositions, norms, solving
+from jitgrad.operators.ordering import counting, scans, sorting
+from jitgrad.operators.views import diagonal, partition, shape
 
-__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "getitem", "joining",
-           "losses", "partition", "pointwise", "products", "reduction", "selection", "shape"]
+__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "contraction", "conversion", "counting",
+           "decompositions", "diagonal", "getitem", "joining", "losses", "norms", "partition", "pointwise", "products", "reduction", "scans",
+           "scattering", "selection", "shape", "solving", "sorting"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})
