@@ -13,7 +13,7 @@ from jitgrad.errors import LinAlgError
 from jitgrad.graph.node import Node
 from jitgrad.ops.declare import library
 from jitgrad.ops.diagonal import triangle
-from jitgrad.ops.elementwise import logical_and, where
+from jitgrad.ops.elementwise import eq, logical_and, where
 from jitgrad.ops.linalg import matmul, transposed
 from jitgrad.ops.movement import cat_part, number, unsqueeze, zeros_like
 from jitgrad.ops.reduction import sum as sum_
@@ -22,7 +22,7 @@ from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import dtype
 
 
-def _matrices(*more: tuple[int, ...], symmetric: bool = False) -> Sample:
+def _matrices(*more: tuple[int, ...], symmetric: bool = False, **params: bool) -> Sample:
     """Square matrices far from singular, alone, stacked and empty, with a second operand of these last dimensions."""
     def make(rng: np.random.Generator, to: dtype) -> list[Case]:
         cases = []
@@ -31,7 +31,7 @@ def _matrices(*more: tuple[int, ...], symmetric: bool = False) -> Sample:
             a = a @ np.swapaxes(a, -1, -2) if symmetric else a
             a += np.diag(np.arange(2, shape[-1] + 2.0))
             others = [rng.uniform(-1, 1, (*shape[:-1], *m)) for m in more]
-            cases.append(Case((a.astype(to.np), *[o.astype(to.np) for o in others])))
+            cases.append(Case((a.astype(to.np), *[o.astype(to.np) for o in others]), params))
         return cases
 
     return custom(make, FLOATS, order=0 if symmetric else 2)        # one element is not the function's to change
@@ -181,19 +181,19 @@ def _below(context: Any, node: Node, dims: list[tuple]) -> tuple:
     return (*dims[0][:-2], context.ONE if node.type.shape[n] == 1 else context.fresh(n), dims[0][-1])
 
 
-def _stack(name: str, rows: Callable[[int, int], int], function: Callable[[np.ndarray], tuple[np.ndarray, ...]], vjp: Callable,
+def _stack(signature: str, rows: Callable[[int, int], int], function: Callable[..., tuple[np.ndarray, ...]], vjp: Callable,
            grad_name: str, sample: Sample, doc: str) -> Any:
-    def infer(a: ArrayType) -> ArrayType:
+    def infer(a: ArrayType, **params: bool) -> ArrayType:
         *batch, m, n = a.shape
         return array_type((*batch, rows(m, n), n), a.dtype, a.device)
 
-    def numpy(a: np.ndarray) -> np.ndarray:
+    def numpy(a: np.ndarray, **params: bool) -> np.ndarray:
         if not a.size:
             *batch, m, n = a.shape
             return np.zeros((*batch, rows(m, n), n), a.dtype)
-        return np.concatenate(function(a), -2, dtype=a.dtype)
+        return np.concatenate(function(a, **params), -2, dtype=a.dtype)
 
-    return library(f"{name}(a)", infer=infer, numpy=numpy, dims=_below, vjp=vjp, doc=doc, sample=sample, grad_name=grad_name)
+    return library(signature, infer=infer, numpy=numpy, dims=_below, vjp=vjp, doc=doc, sample=sample, grad_name=grad_name)
 
 
 def _row(a: Node) -> Node:
@@ -229,9 +229,14 @@ def _differences(row: Node, square: Node) -> Node:
     return where(on_diagonal(square), number(1, row), row - transposed(row))
 
 
-def _eigh_vjp(g: Node, y: Node, a: Node) -> tuple[Node]:
+def _over(x: Node, differences: Node) -> Node:
+    """x / differences, 0 where both are 0: values that are equal matter only to who asks for vectors."""
+    return x / where(logical_and(eq(x, 0), eq(differences, 0)), number(1, x), differences)
+
+
+def _eigh_vjp(g: Node, y: Node, a: Node, *, upper: bool) -> tuple[Node]:
     (w, v), (to_w, to_v) = eigh_parts(y, a), eigh_parts(g, a)
-    turned = matmul(transposed(v), to_v) / _differences(w, a)
+    turned = _over(matmul(transposed(v), to_v), _differences(w, a))
     inner = where(on_diagonal(a), to_w, turned)
     return (matmul(v, matmul(inner, transposed(v))),)
 
@@ -243,19 +248,20 @@ def _qr_vjp(g: Node, y: Node, a: Node) -> tuple[Node]:
     return (transposed(solve(r, transposed(to_q + matmul(q, p)))),)
 
 
-def _svd_vjp(g: Node, y: Node, a: Node) -> tuple[Node]:
+def _svd_vjp(g: Node, y: Node, a: Node, *, wide: bool) -> tuple[Node]:
     (u, s, v), (to_u, to_s, to_v) = svd_parts(y, a), svd_parts(g, a)
     differences = _differences(s * s, v)
     turned_u, turned_v = matmul(transposed(u), to_u), matmul(transposed(v), to_v)
-    inner = ((turned_u - transposed(turned_u)) / differences) * s + transposed(s) * ((turned_v - transposed(turned_v)) / differences)
+    from_u, from_v = [_over(t - transposed(t), differences) for t in (turned_u, turned_v)]
+    inner = from_u * s + transposed(s) * from_v
     left = matmul(u, where(on_diagonal(v), to_s, inner))
     if a.type.shape[-2:] != v.type.shape[-2:]:
-        left = left + (to_u - matmul(u, turned_u)) / s
+        left = left + _over(to_u - matmul(u, turned_u), s)
     return (matmul(left, transposed(v)),)
 
 
-def _eigh(a: np.ndarray) -> tuple[np.ndarray, ...]:
-    w, v = _completed(np.linalg.eigh, a, error=_divergent("eigh"))
+def _eigh(a: np.ndarray, *, upper: bool) -> tuple[np.ndarray, ...]:
+    w, v = _completed(lambda a: np.linalg.eigh(a, "U" if upper else "L"), a, error=_divergent("eigh"))
     return w[..., None, :], v
 
 
@@ -263,19 +269,24 @@ def _thin_svd(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return _completed(lambda a: np.linalg.svd(a, full_matrices=False), a, error=_divergent("svd"))
 
 
-def _svd(a: np.ndarray) -> tuple[np.ndarray, ...]:
-    u, s, vh = _thin_svd(a)
-    return u, s[..., None, :], np.swapaxes(vh, -1, -2)
+def _svd(a: np.ndarray, *, wide: bool) -> tuple[np.ndarray, ...]:
+    u, s, vh = _thin_svd(np.swapaxes(a, -1, -2) if wide else a)
+    v = np.swapaxes(vh, -1, -2)
+    return (v, s[..., None, :], u) if wide else (u, s[..., None, :], v)
 
 
-_TALL = custom(lambda rng, to: [Case((rng.uniform(-1, 1, shape).astype(to.np) + np.eye(*shape[-2:], dtype=to.np),))
-                                for shape in ((3, 3), (2, 3, 2), (1, 1), (0, 3, 2))], FLOATS)
-eigh = _stack("eigh", lambda m, n: n + 1, _eigh, _eigh_vjp, "LinalgEighBackward0", _matrices(symmetric=True),
-              "the eigenvalues, rising, and below them the eigenvectors of symmetric matrices, read below the diagonal")
-qr = _stack("qr", lambda m, n: m + n, np.linalg.qr, _qr_vjp, "LinalgQrBackward0", _TALL,
+def _tall(**params: bool) -> Sample:
+    return custom(lambda rng, to: [Case((rng.uniform(-1, 1, shape).astype(to.np) + np.eye(*shape[-2:], dtype=to.np),), params)
+                                   for shape in ((3, 3), (2, 3, 2), (1, 1), (0, 3, 2))], FLOATS)
+
+
+eigh = _stack("eigh(a, *, upper)", lambda m, n: n + 1, _eigh, _eigh_vjp, "LinalgEighBackward0", _matrices(symmetric=True, upper=False),
+              "the eigenvalues, rising, and below them the eigenvectors of symmetric matrices, read below the diagonal, or above")
+qr = _stack("qr(a)", lambda m, n: m + n, np.linalg.qr, _qr_vjp, "LinalgQrBackward0", _tall(),
             "Q with orthonormal columns, and below it the upper triangular R, of a = Q @ R with no more columns than rows")
-svd = _stack("svd", lambda m, n: m + 1 + n, _svd, _svd_vjp, "LinalgSvdBackward0", _TALL,
-             "U, the singular values and V, below each other, of a = U @ diag(s) @ V.T with no more columns than rows")
+svd = _stack("svd(a, *, wide)", lambda m, n: m + 1 + n, _svd, _svd_vjp, "LinalgSvdBackward0", _tall(wide=True),
+             "U, the singular values and V, below each other, of a = U @ diag(s) @ V.T with no more columns than rows; `wide`: with the "
+             "signs that the transposed matrix has")
 
 complement = library(
     "complement(q)", vjp=None, sample=custom(lambda rng, to: [Case((np.linalg.qr(rng.uniform(-1, 1, (2, 4, 2)))[0].astype(to.np),))],

@@ -199,7 +199,7 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
 
 
 def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), out: str | None = None,
-             kind: int | None = PLAIN) -> Callable[[Callable], Callable]:
+             kind: int | None = PLAIN, inplace: bool = False) -> Callable[[Callable], Callable]:
     """Declare an operator that is made of others: a function of tensors."""
 
     def decorate(fn: Callable) -> Callable:
@@ -212,12 +212,13 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
             args, kwargs = bound(args, kwargs)
             return fn(*args, **kwargs)
 
-        return register(name or fn.__name__, (schema,), call, fn.__doc__, places, kind=kind)
+        return register(name or fn.__name__, (schema,), call, fn.__doc__, places, kind=kind, inplace=inplace)
 
     return decorate
 
 
-def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE) -> Callable:
+def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,
+               inplace: bool = False) -> Callable:
     """Declare an operator that has several forms, each an operator: that which the arguments fit, the first of several, is called."""
     by_call = {op.call: op.schemas[0] for op in OPERATORS.values()}
     schemas = tuple([by_call[form] for form in forms])
@@ -228,7 +229,7 @@ def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[s
                 return form(*args, **kwargs)
         raise no_form(name, tuple([form for schema in schemas for form in schema.forms()]), args, kwargs)
 
-    return register(name, schemas, call, doc, places, kind=PLAIN)
+    return register(name, schemas, call, doc, places, kind=PLAIN, inplace=inplace)
 
 
 def operand_nodes(values: tuple) -> tuple[Node, ...]:

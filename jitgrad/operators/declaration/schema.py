@@ -228,6 +228,14 @@ class Schema:
         schema.nodes = False
         return schema
 
+    def renamed(self, name: str) -> Schema:
+        """The schema under another name, without `out`."""
+        schema = object.__new__(Schema)
+        for slot in Schema.__slots__:
+            setattr(schema, slot, getattr(self, slot))
+        schema.name, schema.out = name, None
+        return schema
+
     # -- errors ------------------------------------------------------------------------------------------------------
 
     def _wrong(self, parameter: Argument, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> TypeError:

@@ -13,6 +13,7 @@ from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.indexing.getitem import setitem
 from jitgrad.operators.operands import Scalar, Tensors, cast, normal_dim, number_node
 from jitgrad.operators.templates.template import no_template
+from jitgrad.ops.reduction import greatest, least
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import array_type
@@ -102,10 +103,12 @@ def _extreme_of(x: Node, d: int, at: Node, value: Node, include_self: bool, larg
         bad = positions[(positions < 0) | (positions >= n)]
         raise RuntimeError(f"index {int(bad[0])} is out of bounds for dimension {d} with size {n}")
     if not include_self:
-        kept[key] = -np.inf if largest else np.inf
+        kept[key] = (least if largest else greatest)(x.type.dtype)
     with np.errstate(invalid="ignore"):
         function.at(kept, key, execute.value(value))
     best = input_node(kept, x.type)
+    if x.type.dtype.category < 2:
+        return best
     won = cast(ops.eq(value, ops.take_along(best, at, dim=d)), x.type.dtype)
     own = cast(ops.eq(x, best), x.type.dtype)
     if not include_self:
@@ -125,6 +128,8 @@ def _reduced(x: Node, d: int, at: Node, value: Node, reduce: str, include_self: 
             return total
         count = counted + 1 if include_self else ops.where(untouched, ops.number(1, x), counted)
         return total / count if x.type.dtype.category == 2 else ops.floor_divide(total, count)
+    if x.type.dtype is bool_:
+        return cast(_reduced(cast(x, int64), d, at, cast(value, int64), reduce, include_self), bool_)
     if reduce in ("amax", "amin"):
         return _extreme_of(x, d, at, value, include_self, reduce == "amax")
     base = x if include_self else ops.where(untouched, x, ops.number(1, x))
@@ -151,7 +156,7 @@ def _product(x: Node, d: int, at: Node, value: Node) -> Node:
 _REDUCTIONS = {"sum": "sum", "prod": "prod", "mean": "mean", "amax": "amax", "amin": "amin"}
 
 
-@operator("ScatterReduceBackward0", edges=("input", "src"), saves=("input", "index", "src", "result"), inplace=True, out=EXACT)
+@operator("ScatterReduceBackward0", edges=("input", "src"), saves=("index", "src"), inplace=True, out=EXACT)
 def scatter_reduce(input: Node, dim: int, index: Node, src: Node, reduce: str, *, include_self: bool = True) -> Node:
     """What is written to each place along `dim`, reduced ("sum", "prod", "mean", "amax", "amin"), with what was there if include_self."""
     if reduce not in _REDUCTIONS:
@@ -178,7 +183,7 @@ def _scatter_value_by(input: Tensor, dim: int, index: Tensor, value: Scalar, *, 
 
 
 overloaded("scatter", (_scatter, _scatter_value, _scatter_by, _scatter_value_by),
-           "input with the elements at the positions `index` along `dim` replaced by those of src, or by a number.")
+           "input with the elements at the positions `index` along `dim` replaced by those of src, or by a number.", inplace=True)
 
 
 # -- along one dimension, whole parts ----------------------------------------------------------------------------------
@@ -247,17 +252,19 @@ def index_fill(input: Node, dim: int, index: Node, value: Node | Scalar) -> Node
     return ops.reshape_like(ops.index_put(x, parts, at, axes=(d,)), input)
 
 
-@function(places=BOTH, kind=None, out=EXACT)
+@function(places=BOTH, kind=None, out=EXACT, inplace=True)
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """The parts written to each position of `dim`, reduced ("prod", "mean", "amax", "amin"), with what was there if include_self."""
     d = normal_dim(dim, input.ndim)
+    if not source.ndim:
+        return scatter_reduce(input, dim, index.reshape(()), source, reduce, include_self=include_self)
     at = index.reshape([-1 if i == d else 1 for i in range(max(source.ndim, 1))]).expand(tuple(source.shape))
     return scatter_reduce(input, dim, at, source, reduce, include_self=include_self)
 
 
 # -- at positions in several dimensions --------------------------------------------------------------------------------
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, inplace=True)
 def index_put(input: Tensor, indices: Tensors, values: Tensor, accumulate: bool = False) -> Tensor:
     """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
     key = tuple([slice(None) if i is None else i for i in indices])
@@ -305,7 +312,7 @@ def take(input: Node, index: Node) -> Node:
     return ops.reshape(ops.index(ops.reshape(input, sizes=(input.type.size,)), at, axes=(0,)), sizes=index.type.shape)
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, inplace=True)
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """input with the elements where mask is true replaced by those of source, in order."""
     if mask.dtype is not bool_:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
@@ -27,7 +28,7 @@ def _contracted(a: Tensor, b: Tensor, batch: int, kept: int) -> Tensor:
     left = a.expand(*shared, *a.shape[batch:]).reshape(math.prod(shared), math.prod(rows), inner)
     right = b.expand(*shared, *b.shape[batch:]).reshape(math.prod(shared), inner, math.prod(columns))
     product = matmul(left, right) if batch else matmul(left[0], right[0])
-    return product.reshape(*shared, *rows, *columns)
+    return product.reshape((*shared, *rows, *columns))
 
 
 # -- tensordot ---------------------------------------------------------------------------------------------------------
@@ -228,7 +229,8 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
 
 @operator(name="identity_like", places=())
 def _identity(A: Node) -> Node:
-    return expanded(cast(on_diagonal(A), A.type.dtype), A.type.shape)
+    one = expanded(cast(on_diagonal(A), A.type.dtype), A.type.shape)
+    return ops.constant_in(one, A) if A.requires_grad else one
 
 
 def _power(A: Tensor, n: int) -> Tensor:
@@ -263,6 +265,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 
 
 def _added(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    if input.dtype.category < 2:
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -270,25 +274,25 @@ def _added(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     return (input if beta == 1 else input * beta) + product
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=EXACT, inplace=True)
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """beta * input + alpha * bmm(batch1, batch2)."""
     return _added(input, OPERATORS["bmm"].call(batch1, batch2), beta, alpha)
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=EXACT, inplace=True)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """beta * input + alpha * the sum of bmm(batch1, batch2)."""
     return _added(input, OPERATORS["bmm"].call(batch1, batch2).sum(0), beta, alpha)
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=EXACT, inplace=True)
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """beta * input + alpha * mv(mat, vec)."""
     return _added(input, OPERATORS["mv"].call(mat, vec), beta, alpha)
 
 
-@function(places=BOTH, out=CAST)
+@function(places=BOTH, out=CAST, inplace=True)
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
     return _added(input, OPERATORS["outer"].call(vec1, vec2), beta, alpha)

@@ -15,7 +15,7 @@ from jitgrad.operators.linalg.matrices import LINALG, check_matrix, check_square
 from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import cast, promoted
 from jitgrad.ops import transposed
-from jitgrad.ops.decomposition import eigh_parts, lower_triangle, qr_parts, svd_parts
+from jitgrad.ops.decomposition import eigh_parts, qr_parts, svd_parts
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import int32, int64
@@ -165,9 +165,7 @@ def _eigh(called: str, a: Node, UPLO: str) -> tuple[Node, Node]:
     check_square(called, a)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    if UPLO.upper() == "U":
-        a = transposed(a)
-    w, v = eigh_parts(ops.eigh(a), a)
+    w, v = eigh_parts(ops.eigh(a, upper=UPLO.upper() == "U"), a)
     return ops.squeeze(w, dims=(a.type.ndim - 2,)), v
 
 
@@ -189,7 +187,7 @@ def thin_svd(called: str, a: Node) -> tuple[Node, Node, Node]:
     wide = a.type.shape[-2] < a.type.shape[-1]
     if wide:
         a = transposed(a)
-    u, s, v = svd_parts(ops.svd(a), a)
+    u, s, v = svd_parts(ops.svd(a, wide=wide), a)
     s = ops.squeeze(s, dims=(a.type.ndim - 2,))
     return (v, s, u) if wide else (u, s, v)
 
@@ -235,10 +233,16 @@ def _pinv(a: Node, rtol: float | None, atol: float | None) -> Node:
 def linalg_pinv(A: Node, rcond: float | None = None, hermitian: bool = False, *, atol: float | None = None,
                 rtol: float | None = None) -> Node:
     """The pseudo-inverse; singular values of at most max(atol, rtol * the largest) count as 0."""
-    if hermitian:
-        below = lower_triangle(A)
-        A = below + transposed(lower_triangle(A, offset=-1))
-    return _pinv(A, rcond if rtol is None else rtol, atol)
+    if not hermitian:
+        return _pinv(A, rcond if rtol is None else rtol, atol)
+    w, v = eigh_parts(ops.eigh(A, upper=False), A)
+    size = ops.abs(ops.detach(w))
+    relative = tolerance(A.type.dtype, A.type.shape, rcond if rtol is None else rtol, atol)
+    kept = size
+    if w.type.shape[-1]:
+        kept = ops.gt(size, ops.maximum(ops.number(float(atol or 0), size), relative * ops.amax(size, axes=(w.type.ndim - 1,))))
+    inverse = ops.where(kept, ops.reciprocal(ops.where(kept, w, ops.number(1, w))), ops.number(0, w)) if w.type.shape[-1] else w
+    return ops.matmul(v * inverse, transposed(v))
 
 
 @operator("LinalgPinvBackward0", saves=("input", "result"))

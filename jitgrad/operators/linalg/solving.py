@@ -107,7 +107,7 @@ def cholesky_solve(input: Node, L: Node, upper: bool = False) -> Node:
     for n, name in ((input, "b"), (L, "u")):
         if n.type.ndim < 2:
             raise RuntimeError(f"{name} should have at least 2 dimensions, but has {n.type.ndim} dimensions instead")
-    factor = lower_triangle(L, upper)
+    factor = ops.attach(L, lower_triangle(ops.detach(L), upper))        # the derivative is that of all of L, as in PyTorch
     a, b = same_batch(transposed(factor) if upper else factor, input)
     return ops.solve(transposed(a), ops.solve(a, b))
 
@@ -116,7 +116,7 @@ def cholesky_solve(input: Node, L: Node, upper: bool = False) -> Node:
 def cholesky_inverse(input: Node, upper: bool = False) -> Node:
     """The inverse of A, given its Cholesky factor: A = input @ input.T, or input.T @ input if `upper`."""
     check_square("cholesky_inverse", input)
-    inverse = ops.inverse(lower_triangle(input, upper))
+    inverse = ops.inverse(ops.attach(input, lower_triangle(ops.detach(input), upper)))
     return ops.matmul(inverse, transposed(inverse)) if upper else ops.matmul(transposed(inverse), inverse)
 
 
@@ -144,9 +144,9 @@ def linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: st
     s = np.linalg.svd(A.detach()._array(), compute_uv=False) if A.numel() else np.zeros((*A.shape[:-2], 0))
     rank = (s > tolerance(A.dtype, tuple(A.shape), rcond, None) * s.max(-1, keepdims=True, initial=0)).sum(-1)
     empty = from_array(np.zeros(0, A.dtype.np))
-    residuals = empty
+    residuals = x.reshape(-1)[:0]
     if m > n and (rank == n).all() and driver != "gelsy":
-        residuals = ((A.detach() @ x.detach() - b.detach()) ** 2).sum(-2)
+        residuals = ((A @ x - b) ** 2).sum(-2)
     return LstsqResult(x.squeeze(-1) if vector else x, residuals,
                        from_array(rank.astype(np.int64)) if driver != "gels" else from_array(np.zeros(0, np.int64)),
                        from_array(s.astype(A.dtype.np)) if driver in ("gelsd", "gelss") else empty)

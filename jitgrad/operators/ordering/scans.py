@@ -22,7 +22,7 @@ def _running(called: str, op: Any, saves: tuple[str, ...], **params: Any) -> Non
         to = as_dtype(dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype))
         d = normal_dim(dim, input.type.ndim)
         x = cast(input, to)
-        return op(x, dim=d, **params) if x.type.ndim else ops.copy(x)
+        return op(x, dim=d, **params) if x.type.ndim and x.type.size != 1 else ops.copy(x)
 
     fn.__doc__ = f"{op.doc.partition(' (')[0].partition(',')[0]}; of integers and bools in int64."
     operator(f"{called.capitalize()}Backward0", name=called, saves=saves, inplace=True, out=COMPUTES)(fn)
