@@ -4,7 +4,7 @@
 """
 from typing import Any as _Any
 
-from jitgrad import random
+from jitgrad import random, sampling
 from jitgrad.operators import creation, legacy
 from jitgrad.types import dtype as _dtype
 from jitgrad.autograd import (
@@ -36,7 +36,8 @@ from jitgrad import methods as _methods  # attaches the operators to Tensor
 from jitgrad.operators.creation import *
 from jitgrad.operators.legacy import *
 from jitgrad.random import *
-from jitgrad import autograd, linalg, nn, optim
+from jitgrad.sampling import *
+from jitgrad import autograd, nn, optim
 from jitgrad.capture import compile, grad, interpret, value_and_grad
 
 float = float32
@@ -54,10 +55,26 @@ def is_tensor(obj: _Any) -> _Any:
     return isinstance(obj, Tensor)
 
 
+_LATER = {name: f"jitgrad.{name}" for name in ("accelerator", "backends", "cuda", "linalg", "special", "testing")} | dict.fromkeys(
+    ("are_deterministic_algorithms_enabled", "can_cast", "finfo", "get_default_device", "get_float32_matmul_precision",
+     "get_num_interop_threads", "iinfo", "promote_types", "result_type", "set_default_device", "set_default_tensor_type",
+     "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "typename", "use_deterministic_algorithms"),
+    "jitgrad.type_info")
+
+
 def __getattr__(name: str) -> _Any:
-    if name in _dtype.REFUSED:
-        raise AttributeError(f"jitgrad has no dtype {name}; the ones it has are float32, float64, int32, int64 and bool")
-    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")
+    import importlib
+    if name in _LATER:          # what few programs need: imported when it is first named
+        found = importlib.import_module(_LATER[name])
+        if found.__name__ != f"jitgrad.{name}":
+            found = getattr(found, name)
+        globals()[name] = found
+        return found
+    raise importlib.import_module("jitgrad.missing").absent("", name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if not name.startswith("_")), *_LATER, "__version__"})
 
 
 # What `from jitgrad import *` gives: no modules, as of torch.
@@ -68,7 +85,7 @@ __all__ = [
     "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
 __all__ += creation.__all__
 __all__ += legacy.__all__
-__all__ += random.__all__
+__all__ += random.__all__ + sampling.__all__
 _operators = {name: op.call for name, op in _OPERATORS.items() if "torch" in op.places}
 globals().update(_operators)
 __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]

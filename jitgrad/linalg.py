@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from jitgrad.errors import LinAlgError
+from jitgrad.missing import absent
 from jitgrad.operators import OPERATORS
 
-if TYPE_CHECKING:
-    def __getattr__(name: str) -> Callable: ...
+
+def __getattr__(name: str) -> Callable:
+    raise absent("linalg", name)
+
 
 _operators = {name.removeprefix("linalg_"): op.call for name, op in OPERATORS.items() if "linalg" in op.places}
 globals().update(_operators)

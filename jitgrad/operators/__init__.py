@@ -10,16 +10,16 @@ from collections.abc import Callable
 
 from jitgrad.operators import conversion, joining, products, reduction
 from jitgrad.operators.declaration.declare import OPERATORS
-from jitgrad.operators.elementwise import arithmetic, comparison, pointwise
+from jitgrad.operators.elementwise import arithmetic, comparison, pointwise, special
 from jitgrad.operators.functional import activation, losses
 from jitgrad.operators.indexing import getitem, scattering, selection
 from jitgrad.operators.linalg import contraction, decompositions, norms, solving
-from jitgrad.operators.ordering import counting, scans, sorting
-from jitgrad.operators.views import diagonal, partition, shape
+from jitgrad.operators.ordering import counting, scans, sorting, statistics
+from jitgrad.operators.views import diagonal, partition, shape, splitting
 
 __all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "contraction", "conversion", "counting",
            "decompositions", "diagonal", "getitem", "joining", "losses", "norms", "partition", "pointwise", "products", "reduction", "scans",
-           "scattering", "selection", "shape", "solving", "sorting"]
+           "scattering", "selection", "shape", "solving", "sorting", "special", "splitting", "statistics"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})

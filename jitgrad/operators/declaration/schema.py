@@ -289,7 +289,7 @@ class Schema:
         shown = [PythonParameter(p.name, PythonParameter.KEYWORD_ONLY if p.named else PythonParameter.POSITIONAL_OR_KEYWORD,
                                  default=p.default) for p in self.parameters]
         if self.rest is not None:
-            shown.append(PythonParameter(self.rest.name, PythonParameter.VAR_POSITIONAL))
+            shown.insert(self.positional, PythonParameter(self.rest.name, PythonParameter.VAR_POSITIONAL))
         if self.out:
             shown.append(PythonParameter("out", PythonParameter.KEYWORD_ONLY, default=None))
         return Signature(shown)

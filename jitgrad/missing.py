@@ -1,0 +1,48 @@
+"""What an AttributeError says of names that PyTorch has and jitgrad lacks: that it is so, and what to use instead."""
+from __future__ import annotations
+
+_COMPLEX = "there are no complex tensors: give real and imaginary parts as tensors of their own"
+_SPARSE = "there are no sparse tensors: use dense ones, or index_add and scatter_add for sums over few positions"
+_QUANTIZED = "there are no quantized tensors"
+_GRAPH = "graphs are compiled by themselves: leave it out, or decorate the function with jitgrad.compile"
+_DTYPE = "the dtypes are float32, float64, int32, int64 and bool: convert the data, for instance with numpy.asarray(data).astype('int64')"
+_MANY = "there is one process: use multiprocessing, or set_num_threads for the threads of one"
+
+# By the first part of a name after torch.; what is longest counts.
+ADVICE = {
+    **dict.fromkeys(("complex", "view_as_complex", "view_as_real", "polar", "real", "imag", "conj", "fft", "stft", "istft", "cfloat",
+                     "cdouble", "chalf", "complex64", "complex128", "is_conj", "resolve_conj"), _COMPLEX),
+    **dict.fromkeys(("sparse", "to_sparse", "sparse_coo_tensor", "sparse_csr_tensor", "to_dense", "coalesce"), _SPARSE),
+    **dict.fromkeys(("quantization", "ao", "quantize_per_tensor", "quantize_per_channel", "dequantize", "qint8", "quint8", "qint32"), _QUANTIZED),
+    **dict.fromkeys(("jit", "fx", "_dynamo", "dynamo", "export", "compiler", "package"), _GRAPH),
+    **dict.fromkeys(("float16", "half", "bfloat16", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2", "HalfTensor",
+                     "BFloat16Tensor", "int8", "uint8", "int16", "short", "ByteTensor", "CharTensor", "ShortTensor"), _DTYPE),
+    **dict.fromkeys(("distributed", "multiprocessing", "futures"), _MANY),
+    **dict.fromkeys(("autocast", "amp", "GradScaler"), "there is no mixed precision: leave it out, or use float32"),
+    **dict.fromkeys(("onnx", "hub", "utils.tensorboard"), "it is not here: take the arrays out by .numpy() for other tools"),
+    **dict.fromkeys(("mps", "xpu", "mtia", "hip"), "tensors are on the CPU"),
+    **dict.fromkeys(("linalg.eig", "linalg.eigvals", "eig"), _COMPLEX + "; of symmetric matrices use linalg.eigh"),
+    **dict.fromkeys(("linalg.lu", "linalg.lu_factor", "lu", "lu_solve", "linalg.lu_solve"), "use linalg.solve, linalg.inv or linalg.slogdet"),
+    **dict.fromkeys(("linalg.matrix_exp", "matrix_exp"), "sum its series, or use linalg.eigh of a symmetric matrix"),
+    **dict.fromkeys(("svd_lowrank", "pca_lowrank", "lobpcg"), "use linalg.svd or linalg.eigh"),
+    "symeig": "use linalg.eigh", "lstsq": "use linalg.lstsq", "solve": "use linalg.solve", "as_strided": "use unfold, or index the tensor",
+    "resize_": "make a new tensor", "set_": "make a new tensor", "share_memory_": _MANY, "pin_memory": "leave it out: tensors are on the CPU",
+    "storage": "use .numpy(), which gives a snapshot", "untyped_storage": "use .numpy(), which gives a snapshot",
+    "nn.Transformer": "build it of nn.Linear, nn.LayerNorm and softmax", "nn.MultiheadAttention": "build it of nn.Linear and softmax",
+    "nn.DataParallel": _MANY,
+}
+
+
+def absent(module: str, name: str) -> AttributeError:
+    """The error for a name that `module` ("", "linalg", "nn" ...) lacks."""
+    path = f"{module}.{name}" if module else name
+    text = f"module '{'jitgrad' + ('.' + module if module else '')}' has no attribute '{name}'"
+    advice = ADVICE.get(path) or ADVICE.get(path.partition(".")[0])
+    return AttributeError(f"{text}: of torch.{path} there is nothing here; {advice}" if advice else text)
+
+
+def absent_method(kind: str, name: str) -> AttributeError:
+    """The error for a method that tensors lack."""
+    text = f"'{kind}' object has no attribute '{name}'"
+    advice = ADVICE.get(name)
+    return AttributeError(f"{text}: jitgrad's tensors do not have it; {advice}" if advice else text)
