@@ -93,8 +93,9 @@ def _found(library: Any, name: str, kind: str) -> Callable | None:
     if kind == "function":
         if name.startswith("nn."):
             return FUNCTIONAL.get(short) if library is jitgrad else getattr(torch.nn.functional, short)
-        if name.startswith("linalg."):
-            return getattr(library.linalg, name.removeprefix("linalg."), None)
+        module, _, short = name.partition(".")
+        if module in ("linalg", "special"):
+            return getattr(getattr(library, module), short, None)
         return None if "." in name or name.startswith("__") else vars(library).get(name)
     return None if "." in name else getattr(tensor, name if kind == "method" else f"{name}_", None)
 

@@ -10,7 +10,7 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import const
 from jitgrad.ops import reference
 from jitgrad.ops.declare import CHEAP, elementwise, library, literal
-from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, logical_not, reciprocal, rsqrt, square, where
+from jitgrad.ops.elementwise import POSITIVE, WIDE, cast, clamp_min, eq, ge, gt, le, logical_and, reciprocal, rsqrt, square, where
 from jitgrad.ops.movement import number, zeros_like
 from jitgrad.ops.samples import FLOATS, NUMBERS, Case, Sample, custom, draw, structured, uniform
 from jitgrad.types.dtype import dtype, float64
@@ -289,5 +289,5 @@ def _xlogy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 xlogy = elementwise("xlogy(x, y)", numpy=_xlogy, grad_name="XlogyBackward0",
                     scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, where(isnan({{y}}), {{y}}, {literal(0, dtype)}), "
                     "{x} * log({y}))",
-                    vjp=lambda g, y, a, b: (g * xlogy(cast(logical_not(eq(a, 0)), dtype=g.type.dtype), b), g * a / b),
+                    vjp=lambda g, y, a, b: (where(logical_and(eq(a, 0), le(b, 0)), number(0, g), xlogy(g, b)), g * a / b),
                     doc="x * log(y), 0 where x is 0 (unless y is nan)", sample=uniform(POSITIVE_AXIS, POSITIVE_AXIS))

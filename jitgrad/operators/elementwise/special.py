@@ -60,7 +60,7 @@ _scaled("deg2rad", math.pi / 180, "Degrees as radians.")
 _scaled("rad2deg", 180 / math.pi, "Radians as degrees.")
 
 
-@function(places=BOTH, inplace=True, out=CAST)
+@function(places=BOTH, inplace=True, out=EXACT)
 def float_power(input: Tensor | Scalar, exponent: Tensor | Scalar) -> Tensor:
     """input ** exponent, in float64."""
     base, power = [v.to(float64) if isinstance(v, Tensor) else float(v) for v in (input, exponent)]
@@ -136,7 +136,7 @@ for _name in ("real", "conj", "resolve_conj", "resolve_neg"):
     _itself(_name, ("torch",) if _name == "real" else BOTH)
 
 
-@operator("ConjBackward0", inplace=True, out=CAST)
+@operator("ConjBackward0", inplace=True, out=EXACT)
 def conj_physical(input: Node) -> Node:
     """A copy of the tensor: there are no complex numbers."""
     return ops.copy(input)

@@ -248,8 +248,10 @@ def index_fill(input: Node, dim: int, index: Node, value: Node | Scalar) -> Node
     else:
         check_fits(value, x.type.dtype)         # type: ignore[arg-type]
         number = number_node(value, x.type.dtype)
-    parts = ops.expand(number, sizes=(*x.type.shape[:d], at.type.shape[0], *x.type.shape[d + 1:]))
-    return ops.reshape_like(ops.index_put(x, parts, at, axes=(d,)), input)
+    row = ops.expand(ops.number(False, ops.gt(number, number)), sizes=(x.type.shape[d],))
+    filled = ops.index_put(row, ops.expand(ops.number(True, row), sizes=at.type.shape), at, axes=(0,))
+    filled = ops.unsqueeze(filled, dims=tuple(range(1, x.type.ndim - d)))
+    return ops.reshape_like(ops.where(filled, number, x), input)
 
 
 @function(places=BOTH, kind=None, out=EXACT, inplace=True)

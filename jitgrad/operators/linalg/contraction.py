@@ -227,7 +227,7 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return matrices[0].clone() if len(matrices) == 1 else linalg_multi_dot(list(matrices))
 
 
-@operator(name="identity_like", places=())
+@operator(name="matrix_power.zeroth", places=())
 def _identity(A: Node) -> Node:
     one = expanded(cast(on_diagonal(A), A.type.dtype), A.type.shape)
     return ops.constant_in(one, A) if A.requires_grad else one
@@ -258,7 +258,7 @@ def linalg_matrix_power(A: Tensor, n: int) -> Tensor:
     return _power(A, n)
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=CAST)
 def matrix_power(input: Tensor, n: int) -> Tensor:
     """The n-th power of square matrices, of the inverse for negative n."""
     return _power(input, n)

@@ -10,7 +10,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
-from jitgrad.operators.declaration.out import EXACT
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.linalg.matrices import LINALG, check_matrix, check_square, tolerance
 from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import cast, promoted
@@ -84,7 +84,7 @@ def linalg_slogdet(A: Node) -> tuple[Node, Node]:
     return _slogdet(A, SlogdetResult)
 
 
-@operator("LinalgSlogdetBackward0", saves=("input",))
+@operator("LinalgSlogdetBackward0", saves=("input",), out=EXACT)
 def slogdet(input: Node) -> tuple[Node, Node]:
     """(sign, log |det|) of square matrices."""
     return _slogdet(input, OldSlogdetResult)
@@ -120,7 +120,7 @@ def linalg_cholesky_ex(A: Node, *, upper: bool = False, check_errors: bool = Fal
     return CholeskyResult(_cholesky("linalg.cholesky_ex", A, upper), _no_failure(A))
 
 
-@operator("CholeskyBackward0", saves=("result",), out=EXACT)
+@operator("CholeskyBackward0", saves=("result",), out=CAST)
 def cholesky(input: Node, upper: bool = False) -> Node:
     """The Cholesky factor of symmetric positive definite matrices: lower triangular, or upper."""
     return _cholesky("cholesky", input, upper)
@@ -211,7 +211,7 @@ def linalg_svdvals(A: Node, *, driver: str | None = None) -> Node:
     return thin_svd("linalg.svdvals", A)[1]
 
 
-@operator("LinalgSvdBackward0", saves=("result",))
+@operator("LinalgSvdBackward0", saves=("result",), out=EXACT)
 def svd(input: Node, some: bool = True, compute_uv: bool = True) -> tuple[Node, Node, Node]:
     """(U, S, V) with input = U @ diag(S) @ V.T; some: with as many columns as singular values."""
     u, s, v = thin_svd("linalg.svd", input)

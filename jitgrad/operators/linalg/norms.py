@@ -23,7 +23,7 @@ def linalg_vector_norm(x: Node, ord: Scalar = 2, dim: Dims = None, keepdim: bool
     return vector_norm(x if dtype is None else cast(x, as_dtype(dtype)), float(ord), dim, keepdim)
 
 
-@operator("LinalgSvdBackward0", name="singular_values_of", places=(), saves=("result",))
+@operator("LinalgSvdBackward0", name="linalg_matrix_norm.singular", places=(), saves=("result",))
 def _singular_values(A: Node, dims: Any) -> Node:
     first, second = dims
     order = [d for d in range(A.type.ndim) if d not in dims] + [first, second]
@@ -90,7 +90,7 @@ def dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor:
     return OPERATORS["norm"].call(OPERATORS["sub"].call(input, other), p)
 
 
-@function(places=("torch", "method"))
+@function(places=("torch", "method"), out=EXACT, inplace=True)
 def renorm(input: Tensor, p: Scalar, dim: int, maxnorm: Scalar) -> Tensor:
     """Each part along `dim` scaled down to a p-norm of at most maxnorm."""
     d = normal_dim(dim, input.ndim)

@@ -10,7 +10,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
-from jitgrad.operators.declaration.out import EXACT
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.linalg.matrices import (
     LINALG,
     check_float,
@@ -93,7 +93,7 @@ def linalg_solve_triangular(A: Node, B: Node, *, upper: bool, left: bool = True,
     return _solved(a, b, left)
 
 
-@operator("TriangularSolveBackward0", saves=("A", "result"))
+@operator("TriangularSolveBackward0", saves=("A", "result"), out=EXACT)
 def triangular_solve(input: Node, A: Node, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> tuple[Node, Node]:
     """(X, A) with A @ X = input, of A one triangle."""
     triangle = _triangle_of(A, upper, unitriangular)
@@ -101,18 +101,18 @@ def triangular_solve(input: Node, A: Node, upper: bool = True, transpose: bool =
     return TriangularResult(ops.solve(a, b), ops.copy(A))
 
 
-@operator("CholeskySolveBackward0", saves=("input", "L", "result"), out=EXACT)
-def cholesky_solve(input: Node, L: Node, upper: bool = False) -> Node:
-    """X with A @ X = input, given A's Cholesky factor: A = L @ L.T, or L.T @ L if `upper`."""
-    for n, name in ((input, "b"), (L, "u")):
+@operator("CholeskySolveBackward0", saves=("input", "input2", "result"), out=CAST)
+def cholesky_solve(input: Node, input2: Node, upper: bool = False) -> Node:
+    """X with A @ X = input, given A's Cholesky factor input2 = L: A = L @ L.T, or L.T @ L if `upper`."""
+    for n, name in ((input, "b"), (input2, "u")):
         if n.type.ndim < 2:
             raise RuntimeError(f"{name} should have at least 2 dimensions, but has {n.type.ndim} dimensions instead")
-    factor = ops.attach(L, lower_triangle(ops.detach(L), upper))        # the derivative is that of all of L, as in PyTorch
+    factor = ops.attach(input2, lower_triangle(ops.detach(input2), upper))        # the derivative is that of all of L, as in PyTorch
     a, b = same_batch(transposed(factor) if upper else factor, input)
     return ops.solve(transposed(a), ops.solve(a, b))
 
 
-@operator("CholeskyInverseBackward0", saves=("input", "result"), out=EXACT)
+@operator("CholeskyInverseBackward0", saves=("input", "result"), out=CAST)
 def cholesky_inverse(input: Node, upper: bool = False) -> Node:
     """The inverse of A, given its Cholesky factor: A = input @ input.T, or input.T @ input if `upper`."""
     check_square("cholesky_inverse", input)

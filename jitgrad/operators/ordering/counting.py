@@ -19,7 +19,7 @@ AminmaxResult = result_type("aminmax", "min max")
 
 
 def _made(array: Any, to: dtype = int64) -> Tensor:
-    return from_array(np.ascontiguousarray(array, to.np))
+    return from_array(np.array(array, to.np, order="C"))
 
 
 def _several(first: Tensor, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
@@ -87,7 +87,7 @@ def histc(input: Tensor, bins: int = 100, min: Scalar = 0, max: Scalar = 0) -> T
     return from_array(np.histogram(array[np.isfinite(array)], bins, (low, high))[0].astype(input.dtype.np))
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, out=EXACT)
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Any:
     """(hist, bin_edges): how many elements are between neighbouring edges, which are given, or as many equal parts of a range."""
     array = input.detach()._array().reshape(-1)
@@ -158,7 +158,7 @@ def isin(elements: Tensor | Scalar, test_elements: Tensor | Scalar, *, assume_un
 
 # -- combinations, ranges of values ------------------------------------------------------------------------------------
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, out=EXACT)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """(smallest, largest) of all elements or along `dim`."""
     dims: Any = () if dim is None else dim

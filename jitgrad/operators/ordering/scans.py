@@ -6,11 +6,11 @@ from typing import Any
 from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
-from jitgrad.operators.declaration.out import COMPUTES, EXACT
+from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Scalar, cast, normal_dim
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.dtype import as_dtype, dtype, int64
+from jitgrad.types.dtype import as_dtype, bool_, dtype, int64
 
 BOTH = ("torch", "method")
 CummaxResult = result_type("cummax", "values indices")
@@ -21,6 +21,8 @@ def _running(called: str, op: Any, saves: tuple[str, ...], **params: Any) -> Non
     def fn(input: Node, dim: int, *, dtype: dtype | None = None) -> Node:
         to = as_dtype(dtype or (int64 if input.type.dtype.category < 2 else input.type.dtype))
         d = normal_dim(dim, input.type.ndim)
+        if to is bool_:
+            raise NotImplementedError(f"\"{called}_out_cpu\" not implemented for 'Bool'")
         x = cast(input, to)
         return op(x, dim=d, **params) if x.type.ndim and x.type.size != 1 else ops.copy(x)
 
@@ -59,7 +61,7 @@ _extremum_so_far("cummin", False, CumminResult)
 
 # -- differences and integrals -----------------------------------------------------------------------------------------
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=CAST)
 def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
     """The differences of neighbours along `dim`, n times."""
     if not input.ndim:

@@ -56,7 +56,7 @@ def _sort(input: Node, dim: int = -1, descending: bool = False) -> tuple[Node, N
 
 
 @operator("SortBackward0", name="sort.stable", places=(), saves=(), out=EXACT)
-def _sort_stable(input: Node, *, stable: bool | None = False, dim: int = -1, descending: bool = False) -> tuple[Node, Node]:
+def _sort_stable(input: Node, *, stable: bool | None, dim: int = -1, descending: bool = False) -> tuple[Node, Node]:
     """(values, indices) sorted along `dim`, equal elements in their order."""
     return SortResult(*_sorted(input, dim, descending))
 
@@ -64,10 +64,20 @@ def _sort_stable(input: Node, *, stable: bool | None = False, dim: int = -1, des
 overloaded("sort", (_sort, _sort_stable), "(values, indices) sorted along `dim`; equal elements stay in their order, nan is largest.")
 
 
-@operator(out=EXACT)
-def argsort(input: Node, dim: int = -1, descending: bool = False, stable: bool = False) -> Node:
-    """The positions that sort the elements along `dim`; equal elements stay in their order, nan is largest."""
+@operator(name="argsort.plain", places=())
+def _argsort(input: Node, dim: int = -1, descending: bool = False) -> Node:
+    """The positions that sort the elements along `dim`."""
     return _sorted(input, dim, descending)[1]
+
+
+@operator(name="argsort.stable", places=(), out=EXACT)
+def _argsort_stable(input: Node, *, stable: bool, dim: int = -1, descending: bool = False) -> Node:
+    """The positions that sort the elements along `dim`, equal elements in their order."""
+    return _sorted(input, dim, descending)[1]
+
+
+overloaded("argsort", (_argsort, _argsort_stable), "The positions that sort the elements along `dim`; equal elements stay in their "
+           "order, nan is largest.")
 
 
 @operator("SortBackward0", saves=(), out=EXACT)
@@ -221,7 +231,7 @@ def _quantile(called: str, input: Tensor, q: Any, dim: Any, keepdim: bool, inter
 
 def _tensor(array: np.ndarray) -> Tensor:
 
-    return from_array(np.ascontiguousarray(array))
+    return from_array(np.array(array, order="C"))
 
 
 def _declare_quantile(called: str, skip_nan: bool) -> None:

@@ -24,7 +24,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     weights = None
     for given in (fweights, aweights):
         if given is not None:
-            weights = given.to(x.dtype) if weights is None else weights * given
+            weights = given if weights is None else weights * given
     if weights is None:
         total, mean = n, x.sum(1, keepdim=True) / n
         norm = total - correction
@@ -39,7 +39,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     if weights is None:
         norm = max(norm, 0)
     result = (weighted @ centered.T) / norm
-    return result if input.ndim == 2 else result.squeeze()
+    return result.squeeze()
 
 
 @function(places=BOTH, kind=None)

@@ -44,7 +44,7 @@ def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -
     return _diagonal(A, offset, dim1, dim2)
 
 
-@operator("DiagonalScatterBackward0", edges=("input", "src"), saves=(), out=EXACT)
+@operator("DiagonalScatterBackward0", edges=("input", "src"), saves=())
 def diagonal_scatter(input: Node, src: Node, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node:
     """input with its diagonal replaced by src."""
     first, second = _two(input.type.ndim, dim1, dim2)
@@ -67,7 +67,7 @@ def _embedded(x: Node, offset: int) -> Node:
     return ops.diagonal_put(zeros, x, offset=offset, dim1=last, dim2=last + 1)
 
 
-@operator("DiagEmbedBackward0", name="diag_embed", saves=(), out=EXACT)
+@operator("DiagEmbedBackward0", name="diag_embed", saves=())
 def diag_embed(input: Node, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Node:
     """Matrices, in dim1 and dim2, with the last dimension of input on their diagonal, zeros elsewhere."""
     ndim = input.type.ndim + 1

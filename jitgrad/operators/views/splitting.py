@@ -5,12 +5,12 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.graph.node import Node
-from jitgrad.operators.declaration.declare import OPERATORS, function, operator
-from jitgrad.operators.declaration.out import CAST
+from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded
+from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.joining import atleast_1d, atleast_2d
 from jitgrad.operators.operands import Integers, Tensors, integers, normal_dim
 from jitgrad.operators.views.partition import split
-from jitgrad.operators.views.shape import permute, view_shape
+from jitgrad.operators.views.shape import view_shape
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.types.array import broadcast_shapes as common_shape
 
@@ -33,28 +33,56 @@ def _apart(input: Tensor, given: Any, d: int) -> tuple[Tensor, ...]:
     return tuple([input.narrow(d, a, max(b - a, 0)) for a, b in zip(starts, ends, strict=True)])
 
 
-@function(places=BOTH, kind=None)
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> Any:
-    """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
+def _no_dimension(input: Tensor) -> None:
     if not input.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
-    return _apart(input, given, normal_dim(dim, input.ndim))
+
+
+@function(name="tensor_split.sections", places=(), kind=None)
+def _by_sections(input: Tensor, sections: int, dim: int = 0) -> Any:
+    """As many parts of a dimension, of lengths that differ by 1 at most."""
+    _no_dimension(input)
+    return _apart(input, sections, normal_dim(dim, input.ndim))
+
+
+@function(name="tensor_split.indices", places=(), kind=None)
+def _by_indices(input: Tensor, indices: Integers, dim: int = 0) -> Any:
+    """The parts of a dimension that begin at given positions."""
+    _no_dimension(input)
+    return _apart(input, list(indices), normal_dim(dim, input.ndim))
+
+
+@function(name="tensor_split.tensor", places=(), kind=None)
+def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) -> Any:
+    """The same with a tensor for the number of parts or the positions."""
+    _no_dimension(input)
+    return _apart(input, tensor_indices_or_sections.tolist(), normal_dim(dim, input.ndim))
+
+
+overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a dimension: as many, of lengths that differ by 1 at most, or "
+           "those that begin at given positions.")
 
 
 def _fixed(called: str, least: int, dim: int, doc: str) -> None:
-    def fn(input: Tensor, indices_or_sections: Any) -> Any:
+    def apart(input: Tensor, given: Any) -> Any:
         if input.ndim < least:
             raise RuntimeError(f"torch.{called} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with "
                                f"{input.ndim} dimensions!")
         d = 0 if dim == 1 and input.ndim == 1 else dim
-        if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or input.shape[d] % indices_or_sections):
+        if isinstance(given, int) and (given < 1 or input.shape[d] % given):
             raise RuntimeError(f"torch.{called} attempted to split along dimension {d}, but the size of the dimension {input.shape[d]} is "
-                               f"not divisible by the split_size {indices_or_sections}!")
-        return _apart(input, indices_or_sections, d)
+                               f"not divisible by the split_size {given}!")
+        return _apart(input, given, d)
 
-    fn.__doc__ = doc
-    function(name=called, places=BOTH, kind=None)(fn)
+    def by_sections(input: Tensor, sections: int) -> Any:
+        return apart(input, sections)
+
+    def by_indices(input: Tensor, indices: Integers) -> Any:
+        return apart(input, list(indices))
+
+    forms = tuple([function(name=f"{called}.{form}", places=(), kind=None)(fn)
+                   for form, fn in (("sections", by_sections), ("indices", by_indices))])
+    overloaded(called, forms, doc)
 
 
 _fixed("hsplit", 1, 1, "tensor_split() along dimension 1, or 0 of a vector.")
@@ -75,9 +103,9 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
 
 
 @function(places=BOTH, kind=None)
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> Any:
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> Any:
     """split()."""
-    return split(tensor, split_size, dim)
+    return split(input, split_size, dim)
 
 
 # -- turned ------------------------------------------------------------------------------------------------------------
@@ -122,7 +150,7 @@ def adjoint(input: Tensor) -> Tensor:
     return OPERATORS["mT"].call(input)
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, out=EXACT)
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """A copy of narrow()."""
     return input.narrow(dim, start, length).clone()
@@ -154,7 +182,7 @@ def select_scatter(input: Node, src: Node, dim: int, index: int) -> Node:
     return _with_part(input, ops.unsqueeze(src, dims=(d,)), d, index % n, 1)
 
 
-@operator("SliceScatterBackward0", edges=("input", "src"), saves=(), kind=None)
+@operator("SliceScatterBackward0", edges=("input", "src"), saves=(), kind=None, out=EXACT)
 def slice_scatter(input: Node, src: Node, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Node:
     """A copy with a slice of a dimension replaced by src."""
     d = normal_dim(dim, input.type.ndim)
@@ -237,8 +265,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
     grids = [t.reshape([-1 if i == k else 1 for i in range(len(given))]).expand(shape) for k, t in enumerate(given)]
     if swap:
         grids[:2] = grids[1::-1]
-        order = [1, 0, *range(2, len(given))]
-        grids = [permute(g, order) for g in grids]
     return tuple(grids)
 
 
@@ -248,7 +274,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
     return Size(common_shape((), *[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
 
 
-@function(kind=None, out=CAST)
+@function(kind=None)
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of the elements of a vector, falling from N - 1 on (or rising from 0), in columns."""
     if x.ndim != 1:
@@ -261,4 +287,5 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 @function(name="linalg_vander", places=("linalg",), kind=None)
 def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of the elements of vectors, as a new last dimension."""
+    x = x if x.ndim else x.reshape(1)
     return OPERATORS["stack"].call([OPERATORS["pow"].call(x, k) for k in range(x.shape[-1] if N is None else N)], -1)
