@@ -4,14 +4,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jitgrad.errors import LinAlgError
-from jitgrad.missing import absent
+from jitgrad.missing import lookup
 from jitgrad.operators import OPERATORS
 
-
-def __getattr__(name: str) -> Callable:
-    raise absent("linalg", name)
-
-
+__getattr__: Callable[[str], Callable] = lookup("linalg")
 _operators = {name.removeprefix("linalg_"): op.call for name, op in OPERATORS.items() if "linalg" in op.places}
 globals().update(_operators)
 __all__ = ["LinAlgError", *sorted(_operators)]        # pyright: ignore[reportUnsupportedDunderAll]

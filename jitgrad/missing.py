@@ -1,6 +1,12 @@
 """What an AttributeError says of names that PyTorch has and jitgrad lacks: that it is so, and what to use instead."""
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+missed: Counter[str] = Counter()        # names that were asked for, for reports
+
 _COMPLEX = "there are no complex tensors: give real and imaginary parts as tensors of their own"
 _SPARSE = "there are no sparse tensors: use dense ones, or index_add and scatter_add for sums over few positions"
 _QUANTIZED = "there are no quantized tensors"
@@ -36,13 +42,24 @@ ADVICE = {
 def absent(module: str, name: str) -> AttributeError:
     """The error for a name that `module` ("", "linalg", "nn" ...) lacks."""
     path = f"{module}.{name}" if module else name
+    if not name.startswith("__"):
+        missed[f"torch.{path}"] += 1
     text = f"module '{'jitgrad' + ('.' + module if module else '')}' has no attribute '{name}'"
     advice = ADVICE.get(path) or ADVICE.get(path.partition(".")[0])
     return AttributeError(f"{text}: of torch.{path} there is nothing here; {advice}" if advice else text)
 
 
+def lookup(module: str) -> Callable[[str], Any]:
+    """The __getattr__ of a module: it has nothing more."""
+    def __getattr__(name: str) -> Any:
+        raise absent(module, name)
+
+    return __getattr__
+
+
 def absent_method(kind: str, name: str) -> AttributeError:
     """The error for a method that tensors lack."""
     text = f"'{kind}' object has no attribute '{name}'"
+    missed[f"torch.Tensor.{name}"] += 1
     advice = ADVICE.get(name)
     return AttributeError(f"{text}: jitgrad's tensors do not have it; {advice}" if advice else text)

@@ -3,15 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitgrad.missing import absent
+from jitgrad.missing import lookup
 from jitgrad.operators import OPERATORS
 from jitgrad.operators.elementwise.special import SPECIAL
 
-
-def __getattr__(name: str) -> Callable:
-    raise absent("special", name)
-
-
+__getattr__: Callable[[str], Callable] = lookup("special")
 _operators = {name: op.call for name, op in OPERATORS.items() if "special" in op.places} | {
     name: OPERATORS[other].call for name, other in SPECIAL.items()}
 globals().update(_operators)

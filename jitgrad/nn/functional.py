@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from jitgrad.missing import lookup
 from jitgrad.operators import FUNCTIONAL
 
-if TYPE_CHECKING:
-    def __getattr__(name: str) -> Callable: ...
-
+__getattr__: Callable[[str], Callable] = lookup("nn.functional")
 globals().update(FUNCTIONAL)
 __all__ = sorted(FUNCTIONAL)        # pyright: ignore[reportUnsupportedDunderAll]
