@@ -1,4 +1,4 @@
-"""torch.backends, as programs ask for it: which accelerators and libraries there are (none of them), and switches that change nothing."""
+"""torch.backends, as programs ask for it: which accelerators and libraries there are (none), and switches that change nothing."""
 from __future__ import annotations
 
 from types import SimpleNamespace

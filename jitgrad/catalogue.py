@@ -1,4 +1,4 @@
-"""What there is, from the declarations: operators with their signatures, primitives with dtypes, derivative and how they are computed."""
+"""What there is, from the declarations: operators with their signatures, primitives with dtypes, derivative and what computes them."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -16,4 +16,4 @@ class CacheWarning(UserWarning):
 
 
 class LinAlgError(RuntimeError):
-    """A matrix that has no inverse, is not positive definite, or of which a decomposition does not converge (torch.linalg.LinAlgError)."""
+    """A matrix that has no inverse, is not positive definite, or a decomposition that does not converge (torch.linalg.LinAlgError)."""

@@ -168,7 +168,8 @@ def _no(self: Tensor) -> bool:
 
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
     "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": lambda self: self, "imag": _imaginary,
-    "is_cpu": lambda self: True, "is_mps": _no, "is_xpu": _no, "layout": lambda self: "torch.strided", "is_cuda": _no, "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
+    "is_cpu": lambda self: True, "is_mps": _no, "is_xpu": _no, "layout": lambda self: "torch.strided", "is_cuda": _no,
+    "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
     "itemsize": conversion.element_size, "nbytes": lambda self: self._node.type.size * self._node.type.dtype.itemsize}
 
 

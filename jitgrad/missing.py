@@ -11,31 +11,33 @@ _COMPLEX = "there are no complex tensors: give real and imaginary parts as tenso
 _SPARSE = "there are no sparse tensors: use dense ones, or index_add and scatter_add for sums over few positions"
 _QUANTIZED = "there are no quantized tensors"
 _GRAPH = "graphs are compiled by themselves: leave it out, or decorate the function with jitgrad.compile"
-_DTYPE = "the dtypes are float32, float64, int32, int64 and bool: convert the data, for instance with numpy.asarray(data).astype('int64')"
+_DTYPE = ("the dtypes are float32, float64, int32, int64 and bool: convert the data, for instance with "
+          "numpy.asarray(data).astype('int64')")
 _MANY = "there is one process: use multiprocessing, or set_num_threads for the threads of one"
 
 # By the first part of a name after torch.; what is longest counts.
 ADVICE = {
-    **dict.fromkeys(("complex", "view_as_complex", "view_as_real", "polar", "real", "imag", "conj", "fft", "stft", "istft", "cfloat",
-                     "cdouble", "chalf", "complex64", "complex128", "is_conj", "resolve_conj"), _COMPLEX),
+    **dict.fromkeys(("complex", "view_as_complex", "view_as_real", "polar", "fft", "stft", "istft", "cfloat", "cdouble", "chalf",
+                     "complex64", "complex128"), _COMPLEX),
     **dict.fromkeys(("sparse", "to_sparse", "sparse_coo_tensor", "sparse_csr_tensor", "to_dense", "coalesce"), _SPARSE),
-    **dict.fromkeys(("quantization", "ao", "quantize_per_tensor", "quantize_per_channel", "dequantize", "qint8", "quint8", "qint32"), _QUANTIZED),
-    **dict.fromkeys(("jit", "fx", "_dynamo", "dynamo", "export", "compiler", "package"), _GRAPH),
+    **dict.fromkeys(("quantization", "ao", "quantize_per_tensor", "quantize_per_channel", "dequantize", "qint8", "quint8", "qint32"),
+                    _QUANTIZED),
+    **dict.fromkeys(("jit", "fx", "_dynamo", "export", "package"), _GRAPH),
     **dict.fromkeys(("float16", "half", "bfloat16", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2", "HalfTensor",
                      "BFloat16Tensor", "int8", "uint8", "int16", "short", "ByteTensor", "CharTensor", "ShortTensor"), _DTYPE),
-    **dict.fromkeys(("distributed", "multiprocessing", "futures"), _MANY),
+    **dict.fromkeys(("distributed", "multiprocessing", "futures", "nn.DataParallel", "share_memory_"), _MANY),
     **dict.fromkeys(("autocast", "amp", "GradScaler"), "there is no mixed precision: leave it out, or use float32"),
-    **dict.fromkeys(("onnx", "hub", "utils.tensorboard"), "it is not here: take the arrays out by .numpy() for other tools"),
-    **dict.fromkeys(("mps", "xpu", "mtia", "hip"), "tensors are on the CPU"),
-    **dict.fromkeys(("linalg.eig", "linalg.eigvals", "eig"), _COMPLEX + "; of symmetric matrices use linalg.eigh"),
-    **dict.fromkeys(("linalg.lu", "linalg.lu_factor", "lu", "lu_solve", "linalg.lu_solve"), "use linalg.solve, linalg.inv or linalg.slogdet"),
+    **dict.fromkeys(("onnx", "hub", "utils.tensorboard"), "take the arrays out by .numpy() for other tools"),
+    **dict.fromkeys(("mps", "xpu", "mtia", "pin_memory"), "tensors are on the CPU: leave it out"),
+    **dict.fromkeys(("linalg.eig", "linalg.eigvals", "eig"), f"{_COMPLEX}; of symmetric matrices use linalg.eigh"),
+    **dict.fromkeys(("linalg.lu", "linalg.lu_factor", "linalg.lu_solve", "lu", "lu_solve"), "use linalg.solve, inv or slogdet"),
     **dict.fromkeys(("linalg.matrix_exp", "matrix_exp"), "sum its series, or use linalg.eigh of a symmetric matrix"),
     **dict.fromkeys(("svd_lowrank", "pca_lowrank", "lobpcg"), "use linalg.svd or linalg.eigh"),
-    "symeig": "use linalg.eigh", "lstsq": "use linalg.lstsq", "solve": "use linalg.solve", "as_strided": "use unfold, or index the tensor",
-    "resize_": "make a new tensor", "set_": "make a new tensor", "share_memory_": _MANY, "pin_memory": "leave it out: tensors are on the CPU",
-    "storage": "use .numpy(), which gives a snapshot", "untyped_storage": "use .numpy(), which gives a snapshot",
+    **dict.fromkeys(("resize_", "set_"), "make a new tensor"),
+    **dict.fromkeys(("storage", "untyped_storage"), "use .numpy(), which gives a snapshot"),
+    **dict.fromkeys(("as_strided", "as_strided_"), "use unfold, or index the tensor"),
+    "symeig": "use linalg.eigh", "lstsq": "use linalg.lstsq", "solve": "use linalg.solve",
     "nn.Transformer": "build it of nn.Linear, nn.LayerNorm and softmax", "nn.MultiheadAttention": "build it of nn.Linear and softmax",
-    "nn.DataParallel": _MANY,
 }
 
 

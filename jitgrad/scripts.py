@@ -16,6 +16,9 @@ from jitgrad import missing
 from jitgrad.explain import cache_info
 from jitgrad.requests import programs
 
+# Packages that PyTorch has under the same names for other things.
+OWN = frozenset(["compiler", "ops", "types"])
+
 
 class _Alias(Loader):
     """Gives the module of jitgrad for one of torch, and leaves it as it is."""
@@ -35,6 +38,9 @@ class TorchFinder(MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if fullname != "torch" and not fullname.startswith("torch."):
+            return None
+        if fullname.split(".")[1:2] and fullname.split(".")[1] in OWN:
+            missing.missed[fullname] += 1
             return None
         try:
             module = importlib.import_module("jitgrad" + fullname.removeprefix("torch"))

@@ -79,20 +79,24 @@ def _compare_tensors(actual: Any, expected: Any, where: str, how: tuple) -> None
               f"Absolute difference: {distance.item()} (up to {atol} allowed)\nRelative difference: {relative.item()} (up to {rtol} "
               "allowed)", where, msg)
     count = int((~close).sum())
-    worst, furthest = [tuple([int(i) for i in np.unravel_index(np.nanargmax(v), x.shape)]) for v in (distance, relative)]
+    worst, furthest = [tuple([int(i) for i in np.unravel_index(np.argmax(v), x.shape)]) for v in (distance, relative)]
     equal = rtol == atol == 0
-    text = (f"{kind} are not {'equal' if equal else 'close'}!\n\nMismatched elements: {count} / {x.size} ({100 * count / x.size:.1f}%)\n"
+    text = (f"{kind} are not {'equal' if equal else 'close'}!\n\nMismatched elements: {count} / {x.size} "
+            f"({100 * count / x.size:.1f}%)\n"
             f"Greatest absolute difference: {distance[worst]} at index {worst}" + ("" if equal else f" (up to {atol} allowed)") +
             f"\nGreatest relative difference: {relative[furthest]} at index {furthest}" + ("" if equal else f" (up to {rtol} allowed)"))
     _fail(text, where, msg)
 
 
 def make_tensor(*shape: Any, dtype: Any, device: Any = "cpu", low: float | None = None, high: float | None = None,
-                requires_grad: bool = False, noncontiguous: bool = False, exclude_zero: bool = False, memory_format: Any = None) -> Tensor:
+                requires_grad: bool = False, noncontiguous: bool = False, exclude_zero: bool = False,
+                memory_format: Any = None) -> Tensor:
     """Random numbers of a dtype, uniform in [low, high): -9 and 9 unless given."""
     to, dims = as_dtype(dtype), sizes("make_tensor", shape)
     low, high = -9 if low is None else low, (10 if to.category == 1 else 9) if high is None else high
-    drawn = random.default_generator.draw(lambda g: g.integers(0, 2, dims) if to.category == 0 else g.integers(int(low), int(high), dims)
-                                          if to.category == 1 else g.uniform(low, high, dims))
+    if to.category == 0:
+        low, high = 0, 2
+    drawn = random.default_generator.draw(lambda g: np.asarray(g.uniform(low, high, dims) if to.category == 2 else
+                                                               g.integers(int(low), int(high), dims)))
     array = np.asarray(drawn, to.np)
     return finished(np.where(array == 0, np.ones((), to.np), array) if exclude_zero else array, requires_grad)

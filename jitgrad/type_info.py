@@ -21,7 +21,7 @@ class finfo:
         info = np.finfo(self._dtype.np)
         self.bits, self.eps, self.max, self.min = info.bits, float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.smallest_normal)
-        self.resolution, self.dtype = float(info.resolution), self._dtype.name
+        self.resolution, self.dtype = 10.0 ** -info.precision, self._dtype.name
 
     def __repr__(self) -> str:
         return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "

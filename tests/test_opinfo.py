@@ -61,7 +61,8 @@ TIES = {"sort", "argsort", "topk"}         # which of equal elements comes first
 SIGNS = {"linalg.eigh"}                     # of eigenvectors depend on the library; see test_linalg.py
 OTHER_CORNERS = {
     **dict.fromkeys(TIES, "ties"), "linalg.cholesky": "PyTorch finds some singular matrices positive definite, or not",
-    "linalg.det": "the derivatives of a matrix of rank n - 2 are 0 or 1e-16", "linalg.inv": "a matrix is singular for one of two libraries",
+    "linalg.det": "the derivatives of a matrix of rank n - 2 are 0 or 1e-16",
+    "linalg.inv": "a matrix is singular for one of two libraries",
     "lgamma": "at poles PyTorch's polygamma is some 1e32", "digamma": "as above",
     "__rdiv__": "which of inf - inf and inf comes out depends on the order of the terms",
     "prod": "PyTorch gives the length-1 product no second derivative where there is a 0, and zeros where there is none",

@@ -32,24 +32,32 @@ BY_OPERATOR = {
     ("cross_entropy", "target"): "c", ("t", "input"): "x", ("split", "tensor"): "x", ("movedim", "source"): "0",
     **{(name, "input"): "s" for name in ("inverse", "det", "slogdet", "logdet", "cholesky_inverse", "matrix_power", "cholesky_solve",
                                          "triangular_solve")},
-    **{(name, "input"): "p" for name in ("cholesky", "cholesky_inverse")}, ("cholesky_solve", "input2"): "p", ("triangular_solve", "A"): "p",
-    ("addbmm", "input"): "s", ("addbmm", "batch1"): "b", ("addbmm", "batch2"): "b", ("baddbmm", "input"): "b", ("baddbmm", "batch1"): "b",
+    **{(name, "input"): "p" for name in ("cholesky", "cholesky_inverse")}, ("cholesky_solve", "input2"): "p",
+    ("triangular_solve", "A"): "p",
+    ("addbmm", "input"): "s", ("addbmm", "batch1"): "b", ("addbmm", "batch2"): "b", ("baddbmm", "input"): "b",
+    ("baddbmm", "batch1"): "b",
     ("baddbmm", "batch2"): "b", ("addmv", "input"): "v[:2]", ("addmv", "mat"): "x", ("addr", "input"): "x", ("addr", "vec1"): "v[:2]",
     ("ger", "input"): "v", ("vdot", "input"): "v", ("vdot", "other"): "v", ("bincount", "input"): "c", ("bucketize", "boundaries"): "v",
     ("combinations", "input"): "v", ("vander", "x"): "v", ("searchsorted", "sorted_sequence"): "x", ("chain_matmul", "matrices"): "s",
     ("cartesian_prod", "tensors"): "v", ("meshgrid", "tensors"): "v", ("broadcast_shapes", "shapes"): "(2, 1)",
-    ("einsum", "equation"): "'ij->ji'", ("einsum", "operands"): "x", ("diagonal_scatter", "src"): "v[:2]", ("select_scatter", "src"): "v[:2]",
+    ("einsum", "equation"): "'ij->ji'", ("einsum", "operands"): "x", ("diagonal_scatter", "src"): "v[:2]",
+    ("select_scatter", "src"): "v[:2]",
     ("select_scatter", "index"): "0", ("slice_scatter", "src"): "y", ("index_add", "index"): "c", ("index_copy", "index"): "c",
-    ("index_fill", "index"): "c", ("index_reduce", "index"): "c", ("index_reduce", "reduce"): "'amax'", ("index_put", "indices"): "(c,)",
+    ("index_fill", "index"): "c", ("index_reduce", "index"): "c", ("index_reduce", "reduce"): "'amax'",
+    ("index_put", "indices"): "(c,)",
     ("index_put", "values"): "y", ("put", "index"): "i", ("take", "index"): "i", ("polygamma", "n"): "2", ("cov", "input"): "x",
     ("scatter", "reduce"): "'add'", ("scatter", "dim"): "0", ("scatter_reduce", "dim"): "0", ("scatter_add", "dim"): "0",
     **{(name, "src"): "y[:1]" for name in ("scatter", "scatter_add", "scatter_reduce")}, ("put", "source"): "y[:1]",
-    **{(name, "source"): "y" for name in ("masked_scatter", "index_reduce")}, ("index_add", "source"): "s", ("index_copy", "source"): "s",
+    **{(name, "source"): "y" for name in ("masked_scatter", "index_reduce")}, ("index_add", "source"): "s",
+    ("index_copy", "source"): "s",
     ("histogram", "bins"): "3", ("repeat_interleave", "repeats"): "c", ("split_with_sizes", "split_sizes"): "(1, 2)",
-    ("quantile", "q"): "0.5", ("svd", "input"): "x.T", ("histc", "input"): "x", ("nanquantile", "q"): "0.5", ("unsafe_split", "split_size"): "1", ("unfold", "dimension"): "1",
-    ("unfold", "size"): "2", ("unfold", "step"): "1", ("dsplit", "input"): "b", ("hsplit", "sections"): "3", ("dsplit", "indices"): "(1,)",
+    ("quantile", "q"): "0.5", ("svd", "input"): "x.T", ("histc", "input"): "x", ("nanquantile", "q"): "0.5",
+    ("unsafe_split", "split_size"): "1", ("unfold", "dimension"): "1",
+    ("unfold", "size"): "2", ("unfold", "step"): "1", ("dsplit", "input"): "b", ("hsplit", "sections"): "3",
+    ("dsplit", "indices"): "(1,)",
     ("vsplit", "sections"): "2", ("dsplit", "sections"): "2", ("hsplit", "indices"): "(1,)", ("vsplit", "indices"): "(1,)",
-    ("tensor_split", "indices"): "(1,)", ("tensor_split", "tensor_indices_or_sections"): "c", ("cross", "input"): "x", ("trapezoid", "y"): "x",
+    ("tensor_split", "indices"): "(1,)", ("tensor_split", "tensor_indices_or_sections"): "c", ("cross", "input"): "x",
+    ("trapezoid", "y"): "x",
     ("renorm", "maxnorm"): "0.5", ("renorm", "p"): "2", ("renorm", "dim"): "0", ("kthvalue", "k"): "1", ("cdist", "x2"): "y",
     ("index_put", "index"): "c", ("float_power", "exponent"): "y", ("scatter", "index"): "i", ("repeat_interleave", "dim"): "0",
     ("index_reduce", "dim"): "0", ("index_add", "dim"): "1", ("index_copy", "dim"): "1", ("index_fill", "dim"): "1",
@@ -60,7 +68,8 @@ BY_OPERATOR = {
 def names(lib: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     arrays = {"x": rng.random((2, 3)), "y": rng.random((2, 3)), "s": rng.random((2, 2)), "b": rng.random((2, 2, 2)),
-              "v": rng.random(3), "p": np.array([[2, 0.5], [0.5, 1]]), "i": np.array([[0, 1, 0]]), "c": np.array([1, 0]), "k": np.array([[3, 5, 6], [1, 0, 2]])}
+              "v": rng.random(3), "p": np.array([[2, 0.5], [0.5, 1]]), "i": np.array([[0, 1, 0]]), "c": np.array([1, 0]),
+              "k": np.array([[3, 5, 6], [1, 0, 2]])}
     return {name: lib.tensor(array) for name, array in arrays.items()}
 
 
@@ -86,7 +95,8 @@ def places(op: Operator) -> list[tuple[str, Any, Any]]:
 
 
 # What refuses, what PyTorch gives other names each time, and what has an argument by name alone, or as many as it is given.
-NOT_HERE = {"half", "bfloat16", "short", "cfloat", "cdouble", "einsum", "chain_matmul", "meshgrid", "block_diag", "cartesian_prod", "nansum", ("scatter", 2),
+NOT_HERE = {"half", "bfloat16", "short", "cfloat", "cdouble", "einsum", "chain_matmul", "meshgrid", "block_diag", "cartesian_prod",
+            "nansum", ("scatter", 2),
             ("scatter", 3), ("repeat_interleave", 1), ("sort", 1), ("argsort", 1)}
 CASES = [pytest.param(op, k, place, ours, theirs, id=f"{op.name}-{place}-{k}") for op in OPERATORS.values()
          for place, ours, theirs in places(op) for k in range(len(op.schemas))

@@ -10,7 +10,8 @@ from typing import Any
 __all__ = ["current_device", "current_stream", "device_count", "empty_cache", "get_device_capability", "get_device_name",
            "get_device_properties", "get_rng_state", "init", "initial_seed", "ipc_collect", "is_available", "is_bf16_supported",
            "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "memory_allocated",
-           "memory_reserved", "memory_summary", "reset_peak_memory_stats", "seed", "seed_all", "set_device", "set_rng_state", "synchronize"]
+           "memory_reserved", "memory_summary", "reset_peak_memory_stats", "seed", "seed_all", "set_device", "set_rng_state",
+           "synchronize"]
 
 
 def is_available() -> bool:

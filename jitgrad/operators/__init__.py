@@ -18,7 +18,8 @@ from jitgrad.operators.ordering import counting, scans, sorting, statistics
 from jitgrad.operators.views import diagonal, partition, shape, splitting
 
 __all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "contraction", "conversion", "counting",
-           "decompositions", "diagonal", "getitem", "joining", "losses", "norms", "partition", "pointwise", "products", "reduction", "scans",
+           "decompositions", "diagonal", "getitem", "joining", "losses", "norms", "partition", "pointwise", "products",
+           "reduction", "scans",
            "scattering", "selection", "shape", "solving", "sorting", "special", "splitting", "statistics"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}

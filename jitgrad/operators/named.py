@@ -5,7 +5,7 @@ from collections import namedtuple
 from typing import Any
 
 
-def result_type(kind: str, fields: str) -> type:
+def result_type(kind: str, fields: str) -> Any:
     """The named tuple of an operator's results, printed as PyTorch does."""
     base = namedtuple(kind, fields)
 

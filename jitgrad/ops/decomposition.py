@@ -12,7 +12,7 @@ import numpy as np
 from jitgrad.errors import LinAlgError
 from jitgrad.graph.node import Node
 from jitgrad.ops.declare import library
-from jitgrad.ops.diagonal import triangle
+from jitgrad.ops.diagonals import triangle
 from jitgrad.ops.elementwise import eq, logical_and, where
 from jitgrad.ops.linalg import matmul, transposed
 from jitgrad.ops.movement import cat_part, number, unsqueeze, zeros_like
@@ -285,7 +285,8 @@ eigh = _stack("eigh(a, *, upper)", lambda m, n: n + 1, _eigh, _eigh_vjp, "Linalg
 qr = _stack("qr(a)", lambda m, n: m + n, np.linalg.qr, _qr_vjp, "LinalgQrBackward0", _tall(),
             "Q with orthonormal columns, and below it the upper triangular R, of a = Q @ R with no more columns than rows")
 svd = _stack("svd(a, *, wide)", lambda m, n: m + 1 + n, _svd, _svd_vjp, "LinalgSvdBackward0", _tall(wide=True),
-             "U, the singular values and V, below each other, of a = U @ diag(s) @ V.T with no more columns than rows; `wide`: with the "
+             "U, the singular values and V, below each other, of a = U @ diag(s) @ V.T with no more columns than rows; `wide`: "
+             "with the "
              "signs that the transposed matrix has")
 
 complement = library(

@@ -115,7 +115,7 @@ def _polygamma(n: int, x: np.ndarray) -> np.ndarray:
 # -- the inverse of erf ------------------------------------------------------------------------------------------------
 
 def erfinv(x: np.ndarray) -> np.ndarray:
-    """The y with erf(y) = x: an approximation (Winitzki's, of 2 digits), made exact by Newton's method on erfc or erf.  Of x's dtype."""
+    """The y with erf(y) = x: Winitzki's approximation (of 2 digits), made exact by Newton's method.  Of x's dtype."""
     return quiet.run(_erfinv, x)
 
 

@@ -1,6 +1,6 @@
 """Running sums, products and extrema along one dimension, what their derivatives need, and orders.
 
-A scan's derivative is a scan from the other end: `linear_scan`, y[i] = x[i] + a[i] * y[i - 1], and its reverse are each other's adjoint.
+A scan's derivative is a scan from the other end: `linear_scan`, y[i] = x[i] + a[i] * y[i - 1], and its reverse are adjoint.
 """
 from __future__ import annotations
 

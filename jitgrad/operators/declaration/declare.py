@@ -140,7 +140,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
 
 
 def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: tuple[str, ...] = EVERYWHERE,
-            inplace: bool | Overwriting = False, kind: int = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
+            inplace: bool | Overwriting = False, kind: int | None = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
     """Declare a function of nodes, and what settles what it returns; see `register` and Schema."""
     schema = Schema(called, fn, True, out)
     bound, operands = schema.bind, schema.operands
@@ -165,7 +165,7 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
 
 def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name: str | None = None,
              places: tuple[str, ...] = EVERYWHERE, inplace: bool | Overwriting = False, saves: Names | None = None,
-             edges: Names | None = None, out: str | None = None, kind: int = PLAIN) -> Callable[[Callable], Callable]:
+             edges: Names | None = None, out: str | None = None, kind: int | None = PLAIN) -> Callable[[Callable], Callable]:
     """Declare an operator: a function of nodes (tensors arrive as nodes, everything else as given) that returns a node
     or a tuple of nodes.
 

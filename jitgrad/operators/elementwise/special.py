@@ -180,6 +180,7 @@ def ndtri(input: Tensor) -> Tensor:
 
 
 # Names that torch.special has for operators of torch.
-SPECIAL = {"digamma": "digamma", "psi": "digamma", "gammaln": "lgamma", "erf": "erf", "erfc": "erfc", "expit": "sigmoid", "exp2": "exp2",
+SPECIAL = {"digamma": "digamma", "psi": "digamma", "gammaln": "lgamma", "erf": "erf", "erfc": "erfc", "expit": "sigmoid",
+           "exp2": "exp2",
            "expm1": "expm1", "log1p": "log1p", "logit": "logit", "round": "round", "logsumexp": "logsumexp", "multigammaln": "mvlgamma",
            "softmax": "softmax", "log_softmax": "log_softmax"}

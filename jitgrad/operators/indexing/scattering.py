@@ -158,7 +158,7 @@ _REDUCTIONS = {"sum": "sum", "prod": "prod", "mean": "mean", "amax": "amax", "am
 
 @operator("ScatterReduceBackward0", edges=("input", "src"), saves=("index", "src"), inplace=True, out=EXACT)
 def scatter_reduce(input: Node, dim: int, index: Node, src: Node, reduce: str, *, include_self: bool = True) -> Node:
-    """What is written to each place along `dim`, reduced ("sum", "prod", "mean", "amax", "amin"), with what was there if include_self."""
+    """What is written to each place along `dim`, reduced (sum, prod, mean, amax, amin), with what was there if include_self."""
     if reduce not in _REDUCTIONS:
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got " + str(reduce))
     x, d, at, value = _along("scatter", input, dim, index, src)
@@ -204,7 +204,8 @@ def _parts(called: str, input: Node, dim: int, index: Node, source: Node | None)
         raise IndexError("index out of range in self")
     if source is not None:
         if source.type.dtype is not input.type.dtype:
-            raise RuntimeError(f"{called}(): self and source expected to have the same dtype, but got (self) {input.type.dtype.title} and "
+            raise RuntimeError(f"{called}(): self and source expected to have the same dtype, but got (self) "
+                               f"{input.type.dtype.title} and "
                                f"(source) {source.type.dtype.title}")
         wanted = (*x.type.shape[:d], index.type.shape[0], *x.type.shape[d + 1:])
         if source.type.size == 1 and source.type.shape != wanted and int(np.prod(wanted)) == 1:
@@ -289,7 +290,8 @@ def put(input: Node, index: Node, source: Node, accumulate: bool = False) -> Nod
     """input, as one dimension, with the elements at `index` replaced by those of source, or with those added."""
     at = ops.reshape(_index("put_", index), sizes=(index.type.size,))
     if source.type.dtype is not input.type.dtype:
-        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {input.type.dtype.title} and "
+        raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype = "
+                           f"{input.type.dtype.title} and "
                            f"source.dtype = {source.type.dtype.title}")
     if index.type.size != source.type.size:
         raise RuntimeError(f"put_(): source and index must have the same number of elements, but got source.numel() = "
@@ -367,7 +369,8 @@ def _repeat_positions(repeats: Tensor, *, output_size: int | None = None) -> Ten
     return _interleaved(wrap(input_node(at, array_type(at.shape, int64))), repeats, 0)
 
 
-overloaded("repeat_interleave", (_repeat_interleave, _repeat_positions), "Each element (or part along `dim`) as often as `repeats` says.")
+overloaded("repeat_interleave", (_repeat_interleave, _repeat_positions), "Each element (or part along `dim`) as often as "
+                                                                         "`repeats` says.")
 
 
 @operator("UnfoldBackward0", places=("method",), saves=())

@@ -82,7 +82,8 @@ def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[list[Any]]
     left, arrow, right = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
-        raise RuntimeError(f"einsum(): {'more' if len(operands) > len(terms) else 'fewer'} operands were provided than specified in the "
+        raise RuntimeError(f"einsum(): {'more' if len(operands) > len(terms) else 'fewer'} operands were provided than "
+                           "specified in the "
                            "equation")
     hidden = 0
     labels: list[list[Any]] = []
@@ -90,7 +91,8 @@ def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[list[Any]]
         head, dots, tail = term.partition("...")
         for letter in head + tail:
             if not (letter.isascii() and letter.isalpha()):
-                raise RuntimeError(f"einsum(): invalid subscript given at index {text.index(letter)} in the equation string, subscripts "
+                raise RuntimeError(f"einsum(): invalid subscript given at index {text.index(letter)} in the equation string, "
+                                   "subscripts "
                                    "must be in [a-zA-Z]")
         more = x.ndim - len(head) - len(tail)
         if more < 0 or (more and not dots):
@@ -158,7 +160,8 @@ def _pair(a: Tensor, of_a: list[Any], b: Tensor, of_b: list[Any], wanted: set[An
     if not summed and not shared and not rows or (not summed and not columns):
         order = shared + rows + columns
         return _aligned(a, of_a, order) * _aligned(b, of_b, order), order
-    left, right = a.permute([of_a.index(v) for v in shared + rows + summed]), b.permute([of_b.index(v) for v in shared + summed + columns])
+    left = a.permute([of_a.index(v) for v in shared + rows + summed])
+    right = b.permute([of_b.index(v) for v in shared + summed + columns])
     return _contracted(left, right, len(shared), len(rows)), shared + rows + columns
 
 
@@ -236,7 +239,8 @@ def _identity(A: Node) -> Node:
 def _power(A: Tensor, n: int) -> Tensor:
     """The n-th power of square matrices, of the inverse for negative n."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are {A.shape[-2] if A.ndim > 1 else 1} by "
+        raise RuntimeError("linalg.matrix_power: A must be batches of square matrices, but they are "
+                           f"{A.shape[-2] if A.ndim > 1 else 1} by "
                            f"{A.shape[-1] if A.ndim else 1} matrices")
     if n == 0:
         return _identity(A)

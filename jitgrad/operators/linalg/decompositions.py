@@ -198,7 +198,7 @@ def _full(q: Node) -> Node:
 
 @operator("LinalgSvdBackward0", places=LINALG, saves=("result",), out=EXACT)
 def linalg_svd(A: Node, full_matrices: bool = True, *, driver: str | None = None) -> tuple[Node, Node, Node]:
-    """(U, S, Vh) with A = U @ diag(S) @ Vh; full_matrices: U and Vh are square, what is beside the singular vectors without derivative."""
+    """(U, S, Vh) with A = U @ diag(S) @ Vh; full_matrices: U and Vh are square, what this adds has no derivative."""
     u, s, v = thin_svd("linalg.svd", A)
     if full_matrices:
         u, v = _full(u), _full(v)

@@ -94,7 +94,8 @@ def linalg_solve_triangular(A: Node, B: Node, *, upper: bool, left: bool = True,
 
 
 @operator("TriangularSolveBackward0", saves=("A", "result"), out=EXACT)
-def triangular_solve(input: Node, A: Node, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> tuple[Node, Node]:
+def triangular_solve(input: Node, A: Node, upper: bool = True, transpose: bool = False,
+                     unitriangular: bool = False) -> tuple[Node, Node]:
     """(X, A) with A @ X = input, of A one triangle."""
     triangle = _triangle_of(A, upper, unitriangular)
     a, b = same_batch(transposed(triangle) if transpose else triangle, input)
@@ -178,6 +179,7 @@ def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Dims = None) -> Tensor:
     size = math.prod(B.shape)
     rest = tuple(A.shape[B.ndim:])
     if math.prod(rest) != size:
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but "
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+                           "prod(self.shape[:other.ndim]), but "
                            f"got {math.prod(rest)} != {size}")
     return linalg_solve(A.reshape(size, size), B.flatten()).reshape(rest)

@@ -28,12 +28,14 @@ def _several(first: Tensor, inverse: Any, counts: Any, return_inverse: bool, ret
 
 
 @function(places=BOTH, kind=None)
-def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+           dim: int | None = None) -> Any:
     """The distinct elements (or parts along `dim`), rising; with where each element is among them, and how often it comes."""
     array = input.detach()._array()
     axis = None if dim is None else normal_dim(dim, input.ndim)
     values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
-    return _several(_made(values, input.dtype), inverse.reshape(array.shape if axis is None else -1), counts, return_inverse, return_counts)
+    return _several(_made(values, input.dtype), inverse.reshape(array.shape if axis is None else -1), counts, return_inverse,
+                    return_counts)
 
 
 @function(places=BOTH, kind=None)
@@ -49,7 +51,8 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     starts = np.flatnonzero(new)
     inverse, counts = np.cumsum(new) - 1, np.diff(np.append(starts, n))
     kept = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, d)
-    return _several(_made(kept, input.dtype), inverse.reshape(array.shape) if dim is None else inverse, counts, return_inverse, return_counts)
+    return _several(_made(kept, input.dtype), inverse.reshape(array.shape) if dim is None else inverse, counts, return_inverse,
+                    return_counts)
 
 
 @function(places=BOTH, kind=None)
@@ -111,9 +114,8 @@ def _searched(rows: np.ndarray, values: Any, right: bool, out_int32: bool) -> Te
     if rows.ndim == 1:
         found = np.searchsorted(rows, values, side)
     else:
-        found = np.stack([np.searchsorted(r, v, side) for r, v in zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]),
-                                                                      strict=True)]).reshape(values.shape) if rows.size else \
-            np.zeros(values.shape)
+        pairs = zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True) if rows.size else ()
+        found = np.array([np.searchsorted(r, v, side) for r, v in pairs] or np.zeros(values.shape)).reshape(values.shape)
     return _made(found, int32 if out_int32 else int64).reshape(np.shape(values))
 
 
@@ -126,7 +128,8 @@ def _side(right: bool, side: str | None) -> bool:
 
 
 @function(kind=None, out=EXACT)
-def searchsorted(sorted_sequence: Tensor, input: Tensor | Scalar, *, out_int32: bool = False, right: bool = False, side: str | None = None,
+def searchsorted(sorted_sequence: Tensor, input: Tensor | Scalar, *, out_int32: bool = False, right: bool = False,
+                 side: str | None = None,
                  sorter: Tensor | None = None) -> Tensor:
     """Where in sorted rows each value belongs: before the elements equal to it, or behind them (right)."""
     rows = sorted_sequence.detach()._array()
@@ -134,7 +137,8 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Scalar, *, out_int32: 
     if sorter is not None:
         rows = np.take_along_axis(rows, sorter._array(), -1)
     if rows.ndim > 1 and rows.shape[:-1] != values.shape[:-1]:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+                           "boundaries tensor "
                            f"and input value tensor must match, but we got boundaries tensor {list(rows.shape)} and input value tensor "
                            f"{list(values.shape)}")
     return _searched(rows, values, _side(right, side), out_int32)

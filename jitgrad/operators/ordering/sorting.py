@@ -177,8 +177,8 @@ def mode(input: Node, dim: int = -1, keepdim: bool = False) -> tuple[Node, Node]
     d, array = normal_dim(dim, input.type.ndim), execute.value(_row(input))
     if not array.shape[d]:
         raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
-    return _at(input, d, np.apply_along_axis(_mode_position, d, array) if array.size else np.zeros(array.shape[:d] + array.shape[d + 1:]),
-               keepdim, ModeResult)
+    positions = np.apply_along_axis(_mode_position, d, array) if array.size else np.zeros(array.shape[:d] + array.shape[d + 1:])
+    return _at(input, d, positions, keepdim, ModeResult)
 
 
 # -- quantiles ---------------------------------------------------------------------------------------------------------
@@ -187,7 +187,8 @@ def _quantile(called: str, input: Tensor, q: Any, dim: Any, keepdim: bool, inter
     if input.dtype.category < 2:
         raise RuntimeError(f"{called}() input tensor must be either float or double dtype")
     if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise RuntimeError(f"{called}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(f"{called}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
+                           f"{interpolation}")
     levels = q.detach()._array() if isinstance(q, Tensor) else np.asarray(q, input.dtype.np)
     if isinstance(q, Tensor) and q.dtype is not input.dtype:
         raise RuntimeError(f"{called}() q tensor must be same dtype as the input tensor")
@@ -235,7 +236,8 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 
 def _declare_quantile(called: str, skip_nan: bool) -> None:
-    def fn(input: Tensor, q: Tensor | Scalar, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+    def fn(input: Tensor, q: Tensor | Scalar, dim: int | None = None, keepdim: bool = False, *,
+           interpolation: str = "linear") -> Tensor:
         return _quantile(called, input, q, dim, keepdim, interpolation, skip_nan)
 
     fn.__doc__ = f"The quantiles at the levels q (in [0, 1]) of all elements or along `dim`{', nans left out' if skip_nan else ''}."

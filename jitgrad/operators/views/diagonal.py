@@ -12,7 +12,7 @@ from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.operands import cast, normal_dim
 from jitgrad.operators.views.view import Steps, view_operator
 from jitgrad.ops.decomposition import lower_triangle, on_diagonal
-from jitgrad.ops.diagonal import diagonal_shape
+from jitgrad.ops.diagonals import diagonal_shape
 from jitgrad.tensors.steps import Step
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.dtype import dtype, int64

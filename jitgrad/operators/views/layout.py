@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.errors import InternalError
-from jitgrad.ops.diagonal import diagonal_shape
+from jitgrad.ops.diagonals import diagonal_shape
 from jitgrad.tensors.steps import Step
 from jitgrad.tensors.tensor import Tensor
 

@@ -59,18 +59,21 @@ def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) 
     return _apart(input, tensor_indices_or_sections.tolist(), normal_dim(dim, input.ndim))
 
 
-overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a dimension: as many, of lengths that differ by 1 at most, or "
+overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a dimension: as many, of lengths that differ by 1 "
+                                                                    "at most, or "
            "those that begin at given positions.")
 
 
 def _fixed(called: str, least: int, dim: int, doc: str) -> None:
     def apart(input: Tensor, given: Any) -> Any:
         if input.ndim < least:
-            raise RuntimeError(f"torch.{called} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with "
+            raise RuntimeError(f"torch.{called} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a "
+                               "tensor with "
                                f"{input.ndim} dimensions!")
         d = 0 if dim == 1 and input.ndim == 1 else dim
         if isinstance(given, int) and (given < 1 or input.shape[d] % given):
-            raise RuntimeError(f"torch.{called} attempted to split along dimension {d}, but the size of the dimension {input.shape[d]} is "
+            raise RuntimeError(f"torch.{called} attempted to split along dimension {d}, but the size of the dimension "
+                               f"{input.shape[d]} is "
                                f"not divisible by the split_size {given}!")
         return _apart(input, given, d)
 
@@ -206,7 +209,7 @@ def atleast_3d(*tensors: Any) -> Any:
     """Tensors with dimensions of length 1 added, as NumPy does, until there are three."""
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
-    found = [t.reshape(1, 1, 1) if not t.ndim else t.unsqueeze(0).unsqueeze(-1) if t.ndim == 1 else t.unsqueeze(-1) if t.ndim == 2 else t
+    found = [t.reshape(1, 1, 1) if not t.ndim else t[None, :, None] if t.ndim == 1 else t.unsqueeze(-1) if t.ndim == 2 else t
              for t in tensors]
     return found[0] if len(found) == 1 else tuple(found)
 

@@ -68,7 +68,6 @@ diagonal_put = library(
 triangle = library(
     "triangle(donor, *, offset, upper)", dims=lambda context, node, dims: dims[0][-2:], shape_only=(0,), vjp=None,
     infer=lambda donor, *, offset, upper: array_type(donor.shape[-2:], bool_, donor.device),
-    numpy=lambda shape, *, offset, upper: np.tri(*shape[-2:], offset - 1, np.bool_) ^ True if upper else
-    np.tri(*shape[-2:], offset, np.bool_),
+    numpy=lambda shape, *, offset, upper: np.tri(shape[-2], shape[-1], offset - upper, dtype=np.bool_) ^ upper,
     doc="bool, of the donor's last two dimensions: true on and above (or below) the diagonal `offset`",
     sample=structured((((3, 4),), {"offset": 0, "upper": True}), (((2, 4, 3),), {"offset": -1, "upper": False}), order=0))
