@@ -17,6 +17,7 @@ from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import CHAINS, NUMBERS, PLAIN
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
+from jitgrad.operators.views.diagonal import fill_diagonal_
 from jitgrad.tensors import writing
 from jitgrad.tensors.formatting import format_tensor, format_value
 from jitgrad.tensors.tensor import Tensor
@@ -90,6 +91,7 @@ def _attach_methods() -> None:
     for name in _ABSENT:
         setattr(Tensor, name, _Absent(name))
     Tensor.polygamma = _polygamma               # type: ignore[attr-defined]
+    Tensor.fill_diagonal_ = fill_diagonal_      # type: ignore[attr-defined]
 
 
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.operators.conversion import write_array
-from jitgrad.random import Generator, default_generator
+from jitgrad.random import Generator, bernoulli, default_generator
 from jitgrad.tensors.tensor import Tensor, from_array
 
 __all__ = ["binomial", "multinomial", "poisson"]
@@ -91,5 +91,11 @@ def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Gen
     return _drawn(self, "log_normal_", generator, lambda g, shape: g.lognormal(mean, std, shape))
 
 
-for _method in (exponential_, geometric_, cauchy_, log_normal_, multinomial):
+def _bernoulli(self: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probabilities in this tensor (or all with probability p), else 0."""
+    return bernoulli(self if p is None else self.detach() * 0 + p, generator=generator)
+
+
+_bernoulli.__name__ = _bernoulli.__qualname__ = "bernoulli"
+for _method in (_bernoulli, exponential_, geometric_, cauchy_, log_normal_, multinomial):
     setattr(Tensor, _method.__name__, _method)

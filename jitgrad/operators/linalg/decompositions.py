@@ -23,6 +23,7 @@ from jitgrad.types.dtype import int32, int64
 SlogdetResult = result_type("linalg_slogdet", "sign logabsdet")
 EighResult = result_type("linalg_eigh", "eigenvalues eigenvectors")
 QrResult = result_type("linalg_qr", "Q R")
+OldQrResult = result_type("qr", "Q R")
 SvdResult = result_type("linalg_svd", "U S Vh")
 OldSvdResult = result_type("svd", "U S V")
 OldSlogdetResult = result_type("slogdet", "sign logabsdet")
@@ -159,6 +160,12 @@ def _qr(a: Node, mode: str) -> tuple[Node, Node]:
 def linalg_qr(A: Node, mode: str = "reduced") -> tuple[Node, Node]:
     """(Q, R) with orthonormal columns and an upper triangle; mode "complete" gives a square Q, "r" an empty one."""
     return QrResult(*_qr(A, mode))
+
+
+@operator("LinalgQrBackward0", saves=("result",), out=EXACT)
+def qr(input: Node, some: bool = True) -> tuple[Node, Node]:
+    """(Q, R) of input = Q @ R; some: with as many columns of Q as the smaller dimension."""
+    return OldQrResult(*_qr(input, "reduced" if some else "complete"))
 
 
 def _eigh(called: str, a: Node, UPLO: str) -> tuple[Node, Node]:

@@ -107,6 +107,21 @@ def trace(input: Node) -> Node:
     return ops.squeeze(ops.sum(ops.diagonal(x, offset=0, dim1=0, dim2=1), axes=(0,)), dims=(0,))
 
 
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Write a number to the main diagonal (of a tall matrix again below, one row left out, if `wrap`)."""
+    shape = self.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    n, steps = min(shape), range(0, shape[0], shape[1] + 1) if wrap and len(shape) == 2 else (0,)
+    for start in steps:
+        rows = np.arange(min(n, shape[0] - start))
+        at = tuple([from_array(rows + start * (i == 0)) for i in range(len(shape))])
+        self[at] = fill_value
+    return self
+
+
 # -- triangles ---------------------------------------------------------------------------------------------------------
 
 def _triangle(called: str, upper: bool) -> None:
