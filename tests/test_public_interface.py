@@ -134,7 +134,8 @@ def test_a_tensor_becomes_its_view():
     for lib in LIBS:
         base = lib.arange(6.).reshape(2, 3)
         x = base[:]
-        assert x.t_() is x and x.shape == (3, 2) and x.unsqueeze_(0).shape == (1, 3, 2) and x.squeeze_(0).transpose_(0, 1).shape == (2, 3)
+        assert x.t_() is x and x.shape == (3, 2) and x.unsqueeze_(0).shape == (1, 3, 2)
+        assert x.squeeze_(0).transpose_(0, 1).shape == (2, 3)
         x.t_()[0, 1] = 9
         assert base.tolist() == [[0, 1, 2], [9, 4, 5]]
         with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):

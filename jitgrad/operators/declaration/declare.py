@@ -218,7 +218,7 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
 
 
 def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,
-               inplace: bool = False) -> Callable:
+               inplace: bool = False, kind: int | None = PLAIN) -> Callable:
     """Declare an operator that has several forms, each an operator: that which the arguments fit, the first of several, is called."""
     by_call = {op.call: op.schemas[0] for op in OPERATORS.values()}
     schemas = tuple([by_call[form] for form in forms])
@@ -229,7 +229,7 @@ def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[s
                 return form(*args, **kwargs)
         raise no_form(name, tuple([form for schema in schemas for form in schema.forms()]), args, kwargs)
 
-    return register(name, schemas, call, doc, places, kind=PLAIN, inplace=inplace)
+    return register(name, schemas, call, doc, places, kind=kind, inplace=inplace)
 
 
 def operand_nodes(values: tuple) -> tuple[Node, ...]:

@@ -19,7 +19,8 @@ Number = int | float
 '''
 PLACES = ("torch", "functional", "linalg", "special", "method")
 _RESULTS = {"Node": "Tensor", "Tensor": "Tensor", "bool": "bool", "int": "int", "Steps": "Tensor", "Pieces": "tuple[Tensor, ...]",
-            "tuple[Node, Node]": "tuple[Tensor, Tensor]", "tuple[Node, Node, Node]": "tuple[Tensor, Tensor, Tensor]", "tuple[Tensor, ...]": "tuple[Tensor, ...]"}
+            "tuple[Node, Node]": "tuple[Tensor, Tensor]", "tuple[Node, Node, Node]": "tuple[Tensor, Tensor, Tensor]",
+            "tuple[Tensor, ...]": "tuple[Tensor, ...]"}
 
 
 def stub(called: str, schema: Schema, *, method: bool = False) -> str:
@@ -50,15 +51,15 @@ def _lines(operators: Iterable[Operator], method: bool) -> list[str]:
     lines = []
     for op in operators:
         for schema in op.schemas:
-            lines += ["@overload"] * (len(op.schemas) > 1) + [stub(op.name.removeprefix("linalg_"), schema, method=method)]
+            shown = op.name.removeprefix("linalg_")
+            lines += ["@overload"] * (len(op.schemas) > 1) + [stub(shown, schema, method=method)]
         if method and op.inplace:
             lines.append(stub(f"{op.name}_", op.schemas[0], method=True))
     return lines
 
 
 def stubs(place: str) -> str:
-    """The text of a .pyi file: of the functions of "torch", "functional", "linalg" or "special", or of the methods of a class of tensors
-    ("method")."""
+    """The text of a .pyi file: of the functions of "torch", "functional", "linalg" or "special", or of tensors' methods ("method")."""
     found = [op for op in OPERATORS.values() if place in op.places]
     if place != "method":
         return HEADER + "\n".join(_lines(found, False)) + "\n"

@@ -175,7 +175,7 @@ def _scatter_by(input: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: 
     return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
 
 
-@function(name="scatter.value_reduce", places=())
+@function(name="scatter.value_reduce", places=(), kind=None)
 def _scatter_value_by(input: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str) -> Tensor:
     """scatter() of a number that adds to what is there, or multiplies it ("add", "multiply")."""
     src = OPERATORS["expand"].call(input.new_full((), value), tuple(index.shape))
@@ -219,7 +219,7 @@ def _parts(called: str, input: Node, dim: int, index: Node, source: Node | None)
     return x, d, index, source
 
 
-@operator("IndexAddBackward0", edges=("input", "source"), saves=("index",), inplace=True, out=EXACT)
+@operator("IndexAddBackward0", edges=("input", "source"), saves=("index",), inplace=True, out=EXACT, kind=None)
 def index_add(input: Node, dim: int, index: Node, source: Node, *, alpha: Scalar = 1) -> Node:
     """input with alpha times the parts of source added at the positions `index` of `dim`."""
     x, d, at, value = _parts("index_add", input, dim, index, source)
@@ -229,7 +229,7 @@ def index_add(input: Node, dim: int, index: Node, source: Node, *, alpha: Scalar
     return ops.reshape_like(ops.index_put_add(x, value, at, axes=(d,)), input)
 
 
-@operator("IndexCopyBackward0", edges=("input", "source"), saves=("index",), inplace=True, out=EXACT)
+@operator("IndexCopyBackward0", edges=("input", "source"), saves=("index",), inplace=True, out=EXACT, kind=None)
 def index_copy(input: Node, dim: int, index: Node, source: Node) -> Node:
     """input with the parts at the positions `index` of `dim` replaced by those of source."""
     x, d, at, value = _parts("index_copy", input, dim, index, source)
@@ -237,7 +237,7 @@ def index_copy(input: Node, dim: int, index: Node, source: Node) -> Node:
 
 
 @operator(lambda a: "IndexFillBackward1" if type(a.get("value")) is Node else "IndexFillBackward0", inplace=True, saves=("index",),
-          edges=lambda a: ("input", "value") if type(a.get("value")) is Node else ("input",))
+          edges=lambda a: ("input", "value") if type(a.get("value")) is Node else ("input",), kind=None)
 def index_fill(input: Node, dim: int, index: Node, value: Node | Scalar) -> Node:
     """input with the parts at the positions `index` of `dim` replaced by a number."""
     x, d, at, _ = _parts("index_fill", input, dim, index, None)
@@ -370,10 +370,10 @@ def _repeat_positions(repeats: Tensor, *, output_size: int | None = None) -> Ten
 
 
 overloaded("repeat_interleave", (_repeat_interleave, _repeat_positions), "Each element (or part along `dim`) as often as "
-                                                                         "`repeats` says.")
+                                                                         "`repeats` says.", kind=None)
 
 
-@operator("UnfoldBackward0", places=("method",), saves=())
+@operator("UnfoldBackward0", places=("method",), saves=(), kind=None)
 def unfold(input: Node, dimension: int, size: int, step: int) -> Node:
     """Windows of a dimension, `size` long and `step` apart, as a new last dimension; a copy here."""
     d, x = normal_dim(dimension, input.type.ndim), input if input.type.ndim else ops.unsqueeze(input, dims=(0,))

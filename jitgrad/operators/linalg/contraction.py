@@ -33,7 +33,7 @@ def _contracted(a: Tensor, b: Tensor, batch: int, kept: int) -> Tensor:
 
 # -- tensordot ---------------------------------------------------------------------------------------------------------
 
-@function(places=("torch",), out=EXACT)
+@function(places=("torch",), out=EXACT, kind=None)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Products summed over the last `dims` dimensions of a and the first of b, or over pairs of listed dimensions."""
     if isinstance(dims, Tensor):
@@ -63,7 +63,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     return _contracted(a.permute(kept + first), b.permute(second + others), 0, len(kept))
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=EXACT, kind=None)
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Products summed over the last dimension of both; of a 0-d tensor the product."""
     if not input.ndim or not other.ndim:
@@ -320,7 +320,7 @@ def linalg_vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (x * y).sum(dim)
 
 
-@function(places=BOTH, out=CAST)
+@function(places=BOTH, out=CAST, kind=None)
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Kronecker's product: each element of input times all of other."""
     n = max(input.ndim, other.ndim)

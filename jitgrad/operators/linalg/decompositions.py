@@ -53,7 +53,7 @@ def _no_failure(a: Node) -> Node:
     return input_node(zeros, array_type(zeros.shape, int32))
 
 
-@operator("LinalgInvExBackward0", places=LINALG, saves=("result",))
+@operator("LinalgInvExBackward0", places=LINALG, saves=("result",), kind=None)
 def linalg_inv_ex(A: Node, *, check_errors: bool = False) -> tuple[Node, Node]:
     """(inverse, info): the inverse as linalg.inv gives it, which raises for singular matrices, and zeros."""
     return InverseResult(_inv(A), _no_failure(A))
@@ -115,7 +115,7 @@ def linalg_cholesky(A: Node, *, upper: bool = False) -> Node:
     return _cholesky("linalg.cholesky", A, upper)
 
 
-@operator("LinalgCholeskyExBackward0", places=LINALG, saves=("result",))
+@operator("LinalgCholeskyExBackward0", places=LINALG, saves=("result",), kind=None)
 def linalg_cholesky_ex(A: Node, *, upper: bool = False, check_errors: bool = False) -> tuple[Node, Node]:
     """(L, info): as linalg.cholesky gives it, which raises for matrices that are not positive definite, and zeros."""
     return CholeskyResult(_cholesky("linalg.cholesky_ex", A, upper), _no_failure(A))

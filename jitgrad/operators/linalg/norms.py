@@ -75,7 +75,7 @@ def linalg_norm(A: Tensor, ord: Scalar | str | None = None, dim: Dims = None, ke
     return linalg_vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
 
 
-@function(places=LINALG, out=EXACT)
+@function(places=LINALG, out=EXACT, kind=None)
 def linalg_cond(A: Tensor, p: Scalar | str | None = None) -> Tensor:
     """The condition number: the norm times that of the inverse; of the singular values by default."""
     if p in (None, 2, -2):
@@ -100,7 +100,7 @@ def renorm(input: Tensor, p: Scalar, dim: int, maxnorm: Scalar) -> Tensor:
     return input * scale.to(input.dtype)
 
 
-@function(name="cdist", places=("torch",))
+@function(name="cdist", places=("torch",), kind=None)
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm of the difference of each row of x1 and each row of x2."""
     for x, name in ((x1, "X1"), (x2, "X2")):

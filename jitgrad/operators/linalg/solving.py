@@ -65,7 +65,7 @@ def linalg_solve(A: Node, B: Node, *, left: bool = True) -> Node:
     return _solve(A, B, left)
 
 
-@operator("LinalgSolveExBackward0", places=LINALG, saves=("A", "result"))
+@operator("LinalgSolveExBackward0", places=LINALG, saves=("A", "result"), kind=None)
 def linalg_solve_ex(A: Node, B: Node, *, left: bool = True, check_errors: bool = False) -> tuple[Node, Node]:
     """(result, info): as linalg.solve gives it, which raises for singular matrices, and zeros."""
     x, batch = _solve(A, B, left), A.type.shape[:-2]
@@ -123,7 +123,7 @@ def cholesky_inverse(input: Node, upper: bool = False) -> Node:
 
 # -- least squares -----------------------------------------------------------------------------------------------------
 
-@operator("LinalgLstsqBackward0", name="linalg_lstsq.solution", places=(), saves=("A", "B"))
+@operator("LinalgLstsqBackward0", name="linalg_lstsq.solution", places=(), saves=("A", "B"), kind=None)
 def _least_squares(A: Node, B: Node, rcond: float) -> Node:
     a, b = same_batch(A, B)
     return ops.matmul(ops.pinv(a, atol=0.0, rtol=rcond), b)
@@ -161,7 +161,7 @@ def _rows(x: Tensor, ind: int, called: str) -> tuple[Tensor, tuple[int, ...], tu
     return x.reshape(math.prod(first), math.prod(last)), first, last
 
 
-@function(places=LINALG)
+@function(places=LINALG, kind=None)
 def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse of tensordot(A, ., ind)."""
     if ind <= 0:
@@ -170,7 +170,7 @@ def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     return OPERATORS["linalg_inv"].call(matrix).reshape(*last, *first)
 
 
-@function(places=LINALG)
+@function(places=LINALG, kind=None)
 def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Dims = None) -> Tensor:
     """X with tensordot(A, X) = B; `dims` of A are moved to the end first."""
     if dims is not None:

@@ -61,7 +61,7 @@ _extremum_so_far("cummin", False, CumminResult)
 
 # -- differences and integrals -----------------------------------------------------------------------------------------
 
-@function(places=BOTH, out=CAST)
+@function(places=BOTH, out=CAST, kind=None)
 def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
     """The differences of neighbours along `dim`, n times."""
     if not input.ndim:
@@ -101,10 +101,10 @@ def _trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Scalar | None = None, 
 
 
 for _name in ("trapezoid", "trapz"):
-    function(name=_name)(_trapezoid)
+    function(name=_name, kind=None)(_trapezoid)
 
 
-@function()
+@function(kind=None)
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Scalar | None = None, dim: int = -1) -> Tensor:
     """The running integral of y along `dim` by the trapezoidal rule."""
     d = normal_dim(dim, y.ndim)

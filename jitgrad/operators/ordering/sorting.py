@@ -159,7 +159,7 @@ def _declare_median(called: str, skip_nan: bool, kind: Any) -> None:
     along.__doc__, of_all.__doc__ = f"{doc}: (values, indices) along `dim`.", f"{doc}, of all elements."
     forms = (operator(f"{title}Backward0", name=f"{called}.all", places=(), saves=("input", "result"), kind=None)(of_all),
              operator(f"{title}Backward1", name=f"{called}.dim", places=(), saves=(), out=EXACT, kind=None)(along))
-    overloaded(called, forms, f"{doc}, of all elements, or (values, indices) along `dim`.")
+    overloaded(called, forms, f"{doc}, of all elements, or (values, indices) along `dim`.", kind=None)
 
 
 _declare_median("median", False, MedianResult)

@@ -81,7 +81,7 @@ def diag_embed(input: Node, offset: int = 0, dim1: int = -2, dim2: int = -1) -> 
     return made if order == [*range(ndim)] else ops.permute(made, dims=tuple(order))
 
 
-@function(places=BOTH, out=EXACT)
+@function(places=BOTH, out=EXACT, kind=None)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """The matrix with a vector on its diagonal, or a copy of a matrix's diagonal."""
     if input.ndim not in (1, 2):
@@ -92,7 +92,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 _of_matrix = diagonal
 
 
-@function(places=BOTH)
+@function(places=BOTH, kind=None)
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with all elements of input on its diagonal."""
     return diag_embed(input.reshape(-1), offset)

@@ -61,7 +61,7 @@ def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) 
 
 overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a dimension: as many, of lengths that differ by 1 "
                                                                     "at most, or "
-           "those that begin at given positions.")
+           "those that begin at given positions.", kind=None)
 
 
 def _fixed(called: str, least: int, dim: int, doc: str) -> None:
@@ -85,7 +85,7 @@ def _fixed(called: str, least: int, dim: int, doc: str) -> None:
 
     forms = tuple([function(name=f"{called}.{form}", places=(), kind=None)(fn)
                    for form, fn in (("sections", by_sections), ("indices", by_indices))])
-    overloaded(called, forms, doc)
+    overloaded(called, forms, doc, kind=None)
 
 
 _fixed("hsplit", 1, 1, "tensor_split() along dimension 1, or 0 of a vector.")
@@ -129,7 +129,7 @@ def flipud(input: Tensor) -> Tensor:
     return OPERATORS["flip"].call(input, (0,))
 
 
-@function(places=BOTH)
+@function(places=BOTH, kind=None)
 def rot90(input: Tensor, k: int = 1, dims: Integers = (0, 1)) -> Tensor:
     """Turned by k right angles in the plane of two dimensions."""
     if len(dims) != 2:
@@ -147,7 +147,7 @@ def rot90(input: Tensor, k: int = 1, dims: Integers = (0, 1)) -> Tensor:
     return flip(input, (b,)).transpose(a, b) if k == 1 else flip(input, (a,)).transpose(a, b)
 
 
-@function(places=BOTH)
+@function(places=BOTH, kind=None)
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged: there are no complex numbers."""
     return OPERATORS["mT"].call(input)
