@@ -51,7 +51,8 @@ def _solve(A: Node, B: Node, left: bool) -> Node:
     if B.type.shape[-2 if left else -1] != a[-1]:
         raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
                            f"({a[-2]}x{a[-1]} and {B.type.shape[-2]}x{B.type.shape[-1]})")
-    x = _solved(*same_batch(A, B), left)
+    matrices, right = same_batch(A, B)
+    x = _solved(matrices, right, left)
     return without_column(x) if vector else x
 
 

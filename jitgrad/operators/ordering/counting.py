@@ -98,7 +98,8 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
     if isinstance(bins, Tensor):
         edges = bins.detach()._array()
     else:
-        low, high = _range(array, *(map(float, range) if range is not None else (0.0, 0.0)), "torch.histogram")
+        least, most = (0.0, 0.0) if range is None else map(float, range)
+        low, high = _range(array, least, most, "torch.histogram")
         edges = np.linspace(low, high, int(bins) + 1).astype(input.dtype.np)
     hist, _ = np.histogram(array, edges, weights=weights)
     hist = hist.astype(input.dtype.np)
