@@ -4,7 +4,7 @@
 """
 from typing import Any as _Any
 
-from jitgrad import random
+from jitgrad import random, sampling
 from jitgrad.operators import creation, legacy
 from jitgrad.types import dtype as _dtype
 from jitgrad.autograd import (
@@ -31,11 +31,13 @@ from jitgrad.tensors.formatting import set_printoptions
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.memory.threads import get_num_threads, set_num_threads
+from jitgrad.missing import lookup as _lookup
 from jitgrad.version import __version__
 from jitgrad import methods as _methods  # attaches the operators to Tensor
 from jitgrad.operators.creation import *
 from jitgrad.operators.legacy import *
 from jitgrad.random import *
+from jitgrad.sampling import *
 from jitgrad import autograd, nn, optim
 from jitgrad.capture import compile, grad, interpret, value_and_grad
 
@@ -54,20 +56,21 @@ def is_tensor(obj: _Any) -> _Any:
     return isinstance(obj, Tensor)
 
 
-_LATER = {name: f"jitgrad.{name}" for name in ("func", "distributions", "utils")} | dict.fromkeys(
+# What few programs need: imported when it is first named.
+_LATER = {name: f"jitgrad.{name}" for name in (
+    "accelerator", "backends", "cuda", "distributions", "func", "linalg", "special", "testing", "utils")} | dict.fromkeys(
+    ("are_deterministic_algorithms_enabled", "can_cast", "finfo", "get_default_device", "get_float32_matmul_precision",
+     "get_num_interop_threads", "iinfo", "promote_types", "result_type", "set_default_device", "set_default_tensor_type",
+     "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "typename", "use_deterministic_algorithms"),
+    "jitgrad.type_info") | dict.fromkeys(
     ("jacobian", "value_and_jacobian", "hessian", "hvp"), "jitgrad.capture.jacobians") | dict.fromkeys(
     ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
     ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
+__getattr__ = _lookup("", _LATER)
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _LATER:          # what few programs need: imported when it is first named
-        import importlib
-        found = importlib.import_module(_LATER[name])
-        return found if found.__name__ == f"jitgrad.{name}" else getattr(found, name)
-    if name in _dtype.REFUSED:
-        raise AttributeError(f"jitgrad has no dtype {name}; the ones it has are float32, float64, int32, int64 and bool")
-    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if not name.startswith("_")), *_LATER, "__version__"})
 
 
 # What `from jitgrad import *` gives: no modules, as of torch.
@@ -78,7 +81,7 @@ __all__ = [
     "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
 __all__ += creation.__all__
 __all__ += legacy.__all__
-__all__ += random.__all__
+__all__ += random.__all__ + sampling.__all__
 _operators = {name: op.call for name, op in _OPERATORS.items() if "torch" in op.places}
 globals().update(_operators)
 __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]

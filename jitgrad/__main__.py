@@ -1,4 +1,4 @@
-"""python -m jitgrad: what is installed, the demo, explanations, the cache."""
+"""python -m jitgrad: what is installed, the demo, programs written for PyTorch, explanations, the operators, the cache."""
 from __future__ import annotations
 
 import argparse
@@ -40,6 +40,14 @@ def parser() -> argparse.ArgumentParser:
     shown.add_argument("--size", type=int, default=1000, metavar="N", help="length of x (1000)")
     shown.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="dtype of x (float32)")
     shown.set_defaults(run=run_explain)
+    script = commands.add_parser("run", help="run a program written for PyTorch, every import of torch being one of jitgrad")
+    script.add_argument("script", metavar="SCRIPT", help="the path of a .py file")
+    script.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
+    script.set_defaults(run=run_script)
+    listed = commands.add_parser("ops", help="the operators and the primitives they are made of: dtypes, derivative, what fuses")
+    listed.add_argument("name", nargs="?", metavar="NAME", help="one of them only")
+    listed.add_argument("--format", choices=("text", "markdown", "html"), default="text", help="how it is printed (text)")
+    listed.set_defaults(run=run_ops)
     kept = commands.add_parser("cache", help="the compiled kernels on disk")
     kept.add_argument("action", choices=("list", "clear", "path"))
     kept.set_defaults(run=run_cache)
@@ -159,6 +167,26 @@ def _print_programs(path: str) -> None:
     for number, program in enumerate(found, 1):
         print(f"\nprogram {number}: {len(program.kernels)} kernels, {len(program.steps)} steps")
         print("\n".join(describe(program)))
+
+
+# -- run, ops --------------------------------------------------------------------------------------------------------
+
+def run_script(options: argparse.Namespace) -> int:
+    """Run a program with torch mapped to jitgrad."""
+    from jitgrad import scripts
+    if not Path(options.script).is_file():
+        return usage_error(f"there is no file {options.script}")
+    return scripts.run(options.script, options.arguments)
+
+
+def run_ops(options: argparse.Namespace) -> int:
+    """Print what there is."""
+    from jitgrad import catalogue
+    tables = [(head, rows) for head, rows in catalogue.tables(options.name) if rows]
+    if not tables:
+        return usage_error(f"there is no operator {options.name!r}: python -m jitgrad ops lists them")
+    print("\n\n".join([catalogue.FORMATS[options.format](head, rows) for head, rows in tables]))
+    return 0
 
 
 # -- cache -----------------------------------------------------------------------------------------------------------

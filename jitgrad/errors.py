@@ -1,5 +1,5 @@
 """Exceptions that are jitgrad's own.  Everything a PyTorch user would catch keeps PyTorch's type
-(`RuntimeError`, `TypeError`, `ValueError`, `IndexError`); these two are for what PyTorch has no counterpart of."""
+(`RuntimeError`, `TypeError`, `ValueError`, `IndexError`); all but the last of these are for what PyTorch has no counterpart of."""
 from __future__ import annotations
 
 
@@ -13,3 +13,7 @@ class InternalError(RuntimeError):
 
 class CacheWarning(UserWarning):
     """The disk cache cannot be used or held a damaged entry; said once, and the program goes on without it."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that has no inverse, is not positive definite, or a decomposition that does not converge (torch.linalg.LinAlgError)."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd.history import tensor_grad_fn
+from jitgrad.graph.recording import grad_mode
+from jitgrad.missing import absent_method
 from jitgrad.operators import conversion
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
@@ -16,6 +18,7 @@ from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
+from jitgrad.operators.views.diagonal import fill_diagonal_
 from jitgrad.tensors import writing
 from jitgrad.tensors.formatting import format_tensor, format_value
 from jitgrad.tensors.tensor import Tensor
@@ -91,6 +94,12 @@ def _attach_methods() -> None:
         setattr(Tensor, f"_{function.__name__}", function)
     for name, function in _PROPERTIES.items():
         setattr(Tensor, name, property(function))
+    for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims"):
+        setattr(Tensor, f"{name}_", _in_place_view(name))
+    for name in _ABSENT:
+        setattr(Tensor, name, _Absent(name))
+    Tensor.polygamma = _polygamma               # type: ignore[attr-defined]
+    Tensor.fill_diagonal_ = fill_diagonal_      # type: ignore[attr-defined]
 
 
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
@@ -110,9 +119,56 @@ def _transposed(self: Tensor) -> Tensor:
     return OPERATORS["T"].call(self)
 
 
+def _adjoint(self: Tensor) -> Tensor:
+    """A matrix transposed."""
+    if self.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+    return OPERATORS["T"].call(self)
+
+
 def _matrix_transposed(self: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
     return OPERATORS["mT"].call(self)
+
+
+def _in_place_view(name: str) -> Callable[..., Tensor]:
+    """The method `name_` of a view: the tensor becomes the view."""
+    call = OPERATORS[name].call
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self._leaf is not None and grad_mode.enabled:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        result = call(self, *args, **kwargs)
+        self._node, self._storage, self._chain, self._seen = result._node, result._storage, result._chain, result._seen
+        return self
+
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = f"{name}(), which this tensor becomes."
+    return method
+
+
+def _polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return OPERATORS["polygamma"].call(n, self)
+
+
+def _imaginary(self: Tensor) -> Tensor:
+    """Raises: there are no complex numbers."""
+    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+class _Absent:
+    """A method that PyTorch's tensors have and these lack: its AttributeError says what to use instead."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise absent_method(owner.__name__, self.name)
+
+
+_ABSENT = ("as_strided", "as_strided_", "resize_", "set_", "storage", "untyped_storage", "share_memory_", "pin_memory", "to_sparse",
+           "to_dense", "coalesce", "lu", "lu_solve", "matrix_exp", "eig", "symeig", "stft", "istft", "dequantize")
 
 
 def _no(self: Tensor) -> bool:
@@ -121,7 +177,9 @@ def _no(self: Tensor) -> bool:
 
 
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
-    "T": _transposed, "mT": _matrix_transposed, "is_cuda": _no, "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
+    "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": lambda self: self, "imag": _imaginary,
+    "is_cpu": lambda self: True, "is_mps": _no, "is_xpu": _no, "layout": lambda self: "torch.strided", "is_cuda": _no,
+    "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
     "itemsize": conversion.element_size, "nbytes": lambda self: self._node.type.size * self._node.type.dtype.itemsize}
 
 

@@ -31,7 +31,36 @@ from jitgrad.tensors.tensor import Tensor, wrap
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")
 
 FLOATS = "xypqduvszefgbw"
+SQUARE = "(x[:, :2] @ x[:, :2].T + 3 * T.eye(2))"
+FROM_MATRICES = [
+    *[f"T.linalg.{name}({SQUARE})" for name in ("inv det slogdet cholesky qr eigh eigvalsh svd svdvals pinv matrix_rank inv_ex cond "
+                                                "norm matrix_norm vector_norm cholesky_ex diagonal").split()],
+    *[f"T.{name}({SQUARE})" for name in "inverse det slogdet logdet cholesky cholesky_inverse svd pinverse qr".split()],
+    *[f"T.linalg.{call}" for call in (f"solve({SQUARE}, x)", f"solve_ex({SQUARE}, x)",
+                                      f"solve_triangular({SQUARE}, x, upper=True)",
+                                      f"matrix_power({SQUARE}, 3)", f"matrix_power({SQUARE}, 0)", f"multi_dot([{SQUARE}, x, v])",
+                                      "cross(x, y)", "vecdot(x, y)", "norm(x, 'nuc')", f"tensorinv({SQUARE}, ind=1)",
+                                      f"tensorsolve({SQUARE}, x[:, 0])")],
+    f"T.triangular_solve(x, {SQUARE})", f"T.cholesky_solve(x, {SQUARE})", f"T.matrix_power({SQUARE}, 2)", f"T.trace({SQUARE})",
+    f"T.chain_matmul({SQUARE}, x)", "T.tensordot(x, y, 2)", "T.inner(x, y)", "T.baddbmm(b[:, :3, :3], b[:, :3, :3], b[:, :3, :3])",
+    "T.addbmm(b[0, :3, :3], b[:, :3, :3], b[:, :3, :3])", "T.addmv(x[:, 0], x, v)", "T.addr(x, x[:, 0], v)", "T.ger(v, v)",
+    "T.vdot(v, v)",
+    "T.kron(x, v)", "T.cross(x, y)", "T.dist(x, y)", "T.renorm(x, 2, 0, 1)", "T.cdist(x, y)"]
+FROM_ROWS = [
+    *[f"T.{name}(x, 1)" for name in "cumsum cumprod logcumsumexp cummax cummin sort argsort topk kthvalue diag_embed diag".split()],
+    *[f"T.{name}(x)" for name in ("diff trapezoid trapz cumulative_trapezoid msort triu tril diagonal diagflat fliplr flipud rot90 "
+                                  "adjoint nansum erfinv sinc deg2rad rad2deg signbit isposinf isneginf isreal "
+                                  "conj_physical angle").split()],
+    "T.sort(x, stable=True)", "T.argsort(x, stable=True)", "T.diagonal_scatter(x, v[:2])", "T.mvlgamma(q, 2)", "T.polygamma(1, q)",
+    "T.xlogy(x, p)", "T.logaddexp2(x, y)", "T.float_power(x, 2)", "T.ldexp(x, y)",
+    "T.special.entr(p)", "T.special.ndtr(x)", "T.special.ndtri(p)", "T.special.xlog1py(x, p)"]
+FROM_POSITIONS = [
+    "T.scatter(x, 1, T.tensor([[0, 2], [1, 0]]), y)", "T.scatter(x, 1, T.tensor([[0, 2], [1, 0]]), 2.5)",
+    "T.scatter(x, 1, T.tensor([[0, 2], [1, 0]]), y, reduce='add')", "T.scatter_add(x, 1, T.tensor([[0, 2], [1, 0]]), y)",
+    "T.scatter(x, 1, T.tensor([[0, 2], [1, 0]]), 2.5, reduce='add')",
+    "T.scatter_reduce(x, 1, T.tensor([[0, 2], [1, 0]]), y, 'mean')", "T.put(x, c, v[:2])", "T.take(x, c)", "x.unfold(1, 2, 1)"]
 EXPRESSIONS = [
+    *FROM_MATRICES, *FROM_ROWS, *FROM_POSITIONS,
     *[f"T.{name}({operand})" for name in operators.UNARY for operand in ("x", "p", "s", "e", "w", "h")],
     *[f"x.{name}()" for name in operators.UNARY],
     *[f"T.{name}({pair})" for name in operators.BINARY

@@ -16,6 +16,7 @@ import pytest
 from oracle import torch
 
 import jitgrad
+from jitgrad.errors import LinAlgError
 from jitgrad.operators import FUNCTIONAL
 
 pytestmark = pytest.mark.full
@@ -58,7 +59,12 @@ KINKS = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 0.25, -3.0, 1.5, 0.0, 
 INFINITE = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 2.0, 0.5, -0.5, 1e-30, 1e30, 0.0]
 
 NO_DERIVATIVE_IN_PLACE = {"asinh", "acosh", "atanh"}       # in PyTorch
+TIES = {"sort", "argsort", "topk"}         # which of equal elements comes first is PyTorch's own secret
+SIGNS = {"linalg.eigh"}                     # of eigenvectors depend on the library; see test_linalg.py
 OTHER_CORNERS = {
+    **dict.fromkeys(TIES, "ties"), "linalg.cholesky": "PyTorch finds some singular matrices positive definite, or not",
+    "linalg.det": "the derivatives of a matrix of rank n - 2 are 0 or 1e-16",
+    "linalg.inv": "a matrix is singular for one of two libraries",
     "lgamma": "at poles PyTorch's polygamma is some 1e32", "digamma": "as above",
     "__rdiv__": "which of inf - inf and inf comes out depends on the order of the terms",
     "prod": "PyTorch gives the length-1 product no second derivative where there is a 0, and zeros where there is none",
@@ -66,7 +72,8 @@ OTHER_CORNERS = {
     "nn.functional.batch_norm": "a variance of -eps",
 }
 OTHER_INFINITE = {
-    **OTHER_CORNERS, "nn.functional.max_pool2d": "of several nans in a window PyTorch names the last",
+    **OTHER_CORNERS, "nn.functional.max_pool2d": "of several nans in a window PyTorch names the last", "cumprod": "0 * inf",
+    **dict.fromkeys([f"linalg.{name}" for name in ("solve", "qr", "norm", "slogdet")], "a decomposition of what is not finite"),
     **dict.fromkeys(("pow", "__rpow__", "hypot", "copysign"), "which of inf - inf and inf comes out depends on the order of the terms"),
     "norm": "cancellation in the second derivative",
     **dict.fromkeys([f"nn.functional.{name}" for name in ("elu", "celu", "selu", "hardtanh", "relu6", "hardsigmoid")],
@@ -84,7 +91,7 @@ def _operators() -> list[Any]:
     for name, some, variants in [word.partition("@") for word in NAMES]:
         for info in database:
             variant = info.variant_test_name
-            if info.name == name and (not some or variant in variants.split(",")) and _kinds(info):
+            if info.name == name and name not in SIGNS and (not some or variant in variants.split(",")) and _kinds(info):
                 found.append(pytest.param(info, id=f"{name}-{variant}" if variant else name))
     return found
 
@@ -96,6 +103,9 @@ def _found(library: Any, name: str, kind: str) -> Callable | None:
     if kind == "function":
         if name.startswith("nn."):
             return FUNCTIONAL.get(short) if library is jitgrad else getattr(torch.nn.functional, short)
+        module, _, short = name.partition(".")
+        if module in ("linalg", "special"):
+            return getattr(getattr(library, module), short, None)
         return None if "." in name or name.startswith("__") else vars(library).get(name)
     return None if "." in name else getattr(tensor, name if kind == "method" else f"{name}_", None)
 
@@ -207,7 +217,7 @@ def _outcome(library: Any, info: Any, kind: str, sample: Any) -> list[tuple[str,
         if not level:
             return [("result", result)]
         stages += [("values", [_plain(t) for t in level]), ("require a gradient", [t.requires_grad for t in level])]
-        some = any([t.numel() for t in level])
+        some = any([t.numel() for t in level]) and any([t.numel() for t in leaves])
         for order in ("first", "second"):
             level = [t for t in level if t is not None and t.requires_grad]
             if not level or not some:
@@ -247,7 +257,7 @@ def _compare(info: Any, kind: str, sample: Any, compiled: bool = False) -> None:
         what = f"{info.name} ({kind}) of {sample}, {stage}: {a!r}, PyTorch: {expected}: {b!r}"
         assert stage == expected, what
         if stage == "error":
-            assert type(a) is type(b), what
+            assert type(a) is type(b) or isinstance(a, LinAlgError) and isinstance(b, torch.linalg.LinAlgError), what
         elif isinstance(a, list):
             near = (2e-5, 1e-10) if stage == "values" else (5e-4, 1e-8)
             assert len(a) == len(b) and all([_same(p, q, *near) for p, q in zip(a, b, strict=True)]), what
@@ -262,7 +272,7 @@ operators = pytest.mark.parametrize("info", _operators())
 @operators
 def test_samples(info: Any) -> None:
     for dtype in (torch.float64, torch.float32, torch.int64):
-        for i, sample in enumerate(_samples(info, dtype)):
+        for i, sample in enumerate([] if dtype is torch.int64 and info.name in TIES else _samples(info, dtype)):
             kinds = _kinds(info)
             for kind in kinds if dtype is torch.float64 else kinds[:1]:
                 _compare(info, kind, sample)

@@ -11,7 +11,8 @@ import jitgrad
 from jitgrad.operators.declaration.declare import OPERATORS
 
 # Public here, and not among what `from torch import *` gives.
-OWN = {"cache_info", "clear_cache", "explain", "grad", "interpret", "set_default_dtype", "set_grad_enabled", "value_and_grad"}
+OWN = {"broadcast_shapes", "unique",        # which it has and leaves out
+       "cache_info", "clear_cache", "explain", "grad", "interpret", "set_default_dtype", "set_grad_enabled", "value_and_grad"}
 
 
 def starred(module: str) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from oracle import FUNCTIONAL, agree, plain, torch
 import jitgrad
 from jitgrad.operators.declaration.declare import OPERATORS, Operator
 from jitgrad.operators.declaration.schema import OTHER_NAMES, REQUIRED, Schema
-from jitgrad.operators.declaration.stubs import stubs, write_stubs
+from jitgrad.operators.declaration.stubs import PLACES, stubs, write_stubs
 
 pytestmark = pytest.mark.full
 
 # Of parameters without default: expressions by kind, by name, and by operator and name.
 BY_KIND = {"Node": "x", "Tensor": "x", "Operand": "x", "Tensors": "[x, y]", "Scalar": "0.5", "float": "0.5", "int": "1", "Dims": "1",
-           "Integers": "(1,)"}
+           "Integers": "(1,)", "str": "'sum'", "Any": "1", "bool": "True"}
 BY_NAME = {"condition": "x > 0.5", "mask": "x > 0.5", "index": "i", "indices": "i", "size": "(2, 3)", "shape": "(3, 2)",
            "split_size_or_sections": "1", "dim0": "0", "axis0": "0", "repeats": "(2, 1)", "sizes": "(3, 1)", "length": "1",
            "start": "0", "vec": "v", "tensor": "v", "vec2": "v", "source": "0", "destination": "1", "dim1": "1", "value": "0.5"}
@@ -36,6 +36,38 @@ BY_OPERATOR = {
     ("max_pool2d", "input"): "b", ("avg_pool2d", "input"): "b",
     ("masked_fill", "value"): "0.5", ("broadcast_tensors", "tensors"): "x", ("nll_loss", "target"): "c",
     ("cross_entropy", "target"): "c", ("t", "input"): "x", ("split", "tensor"): "x", ("movedim", "source"): "0",
+    **{(name, "input"): "s" for name in ("inverse", "det", "slogdet", "logdet", "cholesky_inverse", "matrix_power", "cholesky_solve",
+                                         "triangular_solve")},
+    **{(name, "input"): "p" for name in ("cholesky", "cholesky_inverse")}, ("cholesky_solve", "input2"): "p",
+    ("triangular_solve", "A"): "p",
+    ("addbmm", "input"): "s", ("addbmm", "batch1"): "b", ("addbmm", "batch2"): "b", ("baddbmm", "input"): "b",
+    ("baddbmm", "batch1"): "b",
+    ("baddbmm", "batch2"): "b", ("addmv", "input"): "v[:2]", ("addmv", "mat"): "x", ("addr", "input"): "x", ("addr", "vec1"): "v[:2]",
+    ("ger", "input"): "v", ("vdot", "input"): "v", ("vdot", "other"): "v", ("bincount", "input"): "c", ("bucketize", "boundaries"): "v",
+    ("combinations", "input"): "v", ("vander", "x"): "v", ("searchsorted", "sorted_sequence"): "x", ("chain_matmul", "matrices"): "s",
+    ("cartesian_prod", "tensors"): "v", ("meshgrid", "tensors"): "v", ("broadcast_shapes", "shapes"): "(2, 1)",
+    ("einsum", "equation"): "'ij->ji'", ("einsum", "operands"): "x", ("diagonal_scatter", "src"): "v[:2]",
+    ("select_scatter", "src"): "v[:2]",
+    ("select_scatter", "index"): "0", ("slice_scatter", "src"): "y", ("index_add", "index"): "c", ("index_copy", "index"): "c",
+    ("index_fill", "index"): "c", ("index_reduce", "index"): "c", ("index_reduce", "reduce"): "'amax'",
+    ("index_put", "indices"): "(c,)",
+    ("index_put", "values"): "y", ("put", "index"): "i", ("take", "index"): "i", ("polygamma", "n"): "2",
+    ("is_nonzero", "input"): "v[:1]", ("cov", "input"): "x",
+    ("scatter", "reduce"): "'add'", ("scatter", "dim"): "0", ("scatter_reduce", "dim"): "0", ("scatter_add", "dim"): "0",
+    **{(name, "src"): "y[:1]" for name in ("scatter", "scatter_add", "scatter_reduce")}, ("put", "source"): "y[:1]",
+    **{(name, "source"): "y" for name in ("masked_scatter", "index_reduce")}, ("index_add", "source"): "s",
+    ("index_copy", "source"): "s",
+    ("histogram", "bins"): "3", ("repeat_interleave", "repeats"): "c", ("split_with_sizes", "split_sizes"): "(1, 2)",
+    ("quantile", "q"): "0.5", ("svd", "input"): "x.T", ("histc", "input"): "x", ("nanquantile", "q"): "0.5",
+    ("unsafe_split", "split_size"): "1", ("unfold", "dimension"): "1",
+    ("unfold", "size"): "2", ("unfold", "step"): "1", ("dsplit", "input"): "b", ("hsplit", "sections"): "3",
+    ("dsplit", "indices"): "(1,)",
+    ("vsplit", "sections"): "2", ("dsplit", "sections"): "2", ("hsplit", "indices"): "(1,)", ("vsplit", "indices"): "(1,)",
+    ("tensor_split", "indices"): "(1,)", ("tensor_split", "tensor_indices_or_sections"): "c", ("cross", "input"): "x",
+    ("trapezoid", "y"): "x",
+    ("renorm", "maxnorm"): "0.5", ("renorm", "p"): "2", ("renorm", "dim"): "0", ("kthvalue", "k"): "1", ("cdist", "x2"): "y",
+    ("index_put", "index"): "c", ("float_power", "exponent"): "y", ("scatter", "index"): "i", ("repeat_interleave", "dim"): "0",
+    ("index_reduce", "dim"): "0", ("index_add", "dim"): "1", ("index_copy", "dim"): "1", ("index_fill", "dim"): "1",
     **{(name, p): "k" for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not") for p in ("input", "other")},
 }
 
@@ -43,7 +75,8 @@ BY_OPERATOR = {
 def names(lib: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     arrays = {"x": rng.random((2, 3)), "y": rng.random((2, 3)), "s": rng.random((2, 2)), "b": rng.random((2, 2, 2)),
-              "v": rng.random(3), "i": np.array([[0, 1, 0]]), "c": np.array([1, 0]), "k": np.array([[3, 5, 6], [1, 0, 2]])}
+              "v": rng.random(3), "p": np.array([[2, 0.5], [0.5, 1]]), "i": np.array([[0, 1, 0]]), "c": np.array([1, 0]),
+              "k": np.array([[3, 5, 6], [1, 0, 2]])}
     return {name: lib.tensor(array) for name, array in arrays.items()}
 
 
@@ -52,7 +85,7 @@ def sample(op: Operator, schema: Schema) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for i, p in enumerate(schema.parameters):
         if p.default is REQUIRED or (op.name, p.name) in BY_OPERATOR or (
-                p.name == "dim" and p.takes[0] in ("Dims", "Dim", "int") and len(found) == i):
+                p.name == "dim" and not p.named and p.takes[0] in ("Dims", "Dim", "int") and len(found) == i):
             code = BY_OPERATOR.get((op.name, p.name)) or BY_NAME.get(p.name) or ("1" if p.name == "dim" else BY_KIND[p.takes[0]])
             found.append((p.name, code))
     return found
@@ -68,9 +101,13 @@ def places(op: Operator) -> list[tuple[str, Any, Any]]:
     return found
 
 
+# What refuses, what PyTorch gives other names each time, and what has an argument by name alone, or as many as it is given.
+NOT_HERE = {"half", "bfloat16", "short", "cfloat", "cdouble", "einsum", "chain_matmul", "meshgrid", "block_diag", "cartesian_prod",
+            "nansum", ("scatter", 2),
+            ("scatter", 3), ("repeat_interleave", 1), ("sort", 1), ("argsort", 1)}
 CASES = [pytest.param(op, k, place, ours, theirs, id=f"{op.name}-{place}-{k}") for op in OPERATORS.values()
          for place, ours, theirs in places(op) for k in range(len(op.schemas))
-         if op.name not in ("half", "bfloat16", "short", "cfloat", "cdouble")]
+         if op.name not in NOT_HERE and (op.name, k) not in NOT_HERE]
 FORMS = ("op", "k", "place", "ours", "theirs")
 
 
@@ -172,8 +209,9 @@ def _with_out(function: Any, lib: Any, args: list[str], out: Any) -> Any:
             return error
 
 
-UNCHECKED = ("softmax", "log_softmax", "heaviside", "floor_divide")      # PyTorch forgets to
-TAKES_OUT = [op.name for op in OPERATORS.values() if op.schemas[0].out and "torch" in op.places]
+UNCHECKED = ("softmax", "log_softmax", "heaviside", "floor_divide",      # PyTorch forgets to, or says so in other words
+             "conj_physical", "tensordot", "inner", "matrix_power", "ger", "histc", "quantile", "nanquantile", "diag", "slice_scatter")
+TAKES_OUT = [op.name for op in OPERATORS.values() if op.schemas[0].out and "torch" in op.places and op.name not in NOT_HERE]
 
 
 @pytest.mark.parametrize("name", TAKES_OUT)
@@ -185,7 +223,8 @@ def test_out_carries_no_derivative(name):
         args = [eval(code, scope) for code in given]
         tensors = [t for a in args for t in (a if isinstance(a, list) else [a]) if isinstance(t, lib.Tensor)]
         shape = call(getattr(lib, name), lib, given, {})
-        shape = shape if isinstance(shape, lib.Tensor) else shape[0]
+        if not isinstance(shape, lib.Tensor):
+            return          # several
         text = "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
         if shape.dtype.is_floating_point:
             with pytest.raises(RuntimeError, match=re.escape(text)):
@@ -196,7 +235,8 @@ def test_out_carries_no_derivative(name):
         if any([t.requires_grad for t in tensors]) and shape.dtype.is_floating_point and not (lib is torch and name in UNCHECKED):
             with pytest.raises(RuntimeError, match=re.escape(text)):
                 getattr(lib, name)(*args, out=lib.empty(0, dtype=shape.dtype))
-        with lib.no_grad():
+        with lib.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             getattr(lib, name)(*args, out=lib.empty(0, dtype=shape.dtype))
 
 
@@ -266,7 +306,8 @@ def test_signatures_and_help_show_the_schema(name):
     op = OPERATORS[name]
     shown = inspect.signature(op.call)
     assert shown == op.schemas[0].signature() or str(shown) == str(op.schemas[0].signature())
-    assert [*shown.parameters][:len(op.schemas[0].names)] == [*op.schemas[0].names][:len(shown.parameters)]
+    if op.schemas[0].rest is None:
+        assert [*shown.parameters][:len(op.schemas[0].names)] == [*op.schemas[0].names][:len(shown.parameters)]
     assert ("out" in shown.parameters) == (op.schemas[0].out is not None)
     text = pydoc.plain(pydoc.render_doc(op.call))
     assert op.call.__doc__ and op.call.__doc__.splitlines()[0] in text
@@ -293,11 +334,14 @@ def test_an_operator_of_several_forms_shows_all():
 
 
 def test_stubs_are_python_and_name_every_operator(tmp_path):
-    for path, place in zip(write_stubs(tmp_path), ("torch", "functional", "method"), strict=True):
+    for path, place in zip(write_stubs(tmp_path), PLACES, strict=True):
         text = path.read_text()
         compile(text, str(path), "exec")
         for op in OPERATORS.values():
-            assert (f"def {op.name}(" in text) == (place in op.places) or op.name == "T", op.name
+            name = op.name.removeprefix("linalg_") if place == "linalg" else op.name
+            if place == "linalg" and not op.name.startswith("linalg_"):
+                continue
+            assert (f"def {name}(" in text) == (place in op.places) or op.name == "T", op.name
     assert "def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dtype | None = None, " \
            "out: Any = None) -> Tensor: ..." in stubs("torch")
     assert "def add_(self, other: Tensor | Number, *, alpha: Number = 1) -> Tensor: ..." in stubs("method")

@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from jitgrad.missing import lookup
 from jitgrad.operators import FUNCTIONAL
 from jitgrad.random import rand_like
 from jitgrad.tensors.tensor import Tensor
 
-if TYPE_CHECKING:
-    def __getattr__(name: str) -> Callable: ...
-
+__getattr__: Callable[[str], Callable] = lookup("nn.functional")
 globals().update(FUNCTIONAL)
 __all__ = sorted(FUNCTIONAL)        # pyright: ignore[reportUnsupportedDunderAll]
 

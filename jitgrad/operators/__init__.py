@@ -10,13 +10,17 @@ from collections.abc import Callable
 
 from jitgrad.operators import conversion, joining, products, reduction
 from jitgrad.operators.declaration.declare import OPERATORS
-from jitgrad.operators.elementwise import arithmetic, comparison, pointwise
+from jitgrad.operators.elementwise import arithmetic, comparison, pointwise, special
 from jitgrad.operators.functional import activation, losses, more_losses, normalizing, windows
-from jitgrad.operators.indexing import getitem, selection
-from jitgrad.operators.views import partition, shape
+from jitgrad.operators.indexing import getitem, scattering, selection
+from jitgrad.operators.linalg import contraction, decompositions, norms, solving
+from jitgrad.operators.ordering import counting, scans, sorting, statistics
+from jitgrad.operators.views import diagonal, partition, shape, splitting
 
-__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "conversion", "getitem", "joining",
-           "losses", "more_losses", "normalizing", "partition", "pointwise", "products", "reduction", "selection", "shape", "windows"]
+__all__ = ["FUNCTIONAL", "OPERATORS", "activation", "arithmetic", "comparison", "contraction", "conversion", "counting",
+           "decompositions", "diagonal", "getitem", "joining", "losses", "more_losses", "normalizing", "norms", "partition",
+           "pointwise", "products", "reduction", "scans", "scattering", "selection", "shape", "solving", "sorting", "special",
+           "splitting", "statistics", "windows"]
 
 FUNCTIONAL: dict[str, Callable] = {name: op.call for name, op in OPERATORS.items() if "functional" in op.places}
 FUNCTIONAL.update({name: activation.with_inplace(name) for name in activation.INPLACE})

@@ -275,6 +275,18 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
     return input.shape == other.shape
 
 
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the only element is not 0."""
+    if input.numel() != 1:
+        raise RuntimeError(f"Boolean value of Tensor with {'more than one value' if input.numel() else 'no values'} is ambiguous")
+    return bool(input._array().any())
+
+
+def is_inference(input: Tensor) -> bool:
+    """False: tensors of inference_mode are not marked."""
+    return False
+
+
 def get_device(input: Tensor) -> int:
     """-1: the CPU."""
     return -1
@@ -347,7 +359,8 @@ def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
 
 METHODS = (to, type_as, cpu, cuda, item, tolist, numpy, __array__, __array_wrap__, __float__, __int__, __complex__,
            __bool__, __index__, __len__, __iter__, __contains__, __hash__, size, dim, numel, element_size, stride,
-           storage_offset, data_ptr, is_contiguous, is_floating_point, is_complex, is_signed, is_same_size, get_device,
+           storage_offset, data_ptr, is_contiguous, is_floating_point, is_complex, is_signed, is_same_size, get_device, is_nonzero,
+           is_inference,
            copy_, fill_, zero_, detach_)
-for _function in (numel, is_floating_point, is_complex, is_signed, is_same_size):
+for _function in (numel, is_floating_point, is_complex, is_signed, is_same_size, is_nonzero, is_inference):
     function(kind=None)(_function)

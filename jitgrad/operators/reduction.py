@@ -1,7 +1,6 @@
 """Reductions: sums, means, products, extrema and their positions, moments, norms, any and all."""
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.elementwise.comparison import maximum, minimum
+from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Dim, Dims, Scalar, cast, normal_dim, normal_dims, number_node
 from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import no_template
@@ -23,18 +23,8 @@ from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dty
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
 
 
-def _result_type(kind: str, fields: str) -> type:
-    base = namedtuple(kind, fields)
-
-    def __repr__(self: Any) -> str:
-        lines = ",\n".join([f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True)])
-        return f"torch.return_types.{kind}(\n{lines})"
-
-    return type(kind, (base,), {"__slots__": (), "__repr__": __repr__, "__module__": "jitgrad.return_types"})
-
-
-MaxResult = _result_type("max", "values indices")
-MinResult = _result_type("min", "values indices")
+MaxResult = result_type("max", "values indices")
+MinResult = result_type("min", "values indices")
 
 
 def dropped(node: Node, dims: tuple[int, ...], keepdim: bool) -> Node:

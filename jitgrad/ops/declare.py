@@ -153,9 +153,9 @@ def movement(signature: str, *, role: str, infer: Callable, numpy: Callable, vjp
 
 def library(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
             has_sizes: bool = False, shape_only: Container[int] = (), grad_name: str | None = None, sample: Any = None,
-            doc: str = "", role: str = "", extremum: str = "") -> Op:
-    """Declare an op that is a NumPy call between kernels (matmul, sort, gather).  role, extremum: see Facts."""
+            doc: str = "", role: str = "", extremum: str = "", put: Callable | None = None) -> Op:
+    """Declare an op that is a NumPy call between kernels (matmul, sort, gather).  role, extremum: see Facts; put: see movement."""
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="library", arg_names=args, param_names=params, infer=infer, numpy=numpy,
-                        vjp=vjp, dims=dims, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
+                        vjp=vjp, dims=dims, put=put, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
                         sample=sample, doc=doc, facts=Facts(role, extremum=extremum)))

@@ -178,6 +178,12 @@ def _put_along_add(base: np.ndarray, index: np.ndarray, value: np.ndarray, *, di
     return result
 
 
+def _put_along(base: np.ndarray, index: np.ndarray, value: np.ndarray, *, dim: int) -> np.ndarray:
+    result = np.array(base)
+    result[_along_key(base.shape, index, dim)] = value
+    return result
+
+
 # (shape of x, dim, shape of the index)
 _ALONG: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
     ((4,), 0, (6,)), ((2, 3), 1, (2, 1)), ((3, 4), 0, (2, 3)), ((2, 3), 1, (2, 0)))
@@ -185,6 +191,11 @@ _ALONG: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
 
 def _along(rng: np.random.Generator, shape: tuple[int, ...], dim: int, index: tuple[int, ...]) -> np.ndarray:
     return np.asarray(rng.integers(0, shape[dim], index), np.int64)
+
+
+def _distinct(rng: np.random.Generator, shape: tuple[int, ...], dim: int, index: tuple[int, ...]) -> np.ndarray:
+    order = np.argsort(rng.uniform(size=(*index[:dim], shape[dim], *index[dim + 1:])), dim)
+    return np.take(order, np.arange(min(index[dim], shape[dim])), dim)
 
 
 take_along = library(
@@ -204,3 +215,12 @@ put_along_add = library(
     sample=custom(lambda rng, dtype: [Case((draw(rng, shape, dtype, -2, 2), _along(rng, shape, dim, index),
                                             draw(rng, index, dtype, -2, 2)), {"dim": dim})
                                       for shape, dim, index in _ALONG], NUMBERS))
+
+put_along = library(
+    "put_along(base, index, value, *, dim)", infer=_put_along_infer, numpy=_put_along, dims="donor:0",
+    vjp=lambda g, y, base, index, value, *, dim: (put_along(g, index, zeros_like(value), dim=dim), None,
+                                                  take_along(g, index, dim=dim)),
+    grad_name="ScatterBackward0",
+    doc="base with the elements at the int64 positions in index along dim replaced by value; of equal positions one wins",
+    sample=custom(lambda rng, dtype: [Case((draw(rng, shape, dtype, -2, 2), at, draw(rng, at.shape, dtype, -2, 2)), {"dim": dim})
+                                      for shape, dim, index in _ALONG for at in [_distinct(rng, shape, dim, index)]], ALL))

@@ -19,11 +19,13 @@ from jitgrad.types.dtype import bool_, dtype, from_numpy_dtype, int64
 Axes = tuple[int, ...]
 
 
-def _least(d: dtype) -> float | int | bool:
+def least(d: dtype) -> float | int | bool:
+    """The least number of a dtype, -inf of floats."""
     return (False, int(np.iinfo(d.np).min) if d.category == 1 else 0, -np.inf)[d.category]
 
 
-def _greatest(d: dtype) -> float | int | bool:
+def greatest(d: dtype) -> float | int | bool:
+    """The greatest number of a dtype, inf of floats."""
     return (True, int(np.iinfo(d.np).max) if d.category == 1 else 0, np.inf)[d.category]
 
 
@@ -59,11 +61,11 @@ BLOCK = 64
 
 
 def _amax(x: np.ndarray, axes: Axes) -> np.ndarray:
-    return np.maximum.reduce(x, axes, keepdims=True, initial=_least(from_numpy_dtype(x.dtype)))
+    return np.maximum.reduce(x, axes, keepdims=True, initial=least(from_numpy_dtype(x.dtype)))
 
 
 def _amin(x: np.ndarray, axes: Axes) -> np.ndarray:
-    return np.minimum.reduce(x, axes, keepdims=True, initial=_greatest(from_numpy_dtype(x.dtype)))
+    return np.minimum.reduce(x, axes, keepdims=True, initial=greatest(from_numpy_dtype(x.dtype)))
 
 
 def _extremum_vjp(g: Node, y: Node, x: Node, *, axes: Axes) -> tuple[Node]:
@@ -95,19 +97,19 @@ prod = reduction("prod(x, *, axes)", combine="rmul({acc}, {x})", identity=lambda
                  numpy=lambda x, axes: np.prod(x, axes, keepdims=True, dtype=x.dtype), vjp=_prod_vjp,
                  grad_name="ProdBackward1", doc="product over axes, in x's dtype", sample=reducible(-2, 2, NUMBERS))
 amax = reduction("amax(x, *, axes)", of_bools="any", combine="rmax({acc}, {x})",
-                 identity=lambda dtype: literal(_least(dtype), dtype),
+                 identity=lambda dtype: literal(least(dtype), dtype),
                  numpy=_amax, vjp=_extremum_vjp, grad_name="AmaxBackward0",
                  doc="the largest, nan if any is; ties share the gradient evenly", sample=reducible(-2, 2, ALL, empty=False))
 amin = reduction("amin(x, *, axes)", of_bools="all", combine="rmin({acc}, {x})",
-                 identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
+                 identity=lambda dtype: literal(greatest(dtype), dtype), numpy=_amin, vjp=_extremum_vjp,
                  grad_name="AminBackward0", doc="the smallest, nan if any is; ties share the gradient evenly",
                  sample=reducible(-2, 2, ALL, empty=False))
 max_all = reduction("max_all(x, *, axes)", combine="rmax({acc}, {x})",
-                    identity=lambda dtype: literal(_least(dtype), dtype), numpy=_amax, vjp=_evenly,
+                    identity=lambda dtype: literal(least(dtype), dtype), numpy=_amax, vjp=_evenly,
                     grad_name="MaxBackward1", doc="amax, its gradient shared among the nans if there are any",
                     sample=reducible(-2, 2, empty=False))
 min_all = reduction("min_all(x, *, axes)", combine="rmin({acc}, {x})",
-                    identity=lambda dtype: literal(_greatest(dtype), dtype), numpy=_amin, vjp=_evenly,
+                    identity=lambda dtype: literal(greatest(dtype), dtype), numpy=_amin, vjp=_evenly,
                     grad_name="MinBackward1", doc="amin, its gradient shared among the nans if there are any",
                     sample=reducible(-2, 2, empty=False))
 any = reduction("any(x, *, axes)", combine="lor({acc}, {x})", identity="b1(False)",

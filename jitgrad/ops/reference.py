@@ -110,3 +110,24 @@ def _polygamma(n: int, x: np.ndarray) -> np.ndarray:
     else:
         result = np.where(pole, sign * np.inf, result)
     return result.astype(x.dtype)
+
+
+# -- the inverse of erf ------------------------------------------------------------------------------------------------
+
+def erfinv(x: np.ndarray) -> np.ndarray:
+    """The y with erf(y) = x: Winitzki's approximation (of 2 digits), made exact by Newton's method.  Of x's dtype."""
+    return quiet.run(_erfinv, x)
+
+
+def _erfinv(x: np.ndarray) -> np.ndarray:
+    z = np.abs(np.asarray(x, np.float64))
+    inside = np.where(z < 1, z, 0.0)
+    logarithm = np.log1p(-inside * inside)
+    t = 2 / (math.pi * 0.147) + logarithm / 2
+    y = np.sqrt(np.sqrt(t * t - logarithm / 0.147) - t)
+    for _ in range(4):
+        error = np.where(inside < 0.5, erf(y) - inside, (1 - inside) - erfc(y))
+        step = error * (math.sqrt(math.pi) / 2) * np.exp(y * y)
+        y = y - step / (1 + y * step)
+    y = np.where(z < 1, y, np.where(z == 1, np.inf, np.nan))
+    return np.copysign(y, x).astype(x.dtype)

@@ -277,3 +277,17 @@ polygamma = library("polygamma(x, *, n)", infer=lambda x, *, n: x, numpy=lambda 
                     grad_name="PolygammaBackward0", doc="the n-th derivative of digamma, n >= 1",
                     sample=structured((((3,),), {"n": 1}), (((2, 3),), {"n": 2}), (((),), {"n": 3}),
                                       (((0,),), {"n": 1}), dtypes=FLOATS, low=0.5, high=4))
+erfinv = library("erfinv(x)", infer=lambda x: x, numpy=reference.erfinv, dims="donor:0", grad_name="ErfinvBackward0",
+                 vjp=lambda g, y, x: (g * (1 / _TWO_OVER_ROOT_PI * exp(square(y))),), doc="the inverse of erf",
+                 sample=structured((((3,),), {}), (((2, 3),), {}), (((),), {}), (((0,),), {}), dtypes=FLOATS, low=-0.9, high=0.9))
+
+
+def _xlogy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(x == 0, np.where(np.isnan(y), y, x.dtype.type(0)), x * np.log(y))
+
+
+xlogy = elementwise("xlogy(x, y)", numpy=_xlogy, grad_name="XlogyBackward0",
+                    scalar=lambda dtype: f"where({{x}} == {literal(0, dtype)}, where(isnan({{y}}), {{y}}, {literal(0, dtype)}), "
+                    "{x} * log({y}))",
+                    vjp=lambda g, y, a, b: (where(logical_and(eq(a, 0), le(b, 0)), number(0, g), xlogy(g, b)), g * a / b),
+                    doc="x * log(y), 0 where x is 0 (unless y is nan)", sample=uniform(POSITIVE_AXIS, POSITIVE_AXIS))

@@ -141,7 +141,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
 
 
 def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: tuple[str, ...] = EVERYWHERE,
-            inplace: bool | Overwriting = False, kind: int = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
+            inplace: bool | Overwriting = False, kind: int | None = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
     """Declare a function of nodes, and what settles what it returns; see `register` and Schema."""
     schema = Schema(called, fn, True, out)
     bound, operands = schema.bind, schema.operands
@@ -166,7 +166,7 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
 
 def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name: str | None = None,
              places: tuple[str, ...] = EVERYWHERE, inplace: bool | Overwriting = False, saves: Names | None = None,
-             edges: Names | None = None, out: str | None = None, kind: int = PLAIN) -> Callable[[Callable], Callable]:
+             edges: Names | None = None, out: str | None = None, kind: int | None = PLAIN) -> Callable[[Callable], Callable]:
     """Declare an operator: a function of nodes (tensors arrive as nodes, everything else as given) that returns a node
     or a tuple of nodes.
 
@@ -200,7 +200,7 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
 
 
 def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), out: str | None = None,
-             kind: int | None = PLAIN) -> Callable[[Callable], Callable]:
+             kind: int | None = PLAIN, inplace: bool = False) -> Callable[[Callable], Callable]:
     """Declare an operator that is made of others: a function of tensors."""
 
     def decorate(fn: Callable) -> Callable:
@@ -213,12 +213,13 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
             args, kwargs = bound(args, kwargs)
             return fn(*args, **kwargs)
 
-        return register(name or fn.__name__, (schema,), call, fn.__doc__, places, kind=kind)
+        return register(name or fn.__name__, (schema,), call, fn.__doc__, places, kind=kind, inplace=inplace)
 
     return decorate
 
 
-def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE) -> Callable:
+def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,
+               inplace: bool = False, kind: int | None = PLAIN) -> Callable:
     """Declare an operator that has several forms, each an operator: that which the arguments fit, the first of several, is called."""
     by_call = {op.call: op.schemas[0] for op in OPERATORS.values()}
     schemas = tuple([by_call[form] for form in forms])
@@ -229,7 +230,7 @@ def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[s
                 return form(*args, **kwargs)
         raise no_form(name, tuple([form for schema in schemas for form in schema.forms()]), args, kwargs)
 
-    return register(name, schemas, call, doc, places, kind=PLAIN)
+    return register(name, schemas, call, doc, places, kind=kind, inplace=inplace)
 
 
 def operand_nodes(values: tuple) -> tuple[Node, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
@@ -47,10 +46,9 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]
 
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
-    if op.fn is None:
-        raise InternalError(f"operator {op.name} cannot be written in place: it is no function of nodes")
     called = op.name + "_"
-    schema = Schema(called, op.fn, True)
+    schema = op.schemas[0].renamed(called) if op.fn is None else Schema(called, op.fn, True)
+    several = len(op.schemas) > 1
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not tracing.traces and _is_known(self) and all(map(_is_known, (*args, *kwargs.values()))):
@@ -64,7 +62,7 @@ def inplace_method(op: Operator) -> Callable:
     def record(self: Tensor, args: tuple, kwargs: dict[str, Any]) -> bool:
         """The general way; False where somebody has come in between."""
         seen = writes(self)
-        if kwargs:
+        if kwargs and not several:
             schema.bind((self, *args), kwargs)
         node = self._current()
         if self._chain and (over := written_over(self)) is not node:
@@ -74,7 +72,8 @@ def inplace_method(op: Operator) -> Callable:
         try:
             result = op.call(operand, *args, **kwargs)._node
         except TypeError:
-            schema.bind((self, *args), kwargs)      # which raises it in this method's name
+            if not several:
+                schema.bind((self, *args), kwargs)      # which raises it in this method's name
             raise
         to = node.spec.type.dtype
         if callable(op.inplace) and grad_mode.enabled and to.category == 2:
@@ -88,7 +87,8 @@ def inplace_method(op: Operator) -> Callable:
     method.operator = op.call           # type: ignore[attr-defined]  (what it computes, for those who learn it)
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
-    method.__signature__ = schema.signature()       # type: ignore[attr-defined]
+    if not several:
+        method.__signature__ = schema.signature()       # type: ignore[attr-defined]
     return method
 
 

@@ -228,6 +228,14 @@ class Schema:
         schema.nodes = False
         return schema
 
+    def renamed(self, name: str) -> Schema:
+        """The schema under another name, without `out`."""
+        schema = object.__new__(Schema)
+        for slot in Schema.__slots__:
+            setattr(schema, slot, getattr(self, slot))
+        schema.name, schema.out = name, None
+        return schema
+
     # -- errors ------------------------------------------------------------------------------------------------------
 
     def _wrong(self, parameter: Argument, value: Any, position: int | None, args: tuple, kwargs: dict[str, Any]) -> TypeError:
@@ -281,7 +289,7 @@ class Schema:
         shown = [PythonParameter(p.name, PythonParameter.KEYWORD_ONLY if p.named else PythonParameter.POSITIONAL_OR_KEYWORD,
                                  default=p.default) for p in self.parameters]
         if self.rest is not None:
-            shown.append(PythonParameter(self.rest.name, PythonParameter.VAR_POSITIONAL))
+            shown.insert(self.positional, PythonParameter(self.rest.name, PythonParameter.VAR_POSITIONAL))
         if self.out:
             shown.append(PythonParameter("out", PythonParameter.KEYWORD_ONLY, default=None))
         return Signature(shown)

@@ -17,8 +17,10 @@ from jitgrad.types import dtype
 Number = int | float
 
 '''
+PLACES = ("torch", "functional", "linalg", "special", "method")
 _RESULTS = {"Node": "Tensor", "Tensor": "Tensor", "bool": "bool", "int": "int", "Steps": "Tensor", "Pieces": "tuple[Tensor, ...]",
-            "tuple[Node, Node]": "tuple[Tensor, Tensor]", "tuple[Tensor, ...]": "tuple[Tensor, ...]"}
+            "tuple[Node, Node]": "tuple[Tensor, Tensor]", "tuple[Node, Node, Node]": "tuple[Tensor, Tensor, Tensor]",
+            "tuple[Tensor, ...]": "tuple[Tensor, ...]"}
 
 
 def stub(called: str, schema: Schema, *, method: bool = False) -> str:
@@ -49,14 +51,15 @@ def _lines(operators: Iterable[Operator], method: bool) -> list[str]:
     lines = []
     for op in operators:
         for schema in op.schemas:
-            lines += ["@overload"] * (len(op.schemas) > 1) + [stub(op.name, schema, method=method)]
+            shown = op.name.removeprefix("linalg_")
+            lines += ["@overload"] * (len(op.schemas) > 1) + [stub(shown, schema, method=method)]
         if method and op.inplace:
             lines.append(stub(f"{op.name}_", op.schemas[0], method=True))
     return lines
 
 
 def stubs(place: str) -> str:
-    """The text of a .pyi file: of the functions of "torch" or "functional", or of the methods of a class of tensors ("method")."""
+    """The text of a .pyi file: of the functions of "torch", "functional", "linalg" or "special", or of tensors' methods ("method")."""
     found = [op for op in OPERATORS.values() if place in op.places]
     if place != "method":
         return HEADER + "\n".join(_lines(found, False)) + "\n"
@@ -64,9 +67,9 @@ def stubs(place: str) -> str:
 
 
 def write_stubs(folder: Path) -> list[Path]:
-    """Write torch.pyi, functional.pyi and method.pyi to a folder."""
+    """Write torch.pyi, functional.pyi, linalg.pyi, special.pyi and method.pyi to a folder."""
     written = []
-    for place in ("torch", "functional", "method"):
+    for place in PLACES:
         path = folder / f"{place}.pyi"
         path.write_text(stubs(place))
         written.append(path)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.errors import InternalError
+from jitgrad.ops.diagonals import diagonal_shape
 from jitgrad.tensors.steps import Step
 from jitgrad.tensors.tensor import Tensor
 
@@ -101,9 +102,17 @@ def _slice(layout: Layout, step: Step) -> Layout:
     return tuple(lengths), tuple(steps), offset
 
 
+def _diagonal(layout: Layout, step: Step) -> Layout:
+    shape, strides, offset = layout
+    by, dim1, dim2 = step.params
+    rest = tuple([s for i, s in enumerate(strides) if i not in (dim1, dim2)])
+    start = max(-by, 0) * strides[dim1] + max(by, 0) * strides[dim2]
+    return diagonal_shape(shape, *step.params), (*rest, strides[dim1] + strides[dim2]), offset + start
+
+
 _RULES: dict[str, Callable[[Layout, Step], Layout]] = {
     "permute": _permute, "squeeze": _squeeze, "unsqueeze": _unsqueeze, "expand": _expand, "reshape": _reshape,
-    "slice": _slice, "detach": lambda layout, step: layout}
+    "slice": _slice, "diagonal": _diagonal, "detach": lambda layout, step: layout}
 
 
 def layout(tensor: Tensor) -> tuple[Ints, int]:

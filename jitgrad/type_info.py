@@ -1,0 +1,116 @@
+"""What is known of dtypes: finfo, iinfo, result_type, promote_types, can_cast; and the default device, which is the CPU."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.operators.operands import result_dtype
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.types.device import CPU, check_device, device
+from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, of_scalar, promote, set_default_dtype
+
+
+class finfo:
+    """Limits of a floating dtype (the default one): eps, max, min, tiny, smallest_normal, resolution, bits."""
+
+    def __init__(self, type: Any = None) -> None:
+        self._dtype = get_default_dtype() if type is None else as_dtype(type)
+        if self._dtype.category != 2:
+            raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'")
+        info = np.finfo(self._dtype.np)
+        self.bits, self.eps, self.max, self.min = info.bits, float(info.eps), float(info.max), float(info.min)
+        self.tiny = self.smallest_normal = float(info.smallest_normal)
+        self.resolution, self.dtype = 10.0 ** -info.precision, self._dtype.name
+
+    def __repr__(self) -> str:
+        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+                f"smallest_normal={self.tiny:g}, tiny={self.tiny:g}, dtype={self.dtype})")
+
+
+class iinfo:
+    """Limits of an integer dtype: max, min, bits."""
+
+    def __init__(self, type: Any) -> None:
+        to = as_dtype(type)
+        if to.category != 1:
+            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{to!r}'"
+                            if to.category else "torch.bool is not supported by torch.iinfo")
+        info = np.iinfo(to.np)
+        self.bits, self.max, self.min, self.dtype = info.bits, int(info.max), int(info.min), to.name
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype of an operation on two tensors or numbers."""
+    values = [v._current() if isinstance(v, Tensor) else v for v in (tensor1, tensor2)]
+    if not any([isinstance(v, Tensor) for v in (tensor1, tensor2)]):
+        return promote((), (), [of_scalar(v) for v in values])
+    return result_dtype(tuple(values))
+
+
+def promote_types(type1: Any, type2: Any) -> dtype:
+    """The smallest dtype that both can be cast to, tensors of them having dimensions."""
+    return promote([as_dtype(type1), as_dtype(type2)])
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether PyTorch's promotion may write a result of one dtype to another: not from floats to integers, nor to bool."""
+    return as_dtype(from_).category <= as_dtype(to).category
+
+
+def get_default_device() -> device:
+    """The CPU."""
+    return CPU
+
+
+def set_default_device(device: Any) -> None:
+    """Accepts the CPU and None.  Raises RuntimeError for others."""
+    check_device(device, "set_default_device")
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """set_default_dtype() by the type of tensors, FloatTensor or DoubleTensor, or its name."""
+    set_default_dtype(as_dtype(getattr(t, "dtype", t)))
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type, of a tensor the legacy one."""
+    if isinstance(obj, Tensor):
+        return obj.dtype.legacy
+    kind = obj if isinstance(obj, type) else type(obj)
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: results have the same bits on each run."""
+    return True
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing: results have the same bits on each run."""
+
+
+def get_float32_matmul_precision() -> str:
+    """"highest"."""
+    return "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing: matrix products are of the operands' dtype."""
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: subnormal numbers are kept."""
+    return False
+
+
+def get_num_interop_threads() -> int:
+    """1."""
+    return 1
+
+
+def set_num_interop_threads(num: int) -> None:
+    """Nothing: one operation at a time."""
