@@ -15,6 +15,8 @@ from jitgrad.ops import REGISTRY
 from jitgrad.types import dtype as dtypes
 from jitgrad.types.array import array_type
 
+pytestmark = pytest.mark.full
+
 SIZE = 3
 BY_CODE = {d.code: d for d in (dtypes.float32, dtypes.float64, dtypes.int32, dtypes.int64, dtypes.bool_)}
 # What has no batching rule: vmap raises NotImplementedError for it.

@@ -10,6 +10,8 @@ import pytest
 
 import jitgrad
 
+pytestmark = pytest.mark.full
+
 torch = pytest.importorskip("torch")
 
 VALUES = {"real": [-0.7, 0.3, 2.5], "positive": [0.2, 1.1, 3.0], "unit": [0.1, 0.5, 0.8], "binary": [0.0, 1.0, 1.0],

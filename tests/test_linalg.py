@@ -9,6 +9,8 @@ from oracle import torch
 
 import jitgrad
 
+pytestmark = pytest.mark.full
+
 LIBS = (jitgrad, torch)
 
 

@@ -3,14 +3,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import drawn
 import numpy as np
 import pytest
 from graphs import compare, leaf, normal, reference, request, schedule_of, total
+from loop_programs import program as random_program
 
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
+from jitgrad.compiler.loops import rolled
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
 from jitgrad.requests import programs
@@ -18,6 +21,10 @@ from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.dtype import float64
 
+try:
+    import torch
+except ImportError:
+    torch = None
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,3 +240,107 @@ def test_numbers_that_are_fixed_are_no_arguments(name: str) -> None:
             assert not set(fixed.positions) & set(numbers)
             for _ in range(2):
                 compare(fixed.run([nodes[p].value for p in fixed.positions]), want, 1e-12)
+
+
+@pytest.fixture
+def every(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever repeats is a loop."""
+    monkeypatch.setattr(segment, "LEAST", 24)
+    jitgrad.clear_cache()
+
+
+@pytest.mark.usefixtures("every")
+@pytest.mark.parametrize("number", range(3))
+def test_random_programs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients are those of the interpreter, and of PyTorch where it is installed."""
+    seed = drawn.seed(number)
+    made = []
+    roll = rolled.roll
+    monkeypatch.setattr(rolled, "roll", lambda *request: made.append(roll(*request)) or made[-1])
+    results = [[random_program(jitgrad, seed + k) for _ in range(2)] for k in range(2)]
+    assert any([p is not None for p in made])
+    for k, (first, second) in enumerate(results):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+        with jitgrad.interpret():
+            want = [random_program(jitgrad, seed + k)]
+        if torch is not None:
+            want.append(random_program(torch, seed + k))
+        for other in want:
+            for a, b in zip(first, other, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+def halved(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    a = x.clone()
+    for _ in range(steps):
+        a[1:-1] = a[1:-1] * 0.5
+    return a.sum()
+
+
+def rows(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    out, c = jitgrad.zeros(steps, *x.shape, dtype=x.dtype), x
+    for k in range(steps):
+        c = c * 0.9
+        out[k] = c
+    return (out * out).sum()
+
+
+def diagonal(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    m, total = jitgrad.outer(x[:1].expand(steps), x[:1].expand(steps)), 0.0
+    for i in range(steps):
+        total = total + jitgrad.tanh(m[i, i])
+    return total
+
+
+def recurrence(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    a = x[:1].expand(steps + 1).clone()
+    for i in range(1, steps + 1):
+        a[i] += a[i - 1]
+        a[i] /= 9.0
+    return a.sum()
+
+
+def pendulum(x: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    def f(y: jitgrad.Tensor) -> jitgrad.Tensor:
+        return jitgrad.stack([y[1], -9.8 * jitgrad.sin(y[0])])
+    y = x[:2]
+    for _ in range(steps):
+        k1 = f(y)
+        k2 = f(y + 0.005 * k1)
+        k3 = f(y + 0.005 * k2)
+        k4 = f(y + 0.01 * k3)
+        y = y + (0.01 / 6) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+    return y.sum()
+
+
+@pytest.mark.parametrize("f", [halved, rows, diagonal, recurrence, pendulum])
+def test_another_number_of_steps_compiles_nothing(f: Callable, counters: Callable) -> None:
+    x = jitgrad.tensor(np.linspace(0.1, 1.0, 6), requires_grad=True)
+    found = []
+    for steps in (30, 200, 90):
+        x.grad = None
+        f(x, steps).backward()
+        found.append((counters().compilations + counters().disk_hits, counters().kernels))
+    assert found[0] == found[1] == found[2] and found[0][1] <= 24
+    gradient = x.grad.clone()
+    x.grad = None
+    with jitgrad.interpret():
+        f(x, steps).backward()
+    np.testing.assert_allclose(gradient.numpy(), x.grad.numpy(), rtol=1e-9)
+
+
+def test_a_function_of_any_number_of_steps_is_compiled_once(counters: Callable) -> None:
+    both = jitgrad.value_and_grad(recurrence)
+    x = np.linspace(0.1, 1.0, 6)
+    kernels = set()
+    for steps in (40, 60, 40, 80):
+        value, gradient = both(x, steps)
+        kernels.add(counters().kernels)
+        y = jitgrad.tensor(x, requires_grad=True)
+        with jitgrad.interpret():
+            loss = recurrence(y, steps)
+            loss.backward()
+        assert value == pytest.approx(loss.item())
+        np.testing.assert_allclose(gradient, y.grad.numpy(), rtol=1e-9)
+    assert len(kernels) == 1

@@ -8,6 +8,8 @@ import pytest
 
 import jitgrad
 
+pytestmark = pytest.mark.full
+
 torch = pytest.importorskip("torch")
 RNG = np.random.default_rng(0)
 

@@ -33,8 +33,6 @@ class Batch(tracing.TraceNotes):
         self.elements: dict[Node, Node] = {}
         self._outer = tracing.current()
         self.reads = _Reads(self)
-        if self._outer is not None:
-            self.written = self._outer.written
 
     def element(self, tensor: Tensor, dim: int = 0) -> Tensor:
         """The stand-in for an element of a tensor along a dimension."""

@@ -216,7 +216,8 @@ def _phase(graph: Graph, first: int, period: int) -> int:
     costs = np.zeros(end - first + 1, np.int64)
     for k in range(end - first):
         if last[k] > k:
-            cost = 64 + graph.order[graph.body[first + k]].spec.type.size
+            shape = graph.order[graph.body[first + k]].spec.type.shape
+            cost = 8 ** sum([n > 1 for n in shape])         # (of no length: other lengths are to have the same body)
             costs[k + 1] += cost
             costs[last[k] + 1] -= cost
     handed = np.cumsum(costs)[period:2 * period]    # before each operation of the second iteration
