@@ -8,6 +8,7 @@ import jitgrad
 
 from .calls import Timed
 from .counts import Counted
+from .kernel_workloads import KERNEL_WORKLOADS, MINIMAL_WORKLOADS, STEPS
 from .loop_workloads import LONG_WORKLOADS, LOOP_WORKLOADS
 from .row_workloads import ROW_WORKLOADS
 from .tools import PEERS, prepare
@@ -113,6 +114,48 @@ class LoopCounts(Counted):
     def load(self, workload: str) -> Workload:
         """Large."""
         return LOOP_WORKLOADS[workload]
+
+
+class Kernels(Timed):
+    """Numerical kernels: loops over slices and elements, with writes in place."""
+
+    params = (TOOLS, list(KERNEL_WORKLOADS), ["small", "medium"])
+    param_names = ("tool", "workload", "size")
+    warm_seconds = 1.0
+
+    def prepare(self, tool: str, workload: str, size: str) -> Callable[[], Any]:
+        """The whole kernel and its gradient."""
+        return prepare(tool, KERNEL_WORKLOADS[workload], size)
+
+    def time_gradient(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
+class MinimalKernels:
+    """What the smallest kernels compile for 50 steps and then for another number of steps: it should be the same in each row."""
+
+    params = (list(MINIMAL_WORKLOADS), list(STEPS))
+    param_names = ("workload", "steps")
+
+    def setup(self, workload: str, steps: int) -> None:
+        """Two gradients, in a process that has compiled nothing before."""
+        jitgrad.clear_cache()
+        for size in (STEPS[0], steps):
+            prepare("jitgrad", MINIMAL_WORKLOADS[workload], str(size))()
+        self.info = jitgrad.cache_info()
+
+    def track_compilations(self, *_: Any) -> int:
+        """Programs."""
+        return self.info.compilations
+
+    def track_kernels(self, *_: Any) -> int:
+        """Kernels."""
+        return self.info.kernels
+
+
+MinimalKernels.track_compilations.unit = "programs"     # type: ignore[attr-defined]
+MinimalKernels.track_kernels.unit = "kernels"           # type: ignore[attr-defined]
 
 
 class Threads(Timed):

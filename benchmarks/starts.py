@@ -10,12 +10,13 @@ from typing import Any
 
 import jitgrad
 
+from .kernel_workloads import KERNEL_WORKLOADS
 from .loop_workloads import LONG_WORKLOADS, LOOP_WORKLOADS
 from .row_workloads import ROW_WORKLOADS
 from .tools import PEERS, prepare
 from .workloads import WORKLOADS
 
-LOADS = {**WORKLOADS, **ROW_WORKLOADS, **LOOP_WORKLOADS, **LONG_WORKLOADS}
+LOADS = {**WORKLOADS, **ROW_WORKLOADS, **LOOP_WORKLOADS, **LONG_WORKLOADS, **KERNEL_WORKLOADS}
 
 
 class FirstGradient:
