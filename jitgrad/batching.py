@@ -97,6 +97,9 @@ def _apply(node: Node, operands: Sequence[Operand], size: int) -> Operand:
     return rule(node, operands, size)
 
 
+_DIMENSIONS = ("dim", "dims", "axes", "dim1", "dim2")       # parameters
+
+
 # -- operands --------------------------------------------------------------------------------------------------------
 
 def whole(x: Operand, size: int) -> Node:
@@ -122,7 +125,7 @@ def _moved(node: Node, source: int, count: int, to: int) -> Node:
 
 def _shifted(node: Node) -> tuple:
     """The parameters, with dimensions counted from the next one on."""
-    return tuple([v if name not in ("dim", "dims", "axes") else v + 1 if isinstance(v, int) else tuple([d + 1 for d in v])
+    return tuple([v if name not in _DIMENSIONS else v + 1 if isinstance(v, int) else tuple([d + 1 for d in v])
                   for name, v in zip(node.op.param_names, node.params, strict=True)])
 
 
@@ -223,8 +226,10 @@ _KINDS: dict[str, Rule] = {"elementwise": _elementwise, "reduction": _along}
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("squeeze", "unsqueeze", "flip", "cat", "cat_part", "cat_put", "reshape_like", "detach", "kept", "attach",
                      "constant_in",
-                     "overwrite", "take_along", "put_along_add", "polygamma"), _along),
+                     "overwrite", "take_along", "put_along_add", "polygamma", "erfinv", "cumsum", "cumprod", "linear_scan", "shifted",
+                     "extreme_position", "argsort", "diagonal", "diagonal_like", "diagonal_put", "inverse", "solve", "det", "cofactors",
+                     "logabsdet", "signdet", "cholesky", "eigh", "qr", "svd", "complement", "pinv"), _along),
     **dict.fromkeys(("slice", "slice_like", "slice_put"), _sliced), **dict.fromkeys(("reshape", "expand"), _shaped),
-    **dict.fromkeys(("count", "diagonal_mask"), _of_one), **dict.fromkeys(("index_put", "index_put_add"), _index_put),
+    **dict.fromkeys(("count", "diagonal_mask", "triangle"), _of_one), **dict.fromkeys(("index_put", "index_put_add"), _index_put),
     **dict.fromkeys(("monomial", "elu"), _of_numbers), "permute": _permute, "expand_like": _expand_like, "norm_of": _norm,
     "matmul": _matmul, "index": _index}

@@ -72,5 +72,11 @@ def program(t: Any, seed: int, *given: int) -> list[Any]:
         loss = loss + (t.stack([k.sum() for k in kept]) ** 2).mean()
     if rng.random() < 0.2 and kept:
         loss = loss + kept[len(kept) // 2].sum()
+    beside = x * 1.0
+    if rng.random() < 0.3:
+        beside.retain_grad()        # which cuts the graph
+    elif rng.random() < 0.3:
+        beside.register_hook(lambda g: g * 0.5)
+    loss = loss + (beside * beside).sum()
     loss.backward()
     return [loss.detach().numpy()] + [np.zeros(1) if p.grad is None else p.grad.numpy() for p in (x, w, b, data, line)]

@@ -51,7 +51,7 @@ def run(f, monkeypatch, least, threads=1):
         entry = programs.program_for(capture, root._node)
         results = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         again = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
-        plan = entry[1].bind(capture.order).bound._plan
+        plan = entry[1].bind(capture.order).bound.plan
     finally:
         jitgrad.set_num_threads(before)
     assert results == again

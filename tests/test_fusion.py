@@ -341,7 +341,7 @@ def runge_kutta(steps: int) -> tuple[Program, int]:
     capture = capture_graph([root])
     program = programs.program_for(capture, root)[1]
     program.run(capture.order)
-    return program.whole(capture.order), program.bind(capture.order).bound._plan.arena_bytes
+    return program.whole(capture.order), program.bind(capture.order).bound.plan.arena_bytes
 
 
 def test_parts_of_what_is_in_memory_are_read_there() -> None:

@@ -16,7 +16,7 @@ import jitgrad
 from jitgrad.graph.node import Op
 from jitgrad.requests import counters as policy
 from jitgrad.requests import execute, gradients, interpret, programs
-from jitgrad.requests.schedules import bound
+from jitgrad.requests.schedules import bound, segment
 
 PATIENCE = 4        # as they are without tests/conftest.py
 
@@ -25,6 +25,7 @@ PATIENCE = 4        # as they are without tests/conftest.py
 def as_users_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """See conftest.compiled."""
     monkeypatch.setattr(policy, "PATIENCE", PATIENCE)
+    segment.bodies_known[0] = False
 
 
 def program(t: ModuleType, seed: int) -> list[float]:

@@ -24,7 +24,7 @@ class Bound(Protocol):
 
 
 class AnyProgram(Protocol):
-    """What callers know of a Program, and of one for a long graph (stretches.py)."""
+    """What callers know of a Program, and of one whose loops are loops (loops/rolled.py)."""
 
     rolled: bool
     outputs: tuple[tuple | None, ...]

@@ -99,6 +99,7 @@ class Newer:
         storages = [t._ensure_storage() for t in tensors]
         for storage in storages:
             storage.owner = self
+            storage.private = storage.waiting = None        # what was written there is among the arrays
             storage.writes += 1         # every tensor on it looks again
             storage.cell.value += 1
             storage.cell.writer = None

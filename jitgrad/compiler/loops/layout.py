@@ -13,12 +13,13 @@ import numpy as np
 
 from jitgrad.compiler.loops import programs
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
-from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.steps import Step, split
-from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables
+from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables, Unsuitable
 from jitgrad.compiler.loops.uses import Loop, Target, Uses
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
+from jitgrad.config import config
 from jitgrad.graph.node import CONST, SCALAR, Node
 from jitgrad.graph.recording import const, in_grad_mode
 from jitgrad.memory import buffers
@@ -50,6 +51,7 @@ class Layout:
         self._arena = 0
         self._results: list[tuple[ArrayType, Place]] = []
         self._cells: dict[Target, Place] = {}
+        self._unread: dict[ArrayType, Place] = {}
         self._written: set[Target] = set()      # where gradients are already
         self._to_clear: list[tuple[Place, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
@@ -149,6 +151,8 @@ class Layout:
     def _bound(self, step: Step, places: dict[Node, Place], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
         bound = programs.bound(step, places, sizes, count, backward)
         program = step.prepared.program
+        if step.prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes:
+            raise Unsuitable        # a loop runs on one thread
         self.compiled |= step.prepared.new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
@@ -235,7 +239,10 @@ class Layout:
     def _gradient(self, place: int) -> Place:
         """Where the gradient of a place is summed up."""
         if not self._uses.needed[place]:     # nobody reads it
-            return self._array(_bytes(self._graph.order[place].spec.type))
+            type = self._graph.order[place].spec.type
+            if type not in self._unread:
+                self._unread[type] = self._array(_bytes(type))
+            return self._unread[type]
         target = self._uses.target(place)
         cell, at = self._cell(target), self._uses.at(place)
         return cell if at is None or not cell.stride else cell.at(at[2])
@@ -331,7 +338,7 @@ class Layout:
     def _given(self, one: Loop, number: int, summed: bool) -> Place:
         """Where the gradient of an operand goes."""
         operand = one.piece.operands[number]
-        for k in operand.places if operand.kind == INDEXED else operand.places[:1]:
+        for k in operand.places:
             if not self._uses.needed[k]:
                 continue
             if summed:

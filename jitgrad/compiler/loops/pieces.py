@@ -6,7 +6,7 @@ iterations read, or an operand of its own; starts of slices advance by a constan
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -22,7 +22,9 @@ MAX_PERIOD = 4096       # operations of the longest body that is looked for
 BODY = 256              # of a body in which loops are not loops themselves
 LEAST = 3               # iterations of a loop
 LONG, WIDE = 1 << 14, 48    # elements of arrays that are long; operations of an iteration that goes through these
+BEHIND = 3              # iterations that values are handed on
 MISSES = 4              # iterations that begin no loop, though the operations repeat, before that is given up
+FEW = 4                 # iterations of a loop that are read from outside
 MANY = 8                # arrays that are joined: a loop copies them to where they belong
 CARRIED, INVARIANT, INDEXED = range(3)
 NOTHING: Mapping[int, int] = {}
@@ -148,8 +150,10 @@ def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
         at, last, misses = max(first, done), first + period * count, 0
         while last - at >= (LEAST + 1) * period and misses < MISSES:
             start = at + _phase(graph, at, period)
-            together = _together(graph, start, period, (last - start) // period)
-            piece = _piece(graph, start, period * together, (last - start) // (period * together))
+            piece = None
+            for behind in range(1, BEHIND + 1):     # the iteration before the last one is part of the last one of twice the length
+                body = period * behind * _together(graph, start, period, (last - start) // (period * behind))
+                piece = piece or _piece(graph, start, body, (last - start) // body)
             if piece is None:
                 at += period
                 misses += 1
@@ -257,13 +261,41 @@ def _straight(graph: Graph, first: int, end: int) -> Piece:
 
 def _piece(graph: Graph, first: int, period: int, count: int) -> Piece | None:
     """The loop that begins here, of at most `count` iterations; None where there is none."""
-    while count >= LEAST:
-        piece = Piece(first, period, count)
+    tried = min(count, WINDOW)      # more and more: many short loops may lie behind each other
+    while tried >= LEAST:
+        piece = Piece(first, period, tried)
         same = _wire(graph, piece)
-        if same == count:
+        if same == tried == count:
             return piece
-        count = same
+        if same < tried:
+            count = same
+        tried = min(count, 4 * tried)
     return None
+
+
+def ended(graph: Graph, pieces: Sequence[Piece], read: Iterable[int]) -> list[Piece]:
+    """The pieces, loops being several where few iterations before the last one are read from outside: these are last ones, then, and
+    nothing need be kept of all.
+
+    read: the places that are read by others, or wanted."""
+    starts = np.array([piece.first for piece in pieces], np.int64)
+    at = np.unique(graph.at[[k for k in read if k not in graph.joined]])
+    at = at[at >= 0]
+    which = np.searchsorted(starts, at, "right") - 1
+    found: list[Piece] = []
+    for number, piece in enumerate(pieces):
+        ends = np.unique((at[which == number] - piece.first) // piece.period) + 1 if piece.count >= MANY else ()
+        some = [end for end in map(int, ends) if end < piece.count]
+        parts: list[Piece | None] = [piece]
+        if 0 < len(some) <= FEW:
+            bounds = zip([0, *some], [*some, piece.count], strict=True)
+            parts = [_straight(graph, piece.first + lo * piece.period, piece.first + hi * piece.period) if hi - lo < LEAST else
+                     _piece(graph, piece.first + lo * piece.period, piece.period, hi - lo) for lo, hi in bounds]
+            if any([part is None or part.count not in (1, hi - lo) for part, (lo, hi) in
+                    zip(parts, zip([0, *some], [*some, piece.count], strict=True), strict=True)]):
+                parts = [piece]
+        found += [part for part in parts if part is not None]
+    return found
 
 
 def _wire(graph: Graph, piece: Piece) -> int:

@@ -67,6 +67,7 @@ class Prepared(NamedTuple):
     sized: list[tuple[int, int, int]]
     given: list[Node]
     nanoseconds: float
+    cut: bool                   # whether its work is worth sharing out to threads
 
 
 def _prepared(step: Step) -> Prepared:
@@ -78,7 +79,8 @@ def _prepared(step: Step) -> Prepared:
     sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"]
     sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
     return Prepared(program, new, plan, list(numbers), sized if numbers else [], [sources[step.order[p]] for p in plan.positions],
-                    sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]))
+                    sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]),
+                    any([not isinstance(s, Calls) for s in plan.stages]))
 
 
 def bound(step: Step, places: Mapping[Node, Place], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.loops.layout import Layout
-from jitgrad.compiler.loops.pieces import copied, divide
+from jitgrad.compiler.loops.pieces import copied, divide, ended
 from jitgrad.compiler.loops.tables import Unsuitable
 from jitgrad.compiler.program import Bound
 from jitgrad.compiler.runtime.workspace import Runs
@@ -77,6 +77,7 @@ class RolledProgram:
         self.steps: tuple[str, ...] = ()
         self._programs: list[Program] = []
         self._bound: dict[tuple, Bound] = {}
+        self._unsuitable: set[tuple] = set()
         self._whole: Program | None = None      # for lengths with which it does not repeat
 
     @property
@@ -101,29 +102,36 @@ class RolledProgram:
         return Copying(bound, strided) if strided and not isinstance(bound, Copying) else bound
 
     def _find(self, order: Sequence[Node]) -> Bound:
-        found = self._bound.get(tuple([n.spec for n in order]))
+        key = tuple([n.spec for n in order])
+        found = self._bound.get(key)
         if found is None:
             with building:
-                try:
-                    return self.lay_out(order)
-                except Unsuitable:
-                    return self._unrolled(order).bind(order)
+                if key not in self._unsuitable:
+                    try:
+                        return self.lay_out(order)
+                    except Unsuitable:
+                        self._unsuitable.add(key)
+                return self._unrolled(order).bind(order)
         return found
 
     def lay_out(self, order: Sequence[Node]) -> Bound:
         """For lengths that are new.  Raises Unsuitable where the graph does not repeat with these."""
-        if len(set(self._request[3])) < len(self._request[3]):
+        outputs, roots, _, wanted = self._request
+        if len(set(wanted)) < len(wanted):
             raise Unsuitable
         graph, where = copied(order, self._children())
         pieces = divide(graph)
+        pieces = ended(graph, pieces, [*[where[k] for k in (*outputs, *roots)],
+                                       *[k for piece in pieces for operand in piece.operands for k in operand.places]])
         if 2 * sum([piece.period for piece in pieces]) > len(graph.body):
             raise Unsuitable
         layout = Layout(graph, pieces, self._request, where)
         if len(self._bound) >= MAX_BOUND:
             self._bound.pop(next(iter(self._bound)))
         found = self._bound[tuple([n.spec for n in order])] = Runs(layout.plan)
-        self.compiled = layout.compiled
-        self._programs, self.steps, self.outputs = list(layout.programs), tuple(layout.told), tuple(layout.outputs)
+        if not self.outputs:        # (of other lengths they are alike)
+            self.compiled = layout.compiled
+            self._programs, self.steps, self.outputs = list(layout.programs), tuple(layout.told), tuple(layout.outputs)
         return found
 
     def _children(self) -> list[list[int]]:

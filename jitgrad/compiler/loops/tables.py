@@ -49,8 +49,9 @@ class Unsuitable(Exception):
 
 @dataclass
 class BoundStep:
-    """A step for lengths.  plan: of the first iteration; later: words, patches and calls of the second one, if they differ;
-    places: of arguments and results, in the plan's order."""
+    """A step for lengths.  words, patches, calls: of the first iteration, as in ExecutionPlan; advance: by how much these words, the
+    bytes of these patches and the ends of these calls grow from iteration to iteration, if they do; places: of arguments and results,
+    in the plan's order."""
 
     words: np.ndarray
     arena: np.ndarray               # words that hold an address in the arena

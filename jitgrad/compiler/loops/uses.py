@@ -24,7 +24,8 @@ Target = tuple
 class Loop:
     """A piece, with its body, and what of it is needed.
 
-    last, all: operations of which other pieces read the last iteration's value, and others; kept, before: of which the derivative
+    last: operations of which other pieces read the last iteration's value; all: those of which they read other iterations' values;
+    seeded: those of which other iterations are roots; kept, before: of which the derivative
     reads the same iteration's, and that of the iteration before."""
 
     def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, Body]) -> None:
@@ -38,6 +39,7 @@ class Loop:
         self.count = piece.count
         self.last: set[int] = set()
         self.all: set[int] = set()
+        self.seeded: set[int] = set()
         self.kept: set[int] = set()
         self.before: set[int] = set()
         self.offset = {n: o for o, n in enumerate(self.body.nodes)}
@@ -60,7 +62,7 @@ class Uses:
             self._where[one.piece.first:one.piece.end] = number
         self.needed = self._find_needed(set(wanted))
         self.came: set[Target] = set()
-        self._read_outside(outputs)
+        self._read_outside(outputs, roots)
         self._differentiate(roots)
 
     def once(self, make: Callable[..., Any], *arguments: Any) -> Any:
@@ -94,17 +96,22 @@ class Uses:
         """All places of other pieces that a piece reads."""
         return [k for operand in one.piece.operands for k in operand.places]
 
-    def _read_outside(self, outputs: Sequence[int]) -> None:
+    def _read_outside(self, outputs: Sequence[int], roots: Sequence[int]) -> None:
         """Note what is read of each piece by others, or wanted."""
         for place in [*outputs, *[k for one in self.loops for k in self._outside(one)]]:
             at = self.at(place)
             if at is not None:
                 one, offset, iteration = at
                 (one.last if place not in self.graph.joined and iteration == one.count - 1 else one.all).add(offset)
+        for place in roots:
+            at = self.at(place)
+            if at is not None and at[2] < at[0].count - 1:
+                at[0].seeded.add(at[1])
 
     def stacked(self, one: Loop, offset: int) -> bool:
         """Whether gradients of an operation come from outside for each iteration."""
-        return one.count > 1 and (offset in one.all or offset not in one.carried or not self._hands_on(one, one.carried[offset]))
+        return one.count > 1 and (offset in one.all or offset in one.seeded or offset not in one.carried
+                                  or not self._hands_on(one, one.carried[offset]))
 
     def _hands_on(self, one: Loop, number: int) -> bool:
         """Whether the gradient of an operand that is handed on is needed."""

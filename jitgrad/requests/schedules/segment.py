@@ -4,7 +4,8 @@ Input: places of a captured graph.  Output: what a segment reads and gives, and 
 Invariant: what a segment reads of earlier ones are arrays to it, so that equal segments have equal programs, wherever they lie.
 
 Backward, a program computes a segment anew from what it reads, and the gradients of that, given those of what it gave
-(checkpointing: Griewank and Walther, Evaluating Derivatives, 2nd edition, section 12.2, of one level).
+(checkpointing: Griewank and Walther, Evaluating Derivatives, 2nd edition, section 12.2, of one level; of the loops of a segment it
+keeps what the derivatives of their bodies read).
 """
 from __future__ import annotations
 
