@@ -81,7 +81,8 @@ __all__ = [
     "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
 __all__ += creation.__all__
 __all__ += legacy.__all__
-__all__ += random.__all__ + sampling.__all__
+__all__ += random.__all__
+__all__ += sampling.__all__
 _operators = {name: op.call for name, op in _OPERATORS.items() if "torch" in op.places}
 globals().update(_operators)
 __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]

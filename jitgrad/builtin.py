@@ -9,10 +9,14 @@ FASTCALL, KEYWORDS = 0x80, 0x2          # METH_FASTCALL and METH_KEYWORDS of CPy
 
 
 class Definition(ctypes.Structure):
-    """PyMethodDef.  The functions made of one refer to it: whoever is their `self` keeps it, since CPython looks at it once more
-    when it frees a function (at the interpreter's end the module's reference goes first)."""
+    """PyMethodDef, which stays until the process ends: CPython looks at it once more when it frees a function, and the last collection
+    would free the two in any order.  (There is one for each piece of code or name.)"""
 
     _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
+
+    def __init__(self, *fields: Any) -> None:
+        super().__init__(*fields)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))      # of which the collector does not know
 
 
 _make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(

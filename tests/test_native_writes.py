@@ -1,6 +1,8 @@
 """Writes in machine code against the Python functions: the same graphs, versions and values, and nothing of a loop forwarded."""
 from __future__ import annotations
 
+import gc
+import itertools
 import random
 import weakref
 from typing import Any
@@ -248,3 +250,140 @@ def test_tables_that_grow_keep_what_they_know(native_code: None) -> None:  # noq
             x[i]
     assert len(names) < 20
     assert faces.usual
+
+
+def test_an_index_is_learnt_when_it_comes_again(native_code: None) -> None:  # noqa: F811
+    """A first pass over many indices learns nothing; neither does what learning itself reads."""
+    a = torch.zeros(300, dtype=torch.float64)
+    a[0] = 1.0
+    states = [FACES[name].__self__ for name in ("__setitem__", "__getitem__", "__iadd__")]
+
+    def learnt() -> list[int]:
+        return [len(state.templates) for state in states]
+
+    before = learnt()
+    for i in range(100):
+        a[i] = 1.0
+    for i in range(100, 200):
+        a[i] += 1
+    for i in range(200, 299):
+        float(a[i])
+    assert learnt() == before
+    for i in range(1, 100):
+        a[i] = 2.0
+    writes, reads, updates = learnt()
+    assert writes - before[0] > 90 and [reads, updates] == before[1:]
+    for _ in range(3):          # (the view is written to privately, so that the write of it is met, from the second time on)
+        for i in range(100, 200):
+            a[i] += 1
+    writes, reads, updates = learnt()
+    assert writes - before[0] > 180 and reads - before[1] > 90 and updates - before[2] > 90
+    assert a.tolist() == [1.0] + [2.0] * 99 + [4.0] * 100 + [0.0] * 100
+
+
+def test_nothing_learnt_keeps_what_is_detached(native_code: None) -> None:  # noqa: F811
+    """A detached base, over what is being filled or not, is let go of with its node and array."""
+    def loop() -> list[weakref.ref]:
+        a = torch.zeros(1000)
+        a[0] = 1.0
+        d = a.detach()
+        a[1] = 2.0
+        for _ in range(4):
+            assert float(d[3]) + float(d[1:3][0]) >= 0
+            d += 1
+            d[5] = 2.0
+            d[5] += 1.0
+        with torch.no_grad():
+            e = a.data
+            e[2] = 1.0
+            e[2] *= 2
+        return [weakref.ref(value) for value in (a._storage, a._storage.node, d._node, d._chain[0].node)]       # type: ignore
+
+    refs = [ref for _ in range(20) for ref in loop()]
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * len(refs)
+
+
+@pytest.mark.parametrize("meanwhile", ["a.sum()", "a[4] = 7.0", "a[1] = 7.0", "a += 1", "a[4] = c * 4", "a.zero_()", "a[0, 0]",
+                                       "a.data[2] = 9.0"])
+@pytest.mark.parametrize("by", ["tolist", "sum", "write", "wait"])
+def test_whoever_comes_while_waiting_values_are_computed(meanwhile: str, by: str, native_code: None,  # noqa: F811
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finalizer that reads, writes or flushes the very storage while that is read or written: as if it had come before."""
+    from jitgrad.requests import execute
+    from jitgrad.tensors import storage as storages
+
+    class Interrupted:
+        left = 0
+
+        @staticmethod
+        def value(node: Any) -> Any:
+            found = execute.value(node)
+            Interrupted.left -= 1
+            if Interrupted.left == 0:
+                exec(meanwhile, {"a": a, "c": c})
+            return found
+
+    monkeypatch.setattr(storages, "execute", Interrupted)
+
+    def finish() -> Any:
+        if by == "write":
+            a[5] = 1.0
+        elif by == "sum":
+            assert a.sum().item() == pytest.approx(sum(map(sum, a.tolist())))
+        return a.tolist()
+
+    with torch.no_grad():
+        c = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+        for _ in range(40):
+            assert (c * 1.5).tolist() != (c * 2).tolist()
+        for k in range(6):          # by these indices
+            torch.zeros(6, 3, dtype=torch.float64)[k]
+        for k in range(3):
+            results = []
+            for at in (0, 1, 2):        # 0: it comes before
+                a = torch.zeros(6, 3, dtype=torch.float64)
+                a[0] = 1.0
+                a[1] = c * 1.5
+                a[2] = c * 2
+                assert a._storage.waiting is not None
+                if by == "wait":
+                    a[5] = c * 5
+                Interrupted.left = at
+                if not at:
+                    exec(meanwhile, {"a": a, "c": c})
+                results.append(finish())
+                a._storage.flush()
+            assert results == [results[0]] * 3, k
+
+
+def test_what_is_filled_may_be_let_go_of_before_it_is_written(native_code: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Machine code has looked at the array when waiting values are computed, which may put another in its place."""
+    from jitgrad.tensors.storage import Storage
+    drain, left = Storage.drain, [0]
+
+    def interrupted(storage: Any) -> None:
+        drain(storage)
+        left[0] -= 1
+        if left[0] == 0:
+            a.sum()
+            a.zero_()
+            if drops:
+                a._storage = None
+                a._ensure_storage()
+            gone.append([torch.full((600, 50), 5.0, dtype=torch.float64) for _ in range(3)])
+
+    monkeypatch.setattr(Storage, "drain", interrupted)
+    c = torch.ones(50, dtype=torch.float64)
+    with torch.no_grad():
+        for drops, k in itertools.product((False, True), range(60)):          # noqa: B007  (see interrupted)
+            gone: list[Any] = []
+            a = torch.zeros(600, 50, dtype=torch.float64)
+            a[0] = 1.0
+            a[2] = c * 2.5
+            left[0] = 1 if k % 3 == 2 and k > 40 else 0
+            waits = a._storage.waiting is not None
+            a[1] += c
+            assert k < 40 or waits
+            assert a[1, 0].item() == 1.0 and a[0, 0].item() == (0.0 if gone else 1.0) and a[2, 3].item() == (0.0 if gone else 2.5)
+            assert len(gone) == (k % 3 == 2 and k > 40)

@@ -309,3 +309,27 @@ def test_results_do_not_keep_what_is_larger() -> None:
     losses = chain(60, [], step)
     assert sum([ref() is not None for ref in seen]) <= OFTEN + 1
     assert {loss.item() for loss in losses} == {40_000.0}
+
+
+def test_a_value_that_a_finalizer_asks_for_while_it_is_computed() -> None:
+    class Asks:
+        def __init__(self, tensor: jitgrad.Tensor) -> None:
+            self.me, self.tensor = self, tensor
+
+        def __del__(self) -> None:
+            float(self.tensor.sum())
+
+    x = jitgrad.ones(3)
+    thresholds = gc.get_threshold()
+    try:
+        with jitgrad.no_grad():
+            for i in range(40):
+                (x * 2 + i) * 3
+            for i in range(120):
+                a = (x * 2 + i) * 3
+                Asks(a)
+                gc.set_threshold(1 + i)
+                assert a.tolist() == [3.0 * (2 + i)] * 3
+                gc.set_threshold(*thresholds)
+    finally:
+        gc.set_threshold(*thresholds)

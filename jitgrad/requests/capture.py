@@ -42,6 +42,12 @@ class Capture:
     parts: list[int]
 
 
+    def is_whole(self) -> bool:
+        """Whether no operation has become an input since, when somebody (a finalizer, another thread) asked for its value."""
+        stops = set(self.stops)
+        return all([not of or self.order[k].inputs or k in stops for k, of in enumerate(self.children)])
+
+
 def function_edges(node: Node) -> Sequence[Node | None]:
     """What the Function was applied to whose output a leaf is; nothing for other leaves."""
     extra = node.extra

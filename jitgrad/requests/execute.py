@@ -146,7 +146,18 @@ def _values(node: Node) -> None:
     if few is not None and (len(few) == 1 or _is_seldom(node)):
         _one_by_one(few)
         return
-    captured = capture((node,), gradients=False)
+    captured = None
+    while node.value is None and (captured is None or not captured.is_whole()):     # whoever has come in between
+        captured = capture((node,), gradients=False)
+        try:
+            _compute(node, captured, few)
+        except Exception:
+            if captured.is_whole():
+                raise
+
+
+def _compute(node: Node, captured: Capture, few: list[Node] | None) -> None:
+    """Compute what a capture of a node has kept, by a program once it has come a few times."""
     order = captured.order
     keep = _kept(captured)
     key = make_key(captured, (), (), keep)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jitgrad.config import config
+from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.memory.threads import building
 from jitgrad.requests.capture import Capture
@@ -126,6 +127,8 @@ def find(key: Key, captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Se
         values = list(outputs) or [k for k, _ in roots]
         schedule = Schedule(captured, roots, [*values, *extra], wrt)
         schedule.compile(captured.order)
+        if not roots and not captured.is_whole():
+            raise InternalError("a graph has changed while it was compiled")
         if entry is None and len(known) >= MAX_ENTRIES:
             unreturned.discard(known.pop(next(iter(known))))
         if entry is not None:

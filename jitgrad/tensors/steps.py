@@ -73,11 +73,11 @@ def apply_step(node: Node, step: Step) -> Node:
 _chains: dict[tuple[Step, ...], tuple[Step, ...]] = {}
 
 
-def interned(chain: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Steps of equal content as one object, by whose identity machine code knows them; others than movements, and those made
-    without grad mode, as they are."""
+def interned(chain: tuple[Step, ...]) -> tuple[Step, ...] | None:
+    """Steps of equal content as one object, by whose identity machine code knows them; None of others than movements, and
+    those made without grad mode: a detached base holds a value, which nothing learnt must keep alive."""
     if any([type(step) is not Step or (step.op is DETACH and step is not NO_GRAD) for step in chain]):
-        return chain
+        return None
     if len(_chains) >= MAX_PUTS:
         _chains.clear()
     return _chains.setdefault(chain, chain)

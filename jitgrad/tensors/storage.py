@@ -94,17 +94,18 @@ class Storage:
         chain: the view's movements.  The caller sees to it that every tensor on this storage looks again (`writes`)."""
         if self.waiting is not None:
             self.drain()
+        node, private = self.node, self.private
         array = self.to_fill()
         if array is None:
             return False
         try:
-            view = view_into(array, self.node.spec.type, chain)
-            if view is None or self.writes != seen:
+            view = view_into(array, node.spec.type, chain)
+            if view is None or self.writes != seen or self.private is not private or self.node is not node or self.waiting is not None:
                 return False
+            self.private = array
             view[index] = value
         except (ValueError, IndexError, TypeError, OverflowError):
             return False            # the general way raises the error in PyTorch's words
-        self.private = array
         self.writes += 1
         self.cell.value += 1
         return True
@@ -120,12 +121,16 @@ class Storage:
 
     def wait(self, index: Any, node: Node, seen: int) -> bool:
         """Write a value that is postponed, of the type of what is at an index, when somebody looks; see `write_private`."""
-        array, waiting = self.to_fill(), self.waiting
-        if array is None or self.writes != seen:
+        base, private = self.node, self.private
+        array, added = self.to_fill(), [(index, node)]
+        # All that is new is there.
+        if array is None or self.writes != seen or self.private is not private or self.node is not base:
             return False
+        waiting = self.waiting
         if waiting is None:
-            waiting = []
-        waiting.append((index, node))
+            waiting = added
+        else:
+            waiting += added
         self.private, self.waiting = array, waiting
         self.writes += 1
         self.cell.value += 1
@@ -134,13 +139,20 @@ class Storage:
         return True
 
     def drain(self) -> None:
-        """Write what is waiting.  (Where that is interrupted, all of it is written once more.)"""
-        array, waiting = self.private, self.waiting
-        assert array is not None and waiting is not None
-        values = [(index, execute.value(node)) for index, node in reversed(waiting)]       # the last needs most of the others
-        for index, value in reversed(values):
-            array[index] = value
-        self.waiting = None
+        """Write what is waiting.  (Where that is interrupted, all of it is written once more.)
+
+        To compute it may run anybody's code, a finalizer for instance, which may write here, or flush: then what is there is looked at
+        anew."""
+        while (waiting := self.waiting) is not None:
+            array, writes = self.private, self.writes
+            assert array is not None
+            values = [(index, execute.value(node)) for index, node in reversed(waiting[:])]        # the last needs most of the others
+            for index, value in reversed(values):
+                if self.private is not array or self.waiting is not waiting or self.writes != writes:
+                    break
+                array[index] = value
+            if self.private is array and self.waiting is waiting and self.writes == writes:
+                self.waiting = None
 
     def read_private(self, chain: tuple[Step, ...], type: ArrayType) -> Node | None:
         """The node of a small part of what was written privately, None of others, for which that is made a node first.
@@ -158,12 +170,17 @@ class Storage:
         """Make what was written privately, or what the owner has computed, the base node."""
         if self.owner is not None:
             self.owner.settle()
-        if self.private is not None:
+        while (array := self.private) is not None:
             if self.waiting is not None:
                 self.drain()
-            node = input_node(self.private, self.node.type)
+                continue            # whatever ran then may have flushed it
+            writes = self.writes
+            node = input_node(array, self.node.type)
             stamp(node, self.cell)
-            self.node, self.private = node, None
+            # All that is new is there.
+            if self.private is array and self.waiting is None and self.writes == writes:
+                self.node = node
+                self.private = None
 
     def base(self, chain: tuple[Step, ...], depth: int) -> Node:
         """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""
@@ -201,7 +218,7 @@ class Storage:
         comes before or after."""
         extra, first_extra, own = node.extra, first.extra, self.cell
         assert extra is not None and first_extra is not None
-        self.private = None             # what was written by index before
+        self.private = self.waiting = None              # what was written by index before
         cell.value += count
         cell.writer = writer
         first_extra.cell = own

@@ -52,6 +52,7 @@ class Storing(CallAssembly):
         self.dues: list[StackWord] = []
         self.written_version, self.written_count, self.writer = self.due(), self.due(), self.due()
         self.waiter, self.waiters = self.due(), self.due()
+        self.filled_storage, self.filled_array = self.due(), self.due()      # held from the first look at them
 
     def foresee(self) -> None:
         """See whether the first argument is being filled, and, since `a[i] += x` ends with `a[i] = (that view)`, whether this is such
@@ -97,6 +98,8 @@ class Storing(CallAssembly):
             self.api("Py_DecRef", found[-1])            # the tensor, or its class, has it
         self.go_if(self.either(self.differ(found[0], none), self.differ(found[1], self.common("true"))), no)
         self.filled.set(array)
+        self.filled_array.set(self.held(array))
+        self.filled_storage.set(self.held(storage))
         self.first_seen.set(self.api("PyLong_AsSsize_t", self.get(storage, "Storage.writes")))
         self.push(self.add(self.get(self.get(self.get(tensor, "Tensor._node"), "Node.spec"), "Spec.type"), PRIVATE))
         self.push(found[2])
@@ -248,7 +251,7 @@ class Storing(CallAssembly):
         what, function, count = self.take(), self.take(), self.take()
         read = self.block("read")
         self.go_if(self.same(what, READ), read)
-        storage = self.get(tensor, "Tensor._storage")
+        storage = self.filled_storage.get()
         given = self.add(self.array(MOST_TENSORS + 4), WORD)        # before them a function, behind them the array once more
         total, waits = self.variable(self.add(count, 1)), self.variable(0)
         place = self.array(1)
@@ -263,7 +266,7 @@ class Storing(CallAssembly):
                 waits.set(node)
             with self.when(self.both(is_postponed, self.same(waits.get(), 0))):
                 self.api("Py_DecRef", self.api("PyObject_CallOneArg", self.common("value"), node))
-            self.store(self.get(node, "Node.value"), self.at(given, self.add(i, 1)))
+            self.store(node, self.at(given, self.add(i, 1)))        # which is held; its value, which is not, is read in the one moment
         argument, key = self.take(), self.take()
         with self.when(self.differ(argument, -1)):
             self.writer.set(self.api("PyNumber_Float", self.load(self.at(self.args, argument))))
@@ -291,6 +294,7 @@ class Storing(CallAssembly):
         self.written_version.set(self.api("PyLong_FromSsize_t", self.add(version, 1)))
         self.written_count.set(self.api("PyLong_FromSsize_t", self.add(self.first_seen.get(), 1)))
         # One moment
+        self.go_if(self.differ(self.get(tensor, "Tensor._storage"), storage), self.forward)
         self.go_if(self.differ(self.get(storage, "Storage.private"), self.filled.get()), self.forward)
         for name in ("owner", "history"):
             self.go_if(self.differ(self.get(storage, f"Storage.{name}"), none), self.forward)
@@ -298,9 +302,13 @@ class Storing(CallAssembly):
         self.go_if(self.differ(writes, self.first_seen.get()), self.forward)
         self.go_if(self.differ(self.get(storage, "Storage.cell"), cell), self.forward)
         self.go_if(self.differ(self.api("PyLong_AsSsize_t", self.get(cell, "Version.value")), version), self.forward)
+        with self.when(self.same(waits.get(), 0)):
+            with self.loop(count) as i:
+                value = self.get(self.load(self.at(given, self.add(i, 1))), "Node.value")
+                self.go_if(self.same(value, none), self.forward)
+                self.store(value, self.at(given, self.add(i, 1)))
         self.exchange(self.written_version, cell, "Version.value")
         self.exchange(self.written_count, storage, "Storage.writes")
-        self.later(self.held(self.filled.get()))
         result = self.variable(none)
         with self.when(self.same(what, UPDATE)):
             self.api("Py_DecRef", self.api("PyObject_Vectorcall", function, given, total.get(), 0))
@@ -317,6 +325,7 @@ class Storing(CallAssembly):
                 self.api("Py_DecRef", self.api("PyObject_VectorcallMethod", self.common("drain"), place, 1, 0))
         with self.when(self.both(self.same(what, SET), self.same(waits.get(), 0))):
             value = self.load(self.at(given, self.select(self.same(key, 0), self.number(1), self.number(0))))
+            self.later(self.held(value))
             self.api("PyObject_SetItem", self.filled.get(), self.load(self.args, WORD), value)
         self.outcome.set(self.held(result.get()))
         self.go(self.leave)

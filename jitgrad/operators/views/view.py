@@ -52,7 +52,8 @@ def make_plan(type: ArrayType, levels: Sequence[tuple[str, Steps]]) -> Plan:
             node = Node(spec, (node,), False, 0)
             last = k == len(steps) - 1
             nodes.append((spec, last, name if last and (k or step.op.grad_name != name) else None))
-    return Plan(interned(tuple([step for _, steps in levels for step in steps])), tuple(nodes), levels)
+    chain = tuple([step for _, steps in levels for step in steps])
+    return Plan(interned(chain) or chain, tuple(nodes), levels)
 
 
 _plans: dict[tuple, Plan] = {}

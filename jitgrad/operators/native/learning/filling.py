@@ -20,7 +20,7 @@ from jitgrad.graph.recording import grad_mode, input_node, input_spec
 from jitgrad.graph.template import Template
 from jitgrad.memory.buffers import address
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.native.faces import FACES, FaceState
 from jitgrad.operators.native.learning.call_words import CallWords
 from jitgrad.operators.native.learning.table import Encoded, enter
 from jitgrad.operators.templates.evaluation import arrays
@@ -28,7 +28,7 @@ from jitgrad.operators.templates.template import template, watched
 from jitgrad.ops.quiet import quiet
 from jitgrad.tensors.steps import interned, is_basic, movements, view_into
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.types.array import ArrayType
+from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import check_fits, float32, float64
 
 MAX_INDICES = 10_000
@@ -49,7 +49,7 @@ def filled(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any
     if state.kind == W.READS:
         if storage.writes == writes and type(result) is Tensor and result._storage is storage:
             chain, node = interned(result._chain), input_node(None, result._node.spec.type)
-            if chain[:len(tensor._chain)] == tensor._chain and interned(chain) is chain:
+            if chain is not None and chain[:len(tensor._chain)] == tensor._chain and interned(chain) is chain:
                 call.kept += [chain, node]
                 if not tensor._chain and is_basic(args[1]):
                     if len(_indices) >= MAX_INDICES:
@@ -65,7 +65,7 @@ def filled(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any
         call.kept += [function, index]
         words = [W.UPDATE if index is None else W.APPLY, id(function), others, *range(others), number, 0 if index == () else id(index)]
     elif state.kind == W.WRITES and not tensor._chain and is_basic(args[1]):
-        words = _set(call, args[2], tensor[args[1]]._node.spec.type)
+        words = _set(call, args[2], tensor._node.spec.type, args[1])
     if words is not None:
         call.count += W.FILLED + (0 if enabled else W.WITHOUT)
         enter(state, call, encoded([0, *words], call.kept))
@@ -74,7 +74,8 @@ def filled(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any
 
 def _part(call: CallWords, tensor: Tensor, key: Any, steps: tuple) -> list[int] | None:
     """The words of a part, along these steps, that is written to another, or to itself."""
-    if movements(tensor[key]._chain) == movements(steps):
+    read = FACES["__getitem__"].__self__.func       # which does not learn
+    if movements(read(tensor, key)._chain) == movements(steps):
         return [W.COUNT_ALONE, 0, 0, -1, 0]
     if tensor._chain or not is_basic(key) or _index(tensor._node.spec.type, movements(steps), steps) is None:
         return None
@@ -83,16 +84,17 @@ def _part(call: CallWords, tensor: Tensor, key: Any, steps: tuple) -> list[int] 
     return [W.SET, 0, 0, -1, id(index)]
 
 
-def _set(call: CallWords, value: Any, written: ArrayType) -> list[int] | None:
+def _set(call: CallWords, value: Any, of: ArrayType, key: Any) -> list[int] | None:
     """The words of a value that is written by index."""
     if isinstance(value, Tensor):
         given = call.nodes[0].spec.type
+        written = array_type(np.broadcast_to(np.empty((), of.dtype.np), of.shape)[key].shape, of.dtype)
         return [W.SET, 0 if given is written else 1, 1, 0, -1, 0] if given.dtype is written.dtype else None
-    if not call.numbers or written.dtype not in (float32, float64):
+    if not call.numbers or of.dtype not in (float32, float64):
         return None
     fits = functools.partial(check_fits, to=float32)
     call.kept.append(fits)
-    return [W.SET, id(fits) if written.dtype is float32 else 0, 0, 2, 0]
+    return [W.SET, id(fits) if of.dtype is float32 else 0, 0, 2, 0]
 
 
 def _updater(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> tuple[Callable, int, int, Any] | None:

@@ -61,13 +61,14 @@ def _places(encoded: Encoded, entries: int) -> list[int]:
 def _place(state: FaceState, entry: array, encoded: Encoded) -> int | None:
     """The number of the entry for such a call: its own, an empty one, or that of another; None where the table is to grow."""
     places = _places(encoded, state.entries)
-    others = [k for k in range(W.ENTRY) if k != W.TEMPLATE]
+    table = state.table
     for place in places:
-        found = state.table[place * W.ENTRY:(place + 1) * W.ENTRY]
-        if all([found[k] == entry[k] for k in others]):
+        found = table[place * W.ENTRY:(place + 1) * W.ENTRY]
+        found[W.TEMPLATE] = entry[W.TEMPLATE]
+        if found == entry:
             return place
     for place in places:
-        if not state.table[place * W.ENTRY + W.COUNT]:
+        if not table[place * W.ENTRY + W.COUNT]:
             return place
     return None if state.entries < state.most else places[sum(divmod(state.left, RARELY)) % W.TRIES]
 

@@ -27,6 +27,7 @@ from jitgrad.operators.native import words as W
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.native.learning.call_words import CallWords
 from jitgrad.operators.native.learning.filling import encoded, filled, given_numbers, on
+from jitgrad.operators.native.learning.meeting import MOST_MET, index_met, view_written
 from jitgrad.operators.native.learning.table import RARELY, enter
 from jitgrad.operators.templates.evaluation import evaluator
 from jitgrad.operators.templates.template import Test, passes, template, watched, written_template
@@ -42,15 +43,22 @@ SMALL, TIMES = 4096, 4          # bytes of operands that it may hold, and so man
 def learner(state: FaceState) -> Callable:
     """What a face calls where it has no template: the operator, of which it learns."""
     function = state.func
+    index_of = None if state.kind < W.READS else view_written if state.kind in (W.UPDATES, W.SCALED) else index_met
+    met: set[int] = set()
 
     def learn(*args: Any, **kwargs: Any) -> Any:
+        if index_of is not None and (known := index_of(args)) and known not in met:        # most indices come once: they are not learnt
+            if len(met) >= MOST_MET:
+                met.clear()
+            met.add(known)
+            return function(*args, **kwargs)
         state.left -= 1
         if (state.left < 0 and state.left % RARELY) or "out" in kwargs:
             return function(*args, **kwargs)
         call = CallWords(args, kwargs, state.kind)
         if call.filled or state.kind >= W.UPDATES:
             result = (filled if call.filled else _written)(state, call, args, kwargs)
-            if not call.entered:
+            if call.valid and not call.entered:
                 state.left -= VAIN
             return result
         if not (grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
@@ -145,7 +153,9 @@ def note(state: FaceState, call: CallWords, args: tuple, result: Any, tests: Seq
         if found is not None:
             if args[0]._chain and state.kind == W.VIEWS:
                 return
-            chain = result._chain[len(args[0]._chain):]
+            chain = interned(result._chain[len(args[0]._chain):])
+            if chain is None:
+                return
     else:
         found = template(distinct, result)
     if found is None or len(found.nodes) > W.MOST_STEPS:
@@ -154,7 +164,7 @@ def note(state: FaceState, call: CallWords, args: tuple, result: Any, tests: Seq
     if len(numbered) != len(call.numbers) or any([node not in call.nodes for node, _ in tests]):
         return
     words = _tests([(call.nodes.index(node), test) for node, test in tests], call.kept)
-    words += _steps(found, chain and interned(chain), numbered, [call.nodes.index(n) for n in distinct], call.kept)
+    words += _steps(found, chain, numbered, [call.nodes.index(n) for n in distinct], call.kept)
     enter(state, call, encoded(words, call.kept))
 
 
