@@ -30,9 +30,9 @@ from jitgrad.requests.interpret import own
 from jitgrad.requests.schedules.stops import Callbacks, Stop, explicit
 from jitgrad.tensors.histories import Accumulator
 from jitgrad.tensors.steps import pending_detached
-from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge
+from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge, insist
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.tensors.writing import insist, write, writes
+from jitgrad.tensors.writing import write, writes
 
 new_tensor = Tensor.__new__
 CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into

@@ -13,6 +13,7 @@ Hooks are the edge's and stay there; retain_grad is the tensor's and follows it 
 """
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -62,6 +63,24 @@ class Owner(Protocol):
     def settle(self) -> None:
         """Give all its storages their values, and own them no more."""
         ...
+
+
+def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
+    """Try what changes a tensor by what it is until nobody has come in between, which is False; what it gives then.
+
+    A second attempt goes without the collector, which could run again in each: what it runs could change the tensor each time."""
+    done = attempt(*args)
+    if done is not False:
+        return done
+    collecting = gc.isenabled()
+    try:                        # (in this order: see capture.trace.Trace)
+        gc.disable()
+        while done is False:
+            done = attempt(*args)
+        return done
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Storage:
@@ -143,16 +162,22 @@ class Storage:
 
         To compute it may run anybody's code, a finalizer for instance, which may write here, or flush: then what is there is looked at
         anew."""
-        while (waiting := self.waiting) is not None:
-            array, writes = self.private, self.writes
-            assert array is not None
-            values = [(index, execute.value(node)) for index, node in reversed(waiting[:])]        # the last needs most of the others
-            for index, value in reversed(values):
-                if self.private is not array or self.waiting is not waiting or self.writes != writes:
-                    break
-                array[index] = value
-            if self.private is array and self.waiting is waiting and self.writes == writes:
-                self.waiting = None
+        insist(self._drained)
+
+    def _drained(self) -> bool:
+        waiting, array, writes = self.waiting, self.private, self.writes
+        if waiting is None:
+            return True
+        assert array is not None
+        values = [(index, execute.value(node)) for index, node in reversed(waiting[:])]        # the last needs most of the others
+        for index, value in reversed(values):
+            if self.private is not array or self.waiting is not waiting or self.writes != writes:
+                return False
+            array[index] = value
+        if self.private is not array or self.waiting is not waiting or self.writes != writes:
+            return False
+        self.waiting = None
+        return True
 
     def read_private(self, chain: tuple[Step, ...], type: ArrayType) -> Node | None:
         """The node of a small part of what was written privately, None of others, for which that is made a node first.
@@ -170,17 +195,23 @@ class Storage:
         """Make what was written privately, or what the owner has computed, the base node."""
         if self.owner is not None:
             self.owner.settle()
-        while (array := self.private) is not None:
-            if self.waiting is not None:
-                self.drain()
-                continue            # whatever ran then may have flushed it
-            writes = self.writes
-            node = input_node(array, self.node.type)
-            stamp(node, self.cell)
-            # All that is new is there.
-            if self.private is array and self.waiting is None and self.writes == writes:
-                self.node = node
-                self.private = None
+        if self.private is not None:
+            insist(self._flushed)
+
+    def _flushed(self) -> bool:
+        if self.waiting is not None:
+            self.drain()
+        array, writes = self.private, self.writes
+        if array is None:               # whatever ran then has done it
+            return True
+        node = input_node(array, self.node.type)
+        stamp(node, self.cell)
+        # All that is new is there.
+        if self.private is not array or self.waiting is not None or self.writes != writes:
+            return False
+        self.node = node
+        self.private = None
+        return True
 
     def base(self, chain: tuple[Step, ...], depth: int) -> Node:
         """The node, as of now, of the base that the first `depth` steps of a chain lead to (see base_depth)."""

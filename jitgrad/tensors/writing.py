@@ -4,9 +4,7 @@ methods.py attaches these functions to Tensor as `_write`, `_write_private`, `_r
 """
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from jitgrad.tensors.storage import (
     Detached,
     base_depth,
     gradient_edge,
+    insist,
     leaf_node,
     recorded,
     retain_along,
@@ -186,24 +185,6 @@ def _replace_detached(tensor: Tensor, array: np.ndarray, seen: int | None) -> bo
 def writes(tensor: Tensor) -> int:
     """How often a tensor has been written to, by whichever alias; to be asked before it is read."""
     return 0 if tensor._storage is None else tensor._storage.writes
-
-
-def insist(attempt: Callable[..., bool | None], *args: Any) -> bool | None:
-    """Try what changes a tensor by what it is until nobody has come in between, which is False; what it gives then.
-
-    A second attempt goes without the collector, which could run again in each: what it runs could change the tensor each time."""
-    done = attempt(*args)
-    if done is not False:
-        return done
-    collecting = gc.isenabled()
-    try:                        # (in this order: see capture.trace.Trace)
-        gc.disable()
-        while done is False:
-            done = attempt(*args)
-        return done
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def rebase(tensor: Tensor, node: Node) -> Tensor:

@@ -17,9 +17,9 @@ from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast, to_node
 from jitgrad.requests import execute
 from jitgrad.tensors.histories import written_over
-from jitgrad.tensors.storage import Detached
+from jitgrad.tensors.storage import Detached, insist
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.tensors.writing import insist, writes
+from jitgrad.tensors.writing import writes
 
 
 def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]) -> bool | None:

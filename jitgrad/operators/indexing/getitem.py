@@ -16,8 +16,9 @@ from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, r
 from jitgrad.requests import execute
 from jitgrad.tensors.histories import count_write, is_fixed, write_to_itself, written_over
 from jitgrad.tensors.steps import is_basic
+from jitgrad.tensors.storage import insist
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.tensors.writing import insist, writes
+from jitgrad.tensors.writing import writes
 from jitgrad.types.array import ArrayType
 from jitgrad.types.dtype import bool_, check_fits, int64, refuse_complex
 
