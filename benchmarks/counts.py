@@ -8,8 +8,8 @@ import jitgrad
 from jitgrad.compiler.ir.loop_nest import Pointer
 from jitgrad.compiler.ir.steps import KernelStep
 from jitgrad.compiler.runtime.evaluator import Evaluator
-from jitgrad.requests import programs
 from jitgrad.requests.capture import capture as capture_graph
+from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 
 from .workloads import Workload
@@ -20,10 +20,16 @@ def bytes_moved(loss: Any) -> int:
     a kernel reads through an index, or reads again from the next cache line over, is counted once.)"""
     root = loss._current()
     captured = capture_graph([root], anew=True)
-    small = programs.program_for(captured, root)[1].small
-    at = captured.index[root]       # as a whole, however it is cut
-    schedule = Schedule(captured, [(at, False)], [at], [captured.index[n] for n in captured.leaves], (), small)
-    listing = schedule.whole(captured.order).listing()
+    at = captured.index[root]
+    schedule = Schedule(captured, [(at, False)], [at], [captured.index[n] for n in captured.leaves])
+    before = segment.LEAST, segment.FEWEST
+    segment.LEAST = segment.FEWEST = 1 << 60        # of all kernels, loops being none
+    segment.forget()
+    try:
+        listing = schedule.whole(captured.order).listing()
+    finally:
+        segment.LEAST, segment.FEWEST = before
+        segment.forget()
     value = Evaluator(listing.sources, schedule.segments[0].nodes(captured.order))
     moved = 0
     for step in listing.steps:
