@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import runpy
 import sys
 import time
 from collections.abc import Sequence
@@ -145,18 +144,11 @@ def _explain_script(path: str, arguments: Sequence[str]) -> int:
     """Run a script as the main program, then print every program that was compiled for it."""
     if not Path(path).is_file():
         return usage_error(f"there is no file {path}")
-    before, sys.argv = sys.argv, [path, *arguments]
-    status = 0
+    from jitgrad.scripts import run_as_main
     try:
-        runpy.run_path(path, run_name="__main__")
-    except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)
+        return run_as_main(path, arguments)
     finally:
-        sys.argv = before
         _print_programs(path)
-    return status
 
 
 def _print_programs(path: str) -> None:

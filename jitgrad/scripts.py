@@ -52,23 +52,30 @@ class TorchFinder(MetaPathFinder):
         return spec_from_loader(fullname, _Alias(module))
 
 
+def run_as_main(path: str, arguments: Sequence[str]) -> int:
+    """Run a script as the main program with these arguments; its exit status."""
+    before, sys.argv = sys.argv, [path, *arguments]
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    finally:
+        sys.argv = before
+    return 0
+
+
 def run(path: str, arguments: Sequence[str]) -> int:
     """Run a script as the main program with torch mapped to jitgrad; its exit status.  The report goes to standard error."""
-    finder, before, folder = TorchFinder(), sys.argv, str(Path(path).resolve().parent)
+    finder, folder = TorchFinder(), str(Path(path).resolve().parent)
     loaded = {name: sys.modules.pop(name) for name in [*sys.modules] if name == "torch" or name.startswith("torch.")}
     missing.missed.clear()
     sys.meta_path.insert(0, finder)
     sys.path.insert(0, folder)
-    sys.argv = [path, *arguments]
-    status = 0
     try:
-        runpy.run_path(path, run_name="__main__")
-    except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)
+        return run_as_main(path, arguments)
     finally:
-        sys.argv = before
         sys.path.remove(folder)
         sys.meta_path.remove(finder)
         for name in [*sys.modules]:
@@ -76,7 +83,6 @@ def run(path: str, arguments: Sequence[str]) -> int:
                 del sys.modules[name]
         sys.modules.update(loaded)
         print(report(), file=sys.stderr)
-    return status
 
 
 def report() -> str:

@@ -17,6 +17,7 @@ from jitgrad.compiler.ir.steps import KernelStep, Output
 from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.targets import Target, chosen_target
+from jitgrad.config import config
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import differentiating, own_sizes
@@ -40,6 +41,13 @@ class Request:
     small: str = ""
     known: Collection[Node] = ()
     in_place: Collection[Node] = ()
+
+
+def why_small(operations: int) -> str:
+    """Why each operation of a graph that does not repeat is to be a kernel of its own, or empty."""
+    if operations <= config.max_nodes:
+        return ""
+    return f"{operations} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
 
 
 def build(request: Request, target: Target | None = None) -> Program:

@@ -127,12 +127,12 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    saved = _saved(body, topological(results.values(), lambda n: () if n in forward else _read(n)), forward)
+    saved = _saved(body, topological(results.values(), lambda n: () if n in forward else operands_read(n)), forward)
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 
     def children(n: Node) -> Iterable[Node]:
-        return () if n in saved else _read(n)
+        return () if n in saved else operands_read(n)
 
     for n in topological(results.values(), children):       # type: ignore[arg-type]
         if n in saved or not n.inputs:
@@ -152,7 +152,7 @@ def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     found.gradients = {j: made[g] for j, g in results.items()}
 
 
-def _read(n: Node) -> Sequence[Node]:
+def operands_read(n: Node) -> Sequence[Node]:
     """The operands whose values are read."""
     shape_only = n.spec.op.shape_only
     return [m for i, m in enumerate(n.inputs) if i not in shape_only] if shape_only else n.inputs
@@ -173,7 +173,7 @@ def _saved(body: Body, reached: Sequence[Node], forward: Collection[Node]) -> se
                 n, carried):
             saved.add(n)
         else:
-            stack += _read(n)
+            stack += operands_read(n)
     return saved
 
 
@@ -182,7 +182,7 @@ def _part_of(n: Node, carried: set[Node]) -> bool:
     if n.spec.op.kind != "movement":
         return False
     whole = n
-    while whole.spec.op.kind == "movement" and role(whole) not in ("slice_put", "cat"):
+    while whole.spec.op.kind == "movement" and role(whole) not in _DEAR:
         whole = whole.inputs[0]
     return (whole in carried or role(whole) == "slice_put") and n.spec.type.size < whole.spec.type.size
 

@@ -19,14 +19,13 @@ from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables
 from jitgrad.compiler.loops.uses import Loop, Target, Uses
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
+from jitgrad.compiler.runtime.planning import KEEP_BYTES
 from jitgrad.config import config
 from jitgrad.graph.node import CONST, SCALAR, Node
 from jitgrad.graph.recording import const, in_grad_mode
 from jitgrad.memory import buffers
 from jitgrad.ops.declare import REGISTRY
 from jitgrad.types.array import ArrayType
-
-KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
 
 
 def _bytes(type: ArrayType) -> int:

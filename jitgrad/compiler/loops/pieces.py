@@ -153,7 +153,9 @@ def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
             piece = None
             for behind in range(1, BEHIND + 1):     # the iteration before the last one is part of the last one of twice the length
                 body = period * behind * _together(graph, start, period, (last - start) // (period * behind))
-                piece = piece or _piece(graph, start, body, (last - start) // body)
+                piece = _piece(graph, start, body, (last - start) // body)
+                if piece is not None:
+                    break
             if piece is None:
                 at += period
                 misses += 1

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.build import Request, build, why_small
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.steps import Step
 from jitgrad.compiler.loops.tables import BoundStep, Place, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
-from jitgrad.config import config
 from jitgrad.graph.node import Node
 
 MAX_PROGRAMS = 4096
@@ -46,10 +45,8 @@ def find(step: Step) -> tuple[Program, bool]:
     if program is None:
         outputs = [step.order[k] for k in step.outputs]
         # (which gives `sizes` tuples of their own to nodes that share one)
-        small = ""
-        if len(step.order) > config.max_nodes:
-            small = f"{len(step.order)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
-        program = build(Request(list(step.order), outputs, [], [], [], small, in_place=() if step.base is None else outputs))
+        in_place = () if step.base is None else outputs
+        program = build(Request(list(step.order), outputs, [], [], [], why_small(len(step.order)), in_place=in_place))
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jitgrad.compiler.loops.body import leaf, role
+from jitgrad.compiler.loops.body import leaf, operands_read, role
 from jitgrad.graph.node import CONST, Node, Spec, topological
 from jitgrad.graph.recording import in_grad_mode, signature
 from jitgrad.ops.declare import REGISTRY
@@ -104,12 +104,7 @@ def _is_zero(n: Node) -> bool:
 
 def _is_literal(n: Node) -> bool:
     """Whether a value depends on nothing but shapes."""
-    return all([m.spec.op is CONST for m in topological([n], _read) if not m.inputs])
-
-
-def _read(n: Node) -> Sequence[Node]:
-    shape_only = n.spec.op.shape_only
-    return [m for i, m in enumerate(n.inputs) if i not in shape_only] if shape_only else n.inputs
+    return all([m.spec.op is CONST for m in topological([n], operands_read) if not m.inputs])
 
 
 def _levels(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]]) -> dict[Node, int] | None:
@@ -118,7 +113,7 @@ def _levels(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]
     A program of each level comes before the updates of that level."""
     def operands(n: Node) -> Sequence[Node]:
         if n not in updates:
-            return _read(n)
+            return operands_read(n)
         update, _ = updates[n]
         return [update.before] if _is_literal(update.value) else [update.before, update.value]
 
@@ -166,7 +161,7 @@ def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]]
     """Programs and updates; levels: of all that is to be computed, in order."""
     computed = [n for n in levels if n.inputs and n not in updates]
     wanted = {n for n in results if n.inputs and n not in updates}
-    wanted |= {m for n in computed for m in _read(n) if m.inputs and m not in updates and levels[m] < levels[n]}
+    wanted |= {m for n in computed for m in operands_read(n) if m.inputs and m not in updates and levels[m] < levels[n]}
     wanted |= {update.value for update, _ in updates.values() if update.value in levels and update.value.inputs
                and update.value not in updates}
     steps: list[Step] = []
@@ -233,7 +228,7 @@ def _copied(n: Node, leaves: dict[Node, Node], inner: list[Node]) -> Node:
     """A literal, expanded to a shape."""
     if not n.inputs:
         return leaves.setdefault(n, n)
-    read = set(_read(n))
+    read = set(operands_read(n))
     inputs = tuple([_copied(m, leaves, inner) if m in read else leaves.setdefault(m, leaf(m.spec.type))
                     for m in n.inputs])
     made = Node(n.spec, inputs, False, 0)

@@ -131,14 +131,11 @@ def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: lis
     for n, of in zip(nodes, children, strict=True):
         copies.append(Node(n.spec, tuple([copies[j] for j in of]), n.requires_grad, 0, None if of else n.value, n.line))
         copies[-1].extra = n.extra          # an error names what was written in place
-    small = ""
-    if len(nodes) > config.max_nodes:
-        small = f"{len(nodes)} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
     with _compiling() as count:
         from jitgrad.compiler import build
         request = build.Request(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
-                                [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt], small,
-                                {copies[k] for k in known})
+                                [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt],
+                                build.why_small(len(nodes)), {copies[k] for k in known})
         program = build.build(request)
         count()
         logger.info("program of %d operations: %d kernels", len(nodes), len(program.kernels))
