@@ -81,6 +81,17 @@ def frozen():
 
 
 @pytest.fixture
+def interpreted(request):
+    """Everything is interpreted but in tests marked `compiled`."""
+    import jitgrad
+    if "compiled" in request.keywords:
+        yield
+        return
+    with jitgrad.interpret():
+        yield
+
+
+@pytest.fixture
 def counters(tmp_path, monkeypatch):
     """A process cache and a disk cache of this test's own."""
     import jitgrad  # not before the variable above is set

@@ -11,18 +11,10 @@ import pytest
 import jitgrad
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")         # PyTorch's own, on the way to a jvp
+pytestmark = [pytest.mark.usefixtures("interpreted"),
+              pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")]      # PyTorch's own, on the way to a jvp
 RNG = np.random.default_rng(0)
 x, y = RNG.normal(size=4), RNG.normal(size=4)
-
-
-@pytest.fixture(autouse=True)
-def _interpreted(request: pytest.FixtureRequest):
-    if "compiled" in request.keywords:
-        yield
-        return
-    with jitgrad.interpret():
-        yield
 
 
 def vector(T: Any) -> Callable:

@@ -56,15 +56,8 @@ def values(xp: Any, kind: str) -> Any:
     return xp.tensor(VALUES[kind], dtype=xp.float64)
 
 
-def needs(code: str) -> None:
-    for name, words in {"linalg": ("Multivariate",), "erfinv": (), "xlogy": ("Gamma", "Beta", "Chi2", "Dirichlet", "Poisson")}.items():
-        if any([w in code for w in words]) and not hasattr(jitgrad, name):
-            pytest.skip(f"there is no {name} yet")
-
-
 @pytest.mark.parametrize("code", CASES)
 def test_density_moments_and_gradients(code: str) -> None:
-    needs(code)
     found: list[list[Any]] = []
     for xp in (jitgrad, torch):
         known = names(xp)
@@ -96,7 +89,6 @@ def test_density_moments_and_gradients(code: str) -> None:
 
 @pytest.mark.parametrize("code", CASES)
 def test_samples(code: str) -> None:
-    needs(code)
     jitgrad.manual_seed(1)
     d = eval(f"D.{code}", names(jitgrad))
     drawn = d.sample((20000,))
@@ -124,7 +116,6 @@ def test_samples(code: str) -> None:
                                   "Independent(D.Normal(a, b), 1)|Independent(D.Normal(b, c), 1)",
                                   "MultivariateNormal(a, s)|MultivariateNormal(b, scale_tril=L)"])
 def test_divergences(pair: str) -> None:
-    needs(pair)
     p, q = pair.split("|")
     ours, theirs = [eval(f"D.kl_divergence(D.{p}, D.{q})", names(xp)) for xp in (jitgrad, torch)]
     np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
@@ -143,7 +134,6 @@ def test_no_divergence() -> None:
     "D.Normal(a, b).log_prob(m[0, :2])",
     "D.Dirichlet(b[0])", "D.MultivariateNormal(a)"])
 def test_what_is_wrong_is_told(code: str) -> None:
-    needs(code)
     messages = []
     for xp in (jitgrad, torch):
         with pytest.raises((ValueError, RuntimeError)) as error:
@@ -158,8 +148,6 @@ def test_what_is_wrong_is_told(code: str) -> None:
                                        "ComposeTransform([D.ExpTransform(), D.PowerTransform(2.0)])",
                                        "StickBreakingTransform()", "IndependentTransform(D.ExpTransform(), 1)", "ExpTransform().inv"])
 def test_transforms(transform: str) -> None:
-    if "Stick" in transform and not hasattr(jitgrad, "cumprod"):
-        pytest.skip("there is no cumprod yet")
     found = []
     for xp in (jitgrad, torch):
         known = names(xp)

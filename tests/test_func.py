@@ -11,19 +11,11 @@ import jitgrad
 from jitgrad import func
 
 torch = pytest.importorskip("torch")
-pytestmark = [pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),       # PyTorch's own, on the way to a jvp
+pytestmark = [pytest.mark.usefixtures("interpreted"),
+              pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),       # PyTorch's own, on the way to a jvp
               pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")]
 RNG = np.random.default_rng(0)
 x, y, A, B = RNG.normal(size=4), RNG.normal(size=4), RNG.normal(size=(4, 3)), RNG.normal(size=(3, 4))
-
-
-@pytest.fixture(autouse=True)
-def _interpreted(request: pytest.FixtureRequest):
-    if "compiled" in request.keywords:
-        yield
-        return
-    with jitgrad.interpret():
-        yield
 
 
 def scalar(T: Any) -> Callable:

@@ -163,6 +163,11 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     return np.asarray(_Owner(_pool, chunk, shape, dtype))
 
 
+def maker(nbytes: int) -> Callable[..., np.ndarray]:
+    """`empty` for arrays that all have so many bytes."""
+    return empty if nbytes >= LARGE else np.empty
+
+
 def empty_cache() -> None:
     """Return all memory that waits for reuse to the system."""
     _pool.clear()

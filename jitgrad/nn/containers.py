@@ -12,6 +12,14 @@ from jitgrad.nn.module import Module, indented
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
+def position(at: Any, length: int) -> int:
+    """An index of a list of this length, counted from its start.  Raises IndexError for one that is out of range."""
+    at = index(at)
+    if not -length <= at < length:
+        raise IndexError(f"index {at} is out of range")
+    return at % length
+
+
 class _Numbered(Module):
     """Modules under the names "0", "1", ..., as a list."""
 
@@ -24,26 +32,20 @@ class _Numbered(Module):
         self._modules.clear()
         self._modules.update((str(i), module) for i, module in enumerate(modules))
 
-    def _position(self, at: Any) -> int:
-        at = index(at)
-        if not -len(self) <= at < len(self):
-            raise IndexError(f"index {at} is out of range")
-        return at % len(self)
-
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             return self._from(list(self._modules.values())[at])
-        return self._modules[str(self._position(at))]
+        return self._modules[str(position(at, len(self)))]
 
     def _from(self, modules: list[Any]) -> Module:
         raise NotImplementedError
 
     def __setitem__(self, at: Any, module: Module) -> None:
-        setattr(self, str(self._position(at)), module)
+        setattr(self, str(position(at, len(self))), module)
 
     def __delitem__(self, at: Any) -> None:
         kept = list(self._modules.values())
-        del kept[at if isinstance(at, slice) else self._position(at)]
+        del kept[at if isinstance(at, slice) else position(at, len(self))]
         self._renumber(kept)
 
     def __len__(self) -> int:
@@ -100,7 +102,7 @@ class Sequential(_Numbered):
     # Its modules may have names: positions are looked up in order.
 
     def _name(self, at: Any) -> str:
-        return list(self._modules)[self._position(at)]
+        return list(self._modules)[position(at, len(self))]
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):

@@ -152,7 +152,7 @@ def _values(node: Node) -> None:
         try:
             _compute(node, captured, few)
         except Exception:
-            if captured.is_whole():
+            if captured.is_whole():     # otherwise it may come of what is not there any more
                 raise
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from jitgrad.compiler.loops import programs
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
@@ -142,7 +140,7 @@ class Layout:
                 continue
             type = types[place]
             argument[place.root] = len(positions) + len(makers)
-            makers.append((buffers.empty if _bytes(type) >= buffers.LARGE else np.empty, type.shape, type.dtype.np))
+            makers.append((buffers.maker(_bytes(type)), type.shape, type.dtype.np))
             self.outputs.append(type.shape)
         absent = tuple([i for i, place in enumerate(wanted) if place is None])
         return self.tables.plan(positions, floats, integers, range(len(arrays)), makers, absent, nbytes, nbytes <= KEEP_BYTES, argument)

@@ -82,8 +82,7 @@ class Planner:
         for o in program.outputs:
             if o is not None:
                 shape = tuple([self._value(n) for n in o.shape])
-                large = math.prod(shape) * o.dtype.itemsize >= buffers.LARGE
-                self._makers.append((buffers.empty if large else np.empty, shape, o.dtype))
+                self._makers.append((buffers.maker(math.prod(shape) * o.dtype.itemsize), shape, o.dtype))
         self._results = [o.buffer for o in program.outputs if o is not None]
         self._absent = tuple([k for k, o in enumerate(program.outputs) if o is None])
         self._place_of = {b: len(arguments.positions) + k for k, b in enumerate(self._results)}

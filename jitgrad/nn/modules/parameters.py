@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from operator import index
 from typing import Any, Self
 
+from jitgrad.nn.containers import position
 from jitgrad.nn.module import Module
 from jitgrad.nn.parameter import Parameter
 from jitgrad.tensors.tensor import Tensor
@@ -33,19 +33,13 @@ class ParameterList(Module):
         if values is not None:
             self.extend(values)
 
-    def _position(self, at: Any) -> int:
-        at = index(at)
-        if not -len(self) <= at < len(self):
-            raise IndexError(f"index {at} is out of range")
-        return at % len(self)
-
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             return type(self)(list(self)[at])
-        return getattr(self, str(self._position(at)))
+        return getattr(self, str(position(at, len(self))))
 
     def __setitem__(self, at: int, value: Any) -> None:
-        setattr(self, str(self._position(at)), _parameter(value))
+        setattr(self, str(position(at, len(self))), _parameter(value))
 
     def __len__(self) -> int:
         return self._size
