@@ -24,14 +24,14 @@ from jitgrad.types.array import array_type
 from jitgrad.types.dtype import int64
 
 
-class Operand(NamedTuple):
+class BatchedOperand(NamedTuple):
     """A node, and whether its first dimension is the batch."""
 
     node: Node
     batched: bool
 
 
-Rule = Callable[[Node, Sequence[Operand], int], Operand]
+Rule = Callable[[Node, Sequence[BatchedOperand], int], BatchedOperand]
 
 
 def _no_value(x: np.ndarray) -> np.ndarray:
@@ -57,19 +57,19 @@ def element_of(batched: Node) -> Node:
     return node
 
 
-def batch(outputs: Sequence[Node], elements: Mapping[Node, Node], size: int) -> tuple[list[Operand], list[Node]]:
+def batch(outputs: Sequence[Node], elements: Mapping[Node, Node], size: int) -> tuple[list[BatchedOperand], list[Node]]:
     """The outputs for all elements at once, and the nodes that they are made of: the batches, and what is one for all.
 
     Raises NotImplementedError for a primitive that has no rule."""
-    made: dict[Node, Operand] = {n: Operand(b, True) for n, b in elements.items()}
+    made: dict[Node, BatchedOperand] = {n: BatchedOperand(b, True) for n, b in elements.items()}
     outside: dict[Node, None] = dict.fromkeys(elements.values())
     for n in _above(outputs, elements):
         if n not in made and any([m in made for m in n.inputs]):
             outside.update(dict.fromkeys([m for m in n.inputs if m not in made]))
-            made[n] = in_grad_mode(n.requires_grad, _apply, n, [made.get(m) or Operand(m, False) for m in n.inputs], size)
+            made[n] = in_grad_mode(n.requires_grad, _apply, n, [made.get(m) or BatchedOperand(m, False) for m in n.inputs], size)
             if n.line is not None:
                 made[n].node.line = n.line
-    return [made.get(n) or Operand(n, False) for n in outputs], list(outside)
+    return [made.get(n) or BatchedOperand(n, False) for n in outputs], list(outside)
 
 
 def _above(outputs: Sequence[Node], elements: Mapping[Node, Node]) -> list[Node]:
@@ -83,10 +83,10 @@ def depends(node: Node, elements: Mapping[Node, Node]) -> bool:
     return any([n in elements for n in _above([node], elements)])
 
 
-def _apply(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _apply(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     op = node.op
     if not any([x.batched for x in operands]):         # of what only the shape of an element was asked
-        return Operand(bind(op, tuple([x.node for x in operands]), node.params, node.sizes), False)
+        return BatchedOperand(bind(op, tuple([x.node for x in operands]), node.params, node.sizes), False)
     rule = _RULES.get(op.name) or _KINDS.get(op.kind)
     if rule is None:
         if set(op.param_names) & {"dim", "dims", "axes"} and len(op.param_names) == 1 and not op.has_sizes:
@@ -102,7 +102,7 @@ _DIMENSIONS = ("dim", "dims", "axes", "dim1", "dim2")       # parameters
 
 # -- operands --------------------------------------------------------------------------------------------------------
 
-def whole(x: Operand, size: int) -> Node:
+def whole(x: BatchedOperand, size: int) -> Node:
     """An operand with the batch in front; one that has none is repeated, which copies nothing."""
     return x.node if x.batched else bind(REGISTRY["expand"], (x.node,), (), (size, *x.node.type.shape))
 
@@ -111,7 +111,7 @@ def _unsqueezed(node: Node, at: int, count: int) -> Node:
     return bind(REGISTRY["unsqueeze"], (node,), (tuple(range(at, at + count)),)) if count else node
 
 
-def _aligned(x: Operand, ndim: int) -> Node:
+def _aligned(x: BatchedOperand, ndim: int) -> Node:
     """An operand whose elements broadcast against ones of so many dimensions."""
     return _unsqueezed(x.node, 1, ndim + 1 - x.node.type.ndim) if x.batched else x.node
 
@@ -131,66 +131,66 @@ def _shifted(node: Node) -> tuple:
 
 # -- families --------------------------------------------------------------------------------------------------------
 
-def _elementwise(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _elementwise(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     ndim = node.type.ndim
-    return Operand(bind(node.op, tuple([_aligned(x, ndim) for x in operands]), _shifted(node)), True)
+    return BatchedOperand(bind(node.op, tuple([_aligned(x, ndim) for x in operands]), _shifted(node)), True)
 
 
-def _of_numbers(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _of_numbers(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     """What computes with Python's numbers, beside x."""
     if any([x.batched for x, name in zip(operands, node.op.arg_names, strict=True) if name != "x"]):
         raise NotImplementedError(f"vmap: there is no batching rule for the numbers of {node.op.name}")
     return _elementwise(node, operands, size)
 
 
-def _along(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _along(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     """What works along dimensions, or on all of an element alike; `sizes` are of some dimensions."""
-    return Operand(bind(node.op, tuple([whole(x, size) for x in operands]), _shifted(node), node.sizes), True)
+    return BatchedOperand(bind(node.op, tuple([whole(x, size) for x in operands]), _shifted(node), node.sizes), True)
 
 
-def _permute(node: Node, operands: Sequence[Operand], size: int) -> Operand:
-    return Operand(bind(node.op, (operands[0].node,), ((0, *[d + 1 for d in node.params[0]]),)), True)
+def _permute(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
+    return BatchedOperand(bind(node.op, (operands[0].node,), ((0, *[d + 1 for d in node.params[0]]),)), True)
 
 
-def _shaped(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _shaped(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     """reshape and expand: `sizes` are those of the result."""
-    return Operand(bind(node.op, (_aligned(operands[0], node.type.ndim) if node.op.name == "expand" else operands[0].node,), (),
+    return BatchedOperand(bind(node.op, (_aligned(operands[0], node.type.ndim) if node.op.name == "expand" else operands[0].node,), (),
                         (size, *(node.sizes or ()))), True)
 
 
-def _expand_like(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _expand_like(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     x, donor = operands
-    return Operand(bind(node.op, (_aligned(x, node.type.ndim), whole(donor, size))), True)
+    return BatchedOperand(bind(node.op, (_aligned(x, node.type.ndim), whole(donor, size))), True)
 
 
-def _sliced(node: Node, operands: Sequence[Operand], size: int) -> Operand:
-    return Operand(bind(node.op, tuple([whole(x, size) for x in operands]), ((True, *node.params[0]),), node.sizes), True)
+def _sliced(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
+    return BatchedOperand(bind(node.op, tuple([whole(x, size) for x in operands]), ((True, *node.params[0]),), node.sizes), True)
 
 
-def _norm(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _norm(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     value, x, order = operands
-    return Operand(bind(node.op, (whole(value, size), whole(x, size), _aligned(order, node.type.ndim)), _shifted(node)), True)
+    return BatchedOperand(bind(node.op, (whole(value, size), whole(x, size), _aligned(order, node.type.ndim)), _shifted(node)), True)
 
 
-def _of_one(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _of_one(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     """What depends on the shape of an element alone: one for all."""
     given = operands[0].node
     first = bind(REGISTRY["slice"], (given,), (("prefix", *[True] * (given.type.ndim - 1)),), (0, 1, 1))
-    return Operand(bind(node.op, (bind(REGISTRY["squeeze"], (first,), ((0,),)),), node.params), False)
+    return BatchedOperand(bind(node.op, (bind(REGISTRY["squeeze"], (first,), ((0,),)),), node.params), False)
 
 
-def _matmul(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _matmul(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     a, b = operands
     if a.batched and not b.batched and a.node.type.ndim == 3 and b.node.type.ndim == 2:     # one product of all rows
         rows = a.node.type.shape[1]
         stacked = bind(REGISTRY["reshape"], (a.node,), (), (size * rows, a.node.type.shape[2]))
-        return Operand(bind(REGISTRY["reshape"], (bind(node.op, (stacked, b.node)),), (), (size, *node.type.shape)), True)
-    return Operand(bind(node.op, tuple([_aligned(x, node.type.ndim) for x in operands])), True)
+        return BatchedOperand(bind(REGISTRY["reshape"], (bind(node.op, (stacked, b.node)),), (), (size, *node.type.shape)), True)
+    return BatchedOperand(bind(node.op, tuple([_aligned(x, node.type.ndim) for x in operands])), True)
 
 
 # -- positions -------------------------------------------------------------------------------------------------------
 
-def _positions(positions: Sequence[Operand], size: int) -> tuple[Node, ...]:
+def _positions(positions: Sequence[BatchedOperand], size: int) -> tuple[Node, ...]:
     """Of each element its own: the number of the element, and the positions in it."""
     shape = (size, *[1] * (positions[0].node.type.ndim - positions[0].batched))
     number = input_node(np.arange(size).reshape(shape), array_type(shape, int64))
@@ -198,28 +198,28 @@ def _positions(positions: Sequence[Operand], size: int) -> tuple[Node, ...]:
     return (bind(REGISTRY["expand_like"], (number, given[0])), *given)
 
 
-def _index(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _index(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     x, *positions = operands
     axes: tuple[int, ...] = node.params[0]
     at = indexed_at(axes)
     count = positions[0].node.type.ndim - positions[0].batched
     if not x.batched:       # the batch is the first dimension of the positions
-        return Operand(_moved(bind(node.op, (x.node, *[whole(p, size) for p in positions]), (axes,)), at, 1, 0), True)
+        return BatchedOperand(_moved(bind(node.op, (x.node, *[whole(p, size) for p in positions]), (axes,)), at, 1, 0), True)
     if not any([p.batched for p in positions]):
         later = tuple([d + 1 for d in axes])
         result = bind(node.op, (x.node, *[p.node for p in positions]), (later,))
         adjacent = axes == tuple(range(axes[0], axes[0] + len(axes)))
-        return Operand(result if adjacent else _moved(result, count, 1, 0), True)
+        return BatchedOperand(result if adjacent else _moved(result, count, 1, 0), True)
     result = bind(node.op, (x.node, *_positions(positions, size)), ((0, *[d + 1 for d in axes]),))
-    return Operand(_moved(result, 1, count, 1 + at), True)
+    return BatchedOperand(_moved(result, 1, count, 1 + at), True)
 
 
-def _index_put(node: Node, operands: Sequence[Operand], size: int) -> Operand:
+def _index_put(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
     base, value, *positions = operands
     axes: tuple[int, ...] = node.params[0]
     count = positions[0].node.type.ndim - positions[0].batched
     given = _moved(whole(value, size), 1 + indexed_at(axes), count, 1)
-    return Operand(bind(node.op, (whole(base, size), given, *_positions(positions, size)), ((0, *[d + 1 for d in axes]),)), True)
+    return BatchedOperand(bind(node.op, (whole(base, size), given, *_positions(positions, size)), ((0, *[d + 1 for d in axes]),)), True)
 
 
 _KINDS: dict[str, Rule] = {"elementwise": _elementwise, "reduction": _along}

@@ -11,10 +11,10 @@ from typing import Any
 
 from jitgrad.compiler.loops import programs
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
+from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
-from jitgrad.compiler.loops.steps import Step, split
-from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Place, Tables, Unsuitable
-from jitgrad.compiler.loops.uses import Loop, Target, Uses
+from jitgrad.compiler.loops.steps import BodyStep, split
+from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Location, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
@@ -40,51 +40,51 @@ class Layout:
         self._outputs, self._roots, self._wanted = [[where[k] for k in places] for places in (outputs, roots, wanted)]
         self._cotangents = [None if k is None else where[k] for k in cotangents]
         self._position = {k: i for i, k in enumerate(where)}
-        self._uses = Uses(graph, pieces, self._outputs, self._roots, self._wanted)
+        self._needs = Needs(graph, pieces, self._outputs, self._roots, self._wanted)
         self.tables = Tables()
         self.programs: dict[Program, None] = {}
         self.compiled = False
         self.told: list[str] = []
         self._arena = 0
-        self._results: list[tuple[ArrayType, Place]] = []
-        self._cells: dict[Target, Place] = {}
-        self._unread: dict[ArrayType, Place] = {}
+        self._results: list[tuple[ArrayType, Location]] = []
+        self._cells: dict[Target, Location] = {}
+        self._unread: dict[ArrayType, Location] = {}
         self._written: set[Target] = set()      # where gradients are already
-        self._to_clear: list[tuple[Place, int]] = []
+        self._to_clear: list[tuple[Location, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
         self.plan = self._made()
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
-    def _array(self, nbytes: int) -> Place:
+    def _array(self, nbytes: int) -> Location:
         """A place in the arena."""
-        place = Place(ARENA, self._arena)
+        place = Location(ARENA, self._arena)
         self._arena += aligned(nbytes)
         return place
 
-    def _result(self, type: ArrayType) -> Place:
+    def _result(self, type: ArrayType) -> Location:
         """The place of one more result."""
-        place = Place(len(self._graph.order) + len(self._results))
+        place = Location(len(self._graph.order) + len(self._results))
         self._results.append((type, place))
         return place
 
-    def _value(self, place: int) -> Place:
+    def _value(self, place: int) -> Location:
         """Where the value of a place is."""
-        at = self._uses.at(place)
+        at = self._needs.at(place)
         if at is None:
-            return Place(place)
+            return Location(place)
         one, offset, iteration = at
         return one.places[one.body.nodes[offset]].at(iteration)
 
-    def _along(self, places: Sequence[Place]) -> Place:
+    def _along(self, places: Sequence[Location]) -> Location:
         """One place for those of all iterations."""
         first = places[0]
         step = places[1].offset - first.offset if len(places) > 1 else 0
         if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
-            return Place(ARENA, first.offset, step)
-        return Place(TABLE, 8 * self.tables.table(places), 1)
+            return Location(ARENA, first.offset, step)
+        return Location(TABLE, 8 * self.tables.table(places), 1)
 
-    def _operand(self, one: Loop, number: int) -> Place:
+    def _operand(self, one: Loop, number: int) -> Location:
         """Where an operand is that is not handed on."""
         operand = one.piece.operands[number]
         if operand.kind == INVARIANT:
@@ -96,16 +96,16 @@ class Layout:
     def _made(self) -> Any:
         order, tables = self._graph.order, self.tables
         runs: list[tuple[int, list[BoundStep]]] = []
-        for one in self._uses.loops:
+        for one in self._needs.loops:
             runs += self._forward(one)
-        results: dict[int, Place] = {}
+        results: dict[int, Location] = {}
         for k in self._wanted:
-            if (k,) in self._uses.came:
+            if (k,) in self._needs.came:
                 results[k] = self._cells[k,] = self._result(order[k].spec.type)
         back: list[tuple[int, list[BoundStep]]] = []
         for root, cotangent in zip(self._roots, self._cotangents, strict=True):
             back += self._seed(root, cotangent)
-        for one in reversed(self._uses.loops):
+        for one in reversed(self._needs.loops):
             if one.reverse is not None:
                 back += self._backward(one)
         outs = []
@@ -121,7 +121,7 @@ class Layout:
             tables.run(count, steps)
         return self._plan(outs, results, self._arena + scratch)
 
-    def _plan(self, outs: list[Place], results: dict[int, Place], nbytes: int) -> Any:
+    def _plan(self, outs: list[Location], results: dict[int, Location], nbytes: int) -> Any:
         order = self._graph.order
         used = sorted({root for root, _, _ in self.tables.patches if root < len(order)})
         arrays = [k for k in used if order[k].spec.op is not SCALAR]
@@ -145,7 +145,7 @@ class Layout:
         absent = tuple([i for i, place in enumerate(wanted) if place is None])
         return self.tables.plan(positions, floats, integers, range(len(arrays)), makers, absent, nbytes, nbytes <= KEEP_BYTES, argument)
 
-    def _bound(self, step: Step, places: dict[Node, Place], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
+    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
         bound = programs.bound(step, places, sizes, count, backward)
         program = step.prepared.program
         if step.prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes:
@@ -155,17 +155,17 @@ class Layout:
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
 
-    def _copied(self, node: Node, source: Place, target: Place, add: bool = False) -> list[tuple[int, list[BoundStep]]]:
+    def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[tuple[int, list[BoundStep]]]:
         """A copy of one array, or what adds it to another."""
         given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
         if add:
             total = leaf(node.spec.type)
             made = in_grad_mode(False, REGISTRY["add"], total, given)
-            step = Step([total, given, made], [total, given], [made], [2])
+            step = BodyStep([total, given, made], [total, given], [made], [2])
             places = {total: target, given: source, made: target}
         else:
             made = in_grad_mode(False, REGISTRY["copy"], given)
-            step, places = Step([given, made], [given], [made], [1]), {given: source, made: target}
+            step, places = BodyStep([given, made], [given], [made], [1]), {given: source, made: target}
         return [(1, [self._bound(step, places, {}, 1)])]
 
     # -- forward -------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        steps, updated = self._uses.once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
+        steps, updated = self._needs.once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
         for o in read:
             node, j = body.nodes[o], one.carried.get(o)
             nbytes = _bytes(node.spec.type)
@@ -188,16 +188,16 @@ class Layout:
             elif o in kept:
                 start = self._array((count + (j is not None)) * nbytes)
                 if j is not None:
-                    places[body.operands[j]] = Place(ARENA, start.offset, nbytes)
+                    places[body.operands[j]] = Location(ARENA, start.offset, nbytes)
                     start = start._replace(offset=start.offset + nbytes)
-                places[node] = Place(ARENA, start.offset, nbytes)
+                places[node] = Location(ARENA, start.offset, nbytes)
             elif j is not None and updated.get(node) is body.operands[j]:
                 places[body.operands[j]] = places[node] = self._array(nbytes)
             elif j is not None:
                 size = aligned(nbytes)
                 start = self._array(2 * size)
-                places[body.operands[j]] = Place(ARENA, start.offset, size, True)
-                places[node] = Place(ARENA, start.offset + size, -size, True)
+                places[body.operands[j]] = Location(ARENA, start.offset, size, True)
+                places[node] = Location(ARENA, start.offset + size, -size, True)
             else:
                 places[node] = self._array(nbytes)
             if j is not None:
@@ -206,7 +206,7 @@ class Layout:
         bound = self._steps(steps, updated, places, one.sizes, count)
         return [*runs, (count, bound)]
 
-    def _steps(self, steps: Sequence[Step], updated: dict[Node, Node], places: dict[Node, Place], sizes: Sizes, count: int,
+    def _steps(self, steps: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location], sizes: Sizes, count: int,
                backward: bool = False) -> list[BoundStep]:
         """Steps with places for what they hand on to each other."""
         for node, base in updated.items():
@@ -219,29 +219,29 @@ class Layout:
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
-    def _cell(self, target: Target) -> Place:
+    def _cell(self, target: Target) -> Location:
         """Where a gradient is summed up; of all iterations, that of the first."""
         found = self._cells.get(target)
         if found is None:
             number, offset, stacked = target
-            one = self._uses.loops[number]
+            one = self._needs.loops[number]
             nbytes = _bytes(one.body.nodes[offset].spec.type)
             if stacked:
-                found = Place(ARENA, self._array(one.count * nbytes).offset, nbytes)
+                found = Location(ARENA, self._array(one.count * nbytes).offset, nbytes)
             else:       # the second half is for what is handed on by turns
                 found = self._array(nbytes if one.count == 1 else 2 * aligned(nbytes))
             self._cells[target] = found
         return found
 
-    def _gradient(self, place: int) -> Place:
+    def _gradient(self, place: int) -> Location:
         """Where the gradient of a place is summed up."""
-        if not self._uses.needed[place]:     # nobody reads it
+        if not self._needs.needed[place]:     # nobody reads it
             type = self._graph.order[place].spec.type
             if type not in self._unread:
                 self._unread[type] = self._array(_bytes(type))
             return self._unread[type]
-        target = self._uses.target(place)
-        cell, at = self._cell(target), self._uses.at(place)
+        target = self._needs.target(place)
+        cell, at = self._cell(target), self._needs.at(place)
         return cell if at is None or not cell.stride else cell.at(at[2])
 
     def _cleared(self, target: Target) -> None:
@@ -254,19 +254,19 @@ class Layout:
             nbytes = _bytes(self._graph.order[target[0]].spec.type)
         else:
             number, offset, stacked = target
-            one = self._uses.loops[number]
+            one = self._needs.loops[number]
             nbytes = _bytes(one.body.nodes[offset].spec.type) * (one.count if stacked else 1)
-        self._to_clear.append((Place(cell.root, cell.offset), nbytes))
+        self._to_clear.append((Location(cell.root, cell.offset), nbytes))
 
     def _seed(self, root: int, cotangent: int | None) -> list[tuple[int, list[BoundStep]]]:
-        target, node = self._uses.target(root), self._graph.order[root]
+        target, node = self._needs.target(root), self._graph.order[root]
         add = target in self._written
-        if self._uses.is_part(root):
+        if self._needs.is_part(root):
             self._cleared(target)
             add = True
         self._written.add(target)
         if cotangent is not None:
-            return self._copied(self._graph.order[cotangent], Place(cotangent), self._gradient(root), add)
+            return self._copied(self._graph.order[cotangent], Location(cotangent), self._gradient(root), add)
         like = leaf(node.spec.type)
         one = const(1, node.spec.type.dtype)
         ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
@@ -277,22 +277,22 @@ class Layout:
         else:
             made = in_grad_mode(False, REGISTRY["copy"], ones)
             order, places = [like, one, ones, made], {made: self._gradient(root)}
-        step = Step(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
+        step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
         return [(1, [self._bound(step, places, {}, 1)])]
 
     def _backward(self, one: Loop) -> list[tuple[int, list[BoundStep]]]:
         piece, count, reverse = one.piece, one.count, one.reverse
         assert reverse is not None
         operands = piece.operands
-        places: dict[Node, Place] = {}
+        places: dict[Node, Location] = {}
         for n, stands in reverse.saved.items():
             places[stands] = one.places[n].backward(count)
         for offset, g in reverse.slots.items():
-            target = (one.number, offset, self._uses.stacked(one, offset))
+            target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._uses.once(_backward_steps, reverse)
-        ends: list[tuple[int, Place]] = []
+        gradients, steps, updated = self._needs.once(_backward_steps, reverse)
+        ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
                 came = reverse.carried[j]
@@ -306,11 +306,11 @@ class Layout:
                     end = start
                 else:
                     size = aligned(nbytes)
-                    places[came] = Place(ARENA, start.offset, size, True)
-                    places[g] = Place(ARENA, start.offset + size, -size, True)
+                    places[came] = Location(ARENA, start.offset, size, True)
+                    places[g] = Location(ARENA, start.offset + size, -size, True)
                     end = places[came].at(count)
                 initial = operands[j].places[0]
-                if self._uses.needed[initial]:
+                if self._needs.needed[initial]:
                     ends.append((initial, end))
             else:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
@@ -321,39 +321,39 @@ class Layout:
             runs += self._handed(initial, end)
         return runs
 
-    def _handed(self, place: int, source: Place) -> list[tuple[int, list[BoundStep]]]:
+    def _handed(self, place: int, source: Location) -> list[tuple[int, list[BoundStep]]]:
         """Add a gradient to that of a place."""
-        target = self._uses.target(place)
+        target = self._needs.target(place)
         add = target in self._written
-        if self._uses.is_part(place):
+        if self._needs.is_part(place):
             self._cleared(target)
             add = True
         self._written.add(target)
         node = self._graph.order[place]
         return self._copied(node, source, self._gradient(place), add)
 
-    def _given(self, one: Loop, number: int, summed: bool) -> Place:
+    def _given(self, one: Loop, number: int, summed: bool) -> Location:
         """Where the gradient of an operand goes."""
         operand = one.piece.operands[number]
         for k in operand.places:
-            if not self._uses.needed[k]:
+            if not self._needs.needed[k]:
                 continue
             if summed:
-                self._cleared(self._uses.target(k))
-            self._written.add(self._uses.target(k))
+                self._cleared(self._needs.target(k))
+            self._written.add(self._needs.target(k))
         if operand.kind == INVARIANT:
             return self._gradient(operand.places[0])
         return self._along([self._gradient(k) for k in operand.places])
 
 
-def _forward_steps(body: Body, read: Sequence[int], kept: Sequence[int]) -> tuple[list[Step], dict[Node, Node]]:
+def _forward_steps(body: Body, read: Sequence[int], kept: Sequence[int]) -> tuple[list[BodyStep], dict[Node, Node]]:
     """What computes the operations `read` of a body, where those `kept` have a place for each iteration (see steps.split)."""
     handed_on = {n: body.nodes[o.offset] for n, o in zip(body.operands, body.piece.operands, strict=True)
                  if o.kind == CARRIED and o.offset not in kept}
     return split([body.nodes[o] for o in read], handed_on)
 
 
-def _backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[Step], dict[Node, Node]]:
+def _backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[BodyStep], dict[Node, Node]]:
     """The gradients by operand, each a result of its own, and what computes them."""
     gradients: dict[int, Node] = {}
     for j, g in reverse.gradients.items():

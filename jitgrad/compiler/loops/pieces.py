@@ -97,7 +97,7 @@ def _one_behind_the_other(operands: Sequence[Node], n: Node) -> bool:
     return all([length == 1 for length in n.spec.type.shape[:n.spec.params[0]]])
 
 
-class Operand(NamedTuple):
+class BodyOperand(NamedTuple):
     """What a body reads from outside.
 
     kind: CARRIED, operation `offset` of the iteration before, of the first iteration places[0]; INVARIANT, places[0];
@@ -118,7 +118,7 @@ class Piece:
     first: int
     period: int
     count: int
-    operands: list[Operand] = field(default_factory=list)
+    operands: list[BodyOperand] = field(default_factory=list)
     wiring: list[tuple[int, ...]] = field(default_factory=list)
     advances: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -136,7 +136,7 @@ def divide(graph: Graph) -> list[Piece]:
         start = int(graph.at[first])
         pieces += _between(graph, done, start)
         done = start + place - first
-        pieces.append(Piece(start, 1, place - first, [Operand(INDEXED, tuple([graph.children[k][0] for k in range(first, place)]))],
+        pieces.append(Piece(start, 1, place - first, [BodyOperand(INDEXED, tuple([graph.children[k][0] for k in range(first, place)]))],
                             [(-1,)]))
     return pieces + _between(graph, done, len(graph.body))
 
@@ -255,7 +255,7 @@ def _straight(graph: Graph, first: int, end: int) -> Piece:
             number = numbers.get(j)
             if number is None:
                 number = numbers[j] = len(piece.operands)
-                piece.operands.append(Operand(INVARIANT, (j,)))
+                piece.operands.append(BodyOperand(INVARIANT, (j,)))
             own.append(~number)
         piece.wiring.append(tuple(own))
     return piece
@@ -305,7 +305,7 @@ def _wire(graph: Graph, piece: Piece) -> int:
     starts, flat = graph.edges
     first, period, count = piece.first, piece.period, piece.count
     base = first + period * np.arange(count)
-    numbers: dict[Operand, int] = {}
+    numbers: dict[BodyOperand, int] = {}
     good = count
     for offset in range(period):
         places = graph.body[base + offset]
@@ -328,7 +328,7 @@ def _wire(graph: Graph, piece: Piece) -> int:
     return good
 
 
-def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarray, numbers: dict[Operand, int]) -> tuple[int, int]:
+def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarray, numbers: dict[BodyOperand, int]) -> tuple[int, int]:
     """What an operand is, as in Piece.wiring, and for how many iterations.  operands: its place in each iteration."""
     at = graph.at[operands]
     leaf = at < 0
@@ -341,16 +341,16 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
     if not leaf[1] and relative[1] >= -piece.period:
         right = ~leaf & (relative == relative[1])
         right[0] = outside[0] and like[0]
-        operand = Operand(CARRIED, (int(operands[0]),), int(relative[1]) + piece.period)
+        operand = BodyOperand(CARRIED, (int(operands[0]),), int(relative[1]) + piece.period)
         if any([o.kind == CARRIED and o.offset == operand.offset and o != operand for o in piece.operands]):
             right[0] = False        # two values before the first iteration
     elif graph.literal[operands[0]]:
         right = signatures == signatures[0]
-        operand = Operand(INVARIANT, (int(operands[0]),))
+        operand = BodyOperand(INVARIANT, (int(operands[0]),))
     else:
         right = outside & like & (leaf == leaf[1]) & (signatures == signatures[1] if leaf[1] else signatures % 2 == signatures[1] % 2)
         same = bool((operands == operands[0]).all())
-        operand = Operand(INVARIANT, (int(operands[0]),)) if same else Operand(INDEXED, tuple(operands.tolist()))
+        operand = BodyOperand(INVARIANT, (int(operands[0]),)) if same else BodyOperand(INDEXED, tuple(operands.tolist()))
     number = numbers.get(operand)
     if number is None:
         number = numbers[operand] = len(piece.operands)

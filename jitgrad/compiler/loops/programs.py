@@ -12,8 +12,8 @@ import numpy as np
 
 from jitgrad.compiler.build import Request, build, why_small
 from jitgrad.compiler.loops.body import Sizes
-from jitgrad.compiler.loops.steps import Step
-from jitgrad.compiler.loops.tables import BoundStep, Place, Unsuitable
+from jitgrad.compiler.loops.steps import BodyStep
+from jitgrad.compiler.loops.tables import BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
@@ -30,7 +30,7 @@ def forget() -> None:
     _programs.clear()
 
 
-def find(step: Step) -> tuple[Program, bool]:
+def find(step: BodyStep) -> tuple[Program, bool]:
     """The program of a step, and whether it had to be compiled."""
     number = {n: k for k, n in enumerate(step.order)}
     parts: list[int] = []
@@ -67,7 +67,7 @@ class Prepared(NamedTuple):
     cut: bool                   # whether its work is worth sharing out to threads
 
 
-def _prepared(step: Step) -> Prepared:
+def _prepared(step: BodyStep) -> Prepared:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
     plan, numbers, atoms = program.planned(step.order)
@@ -80,7 +80,7 @@ def _prepared(step: Step) -> Prepared:
                     any([not isinstance(s, Calls) for s in plan.stages]))
 
 
-def bound(step: Step, places: Mapping[Node, Place], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:
+def bound(step: BodyStep, places: Mapping[Node, Location], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:
     """A step for the lengths of its nodes.  places: of what it reads and gives, in the first iteration and from there on.
 
     backward: iterations are done from the last to the first; sizes: as for the other order."""

@@ -1,7 +1,7 @@
 """What one iteration does, in order: programs, and updates of arrays in place.
 
 Input: what is to be computed, and which result takes the place of which leaf from iteration to iteration.
-Output: `Step`s.  Invariant: an array is written to only after everything that reads what is there.
+Output: `BodyStep`s.  Invariant: an array is written to only after everything that reads what is there.
 
 An array that goes through a loop and of which each iteration replaces a part, or to a part of which each adds, is never copied:
 the part is computed, then it is written.  The derivative of such a write clears a part of the gradient in place, that of a read
@@ -20,7 +20,7 @@ from jitgrad.ops.declare import REGISTRY
 
 
 @dataclass(eq=False)
-class Step:
+class BodyStep:
     """One program.  order: its nodes, leaves first; sources: what each leaf stands for; results: what is computed, by the nodes of
     the iteration; outputs: places of these in the order.  base: what is updated in place, whose memory the only output has.
     prepared: of programs.py."""
@@ -44,7 +44,7 @@ class _Update:
     adds: bool
 
 
-def split(results: Sequence[Node], handed_on: Mapping[Node, Node]) -> tuple[list[Step], dict[Node, Node]]:
+def split(results: Sequence[Node], handed_on: Mapping[Node, Node]) -> tuple[list[BodyStep], dict[Node, Node]]:
     """The steps that compute results; and, of those that update a leaf in place, the leaf.
 
     handed_on: by leaf, the result that takes its place."""
@@ -157,14 +157,14 @@ def _sorted(order: Sequence[Node], before: Mapping[Node, Sequence[Node]]) -> lis
     return found
 
 
-def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]], levels: Mapping[Node, int]) -> list[Step]:
+def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]], levels: Mapping[Node, int]) -> list[BodyStep]:
     """Programs and updates; levels: of all that is to be computed, in order."""
     computed = [n for n in levels if n.inputs and n not in updates]
     wanted = {n for n in results if n.inputs and n not in updates}
     wanted |= {m for n in computed for m in operands_read(n) if m.inputs and m not in updates and levels[m] < levels[n]}
     wanted |= {update.value for update, _ in updates.values() if update.value in levels and update.value.inputs
                and update.value not in updates}
-    steps: list[Step] = []
+    steps: list[BodyStep] = []
     for level in range(max(levels.values(), default=0) + 1):
         here = {n for n in computed if levels[n] == level}
         outputs = [n for n in computed if n in here and n in wanted]
@@ -174,7 +174,7 @@ def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]]
     return steps
 
 
-def _program(outputs: Sequence[Node], here: set[Node]) -> Step:
+def _program(outputs: Sequence[Node], here: set[Node]) -> BodyStep:
     """What computes some nodes, where `here` are those that it may compute."""
     leaves: dict[Node, Node] = {}
     inner: dict[Node, Node] = {}
@@ -191,10 +191,10 @@ def _program(outputs: Sequence[Node], here: set[Node]) -> Step:
         inner[n].extra = n.extra
     nodes = [*leaves.values(), *inner.values()]
     number = {n: k for k, n in enumerate(nodes)}
-    return Step(nodes, list(leaves), list(outputs), [number[inner[n]] for n in outputs])
+    return BodyStep(nodes, list(leaves), list(outputs), [number[inner[n]] for n in outputs])
 
 
-def _in_place(update: _Update, base: Node) -> Step:
+def _in_place(update: _Update, base: Node) -> BodyStep:
     """The program of an update."""
     leaves: dict[Node, Node] = {}
 
@@ -221,7 +221,7 @@ def _in_place(update: _Update, base: Node) -> Step:
         value = Node(update.put.spec, (whole, value), False, 0, None, update.node.line)
         inner.append(value)
     nodes = [*leaves.values(), *inner]
-    return Step(nodes, list(leaves), [update.node], [len(nodes) - 1], base)
+    return BodyStep(nodes, list(leaves), [update.node], [len(nodes) - 1], base)
 
 
 def _copied(n: Node, leaves: dict[Node, Node], inner: list[Node]) -> Node:

@@ -20,7 +20,7 @@ ARENA = -1
 TABLE = -2
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where an array lies in iteration i, in bytes: in the arena (root ARENA), or in the array that is an argument or, behind these, a
     result: at offset + i * stride, where it alternates (i % 2) * stride.
 
@@ -31,16 +31,16 @@ class Place(NamedTuple):
     stride: int = 0
     alternates: bool = False
 
-    def backward(self, count: int) -> Place:
+    def backward(self, count: int) -> Location:
         """In the other order of iterations."""
         if self.alternates or not self.stride:
             return self
         step = 8 * self.stride if self.root == TABLE else self.stride
         return self._replace(offset=self.offset + (count - 1) * step, stride=-self.stride)
 
-    def at(self, iteration: int) -> Place:
+    def at(self, iteration: int) -> Location:
         """Where it lies in one iteration."""
-        return Place(self.root, self.offset + (iteration % 2 if self.alternates else iteration) * self.stride)
+        return Location(self.root, self.offset + (iteration % 2 if self.alternates else iteration) * self.stride)
 
 
 class Unsuitable(Exception):
@@ -59,7 +59,7 @@ class BoundStep:
     calls: np.ndarray
     scratch: int                    # bytes
     advance: tuple[np.ndarray, np.ndarray, np.ndarray] | None
-    places: list[Place]
+    places: list[Location]
     nanoseconds: float
 
 
@@ -81,14 +81,14 @@ class Tables:
         self.words.append(value)
         return len(self.words) - 1
 
-    def table(self, entries: Sequence[Place]) -> int:
+    def table(self, entries: Sequence[Location]) -> int:
         """A table of addresses, or of numbers (the root is an argument then, too); its first word."""
         first = len(self.words)
         for place in entries:
             self._static(self.word(), place, 0)
         return first
 
-    def _static(self, word: int, place: Place, plus: int) -> None:
+    def _static(self, word: int, place: Location, plus: int) -> None:
         """Write an address once."""
         if place.root == ARENA:
             self.in_arena.append((word, place.offset + plus))
@@ -99,10 +99,10 @@ class Tables:
         """The word that holds the address of an array."""
         if root not in self._sources:
             self._sources[root] = self.word()
-            self._static(self._sources[root], Place(root), 0)
+            self._static(self._sources[root], Location(root), 0)
         return self._sources[root]
 
-    def clear(self, place: Place, nbytes: int) -> None:
+    def clear(self, place: Location, nbytes: int) -> None:
         """Zeros."""
         if not nbytes:
             return
@@ -151,18 +151,18 @@ class Tables:
         patch_steps = [0] * len(step.patches) if step.advance is None else step.advance[1].tolist()
         for word in step.arena.tolist():
             offset, self.words[first + word] = self.words[first + word], 0
-            self._write(first + word, Place(ARENA, self.scratch), offset, word_steps[word], count, direct, indirect)
+            self._write(first + word, Location(ARENA, self.scratch), offset, word_steps[word], count, direct, indirect)
             word_steps[word] = 0
         for word, by in enumerate(word_steps):
             if by and count > 1:
                 source = self.word(self.words[first + word])
                 direct.append((8 * source, 8 * (first + word), 0, 0, -1, by))
         for (argument, word, offset), by in zip(step.patches.tolist(), patch_steps, strict=True):
-            place = Place(ARENA, self.scratch) if argument // 8 == len(step.places) else step.places[argument // 8]
+            place = Location(ARENA, self.scratch) if argument // 8 == len(step.places) else step.places[argument // 8]
             self._write(first + word // 8, place, offset, by, count, direct, indirect)
         calls += [(function, lo, hi, block + 8 * first) for function, lo, hi, block in step.calls.tolist()]
 
-    def _write(self, word: int, place: Place, plus: int, by: int, count: int, direct: list[tuple[int, ...]],
+    def _write(self, word: int, place: Location, plus: int, by: int, count: int, direct: list[tuple[int, ...]],
                indirect: list[tuple[int, ...]]) -> None:
         """Have a word hold an address, in each iteration."""
         if place.root == TABLE:

@@ -1,6 +1,6 @@
 """What of each piece of a graph is needed: values that others read, and derivatives.
 
-Input: a graph in pieces, and what is wanted of it.  Output: `Uses`.
+Input: a graph in pieces, and what is wanted of it.  Output: `Needs`.
 Invariant: gradients go through the pieces from the last to the first; what comes together is added in the order in which the derivative
 of the whole graph would add it.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, reverse
 from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
-from jitgrad.compiler.loops.tables import Place, Unsuitable
+from jitgrad.compiler.loops.tables import Location, Unsuitable
 from jitgrad.graph.node import Node
 
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
@@ -45,10 +45,10 @@ class Loop:
         self.offset = {n: o for o, n in enumerate(self.body.nodes)}
         self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
         self.reverse: Reverse | None = None
-        self.places: dict[Node, Place] = {}     # of operands and operations
+        self.places: dict[Node, Location] = {}     # of operands and operations
 
 
-class Uses:
+class Needs:
     """loops: the pieces.  needed: of each place, whether its gradient leads to a wanted one; came: what gradients are added to."""
 
     def __init__(self, graph: Graph, pieces: Sequence[Piece], outputs: Sequence[int], roots: Sequence[int],
