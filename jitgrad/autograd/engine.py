@@ -131,14 +131,14 @@ def plain_backward(root: Node) -> None:
     deliver_plain(*found)
 
 
-def machine_code() -> Any:
-    """The machine code of recording and delivering, which is compiled or loaded now if it is not yet there.  (It takes the
-    compiler's back end, which a program that computes no gradients does not need.)"""
+def machine_code(compiling: bool = True) -> Any:
+    """The machine code of recording and delivering, which is loaded, or compiled if `compiling`, now if it is not yet there.  (It
+    takes the compiler's back end, which a program that computes no gradients does not need.)"""
     if _code:
         return _code[0]
     with building:         # a fork waits for it: a child could not enter a module that another thread was importing
         from jitgrad.operators.native import code
-        code.install(accumulate, _release_detached, CLASSES)
+        code.install(accumulate, _release_detached, CLASSES, compiling)
         if code.functions is not None or code.refused:
             _code.append(code)
     return code

@@ -15,8 +15,12 @@ class _Mode:
     For users: an exception out of a signal handler can come at the start of __exit__, as in PyTorch, which leaves the mode as it
     is.  The library itself uses graph.in_grad_mode."""
 
-    def __init__(self) -> None:
-        self._saved: list[tuple[bool, bool]] = []
+    _saved: list[tuple[bool, bool]]
+
+    def __new__(cls, *args: Any) -> Any:
+        self = object.__new__(cls)
+        self._saved = []
+        return self
 
     def _set(self) -> None:
         raise NotImplementedError
@@ -58,31 +62,29 @@ class _Mode:
 class no_grad(_Mode):
     """Results need no gradient inside.  `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
+    _enabled = False
+
     def __new__(cls, function: Callable | None = None) -> Any:
         self = object.__new__(cls)
-        if function is None:
-            return self
-        self.__init__()
-        return self(function)
+        self._saved = []
+        return self if function is None else self(function)
 
-    def _set(self) -> None:
-        grad_mode.enabled = False
+    def __enter__(self) -> None:        # loops enter it at each step: without further calls
+        self._saved.append((grad_mode.enabled, grad_mode.inference))
+        grad_mode.enabled = self._enabled
         recording_thread[0] = 0
 
 
 class enable_grad(no_grad):
     """Records inside, also within no_grad."""
 
-    def _set(self) -> None:
-        grad_mode.enabled = True
-        recording_thread[0] = 0
+    _enabled = True
 
 
 class set_grad_enabled(_Mode):
     """Sets recording on or off: at once when called, undone at the end of a `with`."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
         self.mode = bool(mode)
         self._before = (grad_mode.enabled, grad_mode.inference)
         self._set()
@@ -107,16 +109,12 @@ class set_grad_enabled(_Mode):
 class inference_mode(_Mode):
     """no_grad under its other name.  What is made inside is an ordinary tensor (PyTorch refuses to record it later)."""
 
+    mode: bool
+
     def __new__(cls, mode: bool | Callable = True) -> Any:
         self = super().__new__(cls)
-        if callable(mode):
-            self.__init__()
-            return self(mode)
-        return self
-
-    def __init__(self, mode: bool = True) -> None:
-        super().__init__()
-        self.mode = mode
+        self.mode = True if callable(mode) else mode
+        return self(mode) if callable(mode) else self
 
     def _set(self) -> None:
         grad_mode.inference = self.mode

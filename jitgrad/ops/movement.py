@@ -173,6 +173,7 @@ expand_like = movement(
 # which the step is 1, as it was written, whatever its bounds are; False, any part.  So the compiler knows what lies side
 # by side in memory, and which parts meet.
 Full = tuple[bool | str, ...]
+_ALL = builtins.slice(None)
 
 
 def _regions(full: Full, sizes: Shape) -> list[tuple[int, int, int] | None]:
@@ -182,9 +183,15 @@ def _regions(full: Full, sizes: Shape) -> list[tuple[int, int, int] | None]:
 
 
 def _key(full: Full, sizes: Shape) -> tuple[builtins.slice, ...]:
-    return tuple([builtins.slice(None) if r is None
-                  else builtins.slice(r[0], r[0] + (r[1] - 1) * r[2] + 1 if r[1] else r[0], r[2])
-                  for r in _regions(full, sizes)])
+    key = []
+    flat = iter(sizes)
+    for whole in full:
+        if whole is True:
+            key.append(_ALL)
+        else:
+            start, length, step = next(flat), next(flat), next(flat)
+            key.append(builtins.slice(start, start + (length - 1) * step + 1 if length else start, step))
+    return tuple(key)
 
 
 def _region_shape(x: ArrayType, full: Full, sizes: Shape) -> Shape:

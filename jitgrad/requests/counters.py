@@ -5,8 +5,9 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-# Called where a program repeats itself: autograd makes the machine code, which needs what is above this layer.
-repeats: list[Callable[[], Any]] = [lambda: None]
+# repeats[0](compiling=True) is called where a program repeats itself: autograd makes the machine code, which needs what is above
+# this layer.  compiling: also where it is not on disk.
+repeats: list[Callable[..., Any]] = [lambda compiling=True: None]
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
 PATIENCE = 4                # structures that have been compiled and did not come again: from then on the first meeting is interpreted
 unreturned: set[Any] = set()    # such structures: entries of programs.py

@@ -64,8 +64,11 @@ def _look(node: Node) -> None:
     if config.interpret or interpreting.active:
         note_value(node, own(interpreter.evaluate([node])[0]))
         return
-    if node.depth < 0 and _is_single(node):
-        _one_by_one((node,))
+    if node.depth < 0:          # it is postponed: no history is below
+        if _is_single(node):
+            _one_by_one((node,))
+        else:
+            _values(node)
         return
     for n in _frontier(node):
         if n.value is None:
@@ -89,8 +92,6 @@ def _frontier(node: Node) -> list[Node]:
     """The node itself, or, below a node without gradient, the first ones with: those that a backward may reach."""
     if node.requires_grad:
         return [node]
-    if node.depth < 0:          # it is postponed: no history is below
-        return []
     if all([n.requires_grad or n.value is not None for n in node.inputs]):
         return [n for n in node.inputs if n.requires_grad and n.inputs]
     order = topological([node], lambda n: () if n.requires_grad or n.value is not None else n.inputs)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from jitgrad.compiler.numba_cpu import cache, objectcode
 
 
-def address(name: str, depends: Sequence[str | bytes], source: Callable[[], str]) -> int:
-    """The address of the function `name` of a module; `depends`: what its text depends on."""
+def address(name: str, depends: Sequence[str | bytes], source: Callable[[], str] | None) -> int:
+    """The address of the function `name` of a module; `depends`: what its text depends on.  source: None: 0 if it is not on disk."""
     key = cache.key(name, *depends, objectcode.fingerprint())
     data = cache.load(key)
     if data is None:
+        if source is None:
+            return 0
         text = source()
-        data = objectcode.emit(text)
+        data = objectcode.emit(text, objectcode.GLUE)
         cache.save(key, data, text)
     return objectcode.load(data, name)

@@ -35,13 +35,16 @@ LANES = "jitgrad.lanes."
 _lock = threading.RLock()
 
 
+KERNEL, GLUE = 3, 1     # levels of LLVM's code generator: for loops over arrays; for what mostly calls C functions
+
+
 @cache
-def _machine() -> llvm.TargetMachine:
+def _machine(level: int = KERNEL) -> llvm.TargetMachine:
     """The host's code generator, with the options that MCJIT wants (as Numba sets them)."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=3, reloc="static" if is_x86() else "default",
+        cpu=llvm.get_host_cpu_name(), features=host_features(), opt=level, reloc="static" if is_x86() else "default",
         codemodel="jitdefault", jit=True)
 
 
@@ -87,19 +90,25 @@ def _engine() -> llvm.ExecutionEngine:
     return llvm.create_mcjit_compiler(empty, _machine())
 
 
-def _optimised(ir_text: str) -> llvm.ModuleRef:
+def _optimised(ir_text: str, level: int = KERNEL) -> llvm.ModuleRef:
     module = llvm.parse_assembly(ir_text)
-    machine = _machine()
+    machine = _machine(level)
     module.data_layout = str(machine.target_data)
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = True
     options.slp_vectorization = True
     options.loop_interleaving = True
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    _inline_variants(module, builder)
+    if level == GLUE:       # all passes together take a second more, and the code is no quicker
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(module, builder)
+    else:
+        builder.getModulePassManager().run(module, builder)
+        _inline_variants(module, builder)
     undefined = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if unknown := sorted(undefined - RUNTIME):
         raise InternalError(f"generated code calls {', '.join(unknown)}, which is not in objectcode.RUNTIME")
@@ -119,14 +128,14 @@ def _inline_variants(module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
     passes.run(module, builder)
 
 
-def emit(ir_text: str) -> bytes:
+def emit(ir_text: str, level: int = KERNEL) -> bytes:
     """Optimise a module for the host and return its object code.
 
-    Raises InternalError when it calls a function that another process could not resolve, MemoryError where LLVM would end the
-    process for want of memory."""
+    level: KERNEL or GLUE.  Raises InternalError when it calls a function that another process could not resolve, MemoryError where
+    LLVM would end the process for want of memory."""
     headroom.require(headroom.GENERATE + headroom.EACH_CHARACTER * len(ir_text), "compile")
     with _lock:
-        return _machine().emit_object(_optimised(ir_text))
+        return _machine(level).emit_object(_optimised(ir_text, level))
 
 
 def inspect(ir_text: str) -> tuple[str, str]:

@@ -29,8 +29,9 @@ from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.dtype import bool_
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
-OFTEN = 2000
-evaluations = [0]       # of all threads, about
+# Operations done by Python functions after which machine code is taken from disk, and after which it is compiled
+SOON, OFTEN = 500, 10_000
+operations = [0]        # so many, of all threads, about
 
 
 def finish(node: Node) -> Node:
@@ -41,6 +42,7 @@ def finish(node: Node) -> Node:
         if tracing.current() is None:
             return _computed(node)
         node.depth = 1
+    _count()
     node.line = user_line()
     if node.depth > MAX_DEPTH:
         cut(node)
@@ -59,6 +61,7 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
         if tracing.current() is None:
             return _computed(node)
         node.depth = 1
+    _count()
     line = user_line()
     stack = [node]
     while stack:
@@ -77,12 +80,17 @@ def finish_composite(node: Node, name: str | None, inputs: tuple[Node | None, ..
 
 
 def _computed(node: Node) -> Node:
-    """A node that depends on nothing pending, computed; by machine code, once a program has done so often."""
+    """A node that depends on nothing pending, computed."""
     become_input(node, interpreter.compute(node) if len(node.inputs) <= FEW else interpreter.evaluate([node])[0])
-    evaluations[0] += 1
-    if evaluations[0] == OFTEN:
-        repeats[0]()
+    _count()
     return node
+
+
+def _count() -> None:
+    """Have operators recorded by machine code once Python functions have done so often."""
+    operations[0] += 1
+    if operations[0] in (SOON, OFTEN):
+        repeats[0](operations[0] == OFTEN)
 
 
 # -- declarations ----------------------------------------------------------------------------------------------------

@@ -96,8 +96,8 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
     return shared
 
 
-def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
-    """The address of one of the functions."""
+def _function(name: str, offsets: dict[str, int], deepest: int, compiling: bool) -> int:
+    """The address of one of the functions; 0 if it is not on disk and not to be compiled."""
     folder = Path(__file__).parent
 
     def source() -> str:
@@ -113,7 +113,8 @@ def _function(name: str, offsets: dict[str, int], deepest: int) -> int:
             {W.MATCH: Match, W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
         return str(module)
 
-    return glue.address(name, [*[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest))], source)
+    return glue.address(name, [*[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest))],
+                        source if compiling else None)
 
 
 class Functions(NamedTuple):
@@ -130,11 +131,11 @@ functions: Functions | None = None      # once they are there
 refused = False                         # there was no memory for them
 
 
-def install(accumulate: Callable, release: Callable, classes: dict[str, type]) -> None:
+def install(accumulate: Callable, release: Callable, classes: dict[str, type], compiling: bool) -> None:
     """Give all faces, and patterns, their code, once.
 
     accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors.
-    classes: autograd's Watch and PyFunction."""
+    classes: autograd's Watch and PyFunction.  compiling: also if that is not on disk."""
     global functions, refused
     with building:         # which a fork waits for
         if functions is not None or refused or not objects.SUPPORTED:
@@ -144,11 +145,13 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type]) -
             return
         PatternWords.shared = _shared(accumulate, release, classes["PyFunction"])
         try:
-            found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST)
+            found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST, compiling)
                                 for name in (W.RECORD, W.MATCH, W.AGAIN, W.DELIVER, W.USUAL)])
         except MemoryError as error:        # all goes on without them, only slower
             refused = True
             logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
+            return
+        if 0 in found:
             return
         faces.usual[0] = function(found.usual, "usual", PatternWords(None))
         faces.give_code(found.record, PatternWords.shared, learner)

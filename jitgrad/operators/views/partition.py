@@ -6,11 +6,9 @@ from operator import index
 
 from jitgrad.operators.operands import Integers, integers, normal_dim
 from jitgrad.operators.views.shape import Ints, region, selected
-from jitgrad.operators.views.view import Steps, pieces_operator
+from jitgrad.operators.views.view import Pieces, pieces_operator
 from jitgrad.tensors.steps import Part
 from jitgrad.tensors.tensor import Tensor
-
-Pieces = tuple[str, list[Steps]]        # the grad_fn's name, and the steps to each
 
 
 def _pieces(shape: Ints, dim: int, lengths: Iterable[int], grad: str) -> Pieces:

@@ -24,9 +24,10 @@ from jitgrad.requests.execute import MAX_HISTORY
 from jitgrad.tensors.steps import NO_GRAD, Step, interned, movements, view_into
 from jitgrad.tensors.storage import Detached, Storage
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.array import ArrayType
+from jitgrad.types.array import ArrayType, array_type
 
 Steps = tuple[Step, ...]
+Pieces = tuple[str, list[Steps]]        # of an operator that gives several views: the grad_fn's name, and the steps to each
 NO_STEPS = (Step(REGISTRY["squeeze"], ((),), None),)      # the view of everything
 MAX_PLANS = 10_000
 new_tensor = Tensor.__new__
@@ -111,7 +112,7 @@ def view_by_plan(input: Tensor, plan: Plan, number: int = 0) -> Tensor:
                 value = value.reshape(spec.type.shape) if spec.op in RESHAPED else spec.op.numpy(value, **spec.kwargs)
         node = input_node(value, plan.nodes[-1][0].type)
     storage = input._storage or input._ensure_storage()
-    result = _on_storage(input, storage, plan, node, seen, version)
+    result = _on_storage(input, storage, plan.steps, node, seen, version)
     if not source.requires_grad and not grad_mode.enabled:
         result._chain = (*input._chain, NO_GRAD, *plan.steps)
         if input._seen < 0:
@@ -128,7 +129,7 @@ def _private_part(input: Tensor, storage: Storage, plan: Plan) -> Tensor | None:
     node = storage.read_private(movements(chain) + plan.steps, plan.nodes[-1][0].type)
     if node is None or storage.writes != seen:
         return None
-    result = _on_storage(input, storage, plan, node, seen, version)
+    result = _on_storage(input, storage, plan.steps, node, seen, version)
     if not grad_mode.enabled:
         result._chain = (*chain, NO_GRAD, *plan.steps)
     return result
@@ -143,7 +144,7 @@ def _read(input: Tensor) -> tuple[Node, int, int]:
     return source, input._seen, storage.cell.value
 
 
-def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node, seen: int, version: int) -> Tensor:
+def _on_storage(input: Tensor, storage: Storage, steps: Steps, node: Node, seen: int, version: int) -> Tensor:
     """The view on a storage, as that was when it was read."""
     extra = node.extra
     if extra is None:
@@ -153,11 +154,29 @@ def _on_storage(input: Tensor, storage: Storage, plan: Plan, node: Node, seen: i
     result = new_tensor(Tensor)
     result._node = node
     result._storage = storage
-    result._chain = input._chain + plan.steps
+    result._chain = input._chain + steps
     result._seen = seen
     if not input._tracks_version:
         result._tracks_version = False
     return result
+
+
+def _pieces_of_array(input: Tensor, pieces: Sequence[Steps]) -> tuple[Tensor, ...] | None:
+    """The views, parts of one dimension or positions of it, of what is an array and carries no gradient; None of others."""
+    source, seen, version = _read(input)
+    array = source.value
+    if source.requires_grad or source.depth or type(array) is not np.ndarray or tracing.traces or not grad_mode.enabled:
+        return None
+    storage = input._storage or input._ensure_storage()
+    dtype = source.spec.type.dtype
+    before = (slice(None),) * [whole is True for whole in pieces[0][0].params[0]].index(False) if pieces else ()
+    result = []
+    for steps in pieces:
+        start, length, _ = steps[0].sizes           # type: ignore[misc]
+        value = array[(*before, slice(start, start + length) if len(steps) == 1 else start, ...)]
+        node = input_node(value, array_type(value.shape, dtype))
+        result.append(_on_storage(input, storage, steps, node, seen, version))
+    return tuple(result)
 
 
 def views_by_plans(input: Tensor, plans: Sequence[Plan]) -> tuple[Tensor, ...]:
@@ -177,7 +196,7 @@ def views_by_plans(input: Tensor, plans: Sequence[Plan]) -> tuple[Tensor, ...]:
             node = Node(spec, (node,), True, more, None, line)
         extra = node.extra = Extra()
         extra.fn = Composite(plan.nodes[-1][2] or node.spec.op.grad_name, (source,), (), False, number)
-        result.append(_on_storage(input, storage, plan, node, seen, version))
+        result.append(_on_storage(input, storage, plan.steps, node, seen, version))
     return tuple(result)
 
 
@@ -246,22 +265,26 @@ def pieces_operator(fn: Callable) -> Callable:
     """Declare an operator that gives several views: a function of the tensor and its arguments that returns the grad_fn's
     name and the steps to each."""
     schema = Schema(fn.__name__, fn, False)
-    known: dict[tuple, list[Plan]] = {}     # for integers as arguments, and tensors that are no views themselves
+    known: dict[tuple, tuple[Pieces, list[Plan]]] = {}  # for integers as arguments, and tensors that are no views themselves
 
     def call(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
         (input, *rest), _ = schema.bind(args, kwargs)
-        key = None
+        key: tuple | None = None
         if not input._chain and all([type(v) is int for v in rest]):
             key = (input._node.spec.type, *rest)
-            plans = known.get(key)
-            if plans is not None:
-                return views_by_plans(input, plans)
-        grad, pieces = fn(input, *rest)
-        plans = [make_plan(input._node.spec.type, ((grad, steps),)) for steps in pieces]
-        if key is not None:
-            if len(known) >= MAX_PLANS:
-                known.clear()
-            known[key] = plans
+        found = None if key is None else known.get(key)
+        if found is None:
+            found = fn(input, *rest), []
+            if key is not None:
+                if len(known) >= MAX_PLANS:
+                    known.clear()
+                known[key] = found
+        (grad, pieces), plans = found
+        made = _pieces_of_array(input, pieces)
+        if made is not None:
+            return made
+        if len(plans) < len(pieces):
+            plans[:] = [make_plan(input._node.spec.type, ((grad, steps),)) for steps in pieces]
         return views_by_plans(input, plans)
 
     return register(fn.__name__, (schema,), call, fn.__doc__, EVERYWHERE, kind=None)
