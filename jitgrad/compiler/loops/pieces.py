@@ -281,13 +281,12 @@ def ended(graph: Graph, pieces: Sequence[Piece], read: Iterable[int]) -> list[Pi
 
     read: the places that are read by others, or wanted."""
     starts = np.array([piece.first for piece in pieces], np.int64)
-    at = np.unique(graph.at[[k for k in read if k not in graph.joined]])
-    at = at[at >= 0]
+    at = np.array(sorted({*graph.at[[k for k in read if k not in graph.joined]].tolist()} - {-1}), np.int64)    # np.unique imports numpy.ma
     which = np.searchsorted(starts, at, "right") - 1
     found: list[Piece] = []
     for number, piece in enumerate(pieces):
-        ends = np.unique((at[which == number] - piece.first) // piece.period) + 1 if piece.count >= MANY else ()
-        some = [end for end in map(int, ends) if end < piece.count]
+        ends = {*((at[which == number] - piece.first) // piece.period + 1).tolist()} if piece.count >= MANY else ()
+        some = [end for end in sorted(ends) if end < piece.count]
         parts: list[Piece | None] = [piece]
         if 0 < len(some) <= FEW:
             bounds = zip([0, *some], [*some, piece.count], strict=True)
