@@ -13,6 +13,7 @@ import hashlib
 import platform
 import sys
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,16 @@ def inspect(ir_text: str) -> tuple[str, str]:
         return str(module), _machine().emit_assembly(module)
 
 
+def _c_libraries() -> Iterator[Any]:
+    """Where C's functions are: first in what the process has loaded (to find libm by its name takes a process of its own)."""
+    for find in (lambda: "ucrtbase", lambda: "msvcrt") if sys.platform == "win32" else (
+            lambda: None, lambda: ctypes.util.find_library("m")):
+        try:
+            yield ctypes.CDLL(find())
+        except OSError:
+            continue
+
+
 @cache
 def _provide_runtime() -> None:
     """Make every function of RUNTIME known to LLVM, from the C library where LLVM does not see it in the process."""
@@ -153,15 +164,8 @@ def _provide_runtime() -> None:
     missing = [name for name in sorted(RUNTIME) if llvm.address_of_symbol(name) is None]
     if not missing:
         return
-    libraries: list[Any] = []
-    names = ["ucrtbase", "msvcrt"] if sys.platform == "win32" else [ctypes.util.find_library("m"), None]
-    for library in names:
-        try:
-            libraries.append(ctypes.CDLL(library))
-        except OSError:
-            continue
     for name in missing:
-        for library in libraries:
+        for library in _c_libraries():
             function = getattr(library, name, None)
             if function is not None:
                 llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
