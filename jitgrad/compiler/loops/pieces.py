@@ -281,7 +281,8 @@ def ended(graph: Graph, pieces: Sequence[Piece], read: Iterable[int]) -> list[Pi
 
     read: the places that are read by others, or wanted."""
     starts = np.array([piece.first for piece in pieces], np.int64)
-    at = np.array(sorted({*graph.at[[k for k in read if k not in graph.joined]].tolist()} - {-1}), np.int64)    # np.unique imports numpy.ma
+    found_at = {*graph.at[[k for k in read if k not in graph.joined]].tolist()} - {-1}
+    at = np.array(sorted(found_at), np.int64)       # (np.unique would import numpy.ma)
     which = np.searchsorted(starts, at, "right") - 1
     found: list[Piece] = []
     for number, piece in enumerate(pieces):
