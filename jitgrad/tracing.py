@@ -26,6 +26,10 @@ class TraceNotes:
         """Whether replays check that a number is not 0."""
         return False
 
+    def applied(self, function: Any, args: tuple) -> tuple[Any] | None:
+        """What applying an autograd.Function gives, alone in a tuple, where that is other than usual; None where not."""
+        return None
+
     def array_read(self, node: Any) -> None:
         """Note that somebody reads the NumPy array that an input stands for, other than by making a tensor of it."""
 
@@ -60,7 +64,7 @@ def refuse(reason: str) -> None:
         _state.trace.refuse(reason)
 
 
-def traced(trace: TraceNotes, function: Callable[..., _T], *args: Any) -> _T:
+def traced(trace: TraceNotes | None, function: Callable[..., _T], *args: Any) -> _T:
     """function(*args), this thread being traced.
 
     Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since

@@ -65,8 +65,11 @@ class Batch(tracing.TraceNotes):
                 order = list(range(1, result.type.ndim))
                 order.insert(dim % result.type.ndim, 0)
                 result = bind(REGISTRY["permute"], (result,), (tuple(order),))
-            if result in outside:
+            if result in outside and not (node in self.elements and node.extra is not None and node.extra.fn is not None):
                 result = bind(REGISTRY["copy"], (result,))
+            if result in outside:               # what a Function gave
+                results.append(wrap(result))
+                continue
             # Its grad_fn is named as that of what one element gives.
             name = fn_name(node) if node.requires_grad and node.inputs else "CloneBackward0"
             results.append(wrap(finish_composite(result, name, edges)))
@@ -92,6 +95,13 @@ class Batch(tracing.TraceNotes):
     def divisor(self, node: Node) -> bool:
         """See TraceNotes."""
         return depends(node, self.elements) or (self._outer is not None and self._outer.divisor(node))
+
+    def applied(self, function: Any, args: tuple) -> tuple[Any] | None:
+        """See TraceNotes: a Function is applied to the whole batch."""
+        if any([isinstance(a, Tensor) and depends(a._current(), self.elements) for a in args]):
+            from jitgrad.autograd.function_batching import apply_to_elements
+            return (apply_to_elements(self, function, args),)
+        return (tracing.traced(self._outer, function.apply, *args),)
 
     def array_read(self, node: Node) -> None:
         """See TraceNotes."""
