@@ -80,3 +80,10 @@ def traced(trace: TraceNotes | None, function: Callable[..., _T], *args: Any) ->
         _state.trace = outer
         traces -= 1
         count[0] = traces
+
+
+def forward_calls(change: int) -> None:
+    """Have machine code forward every call to the operators' Python functions, as while a thread traces: 1, and -1 afterwards."""
+    global traces
+    traces += change
+    count[0] = traces

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import behaviours_interface  # noqa: F401 (adds to them)
+import behaviours_saved  # noqa: F401
 import pytest
 from behaviours import BEHAVIOURS
 

@@ -12,6 +12,7 @@ from typing import Any
 from jitgrad import tracing
 from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
 from jitgrad.autograd.hooks import NodeHooks
+from jitgrad.autograd.saved_hooks import Packed, installed
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
@@ -131,17 +132,25 @@ def _unpack(ctx: FunctionCtx, saved: Any) -> Tensor | None:
     if saved is None:
         return None
     if type(saved) is int:                    # an output: kept weakly, since it refers to ctx
-        ref = ctx._outputs[saved]
-        node = None if ref is None else ref()
-        if node is None:
-            raise RuntimeError("saved_tensors: an output of this Function is gone; keep it alive until backward")
+        node = _output(ctx, saved)
         if is_stale(node):
             raise RuntimeError(stale_message(node))
         return wrap(node)
     tensor, node = saved
+    if type(tensor) is Packed:
+        return tensor.unpacked(_output(ctx, node) if type(node) is int else node)
     if is_stale(node):
         raise RuntimeError(stale_message(node))
     return tensor if tensor._current() is node else wrap(node)
+
+
+def _output(ctx: FunctionCtx, number: int) -> Node:
+    """The node of an output."""
+    ref = ctx._outputs[number]
+    node = None if ref is None else ref()
+    if node is None:
+        raise RuntimeError("saved_tensors: an output of this Function is gone; keep it alive until backward")
+    return node
 
 
 class Function:
@@ -232,7 +241,7 @@ class Function:
                           for o in outputs])
             return same[0] if single else same
         results = tuple([_record(ctx, i, o, args, single) for i, o in enumerate(outputs)])
-        ctx._saved = [_pack(ctx, i, t, outputs) for i, t in enumerate(ctx._to_save)]
+        ctx._saved = [_pack(ctx, i, t, outputs, results) for i, t in enumerate(ctx._to_save)]
         ctx._to_save = ()
         return results[0] if single else results
 
@@ -278,15 +287,15 @@ def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: boo
     return made
 
 
-def _pack(ctx: FunctionCtx, number: int, tensor: Tensor | None, outputs: tuple) -> Any:
+def _pack(ctx: FunctionCtx, number: int, tensor: Tensor | None, outputs: tuple, results: tuple) -> Any:
     if tensor is None:
         return None
     if not isinstance(tensor, Tensor):
         raise TypeError(f"save_for_backward can only save variables, but argument {number} is of type {type(tensor).__name__}")
     for i, o in enumerate(outputs):
         if tensor is o and ctx._outputs[i] is not None:     # of others no node refers to ctx
-            return i
-    return tensor, tensor._current()
+            return (Packed(results[i]), i) if installed.pairs else i
+    return Packed(tensor) if installed.pairs else tensor, tensor._current()
 
 
 class _ForwardMode(threading.local):

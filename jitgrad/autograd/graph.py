@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from jitgrad.autograd.history import GradFn, grad_fn, output_number
 from jitgrad.autograd.hooks import NodeHooks, RemovableHandle, running
+from jitgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from jitgrad.tensors.tensor import Tensor
 
 Node = NodeHooks
@@ -91,3 +92,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: L
 
     chosen = [t.requires_grad or mode == "all" for t in tensors]
     return Handles([t.register_hook(hook(i)) for i, t in enumerate(tensors) if chosen[i]])          # type: ignore[attr-defined]
+
+
+__all__ = ["GradientEdge", "Node", "disable_saved_tensors_hooks", "get_gradient_edge", "register_multi_grad_hook", "save_on_cpu",
+           "saved_tensors_hooks"]

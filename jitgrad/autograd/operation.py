@@ -14,8 +14,9 @@ from jitgrad import tracing
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.history import FREED, checked_nodes, composite, edges, fn_name, output_number, saved_nodes, stale_message, viewed
 from jitgrad.autograd.hooks import NodeHooks
+from jitgrad.autograd.saved_hooks import Packed, installed
 from jitgrad.differentiate import differentiate
-from jitgrad.graph.node import Node, is_stale, topological
+from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec
 from jitgrad.requests.execute import value
 from jitgrad.tensors.storage import gradient_edge
@@ -42,7 +43,7 @@ class Operation(NodeHooks):
         self._checked_outputs = [numbers[n] for n in checked if n in numbers]
         self._outputs: list[weakref.ref[Node] | None] = [None] * (max(outputs) + 1)
         self._inner: list[Node | None] = [None] * (max(outputs) + 1)        # as they were recorded
-        self._packed: dict[Node, Any] = {}
+        self._packed: list[tuple[Node, Packed]] = []         # of what was saved, what hooks have made of it
         for n in dict.fromkeys(saved):
             value(n)
         for number, node in outputs.items():
@@ -65,12 +66,12 @@ class Operation(NodeHooks):
         extra.fn = PyFunction(self, number)
         node.spec, node.inputs, node.run = input_spec(node.spec.type), (), None
 
-    def keep(self, saved: Node, packed: Any) -> None:
-        """Read something that was saved from what hooks have made of it (saved_hooks.Packed)."""
+    def keep(self, saved: Node, packed: Packed) -> None:
+        """Read something that was saved from what hooks have made of it."""
         number = next((i for i, ref in enumerate(self._outputs) if ref is not None and ref() is saved), None)
         inner = saved if number is None else self._inner[number]
         assert inner is not None
-        self._packed[inner] = packed
+        self._packed.append((inner, packed))
 
     def _gradients(self, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
         """The gradients of the operands, from those of the outputs."""
@@ -107,7 +108,7 @@ class Operation(NodeHooks):
     def _of_unpacked(self, found: dict[Node, Node], given: set[Node], create_graph: bool) -> dict[Node, Node]:
         """The gradients, computed of what hooks give for what was saved."""
         made: dict[Node, Node] = {}
-        for n, packed in self._packed.items():
+        for n, packed in self._packed:
             history = None
             if create_graph:
                 ref = self._outputs[self._inner.index(n)] if n in self._inner else None
@@ -127,3 +128,23 @@ def operation(node: Node) -> NodeHooks:
         return fn.ctx
     tracing.refuse("it registers a hook on a grad_fn")
     return Operation({output_number(node): node})
+
+
+def keep_saved(nodes: Sequence[Node], arguments: Mapping[str, Any]) -> None:
+    """What an operator saves, given to the hooks in force, as PyTorch does: by the names of the arguments, results last.
+
+    nodes: its results.  Only those of operators that save something become those of an Operation."""
+    outputs = {i: n for i, n in enumerate(nodes) if n.requires_grad and n.inputs}
+    if not installed.pairs or not outputs:
+        return
+    saved = [n for node in outputs.values() for n in saved_nodes(node) if n.op is not SCALAR and n.op is not CONST]
+    if len(outputs) > 1:
+        saved = list(dict.fromkeys(saved))
+    if not saved:
+        return
+    names = {n: "self" if name == "input" else name for name, n in arguments.items() if type(n) is Node}
+    results = {*outputs.values()}
+    saved.sort(key=lambda n: (2, "") if n in results else (0, names[n]) if n in names else (1, ""))
+    made = Operation(outputs)
+    for n in saved:
+        made.keep(n, Packed(wrap(n)))

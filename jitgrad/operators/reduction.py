@@ -9,7 +9,7 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.graph.node import Node, Op
 from jitgrad.graph.recording import bind, scalar_node
-from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
+from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded, saving
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.elementwise.comparison import maximum, minimum
 from jitgrad.operators.named import result_type
@@ -169,6 +169,8 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: Callable, re
         keep = keepdim if source.type.ndim else False
         values, indices = dropped(ops.take_along(x, at, dim=d), (d,), keep), dropped(at, (d,), keep)
         values = finish_composite(values, f"{title}Backward0", (source,), (indices,))
+        if saving:
+            saving[0]((values,), {})
         return result(wrap(values), wrap(finish_composite(indices, None, (source,))))
 
     overloaded(called, (of_all, pair, along), f"{title} of all elements; with `dim`, (values, indices) along it; "

@@ -9,7 +9,7 @@ A declaration is a row (`unary`, `binary`), a function of nodes (`operator`), or
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jitgrad import interpreter, tracing
@@ -31,6 +31,8 @@ from jitgrad.types.dtype import bool_
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
 OFTEN = 2000
 evaluations = [0]       # of all threads, about
+# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd/saved_hooks.py).
+saving: list[Callable[[Sequence[Node], Mapping[str, Any]], None]] = []
 
 
 def finish(node: Node) -> Node:
@@ -144,7 +146,7 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
             inplace: bool | Overwriting = False, kind: int | None = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
     """Declare a function of nodes, and what settles what it returns; see `register` and Schema."""
     schema = Schema(called, fn, True, out)
-    bound, operands = schema.bind, schema.operands
+    bound, operands, names = schema.bind, schema.operands, fn.__code__.co_varnames
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and "out" in kwargs and out is not None:
@@ -155,9 +157,14 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
             args, kwargs = bound(args, kwargs)
         result = fn(*args, **kwargs)
         if type(result) is Node:
-            return wrap(finish(result, args, kwargs))
+            node = finish(result, args, kwargs)
+            if saving:
+                saving[0]((node,), dict(zip(names, args, strict=False)) | kwargs)
+            return wrap(node)
         if isinstance(result, tuple):
             made = [wrap(finish(n, args, kwargs, i)) if type(n) is Node else n for i, n in enumerate(result)]
+            if saving:
+                saving[0]([t._node for t in made if isinstance(t, Tensor)], dict(zip(names, args, strict=False)) | kwargs)
             return type(result)(*made) if hasattr(result, "_fields") else tuple(made)
         return result
 
