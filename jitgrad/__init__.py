@@ -65,6 +65,7 @@ _LATER = {name: f"jitgrad.{name}" for name in (
     "jitgrad.type_info") | dict.fromkeys(
     ("jacobian", "value_and_jacobian", "hessian", "hvp"), "jitgrad.capture.jacobians") | dict.fromkeys(
     ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
+    ("profile",), "jitgrad.profiling") | dict.fromkeys(
     ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
 __getattr__ = _lookup("", _LATER)
 

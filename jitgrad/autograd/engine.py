@@ -15,7 +15,7 @@ from jitgrad.autograd import accumulation, recorded
 from jitgrad.autograd.accumulation import accumulate, add, keep
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
-from jitgrad.autograd.history import check_saved
+from jitgrad.autograd.history import check_saved, fn_name
 from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph.node import Node, is_stale
@@ -98,6 +98,8 @@ def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
     served = requested.repeat(roots, seeds, wanted, retain_graph, callbacks)
     if served is None:
         served = in_grad_mode(False, requested.serve, roots, seeds, wanted, retain_graph, callbacks, check_saved)
+        if made:
+            _note_cuts(served.order)
     else:                       # the program repeats itself
         machine_code()
     order, run = served.order, served.run
@@ -290,6 +292,7 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
     result = Gradients()
     if made:
         result.task = made[0]
+        _note_cuts(order)
     has = Wanted.of_leaves if wanted is None else wanted.has
     for node in order:
         if node in gradients and has(node):
@@ -305,8 +308,12 @@ def _calls_python(node: Node) -> bool:
 
 def stop_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
     """Where a backward from these roots is cut, and why."""
+    return _reasons(capture(roots).order)
+
+
+def _reasons(order: Sequence[Node]) -> list[tuple[Node, str]]:
     reasons = []
-    for node in capture(roots).order:
+    for node in order:
         extra = node.extra
         if extra is None:
             continue
@@ -317,6 +324,16 @@ def stop_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
         if type(extra.fn) is PyFunction:
             reasons.append((node, extra.fn.ctx._reason))
     return reasons
+
+
+MOST_CUTS = 1000
+cuts: dict[tuple[Any, str, str], None] = {}     # that were met: the user's line, the grad_fn's name, why
+
+
+def _note_cuts(order: Sequence[Node]) -> None:
+    """Note where a backward that was not recognised was cut, for who tells (scripts.py)."""
+    if len(cuts) < MOST_CUTS:
+        cuts.update(dict.fromkeys([(node.line, fn_name(node), reason) for node, reason in _reasons(order)]))
 
 
 def _release_detached() -> None:

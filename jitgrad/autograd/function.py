@@ -16,6 +16,7 @@ from jitgrad.autograd.saved_hooks import Packed, installed
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
+from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.requests.execute import value
 from jitgrad.tensors.steps import OfFunction, Part
@@ -274,6 +275,7 @@ def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: boo
         return output if not any([output is a for a in args]) else output.detach()
     result = input_node(value(node), node.type, True)
     result.ensure_extra().fn = PyFunction(ctx, number)
+    result.line = user_line()
     # It has no operands, yet what the Function was applied to lies behind it.
     result.depth = 1 + max([n.depth for n in ctx._edges if n is not None], default=0)
     ctx._outputs.append(weakref.ref(result))
