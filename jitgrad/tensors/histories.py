@@ -161,6 +161,7 @@ def _forbidden(node: Node, steps: tuple[Step, ...], what: str) -> str:
     name, number = (node.op.grad_name or "", 0) if fn is None else (fn.name, fn.number)
     if not node.requires_grad or (not node.inputs and fn is None):
         text = "A view was created in no_grad mode and "
+        what = what if without else f"{what} with grad mode enabled"
     elif without:
         text = f"Output {number} of {name.split('Backward')[0]} is a view of a view which was created in no_grad mode and "
     else:
