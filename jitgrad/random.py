@@ -298,7 +298,7 @@ def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = No
 def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with integers: random_(to), random_(from, to), or of the whole range that the dtype holds exactly."""
     if to is None:
-        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[self.dtype.name]
+        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1, "uint8": 8, "int8": 7, "int16": 15}[self.dtype.name]
         low, high = 0, from_ or 2**bits
     else:
         low, high = from_, to

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import behaviours_interface  # noqa: F401 (adds to them)
 import behaviours_saved  # noqa: F401
+import behaviours_small_integers  # noqa: F401
 import behaviours_views  # noqa: F401
 import pytest
 from behaviours import BEHAVIOURS

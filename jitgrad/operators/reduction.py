@@ -18,7 +18,7 @@ from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import no_template
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import ArrayType
-from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
+from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64, uint8
 
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
 
@@ -300,9 +300,10 @@ def _of_truth(called: str) -> None:
     op = ops.REGISTRY[called]
 
     def fn(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
-        return reduced(op, cast(input, bool_), dim, keepdim)
+        found = reduced(op, cast(input, bool_), dim, keepdim)
+        return cast(found, uint8) if input.type.dtype is uint8 else found
 
-    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
+    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true.  Of uint8 the result is uint8."
     operator(name=called, out=EXACT)(fn)
 
 

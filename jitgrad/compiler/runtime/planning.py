@@ -124,7 +124,7 @@ class Planner:
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
             block = self._block(step.kernel.slots, {}, 0)
-            self._note_work(step, [8 * block])
+            self._note_work(step, outer, inner, [8 * block])
             self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
             return
         if self._lengths.depends(step.outer):
@@ -145,16 +145,13 @@ class Planner:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
-        self._note_work(step, blocks)
+        self._note_work(step, outer, inner, blocks)
         self._items.append(_Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)], combining))
 
-    def _note_work(self, step: KernelStep, blocks: Sequence[int]) -> None:
-        """Note what a kernel does, for who tells (profiling.py)."""
-        work = Work(self._lengths.most(step.outer), self._lengths.most(step.inner), self._moved_bytes({*step.reads, *step.writes}))
-        self._work.update(dict.fromkeys(blocks, work))
-
-    def _moved_bytes(self, numbers: set[int]) -> int:
-        return sum([self._lengths.most(self._buffers[b].size) * self._buffers[b].dtype.itemsize for b in numbers])
+    def _note_work(self, step: KernelStep | LibraryStep, outer: int, inner: int, blocks: Sequence[int]) -> None:
+        """Note what a step does, for who tells (profiling.py)."""
+        moved = sum([self._lengths.most(self._buffers[b].size) * self._buffers[b].dtype.itemsize for b in {*step.buffers}])
+        self._work.update(dict.fromkeys(blocks, Work(outer, inner, moved)))
 
     def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> _PlannedCall | None:
         """A matrix product that BLAS can be called for directly; None for every other library call."""
@@ -171,7 +168,7 @@ class Planner:
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
         self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
         elements = math.prod([self._value(n) for n in step.shape]) // max(call.matrices, 1)
-        self._work[8 * first] = Work(call.matrices, elements, self._moved_bytes({*step.buffers}))
+        self._note_work(step, call.matrices, elements, [8 * first])
         return _PlannedCall(call.address, call.matrices, first, call.nanoseconds, None)
 
     def _direct(self, step: LibraryStep) -> blas.Product | None:
@@ -204,7 +201,7 @@ class Planner:
                 for step, own in zip(group.steps, partial, strict=True):
                     if isinstance(step, KernelStep):
                         address, word = step.function.address, self._block(step.kernel.slots, own, lane, moved)
-                        self._note_work(step, [8 * word])
+                        self._note_work(step, group.n, self._lengths.most(step.inner), [8 * word])
                     else:
                         call = self._product(step, moved)
                         assert call is not None
