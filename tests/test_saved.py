@@ -100,7 +100,8 @@ def test_hooks_that_give_back_what_they_got_change_no_gradient() -> None:
             found = []
             for hooks in (contextlib.nullcontext(), saved_tensors_hooks(lambda v: v.detach().clone(), lambda v: v)):
                 given = [o.requires_grad_() for o in operands(jitgrad, shapes)]
-                names = {"t": jitgrad, "F": jitgrad.nn.functional, "idx": jitgrad.tensor([0, 1])} | dict(zip("abc", given, strict=False))
+                names = {"t": jitgrad, "F": jitgrad.nn.functional, "idx": jitgrad.tensor([0, 1])}
+                names |= dict(zip("abc", given, strict=False))
                 with hooks:
                     out = eval(text, names)
                 first = jitgrad.autograd.grad(out.sum(), given, allow_unused=True, create_graph=True) if out.requires_grad else ()
