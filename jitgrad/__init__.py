@@ -22,9 +22,12 @@ from jitgrad.types.dtype import (
     float32,
     float64,
     get_default_dtype,
+    int8,
+    int16,
     int32,
     int64,
     set_default_dtype,
+    uint8,
 )
 from jitgrad.explain import cache_info, clear_cache, explain
 from jitgrad.tensors.formatting import set_printoptions
@@ -45,6 +48,7 @@ float = float32
 double = float64
 int = int32
 long = int64
+short = int16
 inf = _dtype.np.inf
 nan = _dtype.np.nan
 pi = _dtype.np.pi
@@ -65,6 +69,7 @@ _LATER = {name: f"jitgrad.{name}" for name in (
     "jitgrad.type_info") | dict.fromkeys(
     ("jacobian", "value_and_jacobian", "hessian", "hvp"), "jitgrad.capture.jacobians") | dict.fromkeys(
     ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
+    ("profile",), "jitgrad.profiling") | dict.fromkeys(
     ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
 __getattr__ = _lookup("", _LATER)
 
@@ -76,9 +81,10 @@ def __dir__() -> list[str]:
 # What `from jitgrad import *` gives: no modules, as of torch.
 __all__ = [
     "Size", "Tensor", "bool", "cache_info", "clear_cache", "compile", "device", "double", "dtype", "e", "enable_grad", "explain",
-    "float", "float32", "float64", "get_default_dtype", "get_num_threads", "grad", "inf", "inference_mode", "int", "int32", "int64",
+    "float", "float32", "float64", "get_default_dtype", "get_num_threads", "grad", "inf", "inference_mode", "int", "int16", "int32",
+    "int64", "int8",
     "interpret", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
+    "set_grad_enabled", "set_num_threads", "set_printoptions", "short", "uint8", "value_and_grad"]
 __all__ += creation.__all__
 __all__ += legacy.__all__
 __all__ += random.__all__

@@ -13,7 +13,7 @@ _COMPLEX = "there are no complex tensors: give real and imaginary parts as tenso
 _SPARSE = "there are no sparse tensors: use dense ones, or index_add and scatter_add for sums over few positions"
 _QUANTIZED = "there are no quantized tensors"
 _GRAPH = "graphs are compiled by themselves: leave it out, or decorate the function with jitgrad.compile"
-_DTYPE = ("the dtypes are float32, float64, int32, int64 and bool: convert the data, for instance with "
+_DTYPE = ("the dtypes are float32, float64, int8, int16, int32, int64, uint8 and bool: convert the data, for instance with "
           "numpy.asarray(data).astype('int64')")
 _MANY = "there is one process: use multiprocessing, or set_num_threads for the threads of one"
 
@@ -26,7 +26,7 @@ ADVICE = {
                     _QUANTIZED),
     **dict.fromkeys(("jit", "fx", "_dynamo", "export", "package"), _GRAPH),
     **dict.fromkeys(("float16", "half", "bfloat16", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2", "HalfTensor",
-                     "BFloat16Tensor", "int8", "uint8", "int16", "short", "ByteTensor", "CharTensor", "ShortTensor"), _DTYPE),
+                     "BFloat16Tensor"), _DTYPE),
     **dict.fromkeys(("distributed", "multiprocessing", "futures", "nn.DataParallel", "share_memory_"), _MANY),
     **dict.fromkeys(("autocast", "amp", "GradScaler"), "there is no mixed precision: leave it out, or use float32"),
     **dict.fromkeys(("onnx", "hub", "utils.tensorboard"), "take the arrays out by .numpy() for other tools"),

@@ -158,7 +158,7 @@ def _of_shape(called: str, sample: Callable, doc: str) -> Any:
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
-    return create
+    return tracing.draws()(create)
 
 
 def _like(called: str, sample: Callable, doc: str) -> Any:
@@ -170,7 +170,7 @@ def _like(called: str, sample: Callable, doc: str) -> Any:
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
-    return create
+    return tracing.draws()(create)
 
 
 rand = _of_shape("rand", _uniform, "Uniform random numbers in [0, 1).")
@@ -185,6 +185,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator 
     return np.asarray((generator or default_generator).draw(lambda g: g.integers(low, high, shape, np.int64)))
 
 
+@tracing.draws()
 def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: None = None,
             dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
@@ -208,6 +209,7 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any
                    requires_grad=requires_grad)
 
 
+@tracing.draws()
 def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
@@ -219,6 +221,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: None = None, dt
     return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad)
 
 
+@tracing.draws(by_element=True)
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: None = None,
            dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
@@ -250,6 +253,7 @@ def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
     return wrap(finish_composite(node, name, edges, ()))
 
 
+@tracing.draws(by_element=True)
 def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = None) -> Tensor:
     """1 with the probabilities in input, else 0."""
     p = input._array()
@@ -294,7 +298,7 @@ def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Generator | None = No
 def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with integers: random_(to), random_(from, to), or of the whole range that the dtype holds exactly."""
     if to is None:
-        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1}[self.dtype.name]
+        bits = {"float32": 24, "float64": 53, "int32": 31, "int64": 62, "bool": 1, "uint8": 8, "int8": 7, "int16": 15}[self.dtype.name]
         low, high = 0, from_ or 2**bits
     else:
         low, high = from_, to

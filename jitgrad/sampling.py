@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.operators.conversion import write_array
 from jitgrad.random import Generator, bernoulli, default_generator
 from jitgrad.tensors.tensor import Tensor, from_array
@@ -42,6 +43,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     return from_array(np.ascontiguousarray(drawn.reshape(*weights.shape[:-1], num_samples), np.int64))
 
 
+@tracing.draws(by_element=True)
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson random numbers of these rates, in the rates' dtype."""
     rates = input.detach()._array()
@@ -50,6 +52,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return from_array((generator or default_generator).draw(lambda g: np.asarray(g.poisson(rates))).astype(rates.dtype))
 
 
+@tracing.draws(by_element=True)
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Binomial random numbers of these counts and probabilities."""
     n, p = count.detach()._array(), prob.detach()._array()

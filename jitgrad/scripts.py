@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from jitgrad import missing
-from jitgrad.explain import cache_info
+from jitgrad.autograd import engine
+from jitgrad.explain import cache_info, line_text
 from jitgrad.requests import programs
+from jitgrad.requests.counters import stats
 
 # Packages that PyTorch has under the same names for other things.
 OWN = frozenset(["compiler", "ops", "types"])
@@ -71,6 +73,7 @@ def run(path: str, arguments: Sequence[str]) -> int:
     finder, folder = TorchFinder(), str(Path(path).resolve().parent)
     loaded = {name: sys.modules.pop(name) for name in [*sys.modules] if name == "torch" or name.startswith("torch.")}
     missing.missed.clear()
+    engine.cuts.clear()
     sys.meta_path.insert(0, finder)
     sys.path.insert(0, folder)
     try:
@@ -86,11 +89,15 @@ def run(path: str, arguments: Sequence[str]) -> int:
 
 
 def report() -> str:
-    """What a program missed, and what was compiled and interpreted for it."""
+    """What a program missed, and what was compiled, interpreted and cut for it, with the user's lines."""
     counts = cache_info()
     found = [entry.program for entry in programs.known.values()]
     lines = [f"jitgrad: {len(found)} programs of {sum([len(p.kernels) for p in found])} kernels ({counts.compilations} compiled, "
              f"{counts.disk_hits} found on disk), {counts.memory_hits} more requests served by them, {counts.interpreted} interpreted"]
+    lines += [f"jitgrad: interpreted {count} times: {reason}" for reason, count in stats.reasons.most_common()]
+    if engine.cuts:
+        lines.append("jitgrad: cut, where backward calls Python, in programs for what lies between:")
+        lines += [f"  {line_text(line)}: {name}: {reason}" for line, name, reason in engine.cuts]
     if missing.missed:
         names = [name if count == 1 else f"{name} ({count} times)" for name, count in missing.missed.most_common()]
         lines.append(f"jitgrad: names that were asked for and are not here: {', '.join(names)}")

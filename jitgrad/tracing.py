@@ -5,6 +5,7 @@ was given is in the graph; arrays made meanwhile are marked; and whatever a repl
 """
 from __future__ import annotations
 
+import functools
 import threading
 from array import array
 from collections.abc import Callable
@@ -25,6 +26,16 @@ class TraceNotes:
     def divisor(self, node: Any) -> bool:
         """Whether replays check that a number is not 0."""
         return False
+
+    def applied(self, function: Any, args: tuple) -> tuple[Any] | None:
+        """What applying an autograd.Function gives, alone in a tuple, where that is other than usual; None where not."""
+        return None
+
+    def drawn(self, function: Any, args: tuple, kwargs: dict[str, Any], by_element: bool) -> Any:
+        """What a function that draws random numbers gives, where that is other than usual; None where not.
+
+        by_element: whether it draws one number for each element of its tensors; otherwise it reads their shapes alone."""
+        return None
 
     def array_read(self, node: Any) -> None:
         """Note that somebody reads the NumPy array that an input stands for, other than by making a tensor of it."""
@@ -60,7 +71,7 @@ def refuse(reason: str) -> None:
         _state.trace.refuse(reason)
 
 
-def traced(trace: TraceNotes, function: Callable[..., _T], *args: Any) -> _T:
+def traced(trace: TraceNotes | None, function: Callable[..., _T], *args: Any) -> _T:
     """function(*args), this thread being traced.
 
     Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since
@@ -76,3 +87,22 @@ def traced(trace: TraceNotes, function: Callable[..., _T], *args: Any) -> _T:
         _state.trace = outer
         traces -= 1
         count[0] = traces
+
+
+def draws(by_element: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function that gives random numbers: see TraceNotes.drawn."""
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            trace = current()
+            found = None if trace is None else trace.drawn(call, args, kwargs, by_element)
+            return function(*args, **kwargs) if found is None else found
+        return call
+    return decorate
+
+
+def forward_calls(change: int) -> None:
+    """Have machine code forward every call to the operators' Python functions, as while a thread traces: 1, and -1 afterwards."""
+    global traces
+    traces += change
+    count[0] = traces

@@ -5,6 +5,10 @@ import re
 import warnings
 from pathlib import Path
 
+import behaviours_interface  # noqa: F401 (adds to them)
+import behaviours_saved  # noqa: F401
+import behaviours_small_integers  # noqa: F401
+import behaviours_views  # noqa: F401
 import pytest
 from behaviours import BEHAVIOURS
 
@@ -17,6 +21,7 @@ def seen(name: str, module) -> str:
     """What a behaviour shows, with addresses masked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)       # when torch.func is first used
         return re.sub(r"0x[0-9a-f]+", "0x", repr(BEHAVIOURS[name](module)))
 
 

@@ -148,7 +148,24 @@ def test_dims_that_are_wrong() -> None:
     same = func.vmap(lambda r: r + jitgrad.randn(3), randomness="same")(jitgrad.zeros(2, 3))
     assert same[0].tolist() == same[1].tolist() and same[0].any()
     with pytest.raises(NotImplementedError, match="randomness='different'"):
-        func.vmap(lambda r: r + jitgrad.randn(3), randomness="different")(a)
+        func.vmap(lambda r: r + jitgrad.randn(3).uniform_(), randomness="different")(a)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda T, r: r + T.rand(3), lambda T, r: T.randn_like(r), lambda T, r: T.randint(0, 1000, (3,)), lambda T, r: T.randperm(40)[:3],
+    lambda T, r: T.bernoulli(T.full((3,), 0.5)), lambda T, r: T.bernoulli(r * 0 + 0.5), lambda T, r: T.normal(r, 1.0),
+    lambda T, r: T.nn.functional.dropout(r + 1, 0.5), lambda T, r: T.func.vmap(lambda s: s + T.rand(()), randomness="different")(r),
+    lambda T, r: T.func.grad(lambda s: (s * T.rand(3)).sum())(r)])
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_random_numbers_in_vmap(draw: Callable, randomness: str) -> None:
+    def seen(T: Any) -> Any:
+        try:
+            found = T.func.vmap(lambda r: draw(T, r), randomness=randomness)(T.zeros(20, 3))
+        except RuntimeError as error:
+            return str(error)
+        return tuple(found.shape), all([T.equal(found[0], row) for row in found])
+
+    assert seen(jitgrad) == seen(torch)
 
 
 def test_scalars_are_asked_for() -> None:

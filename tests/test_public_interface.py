@@ -161,7 +161,9 @@ from torch.optim import SGD
 import torch.optim as optim
 assert optim.SGD is SGD and torch.nn is nn and nn.functional is F
 x = Variable(torch.ones(3), requires_grad=True)
-(linalg.norm(x) + F.relu(x).sum()).backward()
+y = F.relu(x)
+y.register_hook(lambda g: g)
+(linalg.norm(x) + y.sum()).backward()
 print(torch.__name__, sys.argv[1:], hasattr(torch, "fft"), x.grad.shape)
 try:
     import torch.distributed
@@ -176,6 +178,7 @@ def test_a_script_runs_with_torch_mapped(tmp_path):
     done = subprocess.run([sys.executable, "-m", "jitgrad", "run", str(path), "--lr", "1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "jitgrad ['--lr', '1'] False torch.Size([3])\nno distributed\n"
+    assert "script.py:9: ReluBackward0: a hook on this tensor" in done.stderr
     assert "1 programs of" in done.stderr and "are not here: torch.fft, torch.distributed" in done.stderr
 
 

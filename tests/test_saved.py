@@ -1,14 +1,16 @@
 """What a graph saves and a backward frees, as in PyTorch 2.13, which printed the expected lines (see regenerate)."""
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
 
 import drawn
 import pytest
-from saved import PROGRAMS
+from saved import OPERATIONS, PROGRAMS, operands
 
 import jitgrad
+from jitgrad.autograd.graph import saved_tensors_hooks
 
 FILES = {name: Path(__file__).parent / f"saved_{name}.txt" for name in PROGRAMS}
 
@@ -89,3 +91,23 @@ def regenerate() -> None:
     import torch
     for name, file in FILES.items():
         file.write_text("".join(f"{line}\n" for line in seen(name, torch)), encoding="utf-8")
+
+
+def test_hooks_that_give_back_what_they_got_change_no_gradient() -> None:
+    lines = [line.rpartition(": ") for line in OPERATIONS.replace("\n", "; ").split("; ") if line]
+    with jitgrad.interpret():
+        for text, _, shapes in lines:
+            found = []
+            for hooks in (contextlib.nullcontext(), saved_tensors_hooks(lambda v: v.detach().clone(), lambda v: v)):
+                given = [o.requires_grad_() for o in operands(jitgrad, shapes)]
+                names = {"t": jitgrad, "F": jitgrad.nn.functional, "idx": jitgrad.tensor([0, 1])}
+                names |= dict(zip("abc", given, strict=False))
+                with hooks:
+                    out = eval(text, names)
+                first = jitgrad.autograd.grad(out.sum(), given, allow_unused=True, create_graph=True) if out.requires_grad else ()
+                roots = [g for g in first if g is not None and g.requires_grad and "hardsigmoid" not in text]
+                second = jitgrad.autograd.grad(sum([(g * g).sum() for g in roots]), given, allow_unused=True) if roots else ()
+                found.append([*first, *second])
+            for plain, hooked in zip(*found, strict=True):
+                assert (plain is None) == (hooked is None), text
+                assert plain is None or jitgrad.allclose(plain, hooked, atol=1e-5, equal_nan=True), text

@@ -7,6 +7,7 @@ from typing import Any
 from jitgrad import tracing
 from jitgrad.autograd import engine, history, hooks
 from jitgrad.autograd.function import Function, once_differentiable
+from jitgrad.autograd.graph import GradientEdge, node_of
 from jitgrad.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -23,21 +24,22 @@ from jitgrad.requests import execute
 from jitgrad.requests.counters import repeats
 from jitgrad.requests.matcher import ANY_DEPTH
 from jitgrad.tensors.storage import gradient_edge
-from jitgrad.tensors.tensor import Tensor
+from jitgrad.tensors.tensor import Size, Tensor, wrap
 
-Tensors = Tensor | Sequence[Tensor]
+Tensors = Tensor | GradientEdge | Sequence[Tensor] | Sequence[GradientEdge]
 repeats[0] = engine.machine_code
 
 
-def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> tuple[list[Node], list[Node | None]]:
+def _roots(outputs: Sequence[Tensor | GradientEdge],
+           grads: Sequence[Tensor | None] | None) -> tuple[list[Node], list[Node | None]]:
     """The nodes of outputs, and their gradients (None: an implicit 1)."""
     if grads is None:
         grads = [None] * len(outputs)
     if len(grads) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
-    roots = [t._current() for t in outputs]
+    roots = [node_of(t) for t in outputs]
     result: list[Node | None] = []
-    for i, (node, output, g) in enumerate(zip(roots, outputs, grads, strict=True)):
+    for i, (node, g) in enumerate(zip(roots, grads, strict=True)):
         if g is None:
             if node.requires_grad and node.spec.type.size != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
@@ -47,7 +49,7 @@ def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> 
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         if g._node.type.shape != node.type.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape "
-                               f"of {output.shape}.")
+                               f"of {Size(node.type.shape)}.")
         gn = cast(g._current(), node.type.dtype)
         if gn.inputs and not gn.requires_grad and tracing.current() is None:
             gn = input_node(execute.value(gn), gn.type)
@@ -59,7 +61,15 @@ def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None] | None) -> 
 
 
 def _sequence(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, Tensor) or value is None else list(value)
+    return [value] if isinstance(value, (Tensor, GradientEdge)) or value is None else list(value)
+
+
+def _inputs(inputs: Any, where: str) -> Sequence[Any]:
+    """The inputs as a sequence, checked."""
+    found = _sequence(inputs)
+    if not found:
+        raise RuntimeError(f"`inputs` argument to `{where}()` cannot be empty.")
+    return found
 
 
 def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -69,21 +79,24 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
     grad_tensors: the incoming gradient of each, of its shape; not needed for scalars.  retain_graph: keep what was
     saved, for a second backward (default: create_graph).  create_graph: record the derivative, for higher order.
     Raises RuntimeError for non-scalars without a gradient, for tensors that need none, and for a freed graph."""
-    outputs = _sequence(tensors)
-    if grad_tensors is None:
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
+                               "use `grad_tensors`.")
         grad_tensors = grad_variables
+    chosen = None if inputs is None else _inputs(inputs, "backward")
+    outputs = _sequence(tensors)
+    if not outputs:
+        return
     roots, cotangents = _roots(outputs, None if grad_tensors is None else _sequence(grad_tensors))
-    chosen = None
-    if inputs is not None:
-        chosen = _sequence(inputs)
-        if not chosen:
-            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-        for t in chosen:
-            if not t.requires_grad:
-                raise RuntimeError("One of the differentiated Tensors does not require grad")
+    for t in chosen or ():
+        if not node_of(t).requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
     found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
                                 chosen)
     for t in chosen or ():
+        if isinstance(t, GradientEdge):             # of no tensor: there is no .grad to add to
+            continue
         g = found.nodes.get(gradient_edge(t._current()))
         if g is not None and not t._retains():      # retain_grad has kept it already
             engine.accumulate(t, g, create_graph)
@@ -102,24 +115,27 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
                          "allow_unused=False.")
-    outs, ins = _sequence(outputs), _sequence(inputs)
+    outs, ins = _sequence(outputs), _inputs(inputs, "grad")
     roots, cotangents = _roots(outs, None if grad_outputs is None else _sequence(grad_outputs))
-    for t in ins:
-        if not t.requires_grad:
+    nodes = [node_of(t) for t in ins]
+    for n in nodes:
+        if not n.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     found = engine.run_backward(roots, cotangents, create_graph if retain_graph is None else retain_graph, create_graph,
                                 ins)
     results: list[Tensor | None] = []
-    for i, t in enumerate(ins):
-        g = found.leaves.get(t._leaf) if t._leaf is not None else found.nodes.get(gradient_edge(t._current()))
+    for i, n in enumerate(nodes):
+        leaf = None if n.extra is None else n.extra.leaf
+        g = found.leaves.get(leaf) if leaf is not None else found.nodes.get(gradient_edge(n))
         if g is not None:
-            result = engine.wrap(g)
-            if t._leaf is not None and t._leaf.hooks:
-                result = engine.leaf_hooks(t._leaf, g, create_graph)
+            result = wrap(g)
+            if leaf is not None and leaf.hooks:
+                hooks.running.task = found.task
+                result = engine.leaf_hooks(leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:
             from jitgrad.operators.creation import zeros_like
-            results.append(zeros_like(t))
+            results.append(zeros_like(wrap(n)))
         elif allow_unused:
             results.append(None)
         else:
@@ -133,8 +149,11 @@ def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_g
     """The gradients for each row of the batched grad_outputs, recorded once for all of them."""
     from jitgrad.autograd.batched import Batch
     given = _sequence(grad_outputs)
-    lengths = {b._node.type.shape[0] if b.ndim else -1 for b in given if b is not None}
-    if len(lengths) != 1 or -1 in lengths:
+    if any([b is not None and not b.ndim for b in given]):
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                         "0-dim tensor to a number")
+    lengths = {b._node.type.shape[0] for b in given if b is not None}
+    if len(lengths) != 1:
         raise ValueError("autograd.grad(is_grads_batched=True): every grad_outputs must have the same leading batch "
                          f"dimension, got lengths {sorted(lengths)}")
     rows = Batch(lengths.pop())

@@ -5,6 +5,7 @@ batched.  Whoever asks for the value of a stand-in gets an error.
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from jitgrad.autograd.history import fn_name
 from jitgrad.batching import UNKNOWN, batch, depends, element_of, whole
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import bind
-from jitgrad.operators.declaration.declare import finish_composite
+from jitgrad.operators.declaration.declare import OPERATORS, finish_composite
 from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor, wrap
 
@@ -65,8 +66,11 @@ class Batch(tracing.TraceNotes):
                 order = list(range(1, result.type.ndim))
                 order.insert(dim % result.type.ndim, 0)
                 result = bind(REGISTRY["permute"], (result,), (tuple(order),))
-            if result in outside:
+            if result in outside and not (node in self.elements and node.extra is not None and node.extra.fn is not None):
                 result = bind(REGISTRY["copy"], (result,))
+            if result in outside:               # what a Function gave
+                results.append(wrap(result))
+                continue
             # Its grad_fn is named as that of what one element gives.
             name = fn_name(node) if node.requires_grad and node.inputs else "CloneBackward0"
             results.append(wrap(finish_composite(result, name, edges)))
@@ -80,8 +84,8 @@ class Batch(tracing.TraceNotes):
             if self.randomness == "error":
                 raise RuntimeError(RANDOM)
             if self.randomness == "different":
-                raise NotImplementedError("vmap: randomness='different' is not supported: draw the numbers outside, for all elements, "
-                                          "and give them to the function")
+                raise NotImplementedError("vmap: with randomness='different' this cannot be drawn inside (in place, a sample of a "
+                                          "distribution): use torch.rand, randn or their kin, or draw outside, for all elements")
         if self._outer is not None:
             self._outer.refuse(reason)
 
@@ -92,6 +96,32 @@ class Batch(tracing.TraceNotes):
     def divisor(self, node: Node) -> bool:
         """See TraceNotes."""
         return depends(node, self.elements) or (self._outer is not None and self._outer.divisor(node))
+
+    def applied(self, function: Any, args: tuple) -> tuple[Any] | None:
+        """See TraceNotes: a Function is applied to the whole batch."""
+        if any([isinstance(a, Tensor) and depends(a._current(), self.elements) for a in args]):
+            from jitgrad.autograd.function_batching import apply_to_elements
+            return (apply_to_elements(self, function, args),)
+        return (tracing.traced(self._outer, function.apply, *args),)
+
+    def drawn(self, function: Any, args: tuple, kwargs: dict[str, Any], by_element: bool) -> Any:
+        """See TraceNotes: with randomness="different" the numbers of all elements are drawn, outside."""
+        if self.randomness == "error":
+            return None
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and depends(a._current(), self.elements)]
+        if self.randomness == "same":
+            if by_element and given:
+                raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please file an issue "
+                                   "with functorch")
+            return None if self._outer is None else tracing.traced(self._outer, functools.partial(function, *args, **kwargs))
+        if by_element and given:
+            made, _ = tracing.traced(self, batch, [t._current() for t in given], self.elements, self.size)
+            whole_ones = {id(t): wrap(whole(m, self.size)) for t, m in zip(given, made, strict=True)}
+            args = tuple([whole_ones.get(id(a), a) for a in args])
+            kwargs = {name: whole_ones.get(id(a), a) for name, a in kwargs.items()}
+            return self.element(tracing.traced(self._outer, functools.partial(function, *args, **kwargs)))
+        one = functools.partial(function, *args, **kwargs)
+        return self.element(tracing.traced(self._outer, lambda: OPERATORS["stack"].call([one() for _ in range(self.size)])))
 
     def array_read(self, node: Node) -> None:
         """See TraceNotes."""

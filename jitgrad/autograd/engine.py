@@ -5,23 +5,22 @@ retain_grad and Functions are.  With create_graph the derivative is recorded ins
 """
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad import interpreter, tracing
-from jitgrad.autograd import recorded
-from jitgrad.autograd.function import PyFunction, call_backward
-from jitgrad.autograd.history import check_saved
-from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks
+from jitgrad.autograd import accumulation, recorded
+from jitgrad.autograd.accumulation import accumulate, add, keep
+from jitgrad.autograd.function import PyFunction
+from jitgrad.autograd.graph import GradientEdge, node_of
+from jitgrad.autograd.history import check_saved, fn_name
+from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph.node import Node, is_stale
-from jitgrad.graph.recording import become_input, bind, grad_mode, in_grad_mode, input_node
+from jitgrad.graph.recording import become_input, in_grad_mode, input_node
 from jitgrad.memory.threads import building
-from jitgrad.ops import REGISTRY
 from jitgrad.requests import execute, programs
 from jitgrad.requests import gradients as requested
 from jitgrad.requests.capture import capture
@@ -30,9 +29,8 @@ from jitgrad.requests.interpret import own
 from jitgrad.requests.schedules.stops import Callbacks, Stop, explicit
 from jitgrad.tensors.histories import Accumulator
 from jitgrad.tensors.steps import pending_detached
-from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge, insist
+from jitgrad.tensors.storage import any_detached, detached_storages, gradient_edge
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.tensors.writing import write, writes
 
 new_tensor = Tensor.__new__
 CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
@@ -47,54 +45,61 @@ class Gradients:
     def __init__(self) -> None:
         self.leaves: dict[Accumulator, Node] = {}
         self.nodes: dict[Node, Node] = {}
+        self.task: Any = self       # of hooks.running
+
+    def reaches(self, node: Node) -> bool:
+        """Whether the backward computes the gradient of a node, where no hook is on others than leaves."""
+        return node in self.nodes or (node.extra is not None and node.extra.leaf in self.leaves)
 
     def add(self, node: Node, g: Node) -> None:
         """Add a contribution for a leaf or an interior node."""
         extra = node.extra
         if extra is not None and extra.leaf is not None:
             have = self.leaves.get(extra.leaf)
-            self.leaves[extra.leaf] = g if have is None else _add(have, g)
+            self.leaves[extra.leaf] = g if have is None else add(have, g)
         else:
             have = self.nodes.get(node)
-            self.nodes[node] = g if have is None else _add(have, g)
-
-
-def _add(a: Node, b: Node) -> Node:
-    node = bind(REGISTRY["add"], (a, b))
-    if tracing.current() is None and (not grad_mode.enabled or not (a.requires_grad or b.requires_grad)):
-        become_input(node, interpreter.evaluate([node])[0])
-    return node
+            self.nodes[node] = g if have is None else add(have, g)
 
 
 def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
-                 inputs: Sequence[Tensor] | None) -> Gradients:
+                 inputs: Sequence[Tensor | GradientEdge] | None) -> Gradients:
     """Gradients of the roots: of all leaves below them, or of `inputs` alone (leaves or intermediates).
 
     Only what lies between the roots and those is gone through, checked and freed.
     Raises RuntimeError for saved values that were freed or overwritten."""
     if anomaly:
         anomaly[0](roots, cotangents)
-    wanted = None if inputs is None else Wanted(
-        {t._leaf for t in inputs if t._leaf is not None}, {gradient_edge(t._current()) for t in inputs if t._leaf is None})
+    wanted = None
+    if inputs is not None:
+        nodes = [node_of(t) for t in inputs]
+        leaves = [None if n.extra is None else n.extra.leaf for n in nodes]
+        wanted = Wanted({a for a in leaves if a is not None},
+                        {gradient_edge(n) for n, a in zip(nodes, leaves, strict=True) if a is None})
     if create_graph or tracing.current() is not None:           # a trace wants the derivative as a graph
         return in_grad_mode(create_graph, _record, roots, cotangents, retain_graph, create_graph, wanted)
     result = Gradients()
-    for node, array in zip(*_served(roots, cotangents, retain_graph, wanted), strict=True):
+    made: list[_Calls] = []
+    for node, array in zip(*_served(roots, cotangents, retain_graph, wanted, made), strict=True):
+        result.task = made[0] if made else result
         if array is not None:
             result.add(node, input_node(array, node.spec.type))
     return result
 
 
 def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool,
-            wanted: Wanted | None) -> tuple[list[Node], Sequence[np.ndarray | None]]:
-    """What is wanted below the roots, and the gradients (None: no path)."""
+            wanted: Wanted | None, made: list[_Calls]) -> tuple[list[Node], Sequence[np.ndarray | None]]:
+    """What is wanted below the roots, and the gradients (None: no path).  made: what has called Python, if anything did."""
     def callbacks(order: Sequence[Node]) -> Callbacks:
-        return _Calls(order, retain_graph)
+        made.append(_Calls(order, retain_graph))
+        return made[0]
 
     roots, seeds = _distinct(roots, cotangents)
     served = requested.repeat(roots, seeds, wanted, retain_graph, callbacks)
     if served is None:
         served = in_grad_mode(False, requested.serve, roots, seeds, wanted, retain_graph, callbacks, check_saved)
+        if made:
+            _note_cuts(served.order)
     else:                       # the program repeats itself
         machine_code()
     order, run = served.order, served.run
@@ -120,15 +125,17 @@ def plain_backward(root: Node) -> None:
     for pattern in root.spec.patterns:          # the program repeats itself
         if pattern.again is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
-    found = requested.take_held(root)
+    found, task = requested.take_held(root), None
     if found is None and tracing.current() is not None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
     if found is None:
-        found = _served((root,), (None,), False, None)
+        made: list[_Calls] = []
+        found = _served((root,), (None,), False, None, made)
+        task = made[0] if made else None
     elif any_detached():
         _release_detached()
-    deliver_plain(*found)
+    deliver_plain(*found, task)
 
 
 def machine_code(compiling: bool = True) -> Any:
@@ -147,19 +154,21 @@ def machine_code(compiling: bool = True) -> Any:
 _code: list[Any] = []       # once it is there
 
 
-def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None]) -> None:
-    """Add gradients to the `.grad` of the leaves' tensors."""
+def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], task: _Calls | None = None) -> None:
+    """Add gradients to the `.grad` of the leaves' tensors.  task: what has called Python on the way."""
     for node in leaves:
         extra = node.extra
         leaf = None if extra is None else extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
             found = Gradients()
+            if task is not None:
+                found.task = task
             for n, array in zip(leaves, arrays, strict=True):
                 if array is not None:
                     found.add(n, input_node(array, n.spec.type))
             deliver(found, False)
             return
-    with _accumulating:
+    with accumulation.accumulating:
         for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
             tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
             if array is not None and tensor is not None and tensor._leaf is not None:   # the latter: it still wants one
@@ -184,6 +193,14 @@ class _Calls(Callbacks):
         self._order = order
         self._retain_graph = retain_graph
         self._place = len(order)        # where Python was called last
+        self._known: set[Any] | None = None
+
+    def reaches(self, node: Node) -> bool:
+        """Whether the backward computes the gradient of a node: see hooks.running."""
+        if self._known is None:
+            self._known = {n for n in self._order if n.requires_grad} | {
+                n.extra.leaf for n in self._order if n.extra is not None and n.extra.leaf is not None}
+        return gradient_edge(node) in self._known or (node.extra is not None and node.extra.leaf in self._known)
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
@@ -192,6 +209,7 @@ class _Calls(Callbacks):
         watch = None if node.extra is None else node.extra.watch
         if watch is None:
             return gradient
+        running.task = self
         g = visited(node, input_node(explicit(node, gradient), node.spec.type))
         return own(execute.value(g))
 
@@ -217,6 +235,7 @@ class _NodeCalls(_Calls):
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
+        running.task = self
         return visited(self._order[place], gradient)
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
@@ -244,7 +263,7 @@ def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_gra
     for node, g in zip(outputs, gradients, strict=True):
         grads[node.extra.fn.number] = g                                 # type: ignore[union-attr]
     try:
-        return call_backward(ctx, grads, create_graph)
+        return ctx._gradients(grads, create_graph)
     finally:
         if not retain_graph:
             ctx._freed = True
@@ -255,8 +274,11 @@ def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_gra
 def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_graph: bool, create_graph: bool,
             wanted: Wanted | None) -> Gradients:
     """The gradients as nodes, computed of nodes that the derivative can be taken of again."""
+    made: list[_Calls] = []
+
     def callbacks(order: Sequence[Node]) -> Callbacks:
-        return _NodeCalls(order, retain_graph, create_graph)
+        made.append(_NodeCalls(order, retain_graph, create_graph))
+        return made[0]
 
     def check(roots: Sequence[Node], order: Sequence[Node]) -> None:
         if any([(n.run is not None and n.run.freed) or not n.inputs or is_stale(n) for n in order]) or any(
@@ -266,8 +288,11 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
     def note(order: Sequence[Node]) -> None:
         mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
 
-    order, gradients = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: _add(a, b), check, note)
+    order, gradients = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: add(a, b), check, note)
     result = Gradients()
+    if made:
+        result.task = made[0]
+        _note_cuts(order)
     has = Wanted.of_leaves if wanted is None else wanted.has
     for node in order:
         if node in gradients and has(node):
@@ -283,8 +308,12 @@ def _calls_python(node: Node) -> bool:
 
 def stop_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
     """Where a backward from these roots is cut, and why."""
+    return _reasons(capture(roots).order)
+
+
+def _reasons(order: Sequence[Node]) -> list[tuple[Node, str]]:
     reasons = []
-    for node in capture(roots).order:
+    for node in order:
         extra = node.extra
         if extra is None:
             continue
@@ -293,8 +322,18 @@ def stop_reasons(roots: Sequence[Node]) -> list[tuple[Node, str]]:
         if extra.watch is not None and extra.watch.retains():
             reasons.append((node, "retain_grad on this tensor"))
         if type(extra.fn) is PyFunction:
-            reasons.append((node, "a Function whose backward is Python"))
+            reasons.append((node, extra.fn.ctx._reason))
     return reasons
+
+
+MOST_CUTS = 1000
+cuts: dict[tuple[Any, str, str], None] = {}     # that were met: the user's line, the grad_fn's name, why
+
+
+def _note_cuts(order: Sequence[Node]) -> None:
+    """Note where a backward that was not recognised was cut, for who tells (scripts.py)."""
+    if len(cuts) < MOST_CUTS:
+        cuts.update(dict.fromkeys([(node.line, fn_name(node), reason) for node, reason in _reasons(order)]))
 
 
 def _release_detached() -> None:
@@ -317,77 +356,17 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
         if tensor is None:
             continue
         if leaf.hooks:
+            running.task = gradients.task
             g = leaf_hooks(leaf, g, create_graph)._current()
         if tensor._leaf is None:        # it has stopped to require a gradient since
             continue
+        if leaf.post_hooks:
+            g = in_grad_mode(create_graph, run_prehooks, leaf.post_hooks, wrap(g))._current()
         accumulate(tensor, g, create_graph)
         if leaf.post_hooks:
-            in_grad_mode(create_graph, run_post_hooks, leaf.post_hooks, tensor)
+            in_grad_mode(create_graph, run_post_hooks, leaf.post_hooks, tensor, wrap(g))
 
 
 def leaf_hooks(leaf: Accumulator, g: Node, create_graph: bool) -> Tensor:
     """A leaf's gradient after its hooks, which run without recording unless create_graph."""
     return in_grad_mode(create_graph, run_hooks, leaf.hooks, wrap(g))
-
-
-_accumulating = threading.RLock()       # backward in several threads may end in one leaf
-
-
-def _renew() -> None:
-    """In a forked child: a thread that is not there may have held it."""
-    global _accumulating
-    _accumulating = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
-
-
-def accumulate(tensor: Tensor, g: Node, create_graph: bool) -> None:
-    """tensor.grad += g: in place, unless the gradient is itself recorded.
-
-    The sum replaces what it was made from, or is made anew: an allocation may run the collector, which runs anybody's code, and
-    that may add to the very gradient."""
-    with _accumulating:
-        insist(_add_to, tensor, g, wrap(g), create_graph)
-
-
-def keep(tensor: Tensor, g: Node) -> None:
-    """What retain_grad does: tensor.grad = tensor.grad + g.  Nothing is written: the gradient that is there may be part of a graph."""
-    with _accumulating:
-        insist(_keep, tensor, g)
-
-
-def _keep(tensor: Tensor, g: Node) -> bool:
-    """See keep; False, and nothing has happened, where somebody has come in between."""
-    have = tensor._grad
-    new = wrap(g if have is None else _add(have._current(), g))
-    if tensor._grad is not have:        # (no call between this and the assignment: see deliver_plain)
-        return False
-    tensor._grad = new
-    return True
-
-
-def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
-    """See accumulate; False, and nothing has happened, where somebody has come in between.  first: what .grad is if there is none."""
-    have = tensor._grad                 # (no call between this and the assignment: see deliver_plain)
-    if have is None:
-        tensor._grad = first
-        return True
-    seen = writes(have)
-    node = have._current()
-    if create_graph:
-        total = wrap(bind(REGISTRY["add"], (node, g)))
-        if have._current() is not node or tensor._grad is not have:
-            return False
-        tensor._grad = total
-        return True
-    if node.requires_grad:              # it has a history of its own, which goes on
-        return in_grad_mode(True, _write_sum, have, node, g, seen)
-    return have._replace(np.asarray(interpreter.quiet.run(np.add, execute.value(node), execute.value(g))), seen)
-
-
-def _write_sum(have: Tensor, node: Node, g: Node, seen: int) -> bool:
-    total = bind(REGISTRY["add"], (node, g))
-    total.ensure_extra().in_place = node
-    return write(have, total, seen=seen) is not None

@@ -90,7 +90,7 @@ def _check(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float, 
            nondet_tol: float) -> bool:
     chosen = [k for k, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not chosen:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of them have "
                          "requires_grad=True.")
     for k in chosen:
         if inputs[k].dtype is not float64:
@@ -118,7 +118,7 @@ def _check(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float, 
                 if any([np.abs(a - b).max(initial=0) > nondet_tol + 1e-9 * np.abs(a).max(initial=1) for a,
                         b in zip(found, again, strict=True)]):
                     raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output multiple "
-                                         "times gives different values, although analytical gradient matches numerical gradient. "
+                                         "times gives different values, although analytical gradient matches numerical gradient."
                                          f"The tolerance for nondeterminism was {nondet_tol}.")
             for i, (a, n) in enumerate(zip(found, numerical, strict=True)):
                 _compare(a, n[j], i, j, atol, rtol, "")

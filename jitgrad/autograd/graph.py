@@ -2,21 +2,24 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from jitgrad.autograd.history import GradFn, grad_fn, output_number
-from jitgrad.autograd.hooks import RemovableHandle
+from jitgrad.autograd.hooks import NodeHooks, RemovableHandle, running
+from jitgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from jitgrad.tensors.tensor import Tensor
 
-Node = GradFn
+Node = NodeHooks
 
 
 class GradientEdge(NamedTuple):
-    """Where a gradient goes: a grad_fn, and which of its outputs."""
+    """Where a gradient goes: a grad_fn, and which of its outputs.  ownership_token keeps the graph alive, which grad_fn does itself."""
 
     node: Any
     output_nr: int
+    ownership_token: Any = None
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
@@ -25,6 +28,20 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     node = tensor._current()
     return GradientEdge(grad_fn(node), output_number(node))
+
+
+def node_of(target: Tensor | GradientEdge) -> Any:
+    """The node of the graph that gradients of a tensor, or of what an edge leads to, begin at or go to."""
+    if isinstance(target, Tensor):
+        return target._current()
+    found = target.node
+    if isinstance(found, GradFn):
+        return found._node
+    ref = found._outputs[target.output_nr]      # of a Function
+    node = None if ref is None else ref()
+    if node is None:
+        raise RuntimeError(f"output {target.output_nr} of {found.name()} is no more: keep the tensor for as long as its edge is used")
+    return node
 
 
 class Handles:
@@ -46,30 +63,36 @@ class Handles:
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: Literal["all", "any"] = "all") -> Handles:
-    """Call fn(gradients) once the gradients of all these tensors are there, or fn(gradient) of the first ("any") in each backward.
-
-    With "all" each tensor must get a gradient: which ones a backward will reach is not known before."""
+    """Call fn(gradients) once all gradients of these tensors that a backward computes are there, None for the others; or
+    fn(gradient) of the first ("any") in each backward."""
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
-    count = len(tensors)
-    grads: list[Tensor | None] = [None] * count
-    seen = [0]
     lock = threading.Lock()
+    # Of each backward that is under way how many gradients are to come, and those that are there.
+    waiting: weakref.WeakKeyDictionary[Any, tuple[int, list[Tensor | None]]] = weakref.WeakKeyDictionary()
 
     def hook(i: int) -> Callable[[Tensor], None]:
         def inner(grad: Tensor) -> None:
+            task = running.task
             with lock:
-                grads[i] = grad
-                seen[0] += 1
-                if seen[0] < count and mode == "all" or seen[0] > 1 and mode == "any":
-                    if seen[0] == count:
-                        seen[0] = 0
-                    return
-                given: Any = list(grads) if mode == "all" else grad
-                if seen[0] == count:
-                    seen[0] = 0
-                grads[:] = [None] * count
-            fn(given)
+                if mode == "any":
+                    first = task not in waiting
+                    waiting[task] = (0, [])
+                    given: Any = grad
+                else:
+                    if task not in waiting:
+                        waiting[task] = (sum([task.reaches(t._current()) for t in tensors]), [None] * len(tensors))
+                    left, given = waiting[task]
+                    given[i] = grad
+                    first = left == 1
+                    waiting[task] = (left - 1, given)
+            if first:
+                fn(given)
         return inner
 
-    return Handles([t.register_hook(hook(i)) for i, t in enumerate(tensors)])          # type: ignore[attr-defined]
+    chosen = [t.requires_grad or mode == "all" for t in tensors]
+    return Handles([t.register_hook(hook(i)) for i, t in enumerate(tensors) if chosen[i]])          # type: ignore[attr-defined]
+
+
+__all__ = ["GradientEdge", "Node", "disable_saved_tensors_hooks", "get_gradient_edge", "register_multi_grad_hook", "save_on_cpu",
+           "saved_tensors_hooks"]

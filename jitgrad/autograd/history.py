@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
+from jitgrad.autograd.hooks import After, Before, NodeHooks, RemovableHandle, add
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import CONST, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.tensors.storage import gradient_edge
@@ -69,8 +70,8 @@ def composite(node: Node) -> Composite | None:
 def edges(node: Node) -> tuple[Node | None, ...]:
     """The operands of the public operator."""
     node = gradient_edge(node)
-    fn = composite(node)
-    return node.inputs if fn is None else fn.inputs
+    fn = None if node.extra is None else node.extra.fn
+    return node.inputs if fn is None else fn.inputs if isinstance(fn, Composite) else fn.ctx._edges
 
 
 def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
@@ -78,15 +79,22 @@ def check_saved(roots: Sequence[Node], needed: Container[Node]) -> None:
 
     needed: the nodes that this backward goes through."""
     def passed(nodes: Iterable[Node | None]) -> list[Node]:
-        return [n for n in nodes if n is not None and n.requires_grad and n.inputs and n in needed]
+        return [n for n in nodes if n is not None and n.requires_grad and n in needed and (n.inputs or _is_function(n))]
 
     # In the order of the backward, so that of several errors PyTorch's is raised.
     for node in reversed(topological(passed(roots), lambda n: passed(edges(n)))):
+        if not node.inputs:             # a Function checks what it has saved itself
+            continue
         if node.run is not None and node.run.freed and saved_nodes(node):
             raise RuntimeError(FREED)
         for n in checked_nodes(node):
             if is_stale(viewed(n)):
                 raise RuntimeError(stale_message(n, n is node))
+
+
+def _is_function(node: Node) -> bool:
+    """Whether a node without operands is a Function's output."""
+    return node.extra is not None and node.extra.fn is not None
 
 
 _NUMBERED = re.compile("Backward(?:0|([0-9]+))$")
@@ -132,12 +140,32 @@ def _is_view(node: Node) -> bool:
 # -- grad_fn ---------------------------------------------------------------------------------------------------------
 
 
-class GradFn:
-    """A node of the graph as autograd shows it: `name()`, `next_functions`, `metadata`.  Subclassed per operator."""
+_metadata: weakref.WeakKeyDictionary[Node, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+
+class GradFn(NodeHooks):
+    """A node of the graph as autograd shows it: `name()`, `next_functions`, `metadata`, hooks.  Subclassed per operator."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.metadata: dict[Any, Any] = {}
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for users, which lives as long as the graph does."""
+        return _metadata.setdefault(self._node, {})
+
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        """Call `fn(grad_outputs)` before this node's backward; a tuple that it returns takes their place."""
+        return self._hooked().register_prehook(fn)
+
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        """Call `fn(grad_inputs, grad_outputs)` after this node's backward; a tuple that it returns takes the place of grad_inputs."""
+        return self._hooked().register_hook(fn)
+
+    def _hooked(self) -> NodeHooks:
+        """What backward calls Python for at this node."""
+        from jitgrad.autograd.operation import operation
+        return operation(self._node)
 
     def name(self) -> str:
         """PyTorch's name of the backward function."""
@@ -162,6 +190,12 @@ class AccumulateGrad(GradFn):
     @property
     def variable(self) -> Tensor | None:
         return self._node.ensure_extra().leaf.tensor()
+
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        return add(self._node.ensure_extra().leaf.post_hooks, Before(fn))
+
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        return add(self._node.ensure_extra().leaf.post_hooks, After(fn))
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -202,7 +236,7 @@ def grad_fn(node: Node) -> Any:
     if found is None:
         if extra.leaf is not None:
             found = AccumulateGrad(node)
-        elif extra.fn is not None and not isinstance(extra.fn, Composite):
+        elif extra.fn is not None and not isinstance(extra.fn, Composite) and extra.fn.ctx._is_grad_fn:
             return extra.fn.ctx                      # a user's Function: its ctx is the grad_fn
         else:
             name = fn_name(node)

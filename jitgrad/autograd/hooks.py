@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jitgrad.graph.node import Node
 from jitgrad.tensors.histories import Hooks
@@ -31,6 +33,79 @@ class RemovableHandle:
 
     def __exit__(self, *exception: object) -> None:
         self.remove()
+
+
+class _Running(threading.local):
+    """task: of the backward that calls hooks now, who knows which nodes it reaches (engine.py)."""
+
+    task: Any = None
+
+
+running = _Running()
+
+
+class NodeHooks:
+    """The hooks of a grad_fn: what registers them, and what a backward calls them by."""
+
+    _prehooks: Hooks | None = None
+    _posthooks: Hooks | None = None
+
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        """Call `fn(grad_outputs)` before this node's backward; a tuple that it returns takes their place."""
+        if self._prehooks is None:
+            self._prehooks = Hooks()
+        return add(self._prehooks, fn)
+
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        """Call `fn(grad_inputs, grad_outputs)` after this node's backward; a tuple that it returns takes the place of grad_inputs."""
+        if self._posthooks is None:
+            self._posthooks = Hooks()
+        return add(self._posthooks, fn)
+
+    def _before(self, grad_outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        """The gradients of the outputs after all prehooks."""
+        given = tuple(grad_outputs)
+        for hook in list((self._prehooks or {}).values()):
+            given = replaced(hook, given, hook(given))
+        return given
+
+    def _after(self, grad_inputs: Sequence[Tensor | None], grad_outputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        """The gradients of the operands after all hooks."""
+        found = tuple(grad_inputs)
+        for hook in list((self._posthooks or {}).values()):
+            found = replaced(hook, found, hook(found, grad_outputs))
+        return found
+
+
+def replaced(hook: Callable, given: tuple[Tensor | None, ...], result: Any) -> tuple[Tensor | None, ...]:
+    """The gradients after a hook that has returned `result`, checked."""
+    if result is None:
+        return given
+    if not isinstance(result, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(result).__name__}'")
+    if len(result) != len(given):
+        raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(result)}, but expected "
+                           f"{len(given)})")
+    for new, old in zip(result, given, strict=True):
+        if new is not None and old is None:
+            raise RuntimeError("can't replace a None gradient with a non-None value")
+        if new is not None and old is not None:
+            check_replaced(hook, new, old)
+    return result
+
+
+def check_replaced(hook: Callable, new: Any, old: Tensor) -> None:
+    """Raise for what a hook has returned in place of a gradient, unless it is a tensor as that is."""
+    if not isinstance(new, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
+    if new.shape != old.shape:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+    if new.dtype is not old.dtype:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {old.dtype.legacy} got {new.dtype.legacy})")
+
+
+def _name(hook: Callable) -> str:
+    return getattr(hook, "__name__", repr(hook))
 
 
 class Watch:
@@ -70,17 +145,20 @@ def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
     Raises RuntimeError for a tensor that does not require a gradient."""
     if not tensor.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    return _add(tensor._leaf.hooks if tensor._leaf is not None else watch(gradient_edge(tensor._current())).hooks, hook)
+    return add(tensor._leaf.hooks if tensor._leaf is not None else watch(gradient_edge(tensor._current())).hooks, hook)
 
 
 def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
     """Call `hook(tensor)` after each accumulation into this leaf's .grad."""
+    if not tensor.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if tensor._leaf is None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return _add(tensor._leaf.post_hooks, hook)
+    return add(tensor._leaf.post_hooks, hook)
 
 
-def _add(hooks: Hooks, hook: Callable) -> RemovableHandle:
+def add(hooks: Hooks, hook: Callable | Before) -> RemovableHandle:
+    """Register a hook behind the others."""
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     return handle
@@ -92,21 +170,39 @@ def run_hooks(hooks: Hooks, grad: Tensor) -> Tensor:
         result = hook(grad)
         if result is None:
             continue
-        if not isinstance(result, Tensor):
-            raise TypeError(f"expected Tensor, but hook returned '{type(result).__name__}'")
-        if result.shape != grad.shape:
-            raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
-        if result.dtype is not grad.dtype:
-            raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the type of value (was {grad.dtype}, "
-                               f"got {result.dtype})")
+        check_replaced(hook, result, grad)
         grad = result
     return grad
 
 
-def run_post_hooks(hooks: Hooks, tensor: Tensor) -> None:
-    """Call all hooks on a leaf whose gradient has been accumulated, in order of registration."""
+class Before:
+    """A prehook of an AccumulateGrad, among the hooks that are called once a leaf has its gradient."""
+
+    def __init__(self, hook: Callable) -> None:
+        self.hook = hook
+
+
+class After(Before):
+    """A hook of an AccumulateGrad, which is told the gradient."""
+
+
+def run_prehooks(hooks: Hooks, grad: Tensor) -> Tensor:
+    """The gradient that is accumulated, after the prehooks of AccumulateGrad."""
     for hook in list(hooks.values()):
-        hook(tensor)
+        if type(hook) is Before:
+            found = replaced(hook.hook, (grad,), hook.hook((grad,)))[0]
+            grad = grad if found is None else found
+    return grad
+
+
+def run_post_hooks(hooks: Hooks, tensor: Tensor, grad: Tensor) -> None:
+    """Call all hooks on a leaf whose gradient has been accumulated, in order of registration, those of AccumulateGrad last."""
+    for hook in list(hooks.values()):
+        if not isinstance(hook, Before):
+            hook(tensor)
+    for hook in list(hooks.values()):
+        if type(hook) is After:
+            hook.hook((), (grad,))
 
 
 def retain_grad(tensor: Tensor) -> None:

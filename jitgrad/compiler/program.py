@@ -9,6 +9,8 @@ import numpy as np
 from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep, Output, StepList
 from jitgrad.graph.node import Node
 
+told: dict[int, tuple] = {}         # by a kernel's address what is told about it (KernelInfo.packed), for jitgrad.profile
+
 
 class Bound(Protocol):
     """A program for one set of lengths.
@@ -59,12 +61,14 @@ class Program:
 
     def __init__(self, steps: list[KernelStep | LibraryStep], buffers: list[Buffer], outputs: list[Output | None],
                  executable: Executable, small: str = "") -> None:
-        told = {id(s.info): s for s in steps if isinstance(s, KernelStep)}
+        kernels = {id(s.info): s for s in steps if isinstance(s, KernelStep)}
         self.steps = tuple([str(s) for s in steps])
         self.outputs = tuple([None if o is None else o.shape for o in outputs])
         self.small = small
-        self.bytes = sum([getattr(s.function, "bytes", 0) for s in {id(s.function): s for s in told.values()}.values()])
-        self._kernels = tuple([s.info.packed() for s in told.values()])
+        self.bytes = sum([getattr(s.function, "bytes", 0) for s in {id(s.function): s for s in kernels.values()}.values()])
+        self._kernels = tuple([s.info.packed() for s in kernels.values()])
+        told.update({s.function.address: packed for s, packed in zip(kernels.values(), self._kernels, strict=True)
+                     if hasattr(s.function, "address")})
         self._executable = executable
 
     @property

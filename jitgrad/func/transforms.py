@@ -122,8 +122,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
                                f"function. "
                                f"cotangents: {len(given)} tensors, primal output: {len(call.outputs)}")
         call.linked = call.linked or (grad_mode.enabled and any([c.requires_grad for c in given]))
-        found = rebuilt(call.wrt, iter(call.pulled(given)))
-        return found[0] if len(primals) == 1 else tuple(found)
+        return tuple(rebuilt(call.wrt, iter(call.pulled(given))))
 
     result = call.settled(call.result)
     return (result, vjp_fn, call.settled(call.aux)) if has_aux else (result, vjp_fn)

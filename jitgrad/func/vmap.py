@@ -19,8 +19,8 @@ def vmap(func: Callable, in_dims: Dims = 0, out_dims: Dims = 0, randomness: str 
 
     in_dims: a dimension, None for what is the same for all, or a tuple with one for each argument, each of which may be a tree
     as the argument is; out_dims likewise.  `func` is called once, with a stand-in for any element: it may not ask for its value
-    (if, .item(), print).  randomness: "error" for random numbers inside, "same" for the same for all; "different" is not
-    supported.  chunk_size: elements at a time.  Raises NotImplementedError for operators that have no batching rule."""
+    (if, .item(), print).  randomness: "error" for random numbers inside, "same" for the same for all, "different" for others for
+    each (not in place).  chunk_size: elements at a time.  Raises NotImplementedError for operators that have no batching rule."""
     if randomness not in ("error", "different", "same"):
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
     if chunk_size is not None and chunk_size <= 0:

@@ -22,7 +22,7 @@ from jitgrad.tensors.storage import base_depth
 from jitgrad.tensors.tensor import Size, Tensor, from_array
 from jitgrad.types.array import array_type, broadcast_shapes
 from jitgrad.types.device import check_device, device
-from jitgrad.types.dtype import as_dtype, bool_, dtype, float32, float64, int32, int64, refuse_complex
+from jitgrad.types.dtype import as_dtype, bool_, dtype, float32, float64, int8, int16, int32, int64, refuse_complex, uint8
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------
 
@@ -82,19 +82,20 @@ def _to_method(name: str, target: dtype) -> None:
     function(name=name, places=("method",), kind=None)(method)
 
 
-for _name, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64), ("bool", bool_)):
+for _name, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64), ("bool", bool_),
+                       ("byte", uint8), ("char", int8), ("short", int16)):
     _to_method(_name, _target)
 
 
 def _refused_method(name: str) -> None:
     def method(self: Tensor) -> Tensor:
-        raise TypeError(f"{name}(): jitgrad has no such dtype; it has float32, float64, int32, int64 and bool")
+        raise TypeError(f"{name}(): jitgrad has no such dtype; it has float32, float64, int8, int16, int32, int64, uint8 and bool")
 
     method.__doc__ = "Raises: there is no such dtype."
     function(name=name, places=("method",), kind=None)(method)
 
 
-for _name in ("half", "bfloat16", "short", "cfloat", "cdouble"):
+for _name in ("half", "bfloat16", "cfloat", "cdouble"):
     _refused_method(_name)
 
 
@@ -341,7 +342,8 @@ def detach_(self: Tensor) -> Tensor:
         raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
                            "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
                            "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
-                           "gradients.")
+                           "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
+                           "torch/optim/optimizer.py as the solution.")
     node = self._current()
     if node.requires_grad:
         self._leaf = None

@@ -20,7 +20,6 @@ from jitgrad.types.dtype import (
     float64,
     from_numpy_dtype,
     get_default_dtype,
-    int32,
     int64,
     of_scalar,
     refuse_complex,
@@ -129,8 +128,10 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
         raise _not_a_number(data)
     if to is None:
         to = get_default_dtype() if array.dtype.kind == "f" else from_numpy_dtype(array.dtype)
-    if to is int32 and array.dtype.kind == "i" and array.size and not -2**31 <= array.min() <= array.max() < 2**31:
-        raise RuntimeError("value cannot be converted to type int32 without overflow")
+    if to.category == 1 and to.itemsize < 8 and array.dtype.kind == "i" and array.size:
+        limits = np.iinfo(to.np)
+        if not limits.min <= array.min() <= array.max() <= limits.max:
+            raise RuntimeError(f"value cannot be converted to type {to.name} without overflow")
     return np.asarray(array, to.np)
 
 

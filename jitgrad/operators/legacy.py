@@ -9,9 +9,9 @@ from jitgrad.operators.creation import finished, from_data, is_sequence, sizes
 from jitgrad.operators.views.view import view
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.types.device import check_device
-from jitgrad.types.dtype import bool_, dtype, float32, float64, get_default_dtype, int32, int64
+from jitgrad.types.dtype import bool_, dtype, float32, float64, get_default_dtype, int8, int16, int32, int64, uint8
 
-__all__ = ["BoolTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor"]
+__all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "ShortTensor"]
 
 
 def legacy_tensor(args: tuple[Any, ...], to: dtype | None = None, *, size: Any = None, data: Any = None, device: Any = None) -> Tensor:
@@ -56,6 +56,7 @@ def _tensor_type(to: dtype) -> Any:
 
 
 FloatTensor, DoubleTensor, IntTensor, LongTensor, BoolTensor = map(_tensor_type, (float32, float64, int32, int64, bool_))
+ByteTensor, CharTensor, ShortTensor = map(_tensor_type, (uint8, int8, int16))
 
 
 def _init(self: Tensor, *args: Any, **named: Any) -> None:

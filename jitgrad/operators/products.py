@@ -10,7 +10,8 @@ from jitgrad.operators.operands import Scalar, number_node, promoted
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.dtype import bool_
 
-_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
+_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool", "uint8": "unsigned char",
+          "int8": "signed char", "int16": "short"}
 
 
 def _check(called: str, a: Node, b: Node, kernel: str = "addmm_impl_cpu_") -> None:

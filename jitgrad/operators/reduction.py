@@ -9,7 +9,7 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.graph.node import Node, Op
 from jitgrad.graph.recording import bind, scalar_node
-from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded
+from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded, saving
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.elementwise.comparison import maximum, minimum
 from jitgrad.operators.named import result_type
@@ -18,7 +18,7 @@ from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.templates.template import no_template
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import ArrayType
-from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64
+from jitgrad.types.dtype import as_dtype, bool_, dtype, float64, get_default_dtype, int64, uint8
 
 _SUM, _SQUEEZE, _DIV = ops.REGISTRY["sum"], ops.REGISTRY["squeeze"], ops.REGISTRY["div"]
 
@@ -169,6 +169,8 @@ def _selecting(called: str, amax: Op, shared: Op, argmax: Op, pair: Callable, re
         keep = keepdim if source.type.ndim else False
         values, indices = dropped(ops.take_along(x, at, dim=d), (d,), keep), dropped(at, (d,), keep)
         values = finish_composite(values, f"{title}Backward0", (source,), (indices,))
+        if saving:
+            saving[0]((values,), {})
         return result(wrap(values), wrap(finish_composite(indices, None, (source,))))
 
     overloaded(called, (of_all, pair, along), f"{title} of all elements; with `dim`, (values, indices) along it; "
@@ -298,9 +300,10 @@ def _of_truth(called: str) -> None:
     op = ops.REGISTRY[called]
 
     def fn(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
-        return reduced(op, cast(input, bool_), dim, keepdim)
+        found = reduced(op, cast(input, bool_), dim, keepdim)
+        return cast(found, uint8) if input.type.dtype is uint8 else found
 
-    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true."
+    fn.__doc__ = f"{op.doc}; numbers other than 0 count as true.  Of uint8 the result is uint8."
     operator(name=called, out=EXACT)(fn)
 
 

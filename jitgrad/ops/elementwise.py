@@ -14,7 +14,7 @@ from jitgrad.ops.declare import CHEAP, MODERATE, elementwise, literal
 from jitgrad.ops.movement import constant_in, number, zeros_like
 from jitgrad.ops.samples import ALL, BOOL, INTEGERS, NUMBERS, uniform
 from jitgrad.types.array import ArrayType
-from jitgrad.types.dtype import ALL as DTYPES
+from jitgrad.types.dtype import FUSED as DTYPES
 from jitgrad.types.dtype import bool_, dtype
 
 WIDE = (-3.0, 3.0)

@@ -40,7 +40,8 @@ def _matmul_infer(a: ArrayType, b: ArrayType) -> ArrayType:
     return array_type((*batch, a.shape[-2], b.shape[-1]), a.dtype, a.device)
 
 
-_C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long", "bool": "bool"}
+_C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long", "bool": "bool", "uint8": "unsigned char",
+          "int8": "signed char", "int16": "short"}
 
 
 def _matmul_dims(context: Any, node: Node, dims: list[tuple]) -> tuple:

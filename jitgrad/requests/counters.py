@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ class Stats:
         self.compilations = 0
         self.disk_hits = 0
         self.interpreted = 0
+        self.reasons: Counter[str] = Counter()      # why
 
     @property
     def memory_hits(self) -> int:
@@ -34,6 +36,7 @@ class Stats:
     def clear(self) -> None:
         """Count from 0."""
         self.compilations = self.disk_hits = self.interpreted = hits[0] = 0
+        self.reasons.clear()
 
 
 stats = Stats()

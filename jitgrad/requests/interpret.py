@@ -107,6 +107,7 @@ def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Seque
 
     roots, places: see Schedule.  seeds: the gradients of those roots that have arrays.  reason: why it is interpreted."""
     stats.interpreted += 1
+    stats.reasons[reason] += 1
     logger.debug("interpreted: %s", reason)
     order = captured.order
     graph = _Graph(captured, roots, places)

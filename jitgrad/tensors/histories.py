@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.graph.node import Node
 from jitgrad.requests import execute
-from jitgrad.tensors.steps import NO_GRAD, Part, Step, apply_step, derive, movements, rederive
+from jitgrad.tensors.steps import NO_GRAD, OfFunction, Part, Step, apply_step, derive, movements, rederive
 from jitgrad.tensors.storage import base_depth, keep, leaf_node, recorded, retain_along, stamp
 
 _MODIFIED = "{}its base or another view of its base has been modified inplace"
@@ -16,6 +16,10 @@ _NO_GRAD = (" with grad mode enabled. Given that this use case is ambiguous and 
             "tracked) or both outside (if you want the inplace to be tracked).")
 _PARTS = (". This view is the output of a function that returns multiple views. Such functions do not allow the output views to be "
           "modified inplace. You should replace the inplace operation by an out-of-place one.")
+
+_FUNCTION = (". This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
+             "handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+             "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.")
 
 
 class Hooks(dict):
@@ -147,7 +151,7 @@ def check_writable(current: Node, base: Node, steps: tuple[Step, ...]) -> None:
 
 def is_fixed(steps: tuple[Step, ...]) -> bool:
     """Whether a view along these steps cannot get another history than the one it was made with."""
-    return any([step is NO_GRAD or type(step) is Part for step in steps])
+    return any([step is NO_GRAD or isinstance(step, Part) for step in steps])
 
 
 def _forbidden(node: Node, steps: tuple[Step, ...], what: str) -> str:
@@ -155,10 +159,11 @@ def _forbidden(node: Node, steps: tuple[Step, ...], what: str) -> str:
     without = any([step is NO_GRAD for step in steps])
     fn = None if node.extra is None else node.extra.fn
     name, number = (node.op.grad_name or "", 0) if fn is None else (fn.name, fn.number)
-    if not node.requires_grad or not node.inputs:
+    if not node.requires_grad or (not node.inputs and fn is None):
         text = "A view was created in no_grad mode and "
+        what = what if without else f"{what} with grad mode enabled"
     elif without:
         text = f"Output {number} of {name.split('Backward')[0]} is a view of a view which was created in no_grad mode and "
     else:
         text = f"Output {number} of {name.split('Backward')[0]} is a view and "
-    return what.format(text) + (_NO_GRAD if without else _PARTS)
+    return what.format(text) + (_NO_GRAD if without else _FUNCTION if any([type(step) is OfFunction for step in steps]) else _PARTS)

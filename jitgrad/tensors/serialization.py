@@ -28,7 +28,7 @@ SAVED = "None, numbers, texts, bytes, tensors, NumPy arrays, and dicts, lists, t
 DICTS: dict[str, Callable[[Any], Any]] = {"dict": dict, "OrderedDict": OrderedDict, "Counter": lambda pairs: Counter(dict(pairs)),
                                           "defaultdict": dict}
 LISTS: dict[str, Callable[[Any], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "Size": Size}
-SAFETENSORS = {"F64": "f8", "F32": "f4", "I64": "i8", "I32": "i4", "BOOL": "?"}
+SAFETENSORS = {"F64": "f8", "F32": "f4", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 
 
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2, _use_new_zipfile_serialization: bool = True) -> None:

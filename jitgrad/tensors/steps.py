@@ -35,6 +35,12 @@ class Part(Step):
     __slots__ = ()
 
 
+class OfFunction(Part):
+    """The step to what an autograd.Function has returned as a view of what it was given."""
+
+    __slots__ = ()
+
+
 NO_GRAD = Step(DETACH, (), None)        # the first step of a view that is made without grad mode
 
 

@@ -60,7 +60,7 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None, beyo
     else:
         depth, base, steps = 0, current, beyond
     recording, extra = grad_mode.enabled, value.extra
-    recorded = recording and (base.requires_grad or value.requires_grad)
+    recorded = recording and (base.requires_grad or value.requires_grad or current.requires_grad)
     if recorded:
         check_writable(current, base, steps)
     reads_old = extra is not None and bool(extra.in_place)

@@ -43,11 +43,16 @@ class dtype:
 
     @property
     def is_signed(self) -> bool:
-        return self.category > 0
+        return self.category > 0 and self.code != "u1"
+
+    @property
+    def in_kernels(self) -> bool:
+        """Whether compiled kernels compute with it; what has small integers among its operands or for a result is left to NumPy."""
+        return self.category != 1 or self.itemsize >= 4
 
     @property
     def title(self) -> str:
-        """The name in PyTorch's error messages: Float, Double, Int, Long, Bool."""
+        """The name in PyTorch's error messages: Float, Double, Int, Long, Bool, Byte, Char, Short."""
         return self.legacy.removeprefix("torch.").removesuffix("Tensor")
 
     def __repr__(self) -> str:
@@ -61,15 +66,18 @@ float32 = dtype("float32", np.float32, 2, "f4", "torch.FloatTensor")
 float64 = dtype("float64", np.float64, 2, "f8", "torch.DoubleTensor")
 int32 = dtype("int32", np.int32, 1, "i4", "torch.IntTensor")
 int64 = dtype("int64", np.int64, 1, "i8", "torch.LongTensor")
+uint8 = dtype("uint8", np.uint8, 1, "u1", "torch.ByteTensor")
+int8 = dtype("int8", np.int8, 1, "i1", "torch.CharTensor")
+int16 = dtype("int16", np.int16, 1, "i2", "torch.ShortTensor")
 bool_ = dtype("bool", np.bool_, 0, "b1", "torch.BoolTensor")
 
-ALL = (float32, float64, int32, int64, bool_)
+FUSED = (float32, float64, int32, int64, bool_)     # in_kernels
+ALL = (*FUSED, uint8, int8, int16)
 BY_NUMPY = {d.np: d for d in ALL}
 BY_CODE = {d.code: d for d in ALL}
 NAMES = {"float32": float32, "float": float32, "float64": float64, "double": float64, "int32": int32, "int": int32,
-         "int64": int64, "long": int64, "bool": bool_}
-REFUSED = ("float16", "half", "bfloat16", "int8", "uint8", "int16", "short", "uint16", "uint32", "uint64", "complex64",
-           "complex128", "cfloat", "cdouble")
+         "int64": int64, "long": int64, "bool": bool_, "uint8": uint8, "int8": int8, "int16": int16, "short": int16}
+REFUSED = ("float16", "half", "bfloat16", "uint16", "uint32", "uint64", "complex64", "complex128", "cfloat", "cdouble")
 
 _default = float32
 default_address = array("q", [id(float32)])      # the same for machine code
@@ -100,9 +108,11 @@ def from_numpy_dtype(np_dtype: np.dtype) -> dtype:
 
 
 def _higher(a: dtype | None, b: dtype) -> dtype:
-    """The smallest dtype that holds both, within the usual order bool < int32 < int64 < float32 < float64."""
+    """The smallest dtype that holds both, within the usual order bool < uint8, int8 < int16 < int32 < int64 < float32 < float64."""
     if a is None:
         return b
+    if a is not b and a.itemsize == b.itemsize == 1 and a.category == b.category == 1:
+        return int16
     order = (a.category, a.itemsize) >= (b.category, b.itemsize)
     return a if order else b
 

@@ -167,6 +167,8 @@ class Lowering:
         op, dims = node.op, self.dims[node]
         if op.kind == "leaf" or node in self._known_nodes:
             return self._leaf(node, dims)
+        if not all([n.type.dtype.in_kernels for n in (node, *node.inputs)]):
+            return self._called(node, dims)
         if op.kind == "elementwise":
             space = core(dims)
             refs = [self.aligned(n, dims) for n in node.inputs]
@@ -286,6 +288,11 @@ class Lowering:
             return READS[role](self, node, dims)
         if role in ADDS and self._accumulate:
             return ADDS[role](self, node, dims)
+        return self._called(node, dims)
+
+    def _called(self, node: Node, dims: Dims) -> Ref:
+        """What NumPy computes."""
+        op, role = node.op, node.op.facts.role
         operands = []
         for i, n in enumerate(node.inputs):
             shape = full_shape(self.dims[n])

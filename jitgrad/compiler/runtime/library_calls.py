@@ -95,29 +95,29 @@ class _Interface:
 
 
 class LibraryCall:
-    """A NumPy call for one plan.  `target`: the buffer that takes the result."""
+    """A NumPy call for one plan.  `target`: the buffer that takes the result, of `count` elements of `dtype`."""
 
     def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Callable[[Expr], int]) -> None:
-        self._op = step.op
+        self.op = step.op
         self._kwargs = dict(step.params)
         if step.sizes is not None:
             self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
         self.target = step.target
         self._kind = buffers[step.target].kind
-        self._dtype = buffers[step.target].dtype
+        self.dtype = buffers[step.target].dtype
         self._shape = tuple([value(n) for n in step.shape])
-        self._count = value(buffers[step.target].size)
+        self.count = value(buffers[step.target].size)
         self._matmul = step.product
-        self._operands: list[tuple[str, int, Any]] = []
+        self.operands: list[tuple[str, int, Any]] = []
         for o, source in zip(step.operands, step.sources, strict=True):
             if o.kind == "shape":
-                self._operands.append(("shape", -1, tuple([value(n) for n in o.shape])))
+                self.operands.append(("shape", -1, tuple([value(n) for n in o.shape])))
             elif source < 0:
-                self._operands.append((o.kind, -1, BufferView(o, value)))
+                self.operands.append((o.kind, -1, BufferView(o, value)))
             else:
                 kind = "temp" if buffers[source].kind == "temp" else "array"
-                self._operands.append((kind, source, BufferView(o, value)))
-        self._varying = [(k, *o) for k, o in enumerate(self._operands) if o[0] in ("array", "scalar")]
+                self.operands.append((kind, source, BufferView(o, value)))
+        self._varying = [(k, *o) for k, o in enumerate(self.operands) if o[0] in ("array", "scalar")]
 
     def run(self, number: Callable[[int], Any], workspace: Temporaries, arrays: Arrays) -> np.ndarray | None:
         """Call; the array to go on with if it is a new one.  number(position): a run-time number."""
@@ -133,7 +133,7 @@ class LibraryCall:
                 else:
                     args[k] = view.number(number(view.position))
         if self._kind == "result":
-            return np.ascontiguousarray(np.asarray(self._op.numpy(*args, **self._kwargs), self._dtype))
+            return np.ascontiguousarray(np.asarray(self.op.numpy(*args, **self._kwargs), self.dtype))
         if out is None:
             out = arrays[self.target]
             if out.shape != self._shape:
@@ -141,13 +141,13 @@ class LibraryCall:
         if self._matmul:
             np.matmul(args[0], args[1], out)
         else:
-            out[...] = self._op.numpy(*args, **self._kwargs)
+            out[...] = self.op.numpy(*args, **self._kwargs)
         return None
 
     def _prepare(self, workspace: Temporaries) -> tuple[list[Any], np.ndarray | None]:
         """What stays the same as long as the workspace does: views of temporaries, shapes and literals."""
         args: list[Any] = []
-        for kind, source, view in self._operands:
+        for kind, source, view in self.operands:
             if kind == "temp":
                 args.append(view.of(workspace.array(source, view.dtype, view.count)))
             elif kind == "shape":
@@ -156,4 +156,4 @@ class LibraryCall:
                 args.append(view.number(view.literal) if kind == "const" else None)
         if self._kind != "temp":
             return args, None
-        return args, workspace.array(self.target, self._dtype, self._count).reshape(self._shape)
+        return args, workspace.array(self.target, self.dtype, self.count).reshape(self._shape)

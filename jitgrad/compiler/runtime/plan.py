@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,14 @@ class Waves:
     """The lanes of a wave do not depend on each other, but on the waves before."""
 
     waves: tuple[tuple[Rows, ...], ...]
+
+
+class Work(NamedTuple):
+    """What a kernel does in one call for all its iterations: `outer` of loop 0, of `inner` each, and the bytes of its arrays."""
+
+    outer: int
+    inner: int
+    bytes: int
 
 
 Stage = Calls | Chunks | Lanes | Waves | LibraryCall
@@ -144,7 +152,8 @@ class ExecutionPlan:
 
     words: the static content of the blocks; arena_words, arena_offsets: which of them are addresses in the arena; patches:
     see driver.py; late: by buffer of a library's result, words and bytes that are added to its address; places: of temporaries in
-    the arena.  calls: of all stages.  limits: temporaries of the least and the greatest position, the range that they have
+    the arena.  calls: of all stages.  work: of kernels and products, by where their blocks begin, in bytes.
+    limits: temporaries of the least and the greatest position, the range that they have
     to be in, and what raises.  own_words: words that hold an address within the words.  keep: whether each workspace has an arena of
     its own; else it is taken from the pool."""
 
@@ -167,6 +176,7 @@ class ExecutionPlan:
     late: dict[int, tuple[tuple[int, int], ...]]
     limits: list[tuple[int, int, int, int, LibraryCall]]
     moving: Moving | None = None
+    work: dict[int, Work] = field(default_factory=dict)
     fixed: dict[int, Any] = field(default_factory=dict)
     own_words: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 

@@ -22,7 +22,7 @@ from jitgrad.compiler.runtime import batch_blocking, blas, skewed_tiling
 from jitgrad.compiler.runtime.arena import Spans, aligned
 from jitgrad.compiler.runtime.evaluator import Lengths
 from jitgrad.compiler.runtime.library_calls import LibraryCall, Strided
-from jitgrad.compiler.runtime.plan import ArgumentList, Calls, Chunks, ExecutionPlan, Lanes, Moving, Rows, Stage, Waves
+from jitgrad.compiler.runtime.plan import ArgumentList, Calls, Chunks, ExecutionPlan, Lanes, Moving, Rows, Stage, Waves, Work
 from jitgrad.memory import buffers
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
@@ -94,6 +94,7 @@ class Planner:
         self._extra: list[tuple[int, int]] = []             # size in bytes and step of further temporaries
         self._limits: list[tuple[int, int, int, int, LibraryCall]] = []
         self._items: list[_Item] = []                       # in order
+        self._work: dict[int, Work] = {}                    # see ExecutionPlan
         # Where a number goes that changes with starts, steps and strides, and what it is: words, rows of in_arena and patches.
         self._moving: dict[str, list[tuple[int, Expr]]] = {"words": [], "arena": [], "patches": [], "calls": []}
         groups = batch_blocking.groups(program.steps, program.buffers, self._value)
@@ -123,6 +124,7 @@ class Planner:
         bounds = _chunks(outer, nanoseconds, step)
         if len(bounds) == 1:
             block = self._block(step.kernel.slots, {}, 0)
+            self._note_work(step, outer, inner, [8 * block])
             self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
             return
         if self._lengths.depends(step.outer):
@@ -130,8 +132,7 @@ class Planner:
         partial: dict[int, tuple[int, int]] = {}
         combining = []
         for buffer, _, size in step.combines:
-            count, itemsize = self._value(size), self._buffers[buffer].dtype.itemsize
-            number = len(self._buffers) + len(self._extra)
+            count, itemsize, number = self._value(size), self._buffers[buffer].dtype.itemsize, len(self._buffers) + len(self._extra)
             self._extra.append((len(bounds) * count * itemsize, k))
             partial[buffer] = (number, count * itemsize)
             word = len(self._words)
@@ -144,7 +145,13 @@ class Planner:
             blocks = [8 * self._block(step.kernel.slots, partial, c) for c in range(len(bounds))]
         else:
             blocks = [8 * self._block(step.kernel.slots, {}, 0)] * len(bounds)
+        self._note_work(step, outer, inner, blocks)
         self._items.append(_Chunked(step, [(*b, at) for b, at in zip(bounds, blocks, strict=True)], combining))
+
+    def _note_work(self, step: KernelStep | LibraryStep, outer: int, inner: int, blocks: Sequence[int]) -> None:
+        """Note what a step does, for who tells (profiling.py)."""
+        moved = sum([self._lengths.most(self._buffers[b].size) * self._buffers[b].dtype.itemsize for b in {*step.buffers}])
+        self._work.update(dict.fromkeys(blocks, Work(outer, inner, moved)))
 
     def _product(self, step: LibraryStep, moved: Mapping[int, tuple[int, int]] = NOTHING) -> _PlannedCall | None:
         """A matrix product that BLAS can be called for directly; None for every other library call."""
@@ -160,6 +167,8 @@ class Planner:
         for word, (source, offset) in zip((blas.A, blas.B), sources, strict=True):
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
         self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
+        elements = math.prod([self._value(n) for n in step.shape]) // max(call.matrices, 1)
+        self._note_work(step, call.matrices, elements, [8 * first])
         return _PlannedCall(call.address, call.matrices, first, call.nanoseconds, None)
 
     def _direct(self, step: LibraryStep) -> blas.Product | None:
@@ -192,6 +201,7 @@ class Planner:
                 for step, own in zip(group.steps, partial, strict=True):
                     if isinstance(step, KernelStep):
                         address, word = step.function.address, self._block(step.kernel.slots, own, lane, moved)
+                        self._note_work(step, group.n, self._lengths.most(step.inner), [8 * word])
                     else:
                         call = self._product(step, moved)
                         assert call is not None
@@ -318,7 +328,7 @@ class Planner:
             np.array(self._words, np.int64), np.array([w for w, _ in arena], np.int64),
             np.array([offset for _, offset in arena], np.int64), self._arena_bytes, keep,
             np.array(patches, np.int64).reshape(-1, 3), np.array(rows, np.int64).reshape(-1, 4), stages, self._places,
-            {b: tuple(words) for b, words in self._late.items()}, self._limits, self._moved())
+            {b: tuple(words) for b, words in self._late.items()}, self._limits, self._moved(), work=self._work)
 
     def _stages(self) -> tuple[list[skewed_tiling.KernelCall], list[Stage]]:
         """The calls in order, and how they are made; the first stage is one of plain calls."""

@@ -6,8 +6,10 @@ driver; nothing of one run is left in the workspace but contents without meaning
 """
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,17 @@ MOST_GENERATED = 200            # arguments and results of a program that is cal
 MAX_FIXED = 16                  # sets of fixed numbers of one plan that are remembered
 _BYTES = np.dtype(np.uint8)
 _NONE = np.empty((0, 3), np.int64)
+
+workspaces: weakref.WeakSet[Workspace] = weakref.WeakSet()
+timing: list[Any] = []          # while a profile is open: it (profiling.profile)
+
+
+def time_by(profile: Any) -> None:
+    """Have each kernel called and timed alone, for a profile, or none any more."""
+    timing[:] = [] if profile is None else [profile]
+    for workspace in list(workspaces):
+        workspace.bind()
+
 
 Way = tuple["Callable[..., None]", "list[Callable[[], None] | LibraryCall]"]
 
@@ -49,10 +62,16 @@ class Workspace:
             self._written = self.words.data, self.patches.reshape(-1).data, self.calls.reshape(-1).data
         self._write = write
         self.moved: Sequence[int] | None = None         # what move() was given last
-        first = plan.stages[0]
-        assert isinstance(first, Calls)
-        self.call = self._bound(first.rows, self.patches, first.nanoseconds)       # all of a plan without further calls
         self._ways: dict[bool, Way] = {}
+        self.bind()
+        workspaces.add(self)
+
+    def bind(self) -> None:
+        """Make the calls anew."""
+        first = self._plan.stages[0]
+        assert isinstance(first, Calls)
+        self._ways.clear()
+        self.call = self._bound(first.rows, self.patches, first.nanoseconds, True)     # all of a plan without further calls
 
     def move(self, numbers: Sequence[int]) -> None:
         """Go over to other starts and steps of slices, and strides."""
@@ -63,12 +82,12 @@ class Workspace:
 
     def way(self) -> Way:
         """The calls of a run, for the number of threads at hand."""
-        alone = config.threads == 1
+        alone = config.threads == 1 or bool(timing)
         found = self._ways.get(alone)
         if found is None:
             first, *rest = _merged(self._plan) if alone else self._plan.stages
             assert isinstance(first, Calls)
-            found = self._ways[alone] = self._bound(first.rows, self.patches, first.nanoseconds), [self._stage(s) for s in rest]
+            found = self._ways[alone] = self._bound(first.rows, self.patches, first.nanoseconds, True), [self._stage(s) for s in rest]
         return found
 
     def _stage(self, stage: Stage) -> Callable[[], None] | LibraryCall:
@@ -79,8 +98,27 @@ class Workspace:
         return self._chunks(stage) if isinstance(stage, Chunks) else self._waves((stage.lanes,) if isinstance(stage, Lanes)
                                                                                   else stage.waves)
 
-    def _bound(self, rows: Rows, patches: np.ndarray, nanoseconds: float) -> Callable[..., None]:
+    def _bound(self, rows: Rows, patches: np.ndarray, nanoseconds: float, first: bool = False) -> Callable[..., None]:
+        """What calls kernels in order.  first: of a run."""
+        if timing:
+            return self._timed(rows, patches, first)
         return driver.bind(self.words, patches, self.calls[slice(*rows)], nanoseconds > HOLD_NANOSECONDS)
+
+    def _timed(self, rows: Rows, patches: np.ndarray, first: bool) -> Callable[..., None]:
+        """The same where a profile is told of each call."""
+        profile, plan, base, calls = timing[0], self._plan, self.base, self.calls[slice(*rows)]
+        fill = driver.bind(self.words, patches, calls[:0], False)
+
+        def run(*objects: Any) -> None:
+            fill(*objects)
+            if first:
+                profile.ran(plan)
+            for address_, lo, hi, block in calls.tolist():
+                function = driver.PROTOTYPE(address_)
+                start = perf_counter_ns()
+                function(lo, hi, base + block)
+                profile.kernel(plan, address_, block, hi - lo, perf_counter_ns() - start)
+        return run
 
     def _chunks(self, chunks: Chunks) -> Callable[[], None]:
         call = chunks.kernel
@@ -142,7 +180,10 @@ class Workspace:
 
     def _library(self, call: LibraryCall, values: list[Any], arrays: dict[int, np.ndarray]) -> None:
         argument, fixed = self._plan.positions.index, self._plan.fixed
+        start = perf_counter_ns() if timing else 0
         array = call.run(lambda position: fixed[position] if position in fixed else values[argument(position)], self, arrays)
+        if timing:
+            timing[0].library(call.op.name, call.count, call.count * call.dtype.itemsize, perf_counter_ns() - start)
         if array is not None:
             arrays[call.target] = array
             start = address(array)

@@ -9,7 +9,7 @@ A declaration is a row (`unary`, `binary`), a function of nodes (`operator`), or
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jitgrad import interpreter, tracing
@@ -32,6 +32,8 @@ FEW = 8                 # inputs of which interpreter.compute, which looks throu
 # Operations done by Python functions after which machine code is taken from disk, and after which it is compiled
 SOON, OFTEN = 500, 10_000
 operations = [0]        # so many, of all threads, about
+# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd/saved_hooks.py).
+saving: list[Callable[[Sequence[Node], Mapping[str, Any]], None]] = []
 
 
 def finish(node: Node) -> Node:
@@ -152,7 +154,7 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
             inplace: bool | Overwriting = False, kind: int | None = PLAIN, out: str | None = None, doc: str | None = None) -> Callable:
     """Declare a function of nodes, and what settles what it returns; see `register` and Schema."""
     schema = Schema(called, fn, True, out)
-    bound, operands = schema.bind, schema.operands
+    bound, operands, names = schema.bind, schema.operands, fn.__code__.co_varnames
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and "out" in kwargs and out is not None:
@@ -163,9 +165,14 @@ def declare(called: str, fn: Callable, finish: Callable[..., Node], *, places: t
             args, kwargs = bound(args, kwargs)
         result = fn(*args, **kwargs)
         if type(result) is Node:
-            return wrap(finish(result, args, kwargs))
+            node = finish(result, args, kwargs)
+            if saving:
+                saving[0]((node,), dict(zip(names, args, strict=False)) | kwargs)
+            return wrap(node)
         if isinstance(result, tuple):
             made = [wrap(finish(n, args, kwargs, i)) if type(n) is Node else n for i, n in enumerate(result)]
+            if saving:
+                saving[0]([t._node for t in made if isinstance(t, Tensor)], dict(zip(names, args, strict=False)) | kwargs)
             return type(result)(*made) if hasattr(result, "_fields") else tuple(made)
         return result
 

@@ -18,7 +18,8 @@ from jitgrad.tensors.tensor import Tensor, wrap
 # How the dtype of a result becomes that of `out`: by a cast within its category or to a higher one; not at all; or the operator
 # computes in it.
 CAST, EXACT, COMPUTES = "cast", "exact", "computes"
-_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool"}
+_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool", "uint8": "unsigned char",
+          "int8": "signed char", "int16": "short"}
 
 
 def write_out(schema: Schema, call: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:

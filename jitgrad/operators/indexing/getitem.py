@@ -8,7 +8,7 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.graph.node import INPUT, Composite, Node, Spec
 from jitgrad.graph.recording import bind, find_spec, grad_mode
-from jitgrad.operators.declaration.declare import finish, finish_composite
+from jitgrad.operators.declaration.declare import finish, finish_composite, saving
 from jitgrad.operators.indexing.index_keys import Key, parse, read_at
 from jitgrad.operators.operands import Number, cast, number_node, reach
 from jitgrad.operators.provenance import user_line
@@ -79,7 +79,10 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     result = self if not parsed.views else view_by_plan(self, make_plan(of, parsed.views))
     source = result._current()
     axes, positions = read_at(parsed, source)
-    return wrap(finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), _saved(parsed)))
+    made = finish_composite(ops.index(source, *positions, axes=axes), "IndexBackward0", (source,), _saved(parsed))
+    if saving:
+        saving[0]((made,), {})
+    return wrap(made)
 
 
 _gathers: dict[tuple, Spec] = {}
@@ -249,6 +252,8 @@ def _write_positions(target: Tensor, parsed: Key, value: Any) -> bool:
                                f"indexing result of shape {list(shape)}") from None
         new = ops.index_put(node, new, *positions, axes=axes)
     new = finish_composite(new, "IndexPutBackward0", (node, *inputs), _saved(parsed))
+    if saving:
+        saving[0]((new,), {})
     if new.requires_grad:
         new.ensure_extra().in_place = node
     return target._write(new, None, seen) is not None

@@ -14,15 +14,16 @@ from jitgrad import ops, tracing
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.operands import cast
+from jitgrad.operators.provenance import warn_user
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.operators.views.shape import region, selected
 from jitgrad.ops.indexing import check_positions
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import Step
 from jitgrad.tensors.storage import stamp
-from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.array import array_type, broadcast_shapes
-from jitgrad.types.dtype import bool_, int64
+from jitgrad.types.dtype import bool_, int64, uint8
 
 Steps = tuple[Step, ...]
 _UNSQUEEZE = ops.REGISTRY["unsqueeze"]
@@ -36,13 +37,21 @@ class Key(NamedTuple):
 
 
 def _as_tuple(key: Any) -> tuple:
-    """The index as a tuple.  A list that holds more than numbers counts as one (PyTorch's rule)."""
+    """The index as a tuple.  A list that holds more than numbers counts as one (PyTorch's rule).  Of uint8 a tensor is a mask."""
     if isinstance(key, tuple):
-        return key
+        return tuple([_mask(v) for v in key]) if any([isinstance(v, Tensor) and v.dtype is uint8 for v in key]) else key
     if isinstance(key, list) and len(key) < 32 and any(
             [v is None or v is Ellipsis or isinstance(v, (slice, Tensor, list, tuple, np.ndarray)) for v in key]):
-        return tuple(key)
-    return (key,)
+        return _as_tuple(tuple(key))
+    return (_mask(key),)
+
+
+def _mask(part: Any) -> Any:
+    """A part of an index; of uint8, which selects, as bools."""
+    if not isinstance(part, Tensor) or part.dtype is not uint8:
+        return part
+    warn_user("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.")
+    return wrap(cast(part._current(), bool_))
 
 
 def _as_position(value: Any) -> Tensor | None:
@@ -60,7 +69,7 @@ def _as_position(value: Any) -> Tensor | None:
         tensor = from_array(array.astype(np.bool_ if array.dtype.kind == "b" else np.int64))
     else:
         return None
-    if tensor.dtype.category == 2:
+    if tensor.dtype.category == 2 or not tensor.dtype.in_kernels:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return tensor
 

@@ -51,7 +51,9 @@ class Schedule:
         self.joint = top if self.segments and any([k in self.segments[top].receives for k, _ in roots]) else -1
         self.sources = [k for k, n in enumerate(order) if (not captured.children[k] and n.spec.op is not CONST) or k in self.known
                         or (n.spec.op is INPUT)]
-        self._strided = [k for k, n in enumerate(order) if n.spec.op is INPUT and n.spec.type.shape and not n.value.flags.c_contiguous]
+        # (A symbol, in vmap, has no value: its schedule is never bound.)
+        self._strided = [k for k, n in enumerate(order) if n.spec.op is INPUT and n.spec.type.shape and n.value is not None and (
+            not n.value.flags.c_contiguous)]
         everything = set(self.segments[0].places) if len(self.segments) == 1 else set()
         self.single = bool(everything) and not self.stops and everything.issuperset(
             [*[k for k, _ in roots], *self.outputs, *self.wanted])
