@@ -202,7 +202,7 @@ def __getattr__(name: str) -> Any:
     import importlib
     module = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "GradcheckError": "gradcheck", "functional": "functional",
               "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
-              "forward": "forward"}.get(name)
+              "forward": "forward", "forward_ad": "forward_ad"}.get(name)
     if module is None:
         raise AttributeError(f"module 'jitgrad.autograd' has no attribute {name!r}")
     found = importlib.import_module(f"jitgrad.autograd.{module}")

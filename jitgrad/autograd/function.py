@@ -119,11 +119,14 @@ class FunctionCtx(NodeHooks):
 
     def _gradients(self, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
         """The gradients of what was given to apply, from those of the outputs."""
-        if self._freed and self._saved:
-            raise RuntimeError(FREED)
         if forward_mode.transposed is not None and self._function.jvp is not Function.jvp:
             return forward_mode.transposed(self, grads)
         return in_grad_mode(create_graph, _called, self, grads, create_graph)
+
+    def _release(self) -> None:
+        """Let go of what was saved; a backward that does not ask for it may be called again."""
+        self._freed = True
+        self._saved = ()
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
@@ -339,7 +342,8 @@ class _OnceDifferentiable(Function):
 def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
     """What the user's backward makes of the outputs' gradients, checked, as nodes; hooks before and after."""
     arguments: list[Tensor | None] = []
-    for g, type in zip(ctx._before([None if g is None else wrap(g) for g in grads]), ctx._types, strict=True):
+    given = ctx._before([None if g is None else wrap(g) for g in grads])
+    for g, type in zip(given, ctx._types, strict=True):
         if g is None and ctx.materialize_grads and type is not None:
             from jitgrad.operators.creation import zeros
             g = zeros(type.shape, dtype=type.dtype)
@@ -364,7 +368,7 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
                                "corresponding forward input was not a Variable")
         nodes.append(fit(name, i, r._current(), edge, create_graph))
     if ctx._posthooks:
-        found = ctx._after([None if n is None else wrap(n) for n in nodes], tuple(arguments))
+        found = ctx._after([None if n is None else wrap(n) for n in nodes], given)
         nodes = [None if g is None else g._current() for g in found]
     return nodes
 
