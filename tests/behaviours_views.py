@@ -136,7 +136,7 @@ def writes_to_leaves(t):
         "x.requires_grad_(False).add_(1)",
         "x.grad = c; x.grad.add_(1)",
         "x += 1; x",
-        "x[x > 1] = 0",
+        "x[x > 1] = 0; x",
         "x.data = c + 1; (x, x.is_leaf, x.requires_grad)",
         "x.data = t.ones(5); x.shape",
         "x.t_()",
