@@ -297,3 +297,19 @@ def a_function_that_reads_nothing_saved_goes_backward_twice(t):
     y.backward(t.ones(3))
     y.backward(t.ones(3))
     return x.grad, error(lambda: y.grad_fn.saved_tensors).partition("(")[0]
+
+
+@behaviour
+def what_a_grad_fn_has_saved(t):
+    x, w = leaf(t), leaf(t, (2.0, 3.0, 4.0))
+    y = x.exp()
+    result = y.grad_fn._saved_result
+    product = x * w
+    stale = x * 1
+    z = stale * w
+    stale.add_(1)
+    done = x.tanh()
+    done.sum().backward()
+    return (result, result is y, result.grad_fn is y.grad_fn, product.grad_fn._saved_self is x, product.grad_fn._saved_other is w,
+            (x * 2).sin().grad_fn._saved_self, error(lambda: (x + w).grad_fn._saved_self), error(lambda: y.grad_fn._saved_self),
+            error(lambda: z.grad_fn._saved_self), error(lambda: done.grad_fn._saved_result), hasattr(y.grad_fn, "_saved_anything"))

@@ -105,8 +105,9 @@ class Operation(NodeHooks):
         if not start:
             return [None] * len(self._edges)
         [node, *others] = start
-        if not others and node.inputs == self._edges:
-            found = list(operand_gradients(node, start[node], below, {}))
+        if not others and tuple([n for n in node.inputs if n in below]) == self._edges:
+            gradients = operand_gradients(node, start[node], below, {})
+            found = [g for n, g in zip(node.inputs, gradients, strict=True) if n in below]
         else:
             order = topological(list(start), lambda n: () if n in below else n.inputs)
             by_node = differentiate(order, start, {n for n in below if n.requires_grad}, below)
