@@ -58,7 +58,8 @@ def is_tensor(obj: _Any) -> _Any:
 
 # What few programs need: imported when it is first named.
 _LATER = {name: f"jitgrad.{name}" for name in (
-    "accelerator", "backends", "cuda", "distributions", "func", "linalg", "special", "testing", "utils")} | dict.fromkeys(
+    "accelerator", "backends", "cuda", "distributions", "func", "linalg", "return_types", "special", "testing",
+    "utils")} | dict.fromkeys(
     ("are_deterministic_algorithms_enabled", "can_cast", "finfo", "get_default_device", "get_float32_matmul_precision",
      "get_num_interop_threads", "iinfo", "promote_types", "result_type", "set_default_device", "set_default_tensor_type",
      "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "typename", "use_deterministic_algorithms"),
@@ -67,10 +68,6 @@ _LATER = {name: f"jitgrad.{name}" for name in (
     ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
     ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
 __getattr__ = _lookup("", _LATER)
-
-
-def __dir__() -> list[str]:
-    return sorted({*(name for name in globals() if not name.startswith("_")), *_LATER, "__version__"})
 
 
 # What `from jitgrad import *` gives: no modules, as of torch.
@@ -86,3 +83,7 @@ __all__ += sampling.__all__
 _operators = {name: op.call for name, op in _OPERATORS.items() if "torch" in op.places}
 globals().update(_operators)
 __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LATER, "autograd", "nn", "optim", "random", "__version__"})

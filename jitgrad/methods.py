@@ -30,7 +30,7 @@ _OPERANDS = (Tensor, *Number)
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind: int | None = None) -> None:
     """A Python operator, which leaves operands that it does not know to the other operand.  kind: see register()."""
 
-    def operator(self: Tensor, other: Any) -> Any:
+    def operator(self: Tensor, other: Tensor | float | np.ndarray) -> Tensor:
         if not isinstance(other, _OPERANDS):
             if not isinstance(other, np.ndarray):
                 refuse_complex(other)
@@ -72,8 +72,7 @@ def _attach_operators() -> None:
     for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
         setattr(Tensor, f"__{python}__", method(OPERATORS[name].call))
     _attach("__invert__", _inverted)
-    _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
-            else NotImplemented, PLAIN)
+    _attach("__matmul__", _product, PLAIN)
     Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
     Tensor.__setitem__ = method(face(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
 
@@ -105,6 +104,11 @@ def _attach_methods() -> None:
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """self where condition, other elsewhere."""
     return OPERATORS["where"].call(condition, self, other)
+
+
+def _product(self: Tensor, other: Tensor) -> Tensor:
+    """The matrix product."""
+    return OPERATORS["matmul"].function(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 def _inverted(self: Tensor) -> Tensor:
@@ -176,11 +180,31 @@ def _no(self: Tensor) -> bool:
     return False
 
 
+def _yes(self: Tensor) -> bool:
+    """True on every tensor of this library."""
+    return True
+
+
+def _itself(self: Tensor) -> Tensor:
+    """The tensor: it has no imaginary part."""
+    return self
+
+
+def _layout(self: Tensor) -> Any:
+    """torch.strided, the only layout."""
+    return "torch.strided"
+
+
+def _nbytes(self: Tensor) -> int:
+    """Bytes of all elements."""
+    return self._node.type.size * self._node.type.dtype.itemsize
+
+
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
-    "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": lambda self: self, "imag": _imaginary,
-    "is_cpu": lambda self: True, "is_mps": _no, "is_xpu": _no, "layout": lambda self: "torch.strided", "is_cuda": _no,
+    "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": _itself, "imag": _imaginary,
+    "is_cpu": _yes, "is_mps": _no, "is_xpu": _no, "layout": _layout, "is_cuda": _no,
     "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
-    "itemsize": conversion.element_size, "nbytes": lambda self: self._node.type.size * self._node.type.dtype.itemsize}
+    "itemsize": conversion.element_size, "nbytes": _nbytes}
 
 
 # -- text ------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from jitgrad.operators.conversion import write_array
 from jitgrad.operators.creation import finished, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
-from jitgrad.types.device import CPU, check_device
+from jitgrad.types.device import CPU, DeviceLike, check_device
 from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
@@ -147,8 +147,8 @@ def _gaussian(shape: tuple[int, ...], to: dtype, generator: Generator | None) ->
 
 
 def _of_shape(called: str, sample: Callable, doc: str) -> Any:
-    def create(*size: Any, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
-               device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+    def create(*size: Any, generator: Generator | None = None, out: None = None, dtype: dtype | None = None, layout: Any = None,
+               device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
         if named:
             size = (named.pop("size"),) if set(named) == {"size"} else size
             if named:
@@ -162,8 +162,8 @@ def _of_shape(called: str, sample: Callable, doc: str) -> Any:
 
 
 def _like(called: str, sample: Callable, doc: str) -> Any:
-    def create(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
-               device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    def create(input: Tensor, *, generator: Generator | None = None, dtype: dtype | None = None, layout: Any = None,
+               device: DeviceLike = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
         check_device(device, called)
         to = _floating(called, input.dtype if dtype is None else dtype)
         return finished(sample(input._node.type.shape, to, generator), requires_grad)
@@ -186,7 +186,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator 
 
 
 def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: None = None,
-            dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+            dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
     check_device(device, "randint")
     if size is None:
@@ -200,7 +200,7 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
     return finished(array.astype(to.np, copy=False), requires_grad)
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None,
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, device: DeviceLike = None,
                  requires_grad: bool = False) -> Tensor:
     """randint() of the shape and dtype of another tensor."""
     low, high = (0, low) if high is None else (low, high)
@@ -208,8 +208,8 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any
                    requires_grad=requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: dtype | None = None, layout: Any = None,
+             device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
     check_device(device, "randperm")
     n = index(n)
@@ -220,7 +220,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: None = None, dt
 
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: None = None,
-           dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+           dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
     check_device(device, "normal")
     m, s = [v._array() if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in (mean, std)]

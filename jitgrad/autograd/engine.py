@@ -34,6 +34,8 @@ from jitgrad.tensors.storage import any_detached, detached_storages, gradient_ed
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tensors.writing import write, writes
 
+Tensors = Tensor | Sequence[Tensor]
+
 new_tensor = Tensor.__new__
 CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
 

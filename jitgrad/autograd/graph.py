@@ -45,7 +45,7 @@ class Handles:
         self.remove()
 
 
-def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: Literal["all", "any"] = "all") -> Handles:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], *, mode: Literal["all", "any"] = "all") -> Handles:
     """Call fn(gradients) once the gradients of all these tensors are there, or fn(gradient) of the first ("any") in each backward.
 
     With "all" each tensor must get a gradient: which ones a backward will reach is not known before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from jitgrad.graph.node import Node
 from jitgrad.tensors.histories import Hooks
@@ -64,7 +65,7 @@ def watch(node: Node) -> Watch:
     return extra.watch
 
 
-def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook(grad)` whenever this tensor's gradient is computed; a tensor it returns takes the gradient's place.
 
     Raises RuntimeError for a tensor that does not require a gradient."""
@@ -73,7 +74,7 @@ def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
     return _add(tensor._leaf.hooks if tensor._leaf is not None else watch(gradient_edge(tensor._current())).hooks, hook)
 
 
-def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
+def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
     """Call `hook(tensor)` after each accumulation into this leaf's .grad."""
     if tensor._leaf is None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")

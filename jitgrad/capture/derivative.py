@@ -25,8 +25,8 @@ from jitgrad.types.array import array_type
 from jitgrad.types.dtype import from_numpy_dtype
 
 
-def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
-                   strict: bool = False) -> Callable:
+def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+                   strict: bool = False) -> Callable[..., Any]:
     """A function that returns the value of `f` and its gradient with respect to the positional arguments `argnums`.
 
     f: returns a floating-point scalar tensor (with has_aux: a pair of it and anything else, and the result is
@@ -41,7 +41,8 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
     return Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict).as_function()
 
 
-def grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, strict: bool = False) -> Callable:
+def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+         strict: bool = False) -> Callable[..., Any]:
     """`value_and_grad` without the value: the gradient, or with has_aux the pair (gradient, aux)."""
     both = value_and_grad(f, argnums, has_aux, strict=strict)
     call = both._jitgrad_compiled.call          # type: ignore[attr-defined]

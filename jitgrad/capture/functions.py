@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from jitgrad import tracing
 from jitgrad.capture.double_capture import same_call, same_result
@@ -21,6 +21,7 @@ from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger
 from jitgrad.requests.programs import compiling_thread, interpreting
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they
 MAX_KEPT = 4                # captures that are still tried once there have been so many
@@ -235,7 +236,13 @@ def _floats(place: str, tree: Any, level: int) -> list[tuple[str, float]]:
 
 # -- public ----------------------------------------------------------------------------------------------------------
 
-def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+@overload
+def compile(model: _F, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+            options: Any = ..., disable: bool = ..., strict: bool = ...) -> _F: ...
+@overload
+def compile(model: None = None, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+            options: Any = ..., disable: bool = ..., strict: bool = ...) -> Callable[[_F], _F]: ...
+def compile(model: Callable[..., Any] | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
             backend: Any = "inductor", mode: str | None = None, options: Any = None, disable: bool = False,
             strict: bool = False) -> Any:
     """A function that behaves as `model` does and is quicker: captured once for each structure of its arguments, then

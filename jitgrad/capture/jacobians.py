@@ -18,7 +18,7 @@ from jitgrad.operators.creation import as_tensor
 from jitgrad.tensors.tensor import Tensor
 
 
-def value_and_jacobian(f: Callable, *, strict: bool = False) -> Callable:
+def value_and_jacobian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """A function that returns the value of `f` and its Jacobian by the first argument, as NumPy arrays.
 
     f: takes a tensor (or a list of numbers, or an array, which it is given as a tensor) and further arguments, and returns a tensor;
@@ -28,12 +28,12 @@ def value_and_jacobian(f: Callable, *, strict: bool = False) -> Callable:
     return _on_arrays(f, _value_and_jacobian, strict)
 
 
-def jacobian(f: Callable, *, strict: bool = False) -> Callable:
+def jacobian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """`value_and_jacobian` without the value."""
     return _on_arrays(f, lambda f, x, args: (_value_and_jacobian(f, x, args)[1],), strict)
 
 
-def hessian(f: Callable, *, strict: bool = False) -> Callable:
+def hessian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """A function that returns the second derivatives of `f`, which returns a scalar, by the first argument, as a NumPy array."""
     def second(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor]:
         def gradient(x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def hessian(f: Callable, *, strict: bool = False) -> Callable:
     return _on_arrays(f, second, strict)
 
 
-def hvp(f: Callable, *, strict: bool = False) -> Callable:
+def hvp(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """A function of (x, p, ...) that returns the product of the Hessian of `f`, which returns a scalar, with p, as a NumPy array."""
     def product(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor, ...]:
         p, *rest = args

@@ -4,7 +4,7 @@
 
 Names, order, defaults and what is given by name alone are those of the signature; an annotation lists what a parameter takes
 (`KINDS`).  Everything that depends on a schema derives from it: how arguments are bound, errors in PyTorch's words,
-`inspect.signature`, help(), and type stubs (stubs.py).  NumPy's names (`axis` for dim) are known for all operators.
+`inspect.signature`, help(), and type stubs (jitgrad/stubs.py).  NumPy's names (`axis` for dim) are known for all operators.
 """
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Schema:
 
     An operator's name may go on after a dot, as that of one of its forms."""
 
-    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "_gathers", "_aliases")
+    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "one_by_one", "_aliases")
 
     def __init__(self, name: str, fn: Callable, nodes: bool, out: str | None = None) -> None:
         code, annotations = fn.__code__, fn.__annotations__
@@ -123,7 +123,7 @@ class Schema:
         if code.co_flags & CO_VARARGS:
             rest = code.co_varnames[count + code.co_kwonlyargcount]
             self.rest = _argument(rest, annotations[rest], REQUIRED, False)
-        self._gathers = count > 0 and "Integers" in self.parameters[count - 1].takes
+        self.one_by_one = count > 0 and "Integers" in self.parameters[count - 1].takes
         self.operands = count if nodes and all([p.tensor for p in self.parameters]) else -1
         self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
 
@@ -160,7 +160,7 @@ class Schema:
     def _gathered(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """More arguments than parameters: sizes or dimensions one by one."""
         last = self.positional - 1
-        if self._gathers and all([_is_integer(v) or isinstance(v, Tensor) for v in args[last:]]):
+        if self.one_by_one and all([_is_integer(v) or isinstance(v, Tensor) for v in args[last:]]):
             return (*args[:last], args[last:])
         if len(self.forms()) > 1:
             raise self._no_form(args, kwargs)
