@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jitgrad.missing import absent_method
 from jitgrad.operators import conversion
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.declaration.schema import shown_text
 from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
@@ -20,7 +20,6 @@ from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.operators.views.diagonal import fill_diagonal_
 from jitgrad.tensors import writing
-from jitgrad.tensors.formatting import format_tensor, format_value
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import refuse_complex
 
@@ -83,7 +82,7 @@ def _attach_methods() -> None:
             setattr(Tensor, name, method(op.call))
             if op.inplace:
                 function = inplace_method(op)
-                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), str(signature(function)))))
+                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), shown_text(op.schemas, out=False))))
     for function in conversion.METHODS:
         setattr(Tensor, function.__name__, function)
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),
@@ -97,6 +96,7 @@ def _attach_methods() -> None:
         setattr(Tensor, f"{name}_", _in_place_view(name))
     for name in _ABSENT:
         setattr(Tensor, name, _Absent(name))
+    Tensor.__dir__ = _names                     # type: ignore[method-assign]
     Tensor.polygamma = _polygamma               # type: ignore[attr-defined]
     Tensor.fill_diagonal_ = fill_diagonal_      # type: ignore[attr-defined]
 
@@ -175,6 +175,11 @@ _ABSENT = ("as_strided", "as_strided_", "resize_", "set_", "storage", "untyped_s
            "to_dense", "coalesce", "lu", "lu_solve", "matrix_exp", "eig", "symeig", "stft", "istft", "dequantize")
 
 
+def _names(self: Tensor) -> list[str]:
+    """What dir() shows: no names that raise."""
+    return sorted({*object.__dir__(self)} - {*_ABSENT})
+
+
 def _no(self: Tensor) -> bool:
     """False on every tensor of this library."""
     return False
@@ -211,6 +216,7 @@ _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
 
 def text(self: Tensor) -> str:
     """The tensor as PyTorch prints it."""
+    from jitgrad.tensors.formatting import format_tensor
     node = self._current()
     suffixes = []
     if node.requires_grad:
@@ -221,6 +227,7 @@ def text(self: Tensor) -> str:
 
 def formatted(self: Tensor, spec: str) -> str:
     """format(): of a 0-d tensor as of its number."""
+    from jitgrad.tensors.formatting import format_value
     return format_value(self._array(), spec, self.__str__, type_name=type(self).__name__)
 
 

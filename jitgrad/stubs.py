@@ -193,14 +193,15 @@ def _attached() -> Iterator[tuple[str, Any]]:
 def methods_stub() -> str:
     """The stub of the class Attached: what operators and other modules give to tensors."""
     by_name = {op.name: op for op in OPERATORS.values() if "method" in op.places}
+    by_call = {id(op.call): op for op in OPERATORS.values()}
     lines: list[str] = []
     for name, value in _attached():
         if isinstance(value, property):
             assert value.fget is not None
             result = inspect.signature(value.fget).return_annotation
             lines += ["@property", *_function(name, ["self"], _qualified(result), value.__doc__)]
-        elif name in by_name:
-            lines += _of_operator(name, by_name[name], True)
+        elif id(value) in by_call:
+            lines += _of_operator(name, by_call[id(value)], True)
         elif name.endswith("_") and name[:-1] in by_name:
             lines += _overloads([operator_lines(name, schema, value.__doc__, True) for schema in by_name[name[:-1]].schemas])
         elif name.startswith("new_"):

@@ -23,7 +23,7 @@ class Attached:
     @property
     def T(self) -> Tensor:
         """All dimensions in reverse order."""
-    def __abs__(self, *, out: Any = None) -> Any:
+    def __abs__(self) -> Tensor:
         """|x|; derivative 0 at 0 and at nan, element by element."""
     def __add__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
     def __and__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
@@ -34,6 +34,8 @@ class Attached:
     def __bool__(self) -> builtins.bool: ...
     def __complex__(self) -> builtins.complex: ...
     def __contains__(self, element: Any) -> builtins.bool: ...
+    def __dir__(self) -> builtins.list[builtins.str]:
+        """What dir() shows: no names that raise."""
     def __div__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
     def __eq__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...  # type: ignore[override]
     def __float__(self) -> builtins.float: ...
@@ -71,10 +73,10 @@ class Attached:
     def __mod__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
     def __mul__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
     def __ne__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...  # type: ignore[override]
-    def __neg__(self, *, out: Any = None) -> Any:
+    def __neg__(self) -> Tensor:
         """-x, element by element."""
     def __or__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Tensor:
         """+input: the tensor itself."""
     def __pow__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
     def __radd__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
@@ -996,16 +998,16 @@ class Attached:
         """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
-        """scatter_(self: 'Tensor', *args: 'Any', **kwargs: 'Any') -> 'Tensor'"""
+        """scatter(), written to this tensor."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float) -> Tensor:
-        """scatter_(self: 'Tensor', *args: 'Any', **kwargs: 'Any') -> 'Tensor'"""
+        """scatter(), written to this tensor."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str) -> Tensor:
-        """scatter_(self: 'Tensor', *args: 'Any', **kwargs: 'Any') -> 'Tensor'"""
+        """scatter(), written to this tensor."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str) -> Tensor:
-        """scatter_(self: 'Tensor', *args: 'Any', **kwargs: 'Any') -> 'Tensor'"""
+        """scatter(), written to this tensor."""
     def scatter_add(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
         """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
     def scatter_add_(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Names, order, defaults and what is given by name alone are those of the signatur
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from inspect import CO_VARARGS, Signature
 from inspect import Parameter as PythonParameter
@@ -86,14 +87,20 @@ class Argument(NamedTuple):
     number: str | None
 
 
-def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument:
-    words = [word for word in annotation.split(" | ") if word != "None"]
-    takes = tuple([word for word in words if word in KINDS])
-    if len(takes) != len(words):
-        raise TypeError(f"a parameter {name!r} is declared as {annotation!r}; annotations are {', '.join(KINDS)}")
+@functools.cache        # which are few, on more than a thousand parameters
+def _taken(annotation: str) -> tuple[tuple[str, ...], bool, bool, str | None]:
+    """Of an annotation: takes, whether None is among them, tensor, number (see Argument)."""
+    words = annotation.split(" | ")
+    takes = tuple([word for word in words if word != "None"])
+    if not {*takes} <= KINDS.keys():
+        raise TypeError(f"a parameter is declared as {annotation!r}; annotations are {', '.join(KINDS)}")
     tensor = bool(_TENSORS.intersection(takes))
-    number = None if tensor else next((word for word in takes if KINDS[word].number), None)
-    return Argument(name, takes, default, default is None or "None" in annotation.split(" | "), named, tensor, number)
+    return takes, "None" in words, tensor, None if tensor else next((word for word in takes if KINDS[word].number), None)
+
+
+def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument:
+    takes, optional, tensor, number = _taken(annotation)
+    return Argument(name, takes, default, default is None or optional, named, tensor, number)
 
 
 class Schema:
@@ -284,6 +291,17 @@ class Schema:
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
+    def text(self, out: bool = True) -> str:
+        """`(input, dim=None, *, out=None)`: str(signature()), of which an object takes ten times as long to make; `out` if wanted."""
+        shown = [p.name if p.default is REQUIRED else f"{p.name}={p.default!r}" for p in self.parameters]
+        if self.out and out:
+            shown.append("out=None")
+        if self.rest is not None:
+            shown.insert(self.positional, f"*{self.rest.name}")
+        elif len(shown) > self.positional:
+            shown.insert(self.positional, "*")
+        return f"({', '.join(shown)})"
+
     def signature(self) -> Signature:
         """Names and defaults, `out` among them."""
         shown = [PythonParameter(p.name, PythonParameter.KEYWORD_ONLY if p.named else PythonParameter.POSITIONAL_OR_KEYWORD,
@@ -293,6 +311,24 @@ class Schema:
         if self.out:
             shown.append(PythonParameter("out", PythonParameter.KEYWORD_ONLY, default=None))
         return Signature(shown)
+
+
+def shown_text(schemas: Sequence[Schema], out: bool = True) -> str:
+    """str(common(schemas))."""
+    return schemas[0].text(out) if len(schemas) == 1 else str(common(schemas))
+
+
+def common(schemas: Sequence[Schema]) -> Signature:
+    """What is shown of an operator of several forms: the parameters with which all begin, and whatever each takes besides."""
+    if len(schemas) == 1:
+        return schemas[0].signature()
+    shown = []
+    for names in zip(*[schema.names[:schema.positional] for schema in schemas], strict=False):
+        if len({*names}) > 1:
+            break
+        shown.append(PythonParameter(names[0], PythonParameter.POSITIONAL_OR_KEYWORD))
+    return Signature([*shown, PythonParameter("args", PythonParameter.VAR_POSITIONAL),
+                      PythonParameter("kwargs", PythonParameter.VAR_KEYWORD)])
 
 
 def no_form(name: str, forms: Sequence[str], args: tuple, kwargs: dict[str, Any]) -> TypeError:
