@@ -41,6 +41,7 @@ from jitgrad.explain import explain as explain
 from jitgrad.func.vmap import vmap as vmap
 from jitgrad.memory.threads import get_num_threads as get_num_threads
 from jitgrad.memory.threads import set_num_threads as set_num_threads
+from jitgrad.operators.conversion import is_tensor as is_tensor
 from jitgrad.operators.creation import arange as arange
 from jitgrad.operators.creation import as_tensor as as_tensor
 from jitgrad.operators.creation import asarray as asarray
@@ -427,8 +428,6 @@ def is_same_size(input: Tensor, other: Tensor) -> builtins.bool:
     """Whether two tensors have the same shape."""
 def is_signed(input: Tensor) -> builtins.bool:
     """Whether the dtype has negative numbers."""
-def is_tensor(obj: Any) -> Any:
-    """Whether an object is a Tensor."""
 def isclose(input: Tensor, other: Tensor, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: builtins.bool = False) -> Tensor:
     """|input - other| <= atol + rtol * |other|, element by element; equal infinities are close."""
 def isfinite(input: Tensor) -> Tensor:

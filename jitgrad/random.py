@@ -1,7 +1,7 @@
 """Random tensors.  The streams are jitgrad's own: NumPy's PCG64, not PyTorch's generators."""
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +30,7 @@ class Generator:
     def __init__(self, device: Any = "cpu") -> None:
         check_device(device, "Generator")
         self._lock = threading.RLock()
+        self._stream: np.random.Generator | None = None
         self.manual_seed(0)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -38,13 +39,18 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError("Overflow when unpacking long long: a seed has at most 64 bits")
         seed %= 2**64
-        stream = np.random.Generator(np.random.PCG64(seed))
-        self._seed, self._stream = seed, stream
+        self._seed, self._stream = seed, None
         return self
+
+    def _started(self) -> np.random.Generator:
+        """The stream, begun when it is first asked for: NumPy's generators take 20 ms to import."""
+        if self._stream is None:
+            self._stream = np.random.Generator(np.random.PCG64(self._seed))
+        return self._stream
 
     def seed(self) -> int:
         """Start a stream that cannot be foretold, and return its seed."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8)) >> 1)
         return self._seed
 
     def initial_seed(self) -> int:
@@ -55,7 +61,7 @@ class Generator:
         """Where the stream is, as a tensor of integers: `set_state` goes on from there."""
         tracing.refuse("asks for the state of a random generator")
         with self._lock:
-            state = self._stream.bit_generator.state
+            state = self._started().bit_generator.state
         inner: Any = state["state"]
         numbers = [self._seed, inner["state"], inner["state"] >> 64, inner["inc"], inner["inc"] >> 64, state["has_uint32"],
                    state["uinteger"]]
@@ -88,7 +94,7 @@ class Generator:
         """Take numbers from the stream, safely among threads."""
         tracing.refuse("it draws random numbers")
         with self._lock:
-            return sample(self._stream)
+            return sample(self._started())
 
 
 default_generator = Generator()
