@@ -307,23 +307,25 @@ class Tensor(Attached):
         result = memo[id(self)] = blank(type(self))
         node = self._current()
         result._node = input_node(execute.value(node), node.type)
-        for name, value in self.__dict__.items():
-            if name not in ("_chain", "_seen", "_leaf", "_tracks_version"):
-                result.__dict__[name] = copy.deepcopy(value, memo)
+        result.__dict__.update(copy.deepcopy({**self._own(), "_grad": self._grad}, memo))
         return result.requires_grad_(node.requires_grad)
+
+    def _own(self) -> dict[str, Any]:
+        """The attributes that the user has set."""
+        return {name: value for name, value in self.__dict__.items() if name not in Tensor.__annotations__}
 
     def __copy__(self) -> Tensor:
         """A leaf on the same memory."""
         result = blank(type(self))
         shared = self.detach()
         result._node, result._storage = shared._node, shared._storage
-        result.__dict__.update(shared.__dict__)
+        result.__dict__.update(shared.__dict__ | self._own())
         return result.requires_grad_(self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("a tensor that is part of a graph cannot be pickled: use detach() first")
-        return _rebuild, (type(self), self._array(), self.requires_grad)
+        return _rebuild, (type(self), self._array(), self.requires_grad), self._own() or None
 
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
