@@ -69,10 +69,11 @@ __getattr__ = _lookup("", _LATER)
 
 # What `from jitgrad import *` gives: no modules, as of torch.
 __all__ = [
-    "Size", "Tensor", "bool", "cache_info", "clear_cache", "compile", "device", "double", "dtype", "e", "enable_grad", "explain",
-    "float", "float32", "float64", "get_default_dtype", "get_num_threads", "grad", "inf", "inference_mode", "int", "int32", "int64",
-    "interpret", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
+    "Size", "Tensor", "bool", "cache_info", "clear_cache", "device", "double", "dtype", "e", "enable_grad", "explain", "float",
+    "float32", "float64", "get_default_dtype", "get_num_threads", "inf", "inference_mode", "int", "int32", "int64",
+    "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
+    "set_grad_enabled", "set_num_threads"]
+__all__ += ["compile", "grad", "interpret", "set_printoptions", "value_and_grad"]      # pyright: ignore[reportUnsupportedDunderAll]
 __all__ += creation.__all__
 __all__ += legacy.__all__
 __all__ += random.__all__
