@@ -91,17 +91,17 @@ class FunctionCtx(NodeHooks):
         self.materialize_grads = value
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+    def saved_tensors(self) -> tuple[Tensor, ...]:
         """What save_for_backward kept (in jvp, what save_for_forward did).  Raises RuntimeError after the graph was freed, or if a
         saved tensor was modified in place since."""
         if self._in_jvp and self._for_forward is not None:
             return self._for_forward
         if self._freed:
             raise RuntimeError(FREED)
-        return tuple([_unpack(self, saved) for saved in self._saved])
+        return tuple([_unpack(self, saved) for saved in self._saved])       # type: ignore[misc]  (or None, if that was saved)
 
     @property
-    def saved_variables(self) -> tuple[Tensor | None, ...]:
+    def saved_variables(self) -> tuple[Tensor, ...]:
         """The old name of saved_tensors."""
         import warnings
         warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
@@ -166,12 +166,12 @@ class Function:
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function "
                                   "to use it with backward mode AD.")
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         raise NotImplementedError("setup_context is not implemented.")
 
     generate_vmap_rule = False
@@ -309,7 +309,7 @@ class _ForwardMode(threading.local):
 forward_mode = _ForwardMode()
 
 
-def once_differentiable(backward: Callable) -> Callable:
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a Function's backward that cannot be differentiated itself: its results carry no history."""
 
     @functools.wraps(backward)
@@ -332,7 +332,7 @@ class _OnceDifferentiable(Function):
         return result.clone()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
 

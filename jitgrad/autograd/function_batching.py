@@ -122,8 +122,8 @@ class _ElementCtx(FunctionCtx):
     _elements: tuple[Tensor | None, ...] = ()
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        return self._elements
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        return self._elements       # type: ignore[return-value]  (or None, if that was saved)
 
 
 def _generated(function: type[Function], info: VmapInfo, dims: tuple, *args: Any) -> tuple[Any, int]:

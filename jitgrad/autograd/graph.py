@@ -22,6 +22,9 @@ class GradientEdge(NamedTuple):
     ownership_token: Any = None
 
 
+Tensors = Tensor | GradientEdge | Sequence[Tensor] | Sequence[GradientEdge]
+
+
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """The edge of a tensor: its grad_fn, or that of a leaf (AccumulateGrad)."""
     if not tensor.requires_grad:
@@ -62,7 +65,7 @@ class Handles:
         self.remove()
 
 
-def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: Literal["all", "any"] = "all") -> Handles:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], *, mode: Literal["all", "any"] = "all") -> Handles:
     """Call fn(gradients) once all gradients of these tensors that a backward computes are there, None for the others; or
     fn(gradient) of the first ("any") in each backward."""
     if mode not in ("all", "any"):

@@ -11,7 +11,7 @@ from jitgrad.memory import buffers
 from jitgrad.operators.conversion import item, to_dtype
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensors.tensor import Tensor, from_array
-from jitgrad.types.device import check_device
+from jitgrad.types.device import DeviceLike, check_device
 from jitgrad.types.dtype import (
     REAL,
     as_dtype,
@@ -140,7 +140,7 @@ def from_data(data: Any, to: dtype | None) -> Tensor:
     return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Tensor:
     """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor.
 
@@ -158,7 +158,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return result
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: dtype | None = None, device: DeviceLike = None) -> Tensor:
     """A tensor with the data: a tensor itself, in `dtype`; of anything else a copy."""
     check_device(device, "as_tensor")
     if isinstance(data, Tensor):
@@ -166,7 +166,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return from_data(data, None if dtype is None else as_dtype(dtype))
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+def asarray(obj: Any, *, dtype: dtype | None = None, device: DeviceLike = None, copy: bool | None = None,
             requires_grad: bool = False) -> Tensor:
     """as_tensor(), which copies a tensor too if `copy`."""
     result = as_tensor(obj, dtype, device)
@@ -182,7 +182,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return array_tensor(ndarray)
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """A 0-d tensor, in the default dtype."""
     return full((), s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
 
@@ -220,7 +220,7 @@ def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: 
 
 
 def _constant(called: str, value: int, doc: str) -> Any:
-    def create(*size: Any, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    def create(*size: Any, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
                requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
                **named: Any) -> Tensor:
         if named:
@@ -240,7 +240,7 @@ ones = _constant("ones", 1, "A tensor of ones of the given shape.")
 empty = _constant("empty", 0, "A tensor of the given shape whose values are not to be relied on.")
 
 
-def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def full(size: Any, fill_value: Any, *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
          requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
@@ -251,7 +251,7 @@ def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, lay
 
 
 def _like(called: str, value: int) -> Any:
-    def create(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    def create(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False,
                pin_memory: bool = False, memory_format: Any = None) -> Tensor:
         return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad, called=called)
 
@@ -260,7 +260,7 @@ def _like(called: str, value: int) -> Any:
     return create
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
               requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
               called: str = "full_like") -> Tensor:
     """full() of the shape and dtype of another tensor."""
@@ -277,7 +277,7 @@ ones_like = _like("ones_like", 1)
 empty_like = _like("empty_like", 0)
 
 
-def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+def eye(n: int, m: int | None = None, *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
         requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     check_device(device, "eye")
@@ -291,8 +291,8 @@ def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, la
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
 
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, dtype: Any = None, layout: Any = None,
-           device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, dtype: dtype | None = None, layout: Any = None,
+           device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... below end; of ints int64, else the default dtype."""
     check_device(device, "arange")
     if end is None:
@@ -308,8 +308,8 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, 
     return finished((np.arange(count) * step + start).astype(to.np), requires_grad)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: dtype | None = None, layout: Any = None,
+             device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included; counted from the nearer end, as PyTorch does."""
     check_device(device, "linspace")
     steps = index(steps)
@@ -328,7 +328,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any =
     return finished(array, requires_grad)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, device: DeviceLike = None,
              requires_grad: bool = False) -> Tensor:
     """base to the power of linspace."""
     exponents = linspace(start, end, steps, dtype=float64, device=device)
@@ -339,7 +339,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 def _new(name: str, create: Any) -> None:
-    def method(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+    def method(self: Tensor, *args: Any, dtype: dtype | None = None, **kwargs: Any) -> Tensor:
         return create(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     method.__name__ = method.__qualname__ = name

@@ -59,7 +59,7 @@ class dtype:
         return f"torch.{self.name}"      # the same text as PyTorch: programs print it
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self.name == "bool" else self.name
 
 
 float32 = dtype("float32", np.float32, 2, "f4", "torch.FloatTensor")

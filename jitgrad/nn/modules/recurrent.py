@@ -186,7 +186,8 @@ class _Layers(Module):
             ways = []
             for place in range(len(suffixes) // self.num_layers):
                 at = k * (len(suffixes) // self.num_layers) + place
-                named = {n: getattr(self, f"{n}{suffixes[at]}", None) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+                named: dict[str, Any] = {n: getattr(self, f"{n}{suffixes[at]}", None)
+                                         for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
                 state = tuple([s[at] for s in states])
                 outputs = []
                 products = F.linear(x, named["weight_ih"], named["bias_ih"]).unbind(0)       # of all steps at once

@@ -39,21 +39,21 @@ def _no_dimension(input: Tensor) -> None:
 
 
 @function(name="tensor_split.sections", places=(), kind=None)
-def _by_sections(input: Tensor, sections: int, dim: int = 0) -> Any:
+def _by_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[Tensor, ...]:
     """As many parts of a dimension, of lengths that differ by 1 at most."""
     _no_dimension(input)
     return _apart(input, sections, normal_dim(dim, input.ndim))
 
 
 @function(name="tensor_split.indices", places=(), kind=None)
-def _by_indices(input: Tensor, indices: Integers, dim: int = 0) -> Any:
+def _by_indices(input: Tensor, indices: Integers, dim: int = 0) -> tuple[Tensor, ...]:
     """The parts of a dimension that begin at given positions."""
     _no_dimension(input)
     return _apart(input, list(indices), normal_dim(dim, input.ndim))
 
 
 @function(name="tensor_split.tensor", places=(), kind=None)
-def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) -> Any:
+def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The same with a tensor for the number of parts or the positions."""
     _no_dimension(input)
     return _apart(input, tensor_indices_or_sections.tolist(), normal_dim(dim, input.ndim))
@@ -65,7 +65,7 @@ overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a 
 
 
 def _fixed(called: str, least: int, dim: int, doc: str) -> None:
-    def apart(input: Tensor, given: Any) -> Any:
+    def apart(input: Tensor, given: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
             raise RuntimeError(f"torch.{called} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a "
                                "tensor with "
@@ -77,10 +77,10 @@ def _fixed(called: str, least: int, dim: int, doc: str) -> None:
                                f"not divisible by the split_size {given}!")
         return _apart(input, given, d)
 
-    def by_sections(input: Tensor, sections: int) -> Any:
+    def by_sections(input: Tensor, sections: int) -> tuple[Tensor, ...]:
         return apart(input, sections)
 
-    def by_indices(input: Tensor, indices: Integers) -> Any:
+    def by_indices(input: Tensor, indices: Integers) -> tuple[Tensor, ...]:
         return apart(input, list(indices))
 
     forms = tuple([function(name=f"{called}.{form}", places=(), kind=None)(fn)
@@ -94,19 +94,19 @@ _fixed("dsplit", 3, 2, "tensor_split() along dimension 2.")
 
 
 @function(places=BOTH, kind=None)
-def split_with_sizes(input: Tensor, split_sizes: Integers, dim: int = 0) -> Any:
+def split_with_sizes(input: Tensor, split_sizes: Integers, dim: int = 0) -> tuple[Tensor, ...]:
     """The parts of dimension `dim` of the given lengths."""
     return split(input, list(split_sizes), dim)
 
 
 @function(places=BOTH, kind=None)
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """chunk()."""
     return OPERATORS["chunk"].call(input, chunks, dim)
 
 
 @function(places=BOTH, kind=None)
-def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> Any:
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """split()."""
     return split(input, split_size, dim)
 
@@ -249,7 +249,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 
 @function(kind=None)
-def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """The coordinates of all points of a grid, from those along each axis; indexing "xy": the first two exchanged, as NumPy does."""
     given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
     if not given:
@@ -272,7 +272,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
 
 
 @function(kind=None)
-def broadcast_shapes(*shapes: Any) -> Any:
+def broadcast_shapes(*shapes: Any) -> Size:
     """The common shape of shapes."""
     return Size(common_shape((), *[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
 
