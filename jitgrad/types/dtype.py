@@ -50,6 +50,11 @@ class dtype:
         """The name in PyTorch's error messages: Float, Double, Int, Long, Bool."""
         return self.legacy.removeprefix("torch.").removesuffix("Tensor")
 
+    @property
+    def c_type(self) -> str:
+        """The name of the C type, which is in some of them: float, double, int, long int, bool."""
+        return "long int" if self.title == "Long" else self.title.lower()
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"      # the same text as PyTorch: programs print it
 

@@ -5,6 +5,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import in_grad_mode, scalar_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.operands import Dim, Dims, Integers, cast
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
@@ -119,6 +120,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     if input.dtype.category != 1:
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
                            f"{input.type()} instead (while checking arguments for embedding)")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     count = weight.shape[0]
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -141,7 +144,7 @@ def _check_rows(input: Tensor, count: int) -> None:
         raise IndexError("index out of range in self")
 
 
-@function(places=F)
+@function(places=F, out=CAST)
 def normalize(input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
     no_template()
