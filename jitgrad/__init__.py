@@ -65,7 +65,8 @@ _LATER = {name: f"jitgrad.{name}" for name in (
     "jitgrad.type_info") | dict.fromkeys(
     ("jacobian", "value_and_jacobian", "hessian", "hvp"), "jitgrad.capture.jacobians") | dict.fromkeys(
     ("save", "load"), "jitgrad.tensors.serialization") | {"vmap": "jitgrad.func"} | dict.fromkeys(
-    ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode")
+    ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "jitgrad.autograd.anomaly_mode") | dict.fromkeys(
+    ("layout", "memory_format", "strided", "contiguous_format", "preserve_format"), "jitgrad.types.memory_layout")
 __getattr__ = _lookup("", _LATER)
 
 

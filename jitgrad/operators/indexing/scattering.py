@@ -270,11 +270,17 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 @function(places=BOTH, kind=None, inplace=True)
 def index_put(input: Tensor, indices: Tensors, values: Tensor, accumulate: bool = False) -> Tensor:
     """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
+    if values.dtype is not input.dtype:
+        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.title} for the destination and "
+                           f"{values.dtype.title} for the source.")
     key = tuple([slice(None) if i is None else i for i in indices])
+    at = _positions(input)[key]
+    shape = list(values.shape)
+    if len(shape) > at.ndim or any([n not in (1, m) for n, m in zip(reversed(shape), reversed(at.shape), strict=False)]):
+        raise RuntimeError(f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing result of shape "
+                           f"{list(at.shape)}")
     if accumulate:
-        at = OPERATORS["reshape"].call(_positions(input), tuple(input.shape))[key]
-        parts = OPERATORS["broadcast_to"].call(values.to(input.dtype), tuple(at.shape))
-        return put(input, at, parts, True)
+        return put(input, at, OPERATORS["broadcast_to"].call(values, tuple(at.shape)), True)
     result = OPERATORS["clone"].call(input)
     setitem(result, key, values)
     return result
