@@ -271,8 +271,8 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 def index_put(input: Tensor, indices: Tensors, values: Tensor, accumulate: bool = False) -> Tensor:
     """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
     if values.dtype is not input.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.title} for the destination and "
-                           f"{values.dtype.title} for the source.")
+        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.title} for the destination "
+                           f"and {values.dtype.title} for the source.")
     key = tuple([slice(None) if i is None else i for i in indices])
     at = _positions(input)[key]
     shape = list(values.shape)
