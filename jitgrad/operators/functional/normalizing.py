@@ -23,6 +23,11 @@ def _moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node, Node]:
     return centred, mean, ops.sum(centred * centred, axes=axes) / count
 
 
+def _check_dtypes(input: Node, *others: Node | None) -> None:
+    if any([p is not None and p.type.dtype is not input.type.dtype for p in others]):
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+
+
 @operator("NativeLayerNormBackward0", places=F, saves=("input", "weight"), edges=("input", "weight", "bias"))
 def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = None, bias: Node | None = None,
                eps: float = 1e-5) -> Node:
@@ -39,6 +44,7 @@ def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = No
         wanted = "".join([f", {n}" for n in shape])
         raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*{wanted}], but got input of "
                            f"size{list(have)}")
+    _check_dtypes(input, weight, bias)
     centred, _, variance = _moments(input, tuple(range(len(have) - len(shape), len(have))))
     result = centred * ops.rsqrt(variance + scalar_node(float(eps), input.type.dtype))
     if weight is not None:
@@ -51,6 +57,7 @@ def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = No
 def _batch_norm(input: Node, weight: Node | None, bias: Node | None, mean: Node | None, variance: Node | None,
                 eps: float) -> tuple[Node, Node, Node]:
     """The normalised input, and the mean and variance by which it is."""
+    _check_dtypes(input, weight, bias, mean, variance)
     ndim = input.type.ndim
     across = tuple([d for d in range(ndim) if d != 1]) if ndim > 1 else ()
 
@@ -86,7 +93,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
     moments = (None, None) if training else (running_mean, running_var)
     result, mean, variance = OPERATORS["nn.functional.batch_norm"].call(input, weight, bias, *moments, eps)
-    if training and (running_mean is not None or running_var is not None):
+    if training and input.numel() and (running_mean is not None or running_var is not None):
         in_grad_mode(False, _follow, running_mean, running_var, mean, variance, momentum, count)
     return result
 
