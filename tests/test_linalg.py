@@ -103,7 +103,8 @@ def test_sizes_do_not_recompile():
     assert jitgrad.cache_info().compilations == before
 
 
-@pytest.mark.parametrize("code", ["inv_ex(a)", "cholesky_ex(a)", "cholesky_ex(a, upper=True)", "solve_ex(a, b)", "solve_ex(a, b[..., 0])"])
+@pytest.mark.parametrize("code", ["inv_ex(a)", "cholesky_ex(a)", "cholesky_ex(a, upper=True)", "solve_ex(a, b)",
+                                  "solve_ex(a, b[..., 0])"])
 def test_what_fails_is_told_matrix_by_matrix(code: str) -> None:
     found = []
     for lib in LIBS:
