@@ -63,6 +63,7 @@ _LATER = {name: f"jitgrad.{name}" for name in (
         "profiling": ("profile",),
         "tensors.formatting": ("set_printoptions",),
         "tensors.serialization": ("load", "save"),
+        "types.memory_layout": ("contiguous_format", "layout", "memory_format", "preserve_format", "strided"),
         "type_info": (
             "are_deterministic_algorithms_enabled", "can_cast", "finfo", "get_default_device", "get_float32_matmul_precision",
             "get_num_interop_threads", "iinfo", "promote_types", "result_type", "set_default_device", "set_default_tensor_type",

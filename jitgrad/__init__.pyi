@@ -97,6 +97,8 @@ from jitgrad.types.device import device as device
 from jitgrad.types.dtype import dtype as dtype
 from jitgrad.types.dtype import get_default_dtype as get_default_dtype
 from jitgrad.types.dtype import set_default_dtype as set_default_dtype
+from jitgrad.types.memory_layout import layout as layout
+from jitgrad.types.memory_layout import memory_format as memory_format
 
 class BoolTensor(Tensor): ...
 class ByteTensor(Tensor): ...
@@ -181,11 +183,11 @@ def atan2(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, 
     """the angle of the point (b, a); derivative 0 at the origin, element by element, with broadcasting and type promotion."""
 def atanh(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """inverse hyperbolic tangent; derivative inf at -1, 1, element by element."""
-def atleast_1d(*tensors: Tensor) -> Any:
+def atleast_1d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """0-d tensors with one dimension, others as they are."""
-def atleast_2d(*tensors: Tensor) -> Any:
+def atleast_2d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """The tensors with dimensions put in front until there are two."""
-def atleast_3d(*tensors: Any) -> Any:
+def atleast_3d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """Tensors with dimensions of length 1 added, as NumPy does, until there are three."""
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: builtins.int | builtins.float = 1, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """beta * input + alpha * bmm(batch1, batch2)."""
@@ -256,6 +258,7 @@ def conj(input: Tensor) -> Tensor:
     """The tensor itself: there are no complex numbers."""
 def conj_physical(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """A copy of the tensor: there are no complex numbers."""
+contiguous_format: memory_format
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: builtins.int | Sequence[builtins.int] = 1, padding: builtins.int | Sequence[builtins.int] | builtins.str = 0, dilation: builtins.int | Sequence[builtins.int] = 1, groups: builtins.int = 1) -> Tensor:
     """The cross-correlation of (batch, channels, length) with (out_channels, channels / groups, kernel)."""
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: builtins.int | Sequence[builtins.int] = 1, padding: builtins.int | Sequence[builtins.int] | builtins.str = 0, dilation: builtins.int | Sequence[builtins.int] = 1, groups: builtins.int = 1) -> Tensor:
@@ -326,10 +329,10 @@ e: builtins.float
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Einstein's sum: products of the operands over all dimensions named in the equation, summed over those not after `->`."""
 @overload
-def empty(*size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def empty(*size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of the given shape whose values are not to be relied on."""
 @overload
-def empty(size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def empty(size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of the given shape whose values are not to be relied on."""
 def empty_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """empty() of the shape and dtype of another tensor."""
@@ -578,7 +581,7 @@ def nanquantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: b
     """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`, nans left out."""
 def nansum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The sum over all elements or over `dim`, nans counting as 0."""
-def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
+def narrow(input: Tensor, dim: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
     """`length` positions of dimension `dim` from `start` on."""
 def narrow_copy(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """A copy of narrow()."""
@@ -597,10 +600,10 @@ def not_equal(input: Tensor, other: Tensor | builtins.int | builtins.float, *, o
 def numel(input: Tensor) -> builtins.int:
     """The number of elements."""
 @overload
-def ones(*size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def ones(*size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of ones of the given shape."""
 @overload
-def ones(size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def ones(size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of ones of the given shape."""
 def ones_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """ones() of the shape and dtype of another tensor."""
@@ -617,6 +620,7 @@ def positive(input: Tensor) -> Tensor:
     """+input: the tensor itself."""
 def pow(input: Tensor | builtins.int | builtins.float, exponent: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input ** exponent; either may be a number."""
+preserve_format: memory_format
 def prod(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The product of all elements or along `dim`; of integers and bools in int64."""
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: builtins.bool = False) -> Tensor:
@@ -670,10 +674,10 @@ def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, out
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 @overload
-def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str) -> Tensor:
+def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 @overload
-def scatter(input: Tensor, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str) -> Tensor:
+def scatter(input: Tensor, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
@@ -730,6 +734,7 @@ def std(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.boo
     """The square root of the variance; the derivative is 0 where it is 0."""
 def std_mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None) -> builtins.tuple[Tensor, Tensor]:
     """(standard deviation, mean)."""
+strided: layout
 def sub(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input - alpha * other, element by element, with broadcasting and type promotion."""
 def subtract(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
@@ -831,10 +836,10 @@ def where(condition: Tensor, input: Tensor | builtins.int | builtins.float, othe
 def xlogy(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """x * log(y), 0 where x is 0 (unless y is nan), element by element, with broadcasting and type promotion."""
 @overload
-def zeros(*size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def zeros(*size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of zeros of the given shape."""
 @overload
-def zeros(size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def zeros(size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """A tensor of zeros of the given shape."""
 def zeros_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """zeros() of the shape and dtype of another tensor."""

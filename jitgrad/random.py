@@ -13,11 +13,11 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.conversion import write_array
-from jitgrad.operators.creation import finished, plain, sizes
+from jitgrad.operators.creation import finished, made_as, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.device import CPU, DeviceLike, check_device
-from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
+from jitgrad.types.dtype import as_dtype, dtype, float64, get_default_dtype, int64, refuse_complex
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
            "rand", "rand_like",
@@ -153,14 +153,16 @@ def _gaussian(shape: tuple[int, ...], to: dtype, generator: Generator | None) ->
 
 
 def _of_shape(called: str, sample: Callable, doc: str) -> Any:
-    def create(*size: Any, generator: Generator | None = None, out: None = None, dtype: dtype | None = None, layout: Any = None,
-               device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+    def create(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+               layout: Any = None, device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False,
+               **named: Any) -> Tensor:
         if named:
             size = (named.pop("size"),) if set(named) == {"size"} else size
             if named:
                 raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
         check_device(device, called)
-        return finished(sample(sizes(called, size), _floating(called, dtype), generator), requires_grad)
+        to = _floating(called, made_as(called, out, dtype, get_default_dtype()))
+        return finished(sample(sizes(called, size), to, generator), requires_grad, out)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -192,7 +194,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator 
 
 
 @tracing.draws()
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: None = None,
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
             dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
     check_device(device, "randint")
@@ -202,9 +204,9 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
         low, high = 0, low
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
-    to = int64 if dtype is None else as_dtype(dtype)
+    to = made_as("randint", out, dtype, int64)
     array = _integers(int(low), int(high), sizes("randint", tuple(size)), generator)
-    return finished(array.astype(to.np, copy=False), requires_grad)
+    return finished(array.astype(to.np, copy=False), requires_grad, out)
 
 
 def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, device: DeviceLike = None,
@@ -216,19 +218,19 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dty
 
 
 @tracing.draws()
-def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: dtype | None = None, layout: Any = None,
+def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
              device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
     check_device(device, "randperm")
     n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    to = int64 if dtype is None else as_dtype(dtype)
-    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad)
+    to = made_as("randperm", out, dtype, int64)
+    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad, out)
 
 
 @tracing.draws(by_element=True)
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: None = None,
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
            dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
     check_device(device, "normal")
@@ -244,7 +246,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
             raise TypeError("normal(): with numbers for mean and std, a size is needed")
         to, shape = _floating("normal", dtype), sizes("normal", (size,) if isinstance(size, int) else tuple(size))
     result = finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
-    return _with_zero_derivative(result, f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}", mean, std)
+    name = f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}"
+    return drawn_to("normal", out, _with_zero_derivative(result, name, mean, std))
 
 
 def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
@@ -259,14 +262,27 @@ def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
     return wrap(finish_composite(node, name, edges, ()))
 
 
+def drawn_to(called: str, out: Any, drawn: Tensor) -> Tensor:
+    """What was drawn, or `out` with its numbers."""
+    if out is None:
+        return drawn
+    made_as(called, out, None, drawn.dtype)
+    return finished(drawn._array(), out=out)
+
+
 @tracing.draws(by_element=True)
-def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = None) -> Tensor:
-    """1 with the probabilities in input, else 0."""
-    p = input._array()
-    if p.size and not (p.min() >= 0 and p.max() <= 1):
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
-    drawn = from_array((_uniform(p.shape, _floating("bernoulli", input.dtype), generator) < p).astype(p.dtype))
-    return _with_zero_derivative(drawn, "BernoulliBackward0", input)
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """1 with the probabilities in input, or all with the probability p, else 0."""
+    if p is not None:
+        if not 0 <= p <= 1:
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+        chances, to = np.full(input.shape, p), float64
+    else:
+        chances, to = input._array(), _floating("bernoulli", input.dtype)
+        if chances.size and not (chances.min() >= 0 and chances.max() <= 1):
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
+    drawn = from_array((_uniform(chances.shape, to, generator) < chances).astype(input.dtype.np))
+    return drawn_to("bernoulli", out, _with_zero_derivative(drawn, f"BernoulliBackward{int(p is not None)}", input))
 
 
 # -- in place --------------------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def module_stub(module: str) -> str:
             defined += operator_lines(name, OPERATORS[name].schemas[0].extended("inplace", "bool", False), value.__doc__)
         elif isinstance(value, dtype):
             defined.append(f"{name}: dtype")
-        elif isinstance(value, (float, str)):
+        elif type(value) in (float, str):
             defined.append(f"{name}: builtins.{type(value).__name__}")
         elif isinstance(value, type) and value.__module__ == module:
             defined.append(f"class {name}(Tensor): ...")            # FloatTensor and its kin

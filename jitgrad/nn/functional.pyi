@@ -69,7 +69,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: builtins.bool | None =
     """The squared differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: builtins.bool | None = None, ignore_index: builtins.int = -100, reduce: builtins.bool | None = None, reduction: builtins.str = 'mean') -> Tensor:
     """Minus the element of the target class, from log-probabilities (N, C, ...) and classes (N, ...)."""
-def normalize(input: Tensor, p: builtins.float = 2.0, dim: builtins.int | Sequence[builtins.int] = 1, eps: builtins.float = 1e-12) -> Tensor:
+def normalize(input: Tensor, p: builtins.float = 2.0, dim: builtins.int | Sequence[builtins.int] = 1, eps: builtins.float = 1e-12, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
 def one_hot(input: Tensor, num_classes: builtins.int = -1) -> Tensor:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""

@@ -786,7 +786,7 @@ class Attached:
         """a * b, element by element, with broadcasting and type promotion."""
     def mul_(self, other: Tensor | builtins.int | builtins.float) -> Tensor:
         """mul(), written to this tensor."""
-    def multinomial(self, num_samples: builtins.int, replacement: builtins.bool = False, *, generator: Generator | None = None) -> Tensor:
+    def multinomial(self, num_samples: builtins.int, replacement: builtins.bool = False, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
         """Positions drawn from each row with probabilities in proportion to its elements, int64."""
     def multiply(self, other: Tensor | builtins.int | builtins.float) -> Tensor:
         """a * b, element by element, with broadcasting and type promotion."""
@@ -814,7 +814,7 @@ class Attached:
         """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`, nans left out."""
     def nansum(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
         """The sum over all elements or over `dim`, nans counting as 0."""
-    def narrow(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
+    def narrow(self, dim: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
         """`length` positions of dimension `dim` from `start` on."""
     def narrow_copy(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
         """A copy of narrow()."""
@@ -840,26 +840,26 @@ class Attached:
     def new(self, *args: Any, **named: Any) -> Tensor:
         """The legacy constructor of tensors of this one's dtype."""
     @overload
-    def new_empty(self, *size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_empty(self, *size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of the given shape whose values are not to be relied on."""
     @overload
-    def new_empty(self, size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_empty(self, size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of the given shape whose values are not to be relied on."""
-    def new_full(self, size: Any, fill_value: Any, *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+    def new_full(self, size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
         """A tensor of one value, whose dtype follows from the value unless given."""
     @overload
-    def new_ones(self, *size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_ones(self, *size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of ones of the given shape."""
     @overload
-    def new_ones(self, size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_ones(self, size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of ones of the given shape."""
     def new_tensor(self, data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
         """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor."""
     @overload
-    def new_zeros(self, *size: builtins.int, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_zeros(self, *size: builtins.int, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of zeros of the given shape."""
     @overload
-    def new_zeros(self, size: Sequence[builtins.int], *, out: None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def new_zeros(self, size: Sequence[builtins.int], *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """A tensor of zeros of the given shape."""
     def nonzero(self, *, as_tuple: builtins.bool = False) -> Any:
         """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.operators.declaration.declare import EVERYWHERE, finish_composite, function
+from jitgrad.operators.declaration.schema import number
 from jitgrad.operators.joining import clone
 from jitgrad.operators.native.words import CHAINS
 from jitgrad.operators.operands import Dims, Integers, integers, normal_dim, normal_dims
@@ -200,13 +201,14 @@ def matrix_transpose(input: Tensor) -> Steps | Tensor:
 def _movedim(input: Tensor, source: Integers, destination: Integers) -> Steps | Tensor:
     """Dimensions `source` moved to the positions `destination`, the others in their order."""
     ndim = input.ndim
-    old = [normal_dim(d, ndim) for d in integers("movedim", (source,))]
-    new = [normal_dim(d, ndim) for d in integers("movedim", (destination,))]
-    if len(old) != len(new):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({old} dims) should contain the same "
-                           f"number of dims as destination ({new} dims)")
-    if len(set(old)) != len(old) or len(set(new)) != len(new):
-        raise RuntimeError(f"movedim: repeated dim in `source` ({old}) or `destination` ({new})")
+    given = {"source": integers("movedim", (source,)), "destination": integers("movedim", (destination,))}
+    if len(given["source"]) != len(given["destination"]):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(given['source'])} dims) should contain the "
+                           f"same number of dims as destination ({list(given['destination'])} dims)")
+    old, new = [[normal_dim(d, ndim) for d in dims] for dims in given.values()]
+    for (name, dims), normal in zip(given.items(), (old, new), strict=True):
+        if len(set(normal)) != len(normal):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(dims)})")
     if not ndim:
         return ()
     rest = iter([d for d in range(ndim) if d not in old])
@@ -306,9 +308,13 @@ def select(input: Tensor, dim: int, index: int) -> Steps | Tensor:
 
 
 @view_operator("SliceBackward0")
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Steps | Tensor:
+def narrow(input: Tensor, dim: int, start: Tensor | int, length: int) -> Steps | Tensor:
     """`length` positions of dimension `dim` from `start` on."""
     shape = input._node.type.shape
+    if isinstance(start, Tensor):
+        if start.ndim or start.dtype.category != 1:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = number(start, "narrow", "start", "int")
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d, first = normal_dim(dim, len(shape)), int(start)

@@ -7,7 +7,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded
 from jitgrad.operators.declaration.out import CAST, EXACT
-from jitgrad.operators.joining import atleast_1d, atleast_2d
+from jitgrad.operators.joining import atleast_1d, atleast_2d, each_made
 from jitgrad.operators.operands import Integers, Tensors, integers, normal_dim
 from jitgrad.operators.views.partition import split
 from jitgrad.operators.views.shape import view_shape
@@ -205,13 +205,10 @@ def _with_part(x: Node, part: Node, d: int, start: int, step: int) -> Node:
 # -- joined ------------------------------------------------------------------------------------------------------------
 
 @function(kind=None)
-def atleast_3d(*tensors: Any) -> Any:
+def atleast_3d(*tensors: Tensor | Tensors) -> Any:
     """Tensors with dimensions of length 1 added, as NumPy does, until there are three."""
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-    found = [t.reshape(1, 1, 1) if not t.ndim else t[None, :, None] if t.ndim == 1 else t.unsqueeze(-1) if t.ndim == 2 else t
-             for t in tensors]
-    return found[0] if len(found) == 1 else tuple(found)
+    return each_made(tensors, lambda t: t.reshape(1, 1, 1) if not t.ndim else t[None, :, None] if t.ndim == 1 else
+                     t.unsqueeze(-1) if t.ndim == 2 else t)
 
 
 @function(kind=None, out=CAST)
@@ -291,4 +288,5 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of the elements of vectors, as a new last dimension."""
     x = x if x.ndim else x.reshape(1)
+    x = x.long() if x.dtype.category < 2 else x
     return OPERATORS["stack"].call([OPERATORS["pow"].call(x, k) for k in range(x.shape[-1] if N is None else N)], -1)
