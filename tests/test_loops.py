@@ -330,6 +330,11 @@ def test_another_number_of_steps_compiles_nothing(f: Callable, counters: Callabl
     np.testing.assert_allclose(gradient.numpy(), x.grad.numpy(), rtol=1e-9)
 
 
+def test_writes_to_parts_of_a_long_array_are_a_loop() -> None:
+    x = jitgrad.tensor(np.linspace(0.1, 1.0, 30_000), requires_grad=True)
+    assert "30 times: kernel" in jitgrad.explain(rows(x, 30))
+
+
 def test_a_function_of_any_number_of_steps_is_compiled_once(counters: Callable) -> None:
     both = jitgrad.value_and_grad(recurrence)
     x = np.linspace(0.1, 1.0, 6)

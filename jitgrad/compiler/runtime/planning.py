@@ -110,7 +110,7 @@ class Planner:
                 else:
                     self._items.append(LibraryCall(step, program.buffers, self._value))
         self._allocate(groups)
-        if self._bytes() >= skewed_tiling.LEAST_BYTES:
+        if len(self._items) >= skewed_tiling.LEAST_CALLS and self._bytes() >= skewed_tiling.LEAST_BYTES:
             self._tile()
 
     # -- kernels -----------------------------------------------------------------------------------------------------
