@@ -31,6 +31,7 @@ from jitgrad.tensors.formatting import set_printoptions
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.memory.threads import get_num_threads, set_num_threads
+from jitgrad.requests.programs import get_memory_limit, set_memory_limit
 from jitgrad.missing import lookup as _lookup
 from jitgrad.version import __version__
 from jitgrad import methods as _methods  # attaches the operators to Tensor
@@ -76,9 +77,9 @@ def __dir__() -> list[str]:
 # What `from jitgrad import *` gives: no modules, as of torch.
 __all__ = [
     "Size", "Tensor", "bool", "cache_info", "clear_cache", "compile", "device", "double", "dtype", "e", "enable_grad", "explain",
-    "float", "float32", "float64", "get_default_dtype", "get_num_threads", "grad", "inf", "inference_mode", "int", "int32", "int64",
-    "interpret", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "set_printoptions", "value_and_grad"]
+    "float", "float32", "float64", "get_default_dtype", "get_memory_limit", "get_num_threads", "grad", "inf", "inference_mode",
+    "int", "int32", "int64", "interpret", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad",
+    "pi", "set_default_dtype", "set_grad_enabled", "set_memory_limit", "set_num_threads", "set_printoptions", "value_and_grad"]
 __all__ += creation.__all__
 __all__ += legacy.__all__
 __all__ += random.__all__

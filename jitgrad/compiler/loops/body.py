@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jitgrad.compiler.loops import saving
 from jitgrad.compiler.loops.pieces import CARRIED, Graph, Piece
+from jitgrad.compiler.loops.saving import operands_read
 from jitgrad.differentiate import differentiate
 from jitgrad.graph.node import CONST, SCALAR, Node, topological
 from jitgrad.graph.recording import differentiating, in_grad_mode, input_spec, own_sizes
-from jitgrad.ops.declare import CHEAP, REGISTRY
+from jitgrad.ops.declare import REGISTRY
 from jitgrad.ops.movement import zeros_like
 from jitgrad.types.array import ArrayType
 
-_DEAR = ("slice_put", "cat")
 # By identity of a `sizes` tuple of a body: what stands in its place in the first iteration of a piece, and what is added to that from
 # iteration to iteration.
 Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -57,11 +58,6 @@ class Body:
 def leaf(type: ArrayType, requires_grad: bool = False) -> Node:
     """What stands for an array."""
     return Node(input_spec(type), (), requires_grad, 0, np.empty(type.shape, type.dtype.np))
-
-
-def role(n: Node) -> str:
-    """What an operation does, as Facts.role; nothing of a leaf."""
-    return n.spec.op.facts.role if n.inputs else ""
 
 
 def _operand(graph: Graph, piece: Piece, number: int) -> Node:
@@ -127,7 +123,9 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    saved = _saved(body, topological(results.values(), lambda n: () if n in forward else operands_read(n)), forward)
+    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
+    reached = topological(results.values(), lambda n: () if n in forward else operands_read(n))
+    saved = saving.to_save(body.nodes, carried, [n for n in reached if n in forward])
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 
@@ -150,40 +148,3 @@ def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
         made[n] = Node(n.spec, tuple(inputs), False, 0, None, n.line)
         made[n].extra = n.extra
     found.gradients = {j: made[g] for j, g in results.items()}
-
-
-def operands_read(n: Node) -> Sequence[Node]:
-    """The operands whose values are read."""
-    shape_only = n.spec.op.shape_only
-    return [m for i, m in enumerate(n.inputs) if i not in shape_only] if shape_only else n.inputs
-
-
-def _saved(body: Body, reached: Sequence[Node], forward: Collection[Node]) -> set[Node]:
-    """Which values of an iteration its derivative reads as they were: of those reached what is dear to compute again, or would need a
-    whole array of which it is a part."""
-    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
-    saved: set[Node] = set()
-    stack = [n for n in reached if n in forward]
-    while stack:
-        n = stack.pop()
-        if n in saved or not n.inputs:
-            continue
-        op = n.spec.op
-        if op.kind in ("library", "reduction") or (op.kind == "elementwise" and op.facts.cost > CHEAP) or role(n) in _DEAR or _part_of(
-                n, carried):
-            saved.add(n)
-        else:
-            stack += operands_read(n)
-    return saved
-
-
-def _part_of(n: Node, carried: set[Node]) -> bool:
-    """Whether a value is a part of an array that is handed on from iteration to iteration, or has been written to."""
-    if n.spec.op.kind != "movement":
-        return False
-    whole = n
-    while whole.spec.op.kind == "movement" and role(whole) not in _DEAR:
-        whole = whole.inputs[0]
-    return (whole in carried or role(whole) == "slice_put") and n.spec.type.size < whole.spec.type.size
-
-

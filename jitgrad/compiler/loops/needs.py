@@ -6,14 +6,15 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, reverse
 from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
-from jitgrad.compiler.loops.tables import Location, Unsuitable
+from jitgrad.compiler.loops.tables import Block, Location, Unsuitable
+from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import Node
 
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
@@ -46,6 +47,33 @@ class Loop:
         self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
         self.reverse: Reverse | None = None
         self.places: dict[Node, Location] = {}     # of operands and operations
+        self.blocks: list[Block] = []              # in which its derivative goes back
+
+    def nbytes(self, offset: int) -> int:
+        """Of the result of an operation."""
+        type = self.body.nodes[offset].spec.type
+        return type.size * type.dtype.np.itemsize
+
+    def place(self, offset: int, updated: Mapping[Node, Node], iterations: int, array: Callable[[int], Location]) -> None:
+        """Find a place for the result of an operation, and for the operand that it is to the next iteration: for each of some
+        iterations, or, where these are none, for that of the last one alone.
+
+        updated: see steps.split; array: makes a place of so many bytes."""
+        places, node, nbytes = self.places, self.body.nodes[offset], self.nbytes(offset)
+        operand = self.body.operands[self.carried[offset]] if offset in self.carried else None
+        if self.count == 1:
+            places[node] = array(nbytes)
+        elif operand is None:
+            places[node] = array(max(iterations, 1) * nbytes)._replace(stride=nbytes if iterations else 0)
+        elif iterations:
+            places[operand] = array((iterations + 1) * nbytes)._replace(stride=nbytes)
+            places[node] = places[operand].after(1)
+        elif updated.get(node) is operand:
+            places[operand] = places[node] = array(nbytes)
+        else:
+            size = aligned(nbytes)
+            places[operand] = array(2 * size)._replace(stride=size, alternates=True)
+            places[node] = places[operand].after(1)
 
 
 class Needs:

@@ -107,8 +107,9 @@ def bound(step: BodyStep, places: Mapping[Node, Location], sizes: Sizes, iterati
         if (words + (iterations - 1) * later[0] != last[0]).any() or (patches[:, 2] + (iterations - 1) * later[1] != last[1][:, 2]).any(
                 ) or (calls[:, 2] + (iterations - 1) * later[2] != last[2][:, 2]).any():
             raise Unsuitable
-    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later,
-                     [places[n] for n in (*prepared.given, *step.results)], prepared.nanoseconds)
+    nodes = [*prepared.given, *step.results]
+    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later, [places[n] for n in nodes], nodes,
+                     prepared.nanoseconds)
 
 
 def _moved(plan: ExecutionPlan, numbers: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

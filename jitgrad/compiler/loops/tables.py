@@ -7,7 +7,7 @@ Invariant: what is the same in all iterations is written once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad.compiler.codegen import loop
 from jitgrad.compiler.numba_cpu.kernels import get_kernel
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
+from jitgrad.graph.node import Node
 
 ARENA = -1
 TABLE = -2
@@ -35,8 +36,13 @@ class Location(NamedTuple):
         """In the other order of iterations."""
         if self.alternates or not self.stride:
             return self
-        step = 8 * self.stride if self.root == TABLE else self.stride
-        return self._replace(offset=self.offset + (count - 1) * step, stride=-self.stride)
+        return self.after(count - 1)._replace(stride=-self.stride)
+
+    def after(self, iterations: int) -> Location:
+        """Where it lies from a later iteration on."""
+        if self.alternates:
+            return self._replace(offset=self.at(iterations).offset, stride=-self.stride if iterations % 2 else self.stride)
+        return self._replace(offset=self.offset + iterations * (8 * self.stride if self.root == TABLE else self.stride))
 
     def at(self, iteration: int) -> Location:
         """Where it lies in one iteration."""
@@ -51,7 +57,7 @@ class Unsuitable(Exception):
 class BoundStep:
     """A step for lengths.  words, patches, calls: of the first iteration, as in ExecutionPlan; advance: by how much these words, the
     bytes of these patches and the ends of these calls grow from iteration to iteration, if they do; places: of arguments and results,
-    in the plan's order."""
+    in the plan's order; nodes: what these are."""
 
     words: np.ndarray
     arena: np.ndarray               # words that hold an address in the arena
@@ -60,7 +66,31 @@ class BoundStep:
     scratch: int                    # bytes
     advance: tuple[np.ndarray, np.ndarray, np.ndarray] | None
     places: list[Location]
+    nodes: list[Node]
     nanoseconds: float
+
+    def after(self, iterations: int, places: Mapping[Node, Location]) -> BoundStep:
+        """The step from a later iteration on.  places: of arguments and results, from there on."""
+        words, patches, calls = self.words, self.patches, self.calls
+        if self.advance is not None and iterations:
+            by, patches, calls = self.advance, patches.copy(), calls.copy()
+            words = words + iterations * by[0]
+            patches[:, 2] += iterations * by[1]
+            calls[:, 2] += iterations * by[2]
+        return replace(self, words=words, patches=patches, calls=calls, places=[places[n] for n in self.nodes])
+
+
+Run = tuple[int, list[BoundStep]]       # iterations, and what is done in each
+
+
+class Block(NamedTuple):
+    """Iterations of a loop in a row, of which the derivative finds everything.
+
+    again: what computes it, where it is not there any more; places: where it is, of the first of them and from there on."""
+
+    iterations: int
+    again: list[Run]
+    places: dict[Node, Location]
 
 
 class Tables:
@@ -124,7 +154,7 @@ class Tables:
                 counts += [(len(calls) + k, by) for k, by in enumerate(step.advance[2].tolist()) if by]
             self._step(step, count, direct, indirect, calls)
             self.nanoseconds += count * step.nanoseconds
-        if count == 1:
+        if count == 1 and not indirect:
             self.calls += calls
             return
         tables: list[tuple[int, int]] = []
