@@ -6,6 +6,7 @@ pieces or the derivative read it, in a place of its own for each iteration.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from jitgrad.compiler.loops import programs
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.programs import NOTHING, Growth
 from jitgrad.compiler.loops.steps import BodyStep, split
 from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Location, Tables, Unsuitable
 from jitgrad.compiler.program import Program
@@ -145,12 +147,14 @@ class Layout:
         absent = tuple([i for i, place in enumerate(wanted) if place is None])
         return self.tables.plan(positions, floats, integers, range(len(arrays)), makers, absent, nbytes, nbytes <= KEEP_BYTES, argument)
 
-    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
-        bound = programs.bound(step, places, sizes, count, backward)
-        program = step.prepared.program
-        if step.prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes:
+    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
+               growth: Growth = NOTHING) -> BoundStep:
+        prepared = programs.prepared(step, growth, count)
+        bound = programs.bound(prepared, [places[n] for n in (*prepared.given, *step.results)], sizes, growth, count, backward)
+        program = prepared.program
+        if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes:
             raise Unsuitable        # a loop runs on one thread
-        self.compiled |= step.prepared.new
+        self.compiled |= prepared.new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
@@ -179,10 +183,12 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        steps, updated = self._needs.once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
+        what = tuple(read), tuple(sorted(kept))
+        steps, updated = self._needs.once(_forward_steps, body, *what)
+        later = steps if one.second is None else self._needs.once(_forward_steps, one.second, *what)[0]
         for o in read:
             node, j = body.nodes[o], one.carried.get(o)
-            nbytes = _bytes(node.spec.type)
+            nbytes = one.nbytes(o)
             if count == 1:
                 places[node] = self._array(nbytes)
             elif o in kept:
@@ -203,19 +209,21 @@ class Layout:
             if j is not None:
                 initial = piece.operands[j].places[0]
                 runs += self._copied(self._graph.order[initial], self._value(initial), places[body.operands[j]].at(0))
-        bound = self._steps(steps, updated, places, one.sizes, count)
+        bound = self._steps(steps, later, updated, places, one.sizes, count)
         return [*runs, (count, bound)]
 
-    def _steps(self, steps: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location], sizes: Sizes, count: int,
-               backward: bool = False) -> list[BoundStep]:
-        """Steps with places for what they hand on to each other."""
+    def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
+               sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
+        """Steps with places for what they hand on to each other.  later: the same with the lengths of the second iteration."""
         for node, base in updated.items():
             places[node] = places[base]
-        for step in steps:
-            for node in step.results:
+        growths = [programs.growth(step, second) for step, second in zip(steps, later, strict=True)]
+        for step, growth in zip(steps, growths, strict=True):
+            for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
-                    places[node] = self._array(_bytes(node.spec.type))
-        return [self._bound(step, places, sizes, count, backward) for step in steps]
+                    lengths = programs.most(step, growth, count, output)
+                    places[node] = self._array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -225,7 +233,7 @@ class Layout:
         if found is None:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type)
+            nbytes = one.nbytes(offset)
             if stacked:
                 found = Location(ARENA, self._array(one.count * nbytes).offset, nbytes)
             else:       # the second half is for what is handed on by turns
@@ -255,7 +263,7 @@ class Layout:
         else:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type) * (one.count if stacked else 1)
+            nbytes = one.nbytes(offset) * (one.count if stacked else 1)
         self._to_clear.append((Location(cell.root, cell.offset), nbytes))
 
     def _seed(self, root: int, cotangent: int | None) -> list[tuple[int, list[BoundStep]]]:
@@ -292,12 +300,14 @@ class Layout:
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
         gradients, steps, updated = self._needs.once(_backward_steps, reverse)
+        second = one.second_reverse
+        later = steps if second is None else self._needs.once(_backward_steps, second)[1]
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
                 came = reverse.carried[j]
-                nbytes = _bytes(came.spec.type)
                 offset = operands[j].offset
+                nbytes = one.nbytes(offset)
                 key = (one.number, offset, False)
                 self._cleared(key)
                 start = self._cell(key)
@@ -316,7 +326,7 @@ class Layout:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
                     places[reverse.sums[j]] = places[g]
-        runs = [(count, self._steps(steps, updated, places, one.sizes, count, True))]
+        runs = [(count, self._steps(steps, later, updated, places, one.sizes, count, True))]
         for initial, end in ends:       # behind what this loop has added there
             runs += self._handed(initial, end)
         return runs

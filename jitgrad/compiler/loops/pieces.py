@@ -2,7 +2,10 @@
 
 Input: a graph in order.  Output: `Piece`s, which cover its operations in order: bodies, and how often each is done.
 Invariant: each iteration of a piece does the same, on operands of the same types: what the iteration before has computed, what all
-iterations read, or an operand of its own; starts of slices advance by a constant.  The time taken is linear in the operations.
+iterations read, or an operand of its own; starts of slices and lengths advance by a constant.  The time taken is linear in the
+operations.
+
+Loops whose lengths stay are looked for first, then, in what is left, those where some advance (triangular ones).
 """
 from __future__ import annotations
 
@@ -52,10 +55,17 @@ class Graph:
     @cached_property
     def kinds(self) -> np.ndarray:
         """What each operation of the body is."""
+        return self._numbered(self.types[self.body].tolist())
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The same whatever the lengths are: none, 1, or any other."""
+        return self._numbered([0 in self.order[k].spec.type.shape for k in self.body.tolist()])
+
+    def _numbered(self, told: Sequence[int]) -> np.ndarray:
         known: dict[tuple[int, ...], int] = {}
         return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
-                         zip(self.body.tolist(), self.signatures[self.body].tolist(), self.types[self.body].tolist(), strict=True)],
-                        np.int64)
+                         zip(self.body.tolist(), self.signatures[self.body].tolist(), told, strict=True)], np.int64)
 
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +123,7 @@ class Piece:
     """`count` iterations of `period` operations each, from the operation `first` of the graph's body on.
 
     operands: what the body reads; wiring: of each operation its operands, numbers of operations of the body or ~number of
-    `operands`; advances: of operations whose sizes change from iteration to iteration, by how much."""
+    `operands`; advances: of operations whose sizes change from iteration to iteration, by how much; varies: whether lengths do."""
 
     first: int
     period: int
@@ -121,6 +131,7 @@ class Piece:
     operands: list[BodyOperand] = field(default_factory=list)
     wiring: list[tuple[int, ...]] = field(default_factory=list)
     advances: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    varies: bool = False
 
     @property
     def end(self) -> int:
@@ -141,11 +152,14 @@ def divide(graph: Graph) -> list[Piece]:
     return pieces + _between(graph, done, len(graph.body))
 
 
-def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
-    """The pieces of a part of a graph."""
+def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[Piece]:
+    """The pieces of a part of a graph.  varying: with lengths that advance."""
+    def rest(first: int, end: int) -> list[Piece]:
+        return [_straight(graph, first, end)] if varying else _between(graph, first, end, True)
+
     pieces: list[Piece] = []
     done = begin
-    for first, period, count in _repeating(graph.kinds[begin:end]):
+    for first, period, count in _repeating((graph.classes if varying else graph.kinds)[begin:end]):
         first += begin
         at, last, misses = max(first, done), first + period * count, 0
         while last - at >= (LEAST + 1) * period and misses < MISSES:
@@ -162,11 +176,11 @@ def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
                 continue
             misses = 0
             if start > done:
-                pieces.append(_straight(graph, done, start))
+                pieces += rest(done, start)
             pieces.append(piece)
             at = done = piece.end
     if done < end:
-        pieces.append(_straight(graph, done, end))
+        pieces += rest(done, end)
     return pieces
 
 
@@ -239,7 +253,20 @@ def structure(graph: Graph, piece: Piece) -> tuple:
         differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
         leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
         operands.append((operand.kind, operand.offset, int(graph.types[k]), leaf, differentiable))
-    return (graph.kinds[first:first + piece.period].tobytes(), piece.count > 1, tuple(operands), tuple(piece.wiring))
+    second: tuple = ()
+    if piece.varies:
+        second = (graph.kinds[first + piece.period:first + 2 * piece.period].tobytes(),
+                  *[int(graph.types[place_read(graph, piece, operand, 1)]) for operand in piece.operands])
+    return (graph.kinds[first:first + piece.period].tobytes(), piece.count > 1, tuple(operands), tuple(piece.wiring), second)
+
+
+def place_read(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> int:
+    """The place of what an operand is in an iteration."""
+    if operand.kind == INDEXED:
+        return operand.places[iteration]
+    if operand.kind == INVARIANT or not iteration:
+        return operand.places[0]
+    return int(graph.body[piece.first + (iteration - 1) * piece.period + operand.offset])
 
 
 def _straight(graph: Graph, first: int, end: int) -> Piece:
@@ -310,6 +337,9 @@ def _wire(graph: Graph, piece: Piece) -> int:
     for offset in range(period):
         places = graph.body[base + offset]
         node = graph.order[places[0]]
+        if (graph.types[places] != graph.types[places[0]]).any():
+            good = min(good, _ahead(_like(graph, places)))
+            piece.varies = True
         if node.spec.sizes:
             sizes = np.array([graph.order[k].spec.sizes for k in places.tolist()], np.int64)
             step = sizes[1] - sizes[0]
@@ -334,7 +364,7 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
     leaf = at < 0
     relative = at - base
     outside = leaf | (at < piece.first)
-    like = graph.types[operands] == graph.types[operands[1]]
+    like = _like(graph, operands)
     signatures = graph.signatures[operands]
     if not leaf[1] and relative[1] >= 0:
         return int(relative[1]), _ahead(~leaf & (relative == relative[1]))
@@ -355,7 +385,25 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
     if number is None:
         number = numbers[operand] = len(piece.operands)
         piece.operands.append(operand)
+        piece.varies |= bool(graph.types[operands[0]] != graph.types[operands[1]])
     return ~number, _ahead(right)
+
+
+def _like(graph: Graph, places: np.ndarray) -> np.ndarray:
+    """Whether the value of each iteration is of the type that the second one's and the third one's ask for: of the same one, or of
+    lengths that advance by a constant, and are none and 1 in all iterations or in none."""
+    types = graph.types[places]
+    like = types == types[1]
+    if types[2] == types[1]:
+        return like
+    found = [graph.order[k].spec.type for k in places.tolist()]
+    like = np.array([t.key == found[1].key for t in found], np.bool_)
+    second = np.array(found[1].shape, np.int64)
+    step = np.array(found[2].shape, np.int64) - second if like[2] else second
+    shapes = np.array([t.shape if same else second for t, same in zip(found, like, strict=True)], np.int64)
+    moves = step != 0
+    expected = second + (np.arange(len(found)) - 1)[:, None] * step
+    return like & (shapes == expected).all(1) & ((shapes > 1) | ~moves).all(1)
 
 
 def _ahead(right: np.ndarray) -> int:

@@ -19,7 +19,10 @@ from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
 from jitgrad.graph.node import Node
 
+# By place of a node in a step and axis: what is added to that length from iteration to iteration.
+Growth = Mapping[tuple[int, int], int]
 MAX_PROGRAMS = 4096
+NOTHING: Growth = {}
 LONG = 1e6          # nanoseconds of what is cut in chunks, where threads are used
 
 _programs: dict[tuple, Program] = {}
@@ -53,46 +56,73 @@ def find(step: BodyStep) -> tuple[Program, bool]:
     return program, new
 
 
+def growth(step: BodyStep, second: BodyStep) -> Growth:
+    """What is added to lengths from iteration to iteration, given the step of the second one."""
+    if step is second:
+        return NOTHING
+    shapes = [(n.spec.type.shape, m.spec.type.shape) for n, m in zip(step.order, second.order, strict=True)]
+    return {(k, axis): b - a for k, pair in enumerate(shapes) for axis, (a, b) in enumerate(zip(*pair, strict=True)) if a != b}
+
+
+def most(step: BodyStep, growth: Growth, iterations: int, place: int) -> list[int]:
+    """The greatest lengths of a node of a step."""
+    shape = step.order[place].spec.type.shape
+    return [n + max(growth.get((place, axis), 0), 0) * (iterations - 1) for axis, n in enumerate(shape)]
+
+
 class Prepared(NamedTuple):
-    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides; sized:
-    which of them are which component of which `sizes` tuple, by identity."""
+    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides, and
+    lengths that advance; sized: which of them are which component of which `sizes` tuple, by identity; lengths: which are the
+    length of which node."""
 
     program: Program
     new: bool
     plan: ExecutionPlan
     numbers: list[int]
     sized: list[tuple[int, int, int]]
+    lengths: list[tuple[int, tuple[int, int]]]
     given: list[Node]
     nanoseconds: float
     cut: bool                   # whether its work is worth sharing out to threads
 
 
-def _prepared(step: BodyStep) -> Prepared:
+def prepared(step: BodyStep, growth: Growth, iterations: int) -> Prepared:
+    """The program of a step, planned for the greatest lengths that it has in so many iterations."""
+    key = iterations if growth else 1
+    found = step.prepared.get(key)
+    if found is None:
+        known = next(iter(step.prepared.values()), None)
+        found = step.prepared[key] = _prepared(step, growth, iterations, known)
+    return found
+
+
+def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> Prepared:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
-    plan, numbers, atoms = program.planned(step.order)
+    plan, numbers, atoms = program.planned(step.order, {(k, axis): most(step, growth, iterations, k)[axis] for k, axis in growth})
     if plan.limits or plan.late or any([isinstance(s, LibraryCall) for s in plan.stages]):
         raise Unsuitable
-    sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"]
+    sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"] if known is None else known.sized
     sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
-    return Prepared(program, new, plan, list(numbers), sized if numbers else [], [sources[step.order[p]] for p in plan.positions],
+    return Prepared(program, new, plan, list(numbers), sized if numbers else [],
+                    [(k, atom[1:]) for atom, k in atoms.items() if atom[0] == "length"],
+                    [sources[step.order[p]] for p in plan.positions],
                     sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]),
                     any([not isinstance(s, Calls) for s in plan.stages]))
 
 
-def bound(step: BodyStep, places: Mapping[Node, Location], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:
+def bound(prepared: Prepared, places: list[Location], sizes: Sizes, growth: Growth, iterations: int, backward: bool) -> BoundStep:
     """A step for the lengths of its nodes.  places: of what it reads and gives, in the first iteration and from there on.
 
-    backward: iterations are done from the last to the first; sizes: as for the other order."""
-    if step.prepared is None:
-        step.prepared = _prepared(step)
-    prepared: Prepared = step.prepared
+    backward: iterations are done from the last to the first; sizes, growth: as for the other order."""
     plan, numbers = prepared.plan, prepared.numbers.copy()
     steps = [0] * len(numbers)
     for k, identity, component in prepared.sized:
         if identity in sizes:
             start, by = sizes[identity]
             numbers[k], steps[k] = start[component], by[component]
+    for k, which in prepared.lengths:
+        steps[k] = growth[which]
     if plan.moving is None and (any(steps) or numbers != prepared.numbers):
         raise Unsuitable
     if backward:
@@ -107,8 +137,7 @@ def bound(step: BodyStep, places: Mapping[Node, Location], sizes: Sizes, iterati
         if (words + (iterations - 1) * later[0] != last[0]).any() or (patches[:, 2] + (iterations - 1) * later[1] != last[1][:, 2]).any(
                 ) or (calls[:, 2] + (iterations - 1) * later[2] != last[2][:, 2]).any():
             raise Unsuitable
-    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later,
-                     [places[n] for n in (*prepared.given, *step.results)], prepared.nanoseconds)
+    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later, places, prepared.nanoseconds)
 
 
 def _moved(plan: ExecutionPlan, numbers: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

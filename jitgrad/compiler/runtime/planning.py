@@ -81,7 +81,7 @@ class Planner:
         self._makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
         for o in program.outputs:
             if o is not None:
-                shape = tuple([self._value(n) for n in o.shape])
+                shape = tuple([lengths.most(n) for n in o.shape])
                 self._makers.append((buffers.maker(math.prod(shape) * o.dtype.itemsize), shape, o.dtype))
         self._results = [o.buffer for o in program.outputs if o is not None]
         self._absent = tuple([k for k, o in enumerate(program.outputs) if o is None])
@@ -96,7 +96,8 @@ class Planner:
         self._items: list[_Item] = []                       # in order
         # Where a number goes that changes with starts, steps and strides, and what it is: words, rows of in_arena and patches.
         self._moving: dict[str, list[tuple[int, Expr]]] = {"words": [], "arena": [], "patches": [], "calls": []}
-        groups = batch_blocking.groups(program.steps, program.buffers, self._value)
+        groups = batch_blocking.groups(program.steps, program.buffers, self._value) if not lengths.greatest else [
+            batch_blocking.Group([step]) for step in program.steps]
         for k, group in enumerate(groups):
             if group.together and self._group(k, group):
                 continue
@@ -110,7 +111,7 @@ class Planner:
                 else:
                     self._items.append(LibraryCall(step, program.buffers, self._value))
         self._allocate(groups)
-        if self._bytes() >= skewed_tiling.LEAST_BYTES:
+        if self._bytes() >= skewed_tiling.LEAST_BYTES and not lengths.greatest:
             self._tile()
 
     # -- kernels -----------------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Planner:
         if not outer * inner and not step.kernel.reductions:
             return
         bounds = _chunks(outer, nanoseconds, step)
-        if len(bounds) == 1:
+        if len(bounds) == 1 or self._lengths.greatest:
             block = self._block(step.kernel.slots, {}, 0)
             self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
             return
