@@ -27,7 +27,7 @@ Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 class Body:
     """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there."""
 
-    def __init__(self, graph: Graph, piece: Piece, iteration: int = 0) -> None:
+    def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
         self.operands = [_operand(graph, piece, operand, iteration) for operand in piece.operands]
         self.nodes: list[Node] = []

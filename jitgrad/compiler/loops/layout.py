@@ -185,7 +185,7 @@ class Layout:
                 places[body.operands[j]] = self._operand(one, j)
         what = tuple(read), tuple(sorted(kept))
         steps, updated = self._needs.once(_forward_steps, body, *what)
-        later = steps if one.second is None else self._needs.once(_forward_steps, one.second, *what)[0]
+        later, _ = self._needs.once(_forward_steps, one.later, *what)
         for o in read:
             node, j = body.nodes[o], one.carried.get(o)
             nbytes = one.nbytes(o)
@@ -214,14 +214,14 @@ class Layout:
 
     def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
                sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
-        """Steps with places for what they hand on to each other.  later: the same with the lengths of the second iteration."""
+        """Steps with places for what they hand on to each other.  later: the same an iteration on."""
         for node, base in updated.items():
             places[node] = places[base]
-        growths = [programs.growth(step, second) for step, second in zip(steps, later, strict=True)]
+        growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
             for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
-                    lengths = programs.most(step, growth, count, output)
+                    lengths = programs.greatest(step, growth, count, output)
                     places[node] = self._array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
         return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 
@@ -300,8 +300,7 @@ class Layout:
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
         gradients, steps, updated = self._needs.once(_backward_steps, reverse)
-        second = one.second_reverse
-        later = steps if second is None else self._needs.once(_backward_steps, second)[1]
+        _, later, _ = self._needs.once(_backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:

@@ -20,23 +20,22 @@ from jitgrad.graph.node import Node
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
 # iteration; otherwise it is that of the last one).
 Target = tuple
-Bodies = tuple[Body, "Body | None"]
 
 
 class Loop:
     """A piece, with its body, and what of it is needed.
 
-    second: the body with the lengths of the second iteration, where they differ.  last: operations of which other pieces read the
+    later: the body with the lengths of the iteration behind it, where they advance.  last: operations of which other pieces read the
     last iteration's value; all: those of which they read other iterations' values; seeded: those of which other iterations are roots;
     kept, before: of which the derivative reads the same iteration's, and that of the iteration before."""
 
-    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, Bodies]) -> None:
+    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, list[Body]]) -> None:
         self.number = number
         self.piece = piece
         key = structure(graph, piece)
         if key not in bodies:
-            bodies[key] = Body(graph, piece), Body(graph, piece, 1) if piece.varies else None
-        self.body, self.second = bodies[key]
+            bodies[key] = [Body(graph, piece, i) for i in piece.drawn]
+        self.body, self.later = bodies[key][0], bodies[key][-1]
         self._graph = graph
         self.sizes: Sizes = self.body.sizes(graph, piece)
         self.count = piece.count
@@ -48,7 +47,7 @@ class Loop:
         self.offset = {n: o for o, n in enumerate(self.body.nodes)}
         self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
         self.reverse: Reverse | None = None
-        self.second_reverse: Reverse | None = None
+        self.later_reverse: Reverse | None = None
         self.places: dict[Node, Location] = {}     # of operands and operations
 
     def nbytes(self, offset: int) -> int:
@@ -67,7 +66,7 @@ class Needs:
     def __init__(self, graph: Graph, pieces: Sequence[Piece], outputs: Sequence[int], roots: Sequence[int],
                  wanted: Sequence[int]) -> None:
         self.graph = graph
-        bodies: dict[tuple, Bodies] = {}
+        bodies: dict[tuple, list[Body]] = {}
         self.loops = [Loop(number, graph, piece, bodies) for number, piece in enumerate(pieces)]
         self._known: dict[tuple, Any] = {}
         self._where = np.zeros(len(graph.body), np.int64)
@@ -170,7 +169,7 @@ class Needs:
             what = tuple(slots), tuple(needed), tuple(sorted(summed))
             found: Reverse = self.once(reverse, one.body, *what)
             one.reverse = found
-            one.second_reverse = None if one.second is None else self.once(reverse, one.second, *what)
+            one.later_reverse = self.once(reverse, one.later, *what)
             for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])

@@ -55,17 +55,22 @@ class Graph:
     @cached_property
     def kinds(self) -> np.ndarray:
         """What each operation of the body is."""
-        return self._numbered(self.types[self.body].tolist())
+        known: dict[tuple[int, ...], int] = {}
+        return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
+                         zip(self.body.tolist(), self.signatures[self.body].tolist(), self.types[self.body].tolist(), strict=True)],
+                        np.int64)
 
     @cached_property
     def classes(self) -> np.ndarray:
-        """The same whatever the lengths are: none, 1, or any other."""
-        return self._numbered([0 in self.order[k].spec.type.shape for k in self.body.tolist()])
-
-    def _numbered(self, told: Sequence[int]) -> np.ndarray:
-        known: dict[tuple[int, ...], int] = {}
-        return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
-                         zip(self.body.tolist(), self.signatures[self.body].tolist(), told, strict=True)], np.int64)
+        """The same whatever the lengths are, except where there is nothing."""
+        known: dict[tuple, int] = {}
+        found: list[int] = []
+        for k in self.body.tolist():
+            n, spec, type = self.order[k], self.order[k].spec, self.order[k].spec.type
+            kind = (id(spec.op), spec.params, type.dtype.code, type.device, type.ndim, 0 in type.shape, n.requires_grad,
+                    len(self.children[k]), len(spec.sizes or ()))
+            found.append(known.setdefault(kind, len(known)))
+        return np.array(found, np.int64)
 
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
@@ -138,6 +143,11 @@ class Piece:
         """The operation behind the last one."""
         return self.first + self.period * self.count
 
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """The iterations that tell what all do: one, or two in a row where lengths advance, where these are more than 1."""
+        return (1, 2) if self.varies else (0,)
+
 
 def divide(graph: Graph) -> list[Piece]:
     """The pieces of a graph."""
@@ -159,9 +169,9 @@ def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[
 
     pieces: list[Piece] = []
     done = begin
-    for first, period, count in _repeating((graph.classes if varying else graph.kinds)[begin:end]):
+    for first, period, run in _repeating((graph.classes if varying else graph.kinds)[begin:end]):
         first += begin
-        at, last, misses = max(first, done), first + period * count, 0
+        at, last, misses = max(first, done), first + run, 0
         while last - at >= (LEAST + 1) * period and misses < MISSES:
             start = at + _phase(graph, at, period)
             piece = None
@@ -185,7 +195,7 @@ def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[
 
 
 def _repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(first, period, count) of stretches that repeat, in order."""
+    """(first, period, length) of stretches that repeat, in order."""
     n = len(kinds)
     if n <= WINDOW:
         return
@@ -211,7 +221,7 @@ def _repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
         if run < (LEAST + 1) * period:
             at += 1
             continue
-        yield at, period, run // period
+        yield at, period, run
         at += period * (run // period)
 
 
@@ -246,18 +256,15 @@ def _phase(graph: Graph, first: int, period: int) -> int:
 
 def structure(graph: Graph, piece: Piece) -> tuple:
     """What pieces of one graph have in common that have the same body."""
-    first = piece.first
     operands = []
     for operand in piece.operands:
-        k = operand.places[0] if operand.kind != CARRIED else graph.body[first + operand.offset]
+        k = operand.places[0] if operand.kind != CARRIED else graph.body[piece.first + operand.offset]
         differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
         leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
-        operands.append((operand.kind, operand.offset, int(graph.types[k]), leaf, differentiable))
-    second: tuple = ()
-    if piece.varies:
-        second = (graph.kinds[first + piece.period:first + 2 * piece.period].tobytes(),
-                  *[int(graph.types[place_read(graph, piece, operand, 1)]) for operand in piece.operands])
-    return (graph.kinds[first:first + piece.period].tobytes(), piece.count > 1, tuple(operands), tuple(piece.wiring), second)
+        operands.append((operand.kind, operand.offset, leaf, differentiable,
+                         *[int(graph.types[place_read(graph, piece, operand, i)]) for i in piece.drawn]))
+    starts = [piece.first + i * piece.period for i in piece.drawn]
+    return (piece.count > 1, *[graph.kinds[at:at + piece.period].tobytes() for at in starts], tuple(operands), tuple(piece.wiring))
 
 
 def place_read(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> int:
@@ -294,6 +301,8 @@ def _piece(graph: Graph, first: int, period: int, count: int) -> Piece | None:
     while tried >= LEAST:
         piece = Piece(first, period, tried)
         same = _wire(graph, piece)
+        if piece.varies and same <= LEAST:
+            return None
         if same == tried == count:
             return piece
         if same < tried:
@@ -391,19 +400,18 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
 
 def _like(graph: Graph, places: np.ndarray) -> np.ndarray:
     """Whether the value of each iteration is of the type that the second one's and the third one's ask for: of the same one, or of
-    lengths that advance by a constant, and are none and 1 in all iterations or in none."""
+    lengths that advance by a constant, and are never 0."""
     types = graph.types[places]
     like = types == types[1]
-    if types[2] == types[1]:
-        return like
     found = [graph.order[k].spec.type for k in places.tolist()]
-    like = np.array([t.key == found[1].key for t in found], np.bool_)
-    second = np.array(found[1].shape, np.int64)
-    step = np.array(found[2].shape, np.int64) - second if like[2] else second
-    shapes = np.array([t.shape if same else second for t, same in zip(found, like, strict=True)], np.int64)
-    moves = step != 0
-    expected = second + (np.arange(len(found)) - 1)[:, None] * step
-    return like & (shapes == expected).all(1) & ((shapes > 1) | ~moves).all(1)
+    second, third = found[1:3]
+    if second is third or second.ndim != third.ndim:
+        return like
+    like = np.array([t.ndim == second.ndim and t.dtype is second.dtype and t.device == second.device for t in found], np.bool_)
+    step = np.array(third.shape, np.int64) - second.shape
+    shapes = np.array([t.shape if same else second.shape for t, same in zip(found, like, strict=True)], np.int64)
+    expected = np.array(second.shape, np.int64) + (np.arange(len(found)) - 1)[:, None] * step
+    return like & (shapes == expected).all(1) & ((shapes > 0) | (step == 0)).all(1) & bool((shapes[1:3] > 1)[:, step != 0].all())
 
 
 def _ahead(right: np.ndarray) -> int:

@@ -56,18 +56,18 @@ def find(step: BodyStep) -> tuple[Program, bool]:
     return program, new
 
 
-def growth(step: BodyStep, second: BodyStep) -> Growth:
-    """What is added to lengths from iteration to iteration, given the step of the second one."""
-    if step is second:
+def growth(step: BodyStep, later: BodyStep) -> Growth:
+    """What is added to lengths from iteration to iteration, given the step of the one behind."""
+    if step is later:
         return NOTHING
-    shapes = [(n.spec.type.shape, m.spec.type.shape) for n, m in zip(step.order, second.order, strict=True)]
+    shapes = [(n.spec.type.shape, m.spec.type.shape) for n, m in zip(step.order, later.order, strict=True)]
     return {(k, axis): b - a for k, pair in enumerate(shapes) for axis, (a, b) in enumerate(zip(*pair, strict=True)) if a != b}
 
 
-def most(step: BodyStep, growth: Growth, iterations: int, place: int) -> list[int]:
-    """The greatest lengths of a node of a step."""
-    shape = step.order[place].spec.type.shape
-    return [n + max(growth.get((place, axis), 0), 0) * (iterations - 1) for axis, n in enumerate(shape)]
+def greatest(step: BodyStep, growth: Growth, iterations: int, place: int) -> list[int]:
+    """The greatest lengths of a node of a step, which is that of the second iteration where lengths advance."""
+    own = enumerate(step.order[place].spec.type.shape)
+    return [n + max(growth[place, axis] * (iterations - 2), -growth[place, axis]) if (place, axis) in growth else n for axis, n in own]
 
 
 class Prepared(NamedTuple):
@@ -99,7 +99,7 @@ def prepared(step: BodyStep, growth: Growth, iterations: int) -> Prepared:
 def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> Prepared:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
-    plan, numbers, atoms = program.planned(step.order, {(k, axis): most(step, growth, iterations, k)[axis] for k, axis in growth})
+    plan, numbers, atoms = program.planned(step.order, {(k, axis): greatest(step, growth, iterations, k)[axis] for k, axis in growth})
     if plan.limits or plan.late or any([isinstance(s, LibraryCall) for s in plan.stages]):
         raise Unsuitable
     sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"] if known is None else known.sized
@@ -122,7 +122,7 @@ def bound(prepared: Prepared, places: list[Location], sizes: Sizes, growth: Grow
             start, by = sizes[identity]
             numbers[k], steps[k] = start[component], by[component]
     for k, which in prepared.lengths:
-        steps[k] = growth[which]
+        numbers[k], steps[k] = numbers[k] - growth[which], growth[which]
     if plan.moving is None and (any(steps) or numbers != prepared.numbers):
         raise Unsuitable
     if backward:
