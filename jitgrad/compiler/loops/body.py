@@ -99,13 +99,12 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
     for j, operand in enumerate(body.piece.operands):
         if not needed[j]:
             continue
-        type = body.operands[j].spec.type
         if operand.kind == CARRIED:
-            g = found.carried[j] = leaf(type)
             node = body.nodes[operand.offset]
+            g = found.carried[j] = leaf(node.spec.type)
             cotangents[node] = in_grad_mode(False, REGISTRY["add"], cotangents[node], g) if node in cotangents else g
         elif j in summed:
-            found.sums[j] = cotangents[body.operands[j]] = leaf(type)
+            found.sums[j] = cotangents[body.operands[j]] = leaf(body.operands[j].spec.type)
     wanted = [n for n, need in zip(body.operands, needed, strict=True) if need]
     before = differentiating.sizes
     differentiating.sizes = True

@@ -9,22 +9,18 @@ Loops whose lengths stay are looked for first, then, in what is left, those wher
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.fusion.splitting import WINDOW
+from jitgrad.compiler.loops.repeats import LEAST, WINDOW, occurring, repeating
 from jitgrad.graph.node import CONST, Node
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.ops.declare import REGISTRY
 
-MAX_PERIOD = 4096       # operations of the longest body that is looked for
-BODY = 256              # of a body in which loops are not loops themselves
-LEAST = 3               # iterations of a loop
-OFTEN = 4               # times that what tells a period may come in it
 LONG, WIDE = 1 << 14, 48    # elements of arrays that are long; operations of an iteration that goes through these
 BEHIND = 3              # iterations that values are handed on
 MISSES = 4              # iterations that begin no loop, though the operations repeat, before that is given up
@@ -171,22 +167,11 @@ def _cut(graph: Graph, pieces: Sequence[Piece]) -> list[Piece]:
     for piece in pieces:
         parts = [(piece.first, piece.end)]
         for body in bodies if piece.count == 1 else ():
-            parts = [part for first, end in parts for part in _occurring(text, body, first, end)]
+            parts = [part for first, end in parts for part in occurring(text, body, first, end)]
         if 2 * sum([end - first for first, end in parts if text[first:end] in bodies]) < piece.period:
             parts = parts[:0]
         found += [_straight(graph, first, end) for first, end in parts] if len(parts) > 1 else [piece]
     return found
-
-
-def _occurring(text: str, body: str, first: int, end: int) -> Iterator[tuple[int, int]]:
-    """A part of a text, cut where something occurs in it."""
-    while (at := text.find(body, first, end)) >= 0:
-        if at > first:
-            yield first, at
-        first = at + len(body)
-        yield at, first
-    if first < end:
-        yield first, end
 
 
 def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[Piece]:
@@ -196,7 +181,7 @@ def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[
 
     pieces: list[Piece] = []
     done = begin
-    for first, period, run in _repeating((graph.classes if varying else graph.kinds)[begin:end]):
+    for first, period, run in repeating((graph.classes if varying else graph.kinds)[begin:end]):
         first += begin
         at, last, misses = max(first, done), first + run, 0
         while last - at >= (LEAST + 1) * period and misses < MISSES:
@@ -219,48 +204,6 @@ def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[
     if done < end:
         pieces += rest(done, end)
     return pieces
-
-
-def _repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(first, period, length) of stretches that repeat, in order: the longest of those that begin first."""
-    live = sorted(_stretches(kinds))
-    at = 0
-    while live := [(first, period, end) for first, period, end in live if end - max(first, at) >= (LEAST + 1) * period]:
-        at = max(live[0][0], at)
-        here = [(end - at, -period) for first, period, end in live if first <= at]
-        run, period = max([found for found in here if -found[1] <= BODY], default=(0, 0))
-        if run < BODY:
-            run, period = max(here)
-        yield at, -period, run
-        at -= period * (run // -period)
-
-
-def _stretches(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(first, period, end) of all stretches of LEAST + 1 periods, in each of which something comes at most OFTEN times."""
-    n = len(kinds)
-    if n <= WINDOW:
-        return
-    windows: dict[bytes, int] = {}
-    width = kinds.itemsize * WINDOW
-    data = kinds.tobytes()
-    following = np.full(n + 1, n)           # where what begins at a place comes again behind it
-    for k in range(n - WINDOW + 1):
-        window = data[kinds.itemsize * k:kinds.itemsize * k + width]
-        following[windows.get(window, n)] = k
-        windows[window] = k
-    following[n] = n
-    places, distances = np.arange(n), []
-    to = following[:n]
-    for _ in range(OFTEN):
-        distances.append((to - places)[to < n])
-        to = following[to]
-    periods, counts = np.unique(np.concatenate(distances), return_counts=True)
-    for period in periods[(counts > 1) & (periods <= MAX_PERIOD)].tolist():
-        same = np.zeros(n - period + 2, np.bool_)
-        same[1:-1] = kinds[period:] == kinds[:-period]
-        for first, end in np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2).tolist():
-            if end - first >= max(LEAST * period, WINDOW):
-                yield first, period, end + period
 
 
 def _together(graph: Graph, first: int, period: int, count: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad.compiler.build import Request, build, why_small
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.steps import BodyStep
-from jitgrad.compiler.loops.tables import BoundStep, Location, Unsuitable
+from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
@@ -128,16 +128,19 @@ def bound(prepared: Prepared, places: list[Location], sizes: Sizes, growth: Grow
     if backward:
         numbers = [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)]
         steps = [-s for s in steps]
+    def at(iteration: int) -> tuple[np.ndarray, ...]:
+        words, patches, calls = _moved(plan, [n + iteration * s for n, s in zip(numbers, steps, strict=True)])
+        return words, patches[:, 2], calls[:, 2]
+
     words, patches, calls = _moved(plan, numbers)
-    later = None
+    advance = None
     if any(steps) and iterations > 1:
-        second = _moved(plan, [n + s for n, s in zip(numbers, steps, strict=True)])
-        last = _moved(plan, [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)])
-        later = second[0] - words, (second[1] - patches)[:, 2], (second[2] - calls)[:, 2]
-        if (words + (iterations - 1) * later[0] != last[0]).any() or (patches[:, 2] + (iterations - 1) * later[1] != last[1][:, 2]).any(
-                ) or (calls[:, 2] + (iterations - 1) * later[2] != last[2][:, 2]).any():
+        first, second, third, last = at(0), at(1), at(2), at(iterations - 1)
+        advance = tuple([Advance(b - a, c - 2 * b + a) for a, b, c in zip(first, second, third, strict=True)])
+        if advance[0].bend[plan.arena_words].any() or advance[1].bend.any() or any(
+                [(a + by.after(iterations - 1) != z).any() for a, by, z in zip(first, advance, last, strict=True)]):
             raise Unsuitable
-    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later, places, prepared.nanoseconds)
+    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, advance, places, prepared.nanoseconds)
 
 
 def _moved(plan: ExecutionPlan, numbers: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -155,8 +155,12 @@ class Planner:
             return None
         first = len(self._words)
         self._words += call.words
+        if self._lengths.greatest:
+            words, fixed = blas.lengths(step, call)
+            self._moving["words"] += [(first + word, n) for word, n in words if self._lengths.depends(n)]
+            self._lengths.indexed |= any([self._lengths.depends(n) for n in fixed])
         sources = [(step.sources[0], a.offset), (step.sources[1], b.offset)]
-        if blas.vector_first(tuple([self._value(n) for n in step.shape])):
+        if blas.vector_first(self._shape(step)):
             sources.reverse()
         for word, (source, offset) in zip((blas.A, blas.B), sources, strict=True):
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
@@ -167,8 +171,11 @@ class Planner:
         """The call of a matrix product, as far as BLAS takes it."""
         if not step.product or self._buffers[step.target].kind == "result" or min(step.sources) < 0:
             return None
-        a, b = [Strided(o, self._value) for o in step.operands]
-        return blas.product(a, b, tuple([self._value(n) for n in step.shape]), self._buffers[step.target].dtype)
+        a, b = [Strided(o, self._lengths.most if self._lengths.greatest else self._value) for o in step.operands]
+        return blas.product(a, b, self._shape(step), self._buffers[step.target].dtype)
+
+    def _shape(self, step: LibraryStep) -> tuple[int, ...]:
+        return tuple([self._lengths.most(n) if self._lengths.greatest else self._value(n) for n in step.shape])
 
     def _group(self, k: int, group: batch_blocking.Group) -> bool:
         """Steps that go through their iterations together, some at a time; False where one cannot be called so.
