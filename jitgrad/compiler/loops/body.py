@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jitgrad.compiler.loops import saving
-from jitgrad.compiler.loops.pieces import CARRIED, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Graph, Piece, place_read
 from jitgrad.compiler.loops.saving import operands_read
 from jitgrad.differentiate import differentiate
 from jitgrad.graph.node import CONST, SCALAR, Node, topological
@@ -26,14 +26,14 @@ Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 class Body:
-    """operands: leaves for Piece.operands; nodes: the operations of one iteration."""
+    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there."""
 
-    def __init__(self, graph: Graph, piece: Piece) -> None:
+    def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
-        self.operands = [_operand(graph, piece, j) for j in range(len(piece.operands))]
+        self.operands = [_operand(graph, piece, operand, iteration) for operand in piece.operands]
         self.nodes: list[Node] = []
         for offset, wiring in enumerate(piece.wiring):
-            recorded = graph.order[graph.body[piece.first + offset]]
+            recorded = graph.order[graph.body[piece.first + iteration * piece.period + offset]]
             node = Node(recorded.spec, tuple([self.nodes[i] if i >= 0 else self.operands[~i] for i in wiring]),
                         recorded.requires_grad, 0, None, recorded.line)
             node.extra = recorded.extra         # an error names what was written in place
@@ -60,9 +60,10 @@ def leaf(type: ArrayType, requires_grad: bool = False) -> Node:
     return Node(input_spec(type), (), requires_grad, 0, np.empty(type.shape, type.dtype.np))
 
 
-def _operand(graph: Graph, piece: Piece, number: int) -> Node:
-    operand = piece.operands[number]
-    recorded = graph.order[graph.body[piece.first + operand.offset] if operand.kind == CARRIED else operand.places[0]]
+def _operand(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> Node:
+    recorded = graph.order[place_read(graph, piece, operand, iteration)]
+    if operand.kind == CARRIED:
+        return leaf(recorded.spec.type, graph.order[graph.body[piece.first + operand.offset]].requires_grad or recorded.requires_grad)
     if recorded.spec.op is CONST or recorded.spec.op is SCALAR:
         return Node(recorded.spec, (), False, 0, recorded.value)
     requires_grad = recorded.requires_grad or any([graph.order[k].requires_grad for k in operand.places])
@@ -94,13 +95,12 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
     for j, operand in enumerate(body.piece.operands):
         if not needed[j]:
             continue
-        type = body.operands[j].spec.type
         if operand.kind == CARRIED:
-            g = found.carried[j] = leaf(type)
             node = body.nodes[operand.offset]
+            g = found.carried[j] = leaf(node.spec.type)
             cotangents[node] = in_grad_mode(False, REGISTRY["add"], cotangents[node], g) if node in cotangents else g
         elif j in summed:
-            found.sums[j] = cotangents[body.operands[j]] = leaf(type)
+            found.sums[j] = cotangents[body.operands[j]] = leaf(body.operands[j].spec.type)
     wanted = [n for n, need in zip(body.operands, needed, strict=True) if need]
     before = differentiating.sizes
     differentiating.sizes = True

@@ -30,6 +30,11 @@ def state(one: Loop) -> list[int]:
     return [j for offset, j in one.carried.items() if offset not in one.all]
 
 
+def varies(one: Loop) -> bool:
+    """Whether what is handed on has other lengths in other iterations: then no copy of it is like another."""
+    return any([one.body.operands[j].spec.type != one.later.operands[j].spec.type for j in state(one)])
+
+
 def memory(one: Loop, blocks: np.ndarray) -> np.ndarray:
     """Bytes for the states at the starts of blocks, the values of one block, and those of the last iteration."""
     longest = -(-one.count // blocks)
@@ -53,7 +58,7 @@ def choose(loops: Sequence[Loop], total: int) -> Mapping[int, int]:
     for one in sorted(loops, key=stored, reverse=True):
         if total <= limit:
             break
-        if one.reverse is None or one.count == 1 or not kept(one):
+        if one.reverse is None or one.count == 1 or not kept(one) or varies(one):
             continue
         blocks = np.arange(2, one.count + 1)
         takes, all = memory(one, blocks), stored(one)
@@ -76,6 +81,8 @@ def told(one: Loop, block: int) -> list[str]:
     """What people are told is stored of a loop that has a derivative."""
     lines = []
     parts = [f"{one.body.nodes[o].spec.op.name} {one.nbytes(o):,}" for o in kept(one)]
+    if parts and varies(one):
+        lines.append("no blocks: what is handed on has other lengths in other iterations")
     if parts and block < one.count:
         lines.append(f"stored for the derivative: the state before each {block} of {one.count} iterations, and of as many at a time, "
                      f"which are computed again, in bytes: {', '.join(parts)} (of all {stored(one):,})")

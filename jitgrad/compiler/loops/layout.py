@@ -6,13 +6,15 @@ pieces or the derivative read it, in a place of its own for each iteration (or e
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
 from jitgrad.compiler.loops.body import Sizes, leaf
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
-from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, NOTHING, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.programs import NOTHING, Growth
 from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
 from jitgrad.compiler.loops.tables import ARENA, TABLE, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
@@ -34,8 +36,8 @@ class Layout:
     """Builds the plan.  blocks: iterations of a block, by the number of a loop whose values are not all kept.  bytes: of the arena."""
 
     def __init__(self, graph: Graph, pieces: Sequence[Piece], request: tuple[list[int], list[int], list[int | None], list[int]],
-                 where: Sequence[int], blocks: Mapping[int, int] = NOTHING) -> None:
-        self._blocks = blocks
+                 where: Sequence[int], blocks: Mapping[int, int] | None = None) -> None:
+        self._blocks = blocks or {}
         self._graph = graph
         outputs, roots, cotangents, wanted = request
         self._outputs, self._roots, self._wanted = [[where[k] for k in places] for places in (outputs, roots, wanted)]
@@ -147,13 +149,15 @@ class Layout:
         absent = tuple([i for i, place in enumerate(wanted) if place is None])
         return self.tables.plan(positions, floats, integers, range(len(arrays)), makers, absent, nbytes, nbytes <= KEEP_BYTES, argument)
 
-    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
-        bound = programs.bound(step, places, sizes, count, backward)
-        program = step.prepared.program
-        if step.prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
+    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
+               growth: Growth = NOTHING) -> BoundStep:
+        prepared = programs.prepared(step, growth, count)
+        bound = programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
+        program = prepared.program
+        if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
                 config.memory_limit is None):
             raise Unsuitable        # a loop runs on one thread, but is what can keep to a limit
-        self.compiled |= step.prepared.new
+        self.compiled |= prepared.new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
@@ -181,7 +185,9 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        steps, updated = self._needs.once(forward_steps, body, tuple(read), tuple(sorted(kept)))
+        what = tuple(read), tuple(sorted(kept))
+        steps, updated = self._needs.once(forward_steps, body, *what)
+        later, _ = self._needs.once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
         if count > 1 and one.reverse is not None:
             self.told += checkpoints.told(one, block)
@@ -189,23 +195,24 @@ class Layout:
             if block == count or o not in kept or o in one.all:
                 one.place(o, updated, count if o in kept else 0, self._array)
         if block == count:
-            bound = self._steps(steps, updated, places, one.sizes, count)
+            bound = self._steps(steps, later, updated, places, one.sizes, count)
             one.blocks = [Block(count, [], places)]
             return [*[run for j in one.carried.values() for run in self._begun(one, j, places)], (count, bound)]
-        return self._forward_in_blocks(one, steps, updated, block)
+        return self._forward_in_blocks(one, steps, later, updated, block)
 
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
         return self._copied(self._graph.order[initial], self._value(initial), places[one.body.operands[number]].at(0))
 
-    def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], updated: dict[Node, Node], length: int) -> list[Run]:
+    def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
+                           length: int) -> list[Run]:
         """All iterations; of the last block what the derivative reads is kept, of the others the state at their start."""
         kept, states, count, operands = checkpoints.kept(one), checkpoints.state(one), one.count, one.body.operands
         for o in kept:
             one.place(o, updated, 0, self._array)
         passing = one.places
-        bound = self._steps(steps, updated, passing, one.sizes, count)
+        bound = self._steps(steps, later, updated, passing, one.sizes, count)
         one.places = passing.copy()
         for o in kept:
             one.place(o, updated, length, self._array)
@@ -240,16 +247,18 @@ class Layout:
         del self.told[told:]
         return runs
 
-    def _steps(self, steps: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location], sizes: Sizes, count: int,
-               backward: bool = False) -> list[BoundStep]:
-        """Steps with places for what they hand on to each other."""
+    def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
+               sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
+        """Steps with places for what they hand on to each other.  later: the same an iteration on."""
         for node, base in updated.items():
             places[node] = places[base]
-        for step in steps:
-            for node in step.results:
+        growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
+        for step, growth in zip(steps, growths, strict=True):
+            for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
-                    places[node] = self._array(_bytes(node.spec.type))
-        return [self._bound(step, places, sizes, count, backward) for step in steps]
+                    lengths = programs.greatest(step, growth, count, output)
+                    places[node] = self._array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -259,7 +268,7 @@ class Layout:
         if found is None:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type)
+            nbytes = one.nbytes(offset)
             if stacked:
                 found = Location(ARENA, self._array(one.count * nbytes).offset, nbytes)
             else:       # the second half is for what is handed on by turns
@@ -297,7 +306,7 @@ class Layout:
         else:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type) * (one.count if stacked else 1)
+            nbytes = one.nbytes(offset) * (one.count if stacked else 1)
         self._to_clear.append((Location(cell.root, cell.offset), nbytes))
 
     def _seed(self, root: int, cotangent: int | None) -> list[Run]:
@@ -334,12 +343,13 @@ class Layout:
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
         gradients, steps, updated = self._needs.once(backward_steps, reverse)
+        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
                 came = reverse.carried[j]
-                nbytes = _bytes(came.spec.type)
                 offset = operands[j].offset
+                nbytes = one.nbytes(offset)
                 key = (one.number, offset, False)
                 self._cleared(key)
                 start = self._cell(key)
@@ -358,7 +368,7 @@ class Layout:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
                     places[reverse.sums[j]] = places[g]
-        bound = self._steps(steps, updated, places, one.sizes, count, True)
+        bound = self._steps(steps, later, updated, places, one.sizes, count, True)
         runs: list[Run] = []
         done = 0
         for block in reversed(one.blocks):

@@ -6,6 +6,7 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,17 +26,18 @@ Target = tuple
 class Loop:
     """A piece, with its body, and what of it is needed.
 
-    last: operations of which other pieces read the last iteration's value; all: those of which they read other iterations' values;
-    seeded: those of which other iterations are roots; kept, before: of which the derivative
-    reads the same iteration's, and that of the iteration before."""
+    later: the body with the lengths of the iteration behind it, where they advance.  last: operations of which other pieces read the
+    last iteration's value; all: those of which they read other iterations' values; seeded: those of which other iterations are roots;
+    kept, before: of which the derivative reads the same iteration's, and that of the iteration before."""
 
-    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, Body]) -> None:
+    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, list[Body]]) -> None:
         self.number = number
         self.piece = piece
         key = structure(graph, piece)
         if key not in bodies:
-            bodies[key] = Body(graph, piece)
-        self.body = bodies[key]
+            bodies[key] = [Body(graph, piece, i) for i in piece.drawn]
+        self.body, self.later = bodies[key][0], bodies[key][-1]
+        self._graph = graph
         self.sizes: Sizes = self.body.sizes(graph, piece)
         self.count = piece.count
         self.last: set[int] = set()
@@ -46,13 +48,9 @@ class Loop:
         self.offset = {n: o for o, n in enumerate(self.body.nodes)}
         self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
         self.reverse: Reverse | None = None
+        self.later_reverse: Reverse | None = None
         self.places: dict[Node, Location] = {}     # of operands and operations
         self.blocks: list[Block] = []              # in which its derivative goes back
-
-    def nbytes(self, offset: int) -> int:
-        """Of the result of an operation."""
-        type = self.body.nodes[offset].spec.type
-        return type.size * type.dtype.np.itemsize
 
     def place(self, offset: int, updated: Mapping[Node, Node], iterations: int, array: Callable[[int], Location]) -> None:
         """Find a place for the result of an operation, and for the operand that it is to the next iteration: for each of some
@@ -75,6 +73,15 @@ class Loop:
             places[operand] = array(2 * size)._replace(stride=size, alternates=True)
             places[node] = places[operand].after(1)
 
+    def nbytes(self, offset: int) -> int:
+        """Of the result of an operation in any iteration, and of what is handed on to the first one in its place."""
+        piece, graph = self.piece, self._graph
+        at = [graph.body[piece.first + i * piece.period + offset] for i in ((0, self.count - 1) if piece.varies else (0,))]
+        if offset in self.carried:
+            at.append(piece.operands[self.carried[offset]].places[0])
+        types = [graph.order[k].spec.type for k in at]
+        return math.prod(map(max, *[t.shape for t in types], types[0].shape)) * types[0].dtype.np.itemsize
+
 
 class Needs:
     """loops: the pieces.  needed: of each place, whether its gradient leads to a wanted one; came: what gradients are added to."""
@@ -82,7 +89,7 @@ class Needs:
     def __init__(self, graph: Graph, pieces: Sequence[Piece], outputs: Sequence[int], roots: Sequence[int],
                  wanted: Sequence[int]) -> None:
         self.graph = graph
-        bodies: dict[tuple, Body] = {}
+        bodies: dict[tuple, list[Body]] = {}
         self.loops = [Loop(number, graph, piece, bodies) for number, piece in enumerate(pieces)]
         self._known: dict[tuple, Any] = {}
         self._where = np.zeros(len(graph.body), np.int64)
@@ -182,8 +189,10 @@ class Needs:
                         whole or one.count == 1 and not self.is_part(operand.places[0])):
                     summed.add(j)
                 met.update(of)
-            found: Reverse = self.once(reverse, one.body, tuple(slots), tuple(needed), tuple(sorted(summed)))
+            what = tuple(slots), tuple(needed), tuple(sorted(summed))
+            found: Reverse = self.once(reverse, one.body, *what)
             one.reverse = found
+            one.later_reverse = self.once(reverse, one.later, *what)
             for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])

@@ -10,7 +10,7 @@ adds to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jitgrad.compiler.loops.body import Body, Reverse, leaf
@@ -25,14 +25,14 @@ from jitgrad.ops.declare import REGISTRY
 class BodyStep:
     """One program.  order: its nodes, leaves first; sources: what each leaf stands for; results: what is computed, by the nodes of
     the iteration; outputs: places of these in the order.  base: what is updated in place, whose memory the only output has.
-    prepared: of programs.py."""
+    prepared: of programs.py, by the number of iterations where lengths advance."""
 
     order: list[Node]
     sources: list[Node]
     results: list[Node]
     outputs: list[int]
     base: Node | None = None
-    prepared: Any = None
+    prepared: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
