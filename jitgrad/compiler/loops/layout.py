@@ -12,7 +12,7 @@ from typing import Any
 from jitgrad.compiler.loops import checkpoints, programs
 from jitgrad.compiler.loops.body import Sizes, leaf
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
-from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, NOTHING, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
 from jitgrad.compiler.loops.tables import ARENA, TABLE, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
@@ -34,8 +34,8 @@ class Layout:
     """Builds the plan.  blocks: iterations of a block, by the number of a loop whose values are not all kept.  bytes: of the arena."""
 
     def __init__(self, graph: Graph, pieces: Sequence[Piece], request: tuple[list[int], list[int], list[int | None], list[int]],
-                 where: Sequence[int], blocks: Mapping[int, int] = NOTHING) -> None:
-        self._blocks = blocks
+                 where: Sequence[int], blocks: Mapping[int, int] | None = None) -> None:
+        self._blocks = blocks or {}
         self._graph = graph
         outputs, roots, cotangents, wanted = request
         self._outputs, self._roots, self._wanted = [[where[k] for k in places] for places in (outputs, roots, wanted)]
