@@ -76,13 +76,13 @@ def test_values_and_gradients_are_the_same_bits_and_nothing_is_compiled(f: Calla
     assert len(chosen) == 4 and all(chosen)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_random_programs(number: int, chosen: list, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment, "LEAST", 24)
     logging.disable(logging.WARNING)
     try:
         jitgrad.clear_cache()
-        for seed in range(drawn.seed(number), drawn.seed(number) + 3):
+        for seed in range(drawn.seed(number), drawn.seed(number) + 20):
             jitgrad.set_memory_limit(None)
             want = random_program(jitgrad, seed)
             for limit in (1, 4_000):
@@ -90,9 +90,11 @@ def test_random_programs(number: int, chosen: list, monkeypatch: pytest.MonkeyPa
                 for _ in range(2):
                     for a, b in zip(random_program(jitgrad, seed), want, strict=True):
                         assert a.tobytes() == b.tobytes()
+            if sum(map(bool, chosen)) >= 6:         # of about three programs
+                return
     finally:
         logging.disable(logging.NOTSET)
-    assert any(chosen)
+    raise AssertionError("hardly a loop has been cut into blocks")
 
 
 def test_as_few_blocks_as_the_limit_allows(chosen: list, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +118,10 @@ def test_a_limit_that_is_too_low_is_logged(caplog: pytest.LogCaptureFixture) -> 
     jitgrad.set_memory_limit(1)
     with caplog.at_level(logging.WARNING, "jitgrad"):
         assert value_and_gradient(written, 90) == want
+        assert "more than the limit of 1 (jitgrad.set_memory_limit)" in caplog.text
+        caplog.clear()
+        x = jitgrad.ones(400, 400, requires_grad=True)
+        (x.softmax(0) @ x).sum().backward()         # no loop
     assert "more than the limit of 1 (jitgrad.set_memory_limit)" in caplog.text
 
 
@@ -176,7 +182,6 @@ def test_the_peak_keeps_to_the_limit() -> None:
     n, limit = 100_000, 30_000_000
     beside = 4 * 8 * n + 20_000_000     # the input, what it is copied from, the gradient; the recorded graph
     assert measured(PEAK, "jitgrad", "written", n, limit)[0] <= limit + beside < 200 * 8 * n
-    assert measured(PEAK, "jitgrad", "joined", n, limit)[0] <= limit + beside
 
 
 @on_linux

@@ -193,7 +193,7 @@ def set_memory_limit(bytes: int | None) -> None:
     starts of blocks of iterations, about the square root of their number of them, and computes each block once more on the way back;
     an array that it writes to in place is part of the state.  Values and gradients are the same bits, and nothing is compiled for it.
     Under a limit a loop runs on one thread.  What cannot be done in less, such as values of each iteration that are read behind the
-    loop, and long graphs that do not repeat, is computed all the same: loops then log a warning.  Where the limit changes, programs are
+    loop, and graphs that do not repeat, is computed all the same, and a warning logged.  Where the limit changes, programs are
     planned anew at their next gradient.
 
     Raises TypeError unless given an int or None, ValueError unless the int is positive."""

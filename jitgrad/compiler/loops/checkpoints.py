@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad.compiler.loops.needs import Loop
 from jitgrad.compiler.runtime.arena import ALIGN, aligned
-from jitgrad.config import config, logger
+from jitgrad.config import config
 
 
 def kept(one: Loop) -> list[int]:
@@ -68,13 +68,6 @@ def choose(loops: Sequence[Loop], total: int) -> Mapping[int, int]:
             found[one.number] = -(-one.count // int(blocks[which]))
             total += int(takes[which]) - all
     return found
-
-
-def warn(total: int) -> None:
-    """Say that a request takes more than the limit, if it does."""
-    if config.memory_limit is not None and total > config.memory_limit:
-        logger.warning("a gradient takes %d bytes, more than the limit of %d (jitgrad.set_memory_limit): explain() tells what is "
-                       "stored", total, config.memory_limit)
 
 
 def told(one: Loop, block: int) -> list[str]:

@@ -20,6 +20,7 @@ from jitgrad.compiler.loops.layout import Layout
 from jitgrad.compiler.loops.pieces import copied, divide, ended
 from jitgrad.compiler.loops.tables import Unsuitable
 from jitgrad.compiler.program import Bound
+from jitgrad.compiler.runtime.plan import check_limit
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.config import config
 from jitgrad.graph.node import INPUT, Node
@@ -136,7 +137,7 @@ class RolledProgram:
             blocks = checkpoints.choose(layout.loops, layout.bytes)
             if blocks:
                 layout = Layout(graph, pieces, self._request, where, blocks)
-            checkpoints.warn(layout.bytes)
+            check_limit(layout.bytes)
         if len(self._bound) >= MAX_BOUND:
             self._bound.pop(next(iter(self._bound)))
         found = self._bound[tuple([n.spec for n in order])] = Runs(layout.plan)

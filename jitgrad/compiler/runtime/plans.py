@@ -24,7 +24,7 @@ from jitgrad.compiler.ir.steps import UNTOLD, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.runtime import blas, driver
 from jitgrad.compiler.runtime.evaluator import Lengths, needed, strides
-from jitgrad.compiler.runtime.plan import ArgumentList, ExecutionPlan
+from jitgrad.compiler.runtime.plan import ArgumentList, ExecutionPlan, check_limit
 from jitgrad.compiler.runtime.planning import Planner
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.graph.node import Node, Op
@@ -124,6 +124,7 @@ class Plans:
             known.update({atom: k for k, atom in enumerate(self._atoms(order))})
         lengths = Lengths(program.sources, order)
         plan = Planner(program, self._arguments, lengths).plan()
+        check_limit(plan.arena_bytes)
         if not self._packed:
             self._packed, self._program = _pack(program), None
         elif len(program.steps) <= FEW:
