@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from jitgrad.compiler.loops import programs
@@ -76,7 +77,11 @@ class Layout:
         if at is None:
             return Location(place)
         one, offset, iteration = at
-        return one.places[one.body.nodes[offset]].at(iteration)
+        return self._at(one.places[one.body.nodes[offset]], iteration)
+
+    def _at(self, place: Location, iteration: int) -> Location:
+        """Where something lies in one iteration."""
+        return self.tables.entries(place)[iteration] if place.root == TABLE else place.at(iteration)
 
     def _along(self, places: Sequence[Location]) -> Location:
         """One place for those of all iterations."""
@@ -85,6 +90,14 @@ class Layout:
         if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
             return Location(ARENA, first.offset, step)
         return Location(TABLE, 8 * self.tables.table(places), 1)
+
+    def _one_behind_the_other(self, each: Sequence[int], count: int) -> tuple[Location, Location]:
+        """New places for arrays of so many bytes: of the first `count` of them, and of the last."""
+        start = self._array(sum(each)).offset
+        if min(each) == max(each):
+            return Location(ARENA, start, each[0]), Location(ARENA, start + (len(each) - count) * each[0], each[0])
+        found = [Location(ARENA, at) for at in accumulate(each[:-1], initial=start)]
+        return self._along(found[:count]), self._along(found[-count:])
 
     def _operand(self, one: Loop, number: int) -> Location:
         """Where an operand is that is not handed on."""
@@ -192,11 +205,9 @@ class Layout:
             if count == 1:
                 places[node] = self._array(nbytes)
             elif o in kept:
-                start = self._array((count + (j is not None)) * nbytes)
+                before, places[node] = self._one_behind_the_other(one.each(o), count)
                 if j is not None:
-                    places[body.operands[j]] = Location(ARENA, start.offset, nbytes)
-                    start = start._replace(offset=start.offset + nbytes)
-                places[node] = Location(ARENA, start.offset, nbytes)
+                    places[body.operands[j]] = before
             elif j is not None and updated.get(node) is body.operands[j]:
                 places[body.operands[j]] = places[node] = self._array(nbytes)
             elif j is not None:
@@ -208,7 +219,7 @@ class Layout:
                 places[node] = self._array(nbytes)
             if j is not None:
                 initial = piece.operands[j].places[0]
-                runs += self._copied(self._graph.order[initial], self._value(initial), places[body.operands[j]].at(0))
+                runs += self._copied(self._graph.order[initial], self._value(initial), self._at(places[body.operands[j]], 0))
         bound = self._steps(steps, later, updated, places, one.sizes, count)
         return [*runs, (count, bound)]
 
