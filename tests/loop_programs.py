@@ -81,7 +81,7 @@ def program(t: Any, seed: int, *given: int) -> list[Any]:
                 for j in range(i):
                     total = total * s + t.sin(a[j].clone()) * 0.1
             elif k == 27:
-                total = total + (table[i:].T @ data[i:steps]).mean() * 0.01
+                total = total + ((data[i:] * b).T @ t.tanh(data[i:])).mean() * 0.01
             elif k == 28:
                 kept.append(line[i:steps + i // 2].sum())
             elif k == 29 and i:

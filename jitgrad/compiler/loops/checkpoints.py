@@ -48,7 +48,7 @@ def memory(one: Loop, blocks: np.ndarray) -> np.ndarray:
 
 def stored(one: Loop) -> int:
     """Bytes where everything is kept."""
-    return sum([aligned((one.count + (o in one.carried)) * one.nbytes(o)) for o in kept(one)])
+    return sum([aligned(sum(one.each(o))) for o in kept(one)])
 
 
 def choose(loops: Sequence[Loop], total: int) -> Mapping[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
@@ -78,7 +79,11 @@ class Layout:
         if at is None:
             return Location(place)
         one, offset, iteration = at
-        return one.places[one.body.nodes[offset]].at(iteration)
+        return self._at(one.places[one.body.nodes[offset]], iteration)
+
+    def _at(self, place: Location, iteration: int) -> Location:
+        """Where something lies in one iteration."""
+        return self.tables.entries(place)[iteration] if place.root == TABLE else place.at(iteration)
 
     def _along(self, places: Sequence[Location]) -> Location:
         """One place for those of all iterations."""
@@ -87,6 +92,14 @@ class Layout:
         if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
             return Location(ARENA, first.offset, step)
         return Location(TABLE, 8 * self.tables.table(places), 1)
+
+    def _one_behind_the_other(self, each: Sequence[int], count: int) -> tuple[Location, Location]:
+        """New places for arrays of so many bytes: of the first `count` of them, and of the last."""
+        start = self._array(sum(each)).offset
+        if min(each) == max(each):
+            return Location(ARENA, start, each[0]), Location(ARENA, start + (len(each) - count) * each[0], each[0])
+        found = [Location(ARENA, at) for at in accumulate(each[:-1], initial=start)]
+        return self._along(found[:count]), self._along(found[-count:])
 
     def _operand(self, one: Loop, number: int) -> Location:
         """Where an operand is that is not handed on."""
@@ -193,7 +206,12 @@ class Layout:
             self.told += checkpoints.told(one, block)
         for o in read:
             if block == count or o not in kept or o in one.all:
-                one.place(o, updated, count if o in kept else 0, self._array)
+                if o in kept and count > 1:
+                    before, places[body.nodes[o]] = self._one_behind_the_other(one.each(o), count)
+                    if o in one.carried:
+                        places[body.operands[one.carried[o]]] = before
+                else:
+                    one.place(o, updated, 0, self._array)
         if block == count:
             bound = self._steps(steps, later, updated, places, one.sizes, count)
             one.blocks = [Block(count, [], places)]
@@ -203,7 +221,7 @@ class Layout:
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
-        return self._copied(self._graph.order[initial], self._value(initial), places[one.body.operands[number]].at(0))
+        return self._copied(self._graph.order[initial], self._value(initial), self._at(places[one.body.operands[number]], 0))
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:

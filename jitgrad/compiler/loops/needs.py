@@ -6,7 +6,6 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -73,14 +72,19 @@ class Loop:
             places[operand] = array(2 * size)._replace(stride=size, alternates=True)
             places[node] = places[operand].after(1)
 
+    def each(self, offset: int) -> list[int]:
+        """Bytes of what is handed on to the first iteration in place of the result of an operation, if any is, and of that result in
+        each iteration."""
+        graph, piece = self._graph, self.piece
+        at = graph.body[piece.first + offset:piece.end:piece.period].tolist()
+        initial = [piece.operands[self.carried[offset]].places[0]] if offset in self.carried else []
+        found = [graph.order[k].spec.type for k in ([*initial, *at] if piece.varies else at[:1])]
+        nbytes = [t.size * t.dtype.np.itemsize for t in found]
+        return nbytes if piece.varies else nbytes * (self.count + len(initial))
+
     def nbytes(self, offset: int) -> int:
-        """Of the result of an operation in any iteration, and of what is handed on to the first one in its place."""
-        piece, graph = self.piece, self._graph
-        at = [graph.body[piece.first + i * piece.period + offset] for i in ((0, self.count - 1) if piece.varies else (0,))]
-        if offset in self.carried:
-            at.append(piece.operands[self.carried[offset]].places[0])
-        types = [graph.order[k].spec.type for k in at]
-        return math.prod(map(max, *[t.shape for t in types], types[0].shape)) * types[0].dtype.np.itemsize
+        """The most that it is of these."""
+        return max(self.each(offset))
 
 
 class Needs:

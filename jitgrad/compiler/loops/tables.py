@@ -116,6 +116,7 @@ class Tables:
         self.calls: list[tuple[int, int, int, int]] = []
         self.nanoseconds = 0.0
         self._sources: dict[int, int] = {}
+        self._tables: dict[int, Sequence[Location]] = {}    # by their places in bytes
         self.scratch = 0                # where programs have their temporaries, in the arena
 
     def word(self, value: int = 0) -> int:
@@ -128,7 +129,12 @@ class Tables:
         first = len(self.words)
         for place in entries:
             self._static(self.word(), place, 0)
+        self._tables[8 * first] = entries
         return first
+
+    def entries(self, place: Location) -> Sequence[Location]:
+        """What a table was made of."""
+        return self._tables[place.offset]
 
     def _static(self, word: int, place: Location, plus: int) -> None:
         """Write an address once."""
