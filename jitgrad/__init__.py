@@ -32,6 +32,7 @@ from jitgrad.operators.conversion import is_tensor
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.memory.threads import get_num_threads, set_num_threads
+from jitgrad.requests.programs import get_memory_limit, set_memory_limit
 from jitgrad.missing import lookup as _lookup
 from jitgrad.version import __version__
 from jitgrad import methods as _methods  # attaches the operators to Tensor
@@ -76,9 +77,9 @@ __getattr__ = _lookup("", _LATER)
 # What `from jitgrad import *` gives: no modules, as of torch.
 __all__ = [
     "Size", "Tensor", "bool", "cache_info", "clear_cache", "device", "double", "dtype", "e", "enable_grad", "explain", "float",
-    "float32", "float64", "get_default_dtype", "get_num_threads", "inf", "inference_mode", "int", "int16", "int32", "int64",
-    "int8", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
-    "set_grad_enabled", "set_num_threads", "short", "uint8"]
+    "float32", "float64", "get_default_dtype", "get_memory_limit", "get_num_threads", "inf", "inference_mode", "int", "int16", "int32",
+    "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
+    "set_grad_enabled", "set_memory_limit", "set_num_threads", "short", "uint8"]
 __all__ += ["compile", "grad", "interpret", "set_printoptions", "value_and_grad"]      # pyright: ignore[reportUnsupportedDunderAll]
 __all__ += creation.__all__
 __all__ += legacy.__all__

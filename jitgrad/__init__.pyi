@@ -69,6 +69,8 @@ from jitgrad.random import randn_like as randn_like
 from jitgrad.random import randperm as randperm
 from jitgrad.random import seed as seed
 from jitgrad.random import set_rng_state as set_rng_state
+from jitgrad.requests.programs import get_memory_limit as get_memory_limit
+from jitgrad.requests.programs import set_memory_limit as set_memory_limit
 from jitgrad.sampling import binomial as binomial
 from jitgrad.sampling import multinomial as multinomial
 from jitgrad.sampling import poisson as poisson

@@ -12,7 +12,8 @@ from jitgrad.operators.declaration.declare import OPERATORS
 
 # Public here, and not among what `from torch import *` gives.
 OWN = {"broadcast_shapes", "unique",        # which it has and leaves out
-       "cache_info", "clear_cache", "explain", "grad", "interpret", "set_default_dtype", "set_grad_enabled", "value_and_grad"}
+       "cache_info", "clear_cache", "explain", "grad", "get_memory_limit", "interpret", "set_default_dtype",
+       "set_grad_enabled", "set_memory_limit", "value_and_grad"}
 
 
 def starred(module: str) -> dict[str, Any]:
