@@ -15,6 +15,7 @@ from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
 from jitgrad.compiler.loops import rolled
+from jitgrad.compiler.loops.repeats import repeating
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
 from jitgrad.requests import programs
@@ -62,6 +63,18 @@ def state(x: Node, w: Node, steps: int) -> list[Node]:
     (([1, 2] * 20 + [3]) * 5, (41, 205)), ([1, 2] * 20 + list(range(9, 30)), (2, 40)), ([1, 2, 3], (1, 0))])
 def test_repetition(sequence: list[int], expected: tuple[int, int]) -> None:
     assert repetition(np.array(sequence), 0, 64) == expected
+
+
+LETTERS, OTHERS = list(range(20)), list(range(30, 70))
+
+
+@pytest.mark.parametrize(("sequence", "expected"), [
+    (LETTERS * 5, [(0, 20, 100)]), (OTHERS + LETTERS * 4 + OTHERS, [(40, 20, 80)]), (LETTERS * 3 + OTHERS, []),
+    ([7] * 30, [(0, 1, 30)]),
+    ((LETTERS * 4 + OTHERS) * 5, [(0, 120, 600)]), ((LETTERS * 4 + OTHERS) * 3, [(0, 20, 80), (120, 20, 80), (240, 20, 80)]),
+    ((LETTERS + LETTERS + OTHERS) * 6 + LETTERS, [(0, 80, 500)]), (OTHERS, []), ([], [])])
+def test_stretches_that_repeat(sequence: list[int], expected: list[tuple[int, int, int]]) -> None:
+    assert list(repeating(np.array(sequence, np.int64))) == expected
 
 
 @pytest.mark.usefixtures("short")
