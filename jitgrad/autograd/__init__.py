@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from jitgrad import tracing
 from jitgrad.autograd import engine, history, hooks
@@ -129,7 +130,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
         if g is not None:
             result = wrap(g)
             if leaf is not None and leaf.hooks:
-                hooks.running.task = found.task
+                hooks.running.task = ref(found.calls or found)
                 result = engine.leaf_hooks(leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:

@@ -76,7 +76,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], 
 
     def hook(i: int) -> Callable[[Tensor], None]:
         def inner(grad: Tensor) -> None:
-            task = running.task
+            task = running.task()
             with lock:
                 if mode == "any":
                     first = task not in waiting
