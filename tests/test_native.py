@@ -20,7 +20,7 @@ import test_operators as operators
 
 import jitgrad
 from jitgrad import tracing
-from jitgrad.autograd import engine
+from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import INPUT, Composite, Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.native import code, faces, objects, words

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import random, tracing
-from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
+from jitgrad.autograd.reverse import engine, hooks
 from jitgrad.capture.arrays import ArrayArgument, is_supported
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.guards.objects import MAX_BYTES
