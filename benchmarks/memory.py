@@ -15,9 +15,10 @@ from .workloads import WORKLOADS
 PEAK = Path(__file__).with_name("peak.py").read_text()
 
 
-def peak(tool: str, n: int) -> int:
-    """The peak of chain's gradient in a process of its own."""
-    run = subprocess.run([sys.executable, "-c", PEAK, tool, str(n)], check=True, capture_output=True, text=True)
+def peak(tool: str, program: str, n: int, *limit: int) -> int:
+    """The peak of a gradient in a process of its own, in bytes."""
+    run = subprocess.run([sys.executable, "-c", PEAK, tool, program, *map(str, (n, *limit))], check=True, capture_output=True,
+                         text=True)
     return int(run.stdout)
 
 
@@ -35,10 +36,30 @@ class Chain:
     def track_peak(self, over: str) -> float:
         """jitgrad's peak, input included, over the input's size ("input") or over PyTorch's peak."""
         n = 10**7
-        return peak("jitgrad", n) / (8 * n if over == "input" else peak(over, n))
+        return peak("jitgrad", "chain", n) / (8 * n if over == "input" else peak(over, "chain", n))
 
 
 Chain.track_peak.unit = "ratio"                     # type: ignore[attr-defined]
+
+
+class Loops:
+    """Gradients of loops over arrays of 100,000 elements."""
+
+    params = (["written", "joined", "rungekutta", "rows", "recurrent"], [None, 40_000_000])
+    param_names = ("program", "limit")
+
+    def setup(self, program: str, limit: int | None) -> None:
+        """Linux only, where PyTorch is installed."""
+        if not sys.platform.startswith("linux") or "torch" not in PEERS:
+            raise NotImplementedError("reads /proc/self/status, and compares with PyTorch")
+
+    def track_peak(self, program: str, limit: int | None) -> float:
+        """jitgrad's peak, with or without a limit (bytes), over PyTorch's."""
+        n = 100_000
+        return peak("jitgrad", program, n, *([] if limit is None else [limit])) / peak("torch", program, n)
+
+
+Loops.track_peak.unit = "ratio"                     # type: ignore[attr-defined]
 
 
 class Whole:

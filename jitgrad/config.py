@@ -6,7 +6,7 @@
 | JITGRAD_CACHE_DIR     | a path                      | where; default: the user's cache directory                      |
 | JITGRAD_CACHE_MB      | a positive integer          | bound on the size of that directory (512)                       |
 | JITGRAD_INTERPRET     | 0, 1                        | evaluate every graph with NumPy, compile nothing (0)            |
-| JITGRAD_THREADS       | a positive integer          | threads for large work (the number of cores)                    |
+| JITGRAD_THREADS       | a positive integer          | threads for large work (OMP_NUM_THREADS, at most as many as cores) |
 | JITGRAD_LOG           | debug, info, warning, error | level of the "jitgrad" logger (warning)                         |
 | JITGRAD_TARGET        | cpu, cuda                   | where kernels run; cuda needs a GPU or NUMBA_ENABLE_CUDASIM=1   |
 | JITGRAD_MAX_NODES     | a positive integer          | more operations that do not repeat: one kernel each (1000)      |
@@ -66,6 +66,7 @@ class Config:
     log: str
     target: str
     max_nodes: int
+    memory_limit: int | None = None     # see requests.programs.set_memory_limit
 
 
 _VARIABLES: dict[str, Callable[[str, str], object]] = {
@@ -87,6 +88,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _default_threads(environ: Mapping[str, str]) -> int:
+    """As many as cores, or fewer where OMP_NUM_THREADS says so; what is no number is no bound, as in PyTorch."""
+    bound = environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(available_cores(), int(bound)) if bound.isdecimal() and int(bound) else available_cores()
+
+
 def parse(environ: Mapping[str, str]) -> Config:
     """Read `environ`.  Raises ConfigError for an unknown JITGRAD_ variable or a value that is not valid."""
     given = {name: text for name, text in environ.items() if name.startswith("JITGRAD_")}
@@ -100,13 +107,34 @@ def parse(environ: Mapping[str, str]) -> Config:
         cache_dir=get("JITGRAD_CACHE_DIR") or default_cache_dir(environ),  # type: ignore[arg-type]
         cache_bytes=get("JITGRAD_CACHE_MB", 512) * 2**20,  # type: ignore[operator]
         interpret=get("JITGRAD_INTERPRET", "0") == "1",
-        threads=get("JITGRAD_THREADS") or available_cores(),  # type: ignore[arg-type]
+        threads=get("JITGRAD_THREADS") or _default_threads(environ),  # type: ignore[arg-type]
         log=get("JITGRAD_LOG", "warning"),  # type: ignore[arg-type]
         target=get("JITGRAD_TARGET", "cpu"),  # type: ignore[arg-type]
         max_nodes=get("JITGRAD_MAX_NODES", 1000),  # type: ignore[arg-type]
     )
 
 
+def _with_line(record: logging.LogRecord) -> bool:
+    """Add the line of the user's program that is running to a message."""
+    frame = sys._getframe()
+    while frame is not None and (frame.f_code.co_filename.startswith(_PACKAGE) or frame.f_globals.get("__name__") == "logging"):
+        frame = frame.f_back
+    if frame is not None:
+        record.msg, record.args = f"{record.getMessage()} ({frame.f_code.co_filename}:{frame.f_lineno})", ()
+    return True
+
+
+class _Shown(logging.Handler):
+    """Writes messages to stderr where the program has set up no logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if logger.handlers == [self] and not logging.getLogger().handlers and sys.stderr is not None:
+            print(f"jitgrad {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 config = parse(os.environ)
 logger = logging.getLogger("jitgrad")
 logger.setLevel(config.log.upper())
+logger.addFilter(_with_line)
+logger.addHandler(_Shown())

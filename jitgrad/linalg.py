@@ -11,3 +11,7 @@ __getattr__: Callable[[str], Callable] = lookup("linalg")
 _operators = {name.removeprefix("linalg_"): op.call for name, op in OPERATORS.items() if "linalg" in op.places}
 globals().update(_operators)
 __all__ = ["LinAlgError", *sorted(_operators)]        # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,17 +3,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.history import tensor_grad_fn
+from jitgrad.autograd.reverse.history import tensor_grad_fn
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.missing import absent_method
 from jitgrad.operators import conversion
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
+from jitgrad.operators.declaration.schema import shown_text
 from jitgrad.operators.indexing import getitem
 from jitgrad.operators.native.faces import face, method
 from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
@@ -22,7 +22,6 @@ from jitgrad.operators.traced_array import array_tensor
 from jitgrad.operators.views.diagonal import fill_diagonal_
 from jitgrad.requests import execute
 from jitgrad.tensors import writing
-from jitgrad.tensors.formatting import format_tensor, format_value
 from jitgrad.tensors.steps import NO_GRAD, apply_step
 from jitgrad.tensors.storage import leaf_node
 from jitgrad.tensors.tensor import Tensor
@@ -34,7 +33,7 @@ _OPERANDS = (Tensor, *Number)
 def _binary(name: str, call: Callable[[Any, Any], Any], swap: bool = False, kind: int | None = None) -> None:
     """A Python operator, which leaves operands that it does not know to the other operand.  kind: see register()."""
 
-    def operator(self: Tensor, other: Any) -> Any:
+    def operator(self: Tensor, other: Tensor | float | np.ndarray) -> Tensor:
         if not isinstance(other, _OPERANDS):
             if not isinstance(other, np.ndarray):
                 refuse_complex(other)
@@ -78,8 +77,7 @@ def _attach_operators() -> None:
     for python, name in (("neg", "neg"), ("abs", "abs"), ("pos", "positive")):
         setattr(Tensor, f"__{python}__", method(OPERATORS[name].call))
     _attach("__invert__", _inverted)
-    _attach("__matmul__", lambda self, other: call["matmul"](self, other) if isinstance(other, Tensor)
-            else NotImplemented, PLAIN)
+    _attach("__matmul__", _product, PLAIN)
     Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
     Tensor.__setitem__ = method(face(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
 
@@ -90,7 +88,7 @@ def _attach_methods() -> None:
             setattr(Tensor, name, method(op.call))
             if op.inplace:
                 function = inplace_method(op)
-                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), str(signature(function)))))
+                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), shown_text(op.schemas, out=False))))
     for function in conversion.METHODS:
         setattr(Tensor, function.__name__, function)
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),
@@ -104,6 +102,7 @@ def _attach_methods() -> None:
         setattr(Tensor, f"{name}_", _in_place_view(name))
     for name in _ABSENT:
         setattr(Tensor, name, _Absent(name))
+    Tensor.__dir__ = _names                     # type: ignore[method-assign]
     Tensor.polygamma = _polygamma               # type: ignore[attr-defined]
     Tensor.fill_diagonal_ = fill_diagonal_      # type: ignore[attr-defined]
 
@@ -111,6 +110,11 @@ def _attach_methods() -> None:
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """self where condition, other elsewhere."""
     return OPERATORS["where"].call(condition, self, other)
+
+
+def _product(self: Tensor, other: Tensor) -> Tensor:
+    """The matrix product."""
+    return OPERATORS["matmul"].function(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 def _inverted(self: Tensor) -> Tensor:
@@ -185,22 +189,48 @@ _ABSENT = ("as_strided", "as_strided_", "resize_", "set_", "storage", "untyped_s
            "to_dense", "coalesce", "lu", "lu_solve", "matrix_exp", "eig", "symeig", "stft", "istft", "dequantize")
 
 
+def _names(self: Tensor) -> list[str]:
+    """What dir() shows: no names that raise."""
+    return sorted({*object.__dir__(self)} - {*_ABSENT})
+
+
 def _no(self: Tensor) -> bool:
     """False on every tensor of this library."""
     return False
 
 
+def _yes(self: Tensor) -> bool:
+    """True on every tensor of this library."""
+    return True
+
+
+def _itself(self: Tensor) -> Tensor:
+    """The tensor: it has no imaginary part."""
+    return self
+
+
+def _layout(self: Tensor) -> Any:
+    """torch.strided, the only layout."""
+    return "torch.strided"
+
+
+def _nbytes(self: Tensor) -> int:
+    """Bytes of all elements."""
+    return self._node.type.size * self._node.type.dtype.itemsize
+
+
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
-    "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": lambda self: self, "imag": _imaginary,
-    "is_cpu": lambda self: True, "is_mps": _no, "is_xpu": _no, "layout": lambda self: "torch.strided", "is_cuda": _no,
+    "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": _itself, "imag": _imaginary,
+    "is_cpu": _yes, "is_mps": _no, "is_xpu": _no, "layout": _layout, "is_cuda": _no,
     "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
-    "itemsize": conversion.element_size, "nbytes": lambda self: self._node.type.size * self._node.type.dtype.itemsize}
+    "itemsize": conversion.element_size, "nbytes": _nbytes}
 
 
 # -- text ------------------------------------------------------------------------------------------------------------
 
 def text(self: Tensor) -> str:
     """The tensor as PyTorch prints it."""
+    from jitgrad.tensors.formatting import format_tensor
     node = self._current()
     suffixes = []
     if node.requires_grad:
@@ -211,6 +241,7 @@ def text(self: Tensor) -> str:
 
 def formatted(self: Tensor, spec: str) -> str:
     """format(): of a 0-d tensor as of its number."""
+    from jitgrad.tensors.formatting import format_value
     return format_value(self._array(), spec, self.__str__, type_name=type(self).__name__)
 
 

@@ -1,7 +1,7 @@
 """Random tensors.  The streams are jitgrad's own: NumPy's PCG64, not PyTorch's generators."""
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.conversion import write_array
-from jitgrad.operators.creation import finished, plain, sizes
+from jitgrad.operators.creation import finished, made_as, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
-from jitgrad.types.device import CPU, check_device
-from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, int64, refuse_complex
+from jitgrad.types.device import CPU, DeviceLike, check_device
+from jitgrad.types.dtype import as_dtype, dtype, float64, get_default_dtype, int64, refuse_complex
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
            "rand", "rand_like",
@@ -30,6 +30,7 @@ class Generator:
     def __init__(self, device: Any = "cpu") -> None:
         check_device(device, "Generator")
         self._lock = threading.RLock()
+        self._stream: np.random.Generator | None = None
         self.manual_seed(0)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -38,13 +39,18 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError("Overflow when unpacking long long: a seed has at most 64 bits")
         seed %= 2**64
-        stream = np.random.Generator(np.random.PCG64(seed))
-        self._seed, self._stream = seed, stream
+        self._seed, self._stream = seed, None
         return self
+
+    def _started(self) -> np.random.Generator:
+        """The stream, begun when it is first asked for: NumPy's generators take 20 ms to import."""
+        if self._stream is None:
+            self._stream = np.random.Generator(np.random.PCG64(self._seed))
+        return self._stream
 
     def seed(self) -> int:
         """Start a stream that cannot be foretold, and return its seed."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8)) >> 1)
         return self._seed
 
     def initial_seed(self) -> int:
@@ -55,7 +61,7 @@ class Generator:
         """Where the stream is, as a tensor of integers: `set_state` goes on from there."""
         tracing.refuse("asks for the state of a random generator")
         with self._lock:
-            state = self._stream.bit_generator.state
+            state = self._started().bit_generator.state
         inner: Any = state["state"]
         numbers = [self._seed, inner["state"], inner["state"] >> 64, inner["inc"], inner["inc"] >> 64, state["has_uint32"],
                    state["uinteger"]]
@@ -88,7 +94,7 @@ class Generator:
         """Take numbers from the stream, safely among threads."""
         tracing.refuse("it draws random numbers")
         with self._lock:
-            return sample(self._stream)
+            return sample(self._started())
 
 
 default_generator = Generator()
@@ -147,14 +153,16 @@ def _gaussian(shape: tuple[int, ...], to: dtype, generator: Generator | None) ->
 
 
 def _of_shape(called: str, sample: Callable, doc: str) -> Any:
-    def create(*size: Any, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
-               device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+    def create(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+               layout: Any = None, device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False,
+               **named: Any) -> Tensor:
         if named:
             size = (named.pop("size"),) if set(named) == {"size"} else size
             if named:
                 raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
         check_device(device, called)
-        return finished(sample(sizes(called, size), _floating(called, dtype), generator), requires_grad)
+        to = _floating(called, made_as(called, out, dtype, get_default_dtype()))
+        return finished(sample(sizes(called, size), to, generator), requires_grad, out)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -162,8 +170,8 @@ def _of_shape(called: str, sample: Callable, doc: str) -> Any:
 
 
 def _like(called: str, sample: Callable, doc: str) -> Any:
-    def create(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
-               device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    def create(input: Tensor, *, generator: Generator | None = None, dtype: dtype | None = None, layout: Any = None,
+               device: DeviceLike = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
         check_device(device, called)
         to = _floating(called, input.dtype if dtype is None else dtype)
         return finished(sample(input._node.type.shape, to, generator), requires_grad)
@@ -186,8 +194,8 @@ def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator 
 
 
 @tracing.draws()
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: None = None,
-            dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+            dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
     check_device(device, "randint")
     if size is None:
@@ -196,12 +204,12 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
         low, high = 0, low
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
-    to = int64 if dtype is None else as_dtype(dtype)
+    to = made_as("randint", out, dtype, int64)
     array = _integers(int(low), int(high), sizes("randint", tuple(size)), generator)
-    return finished(array.astype(to.np, copy=False), requires_grad)
+    return finished(array.astype(to.np, copy=False), requires_grad, out)
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None,
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, device: DeviceLike = None,
                  requires_grad: bool = False) -> Tensor:
     """randint() of the shape and dtype of another tensor."""
     low, high = (0, low) if high is None else (low, high)
@@ -210,20 +218,20 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any
 
 
 @tracing.draws()
-def randperm(n: int, *, generator: Generator | None = None, out: None = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
+             device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
     check_device(device, "randperm")
     n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    to = int64 if dtype is None else as_dtype(dtype)
-    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad)
+    to = made_as("randperm", out, dtype, int64)
+    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad, out)
 
 
 @tracing.draws(by_element=True)
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: None = None,
-           dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+           dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
     check_device(device, "normal")
     m, s = [v._array() if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in (mean, std)]
@@ -238,7 +246,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
             raise TypeError("normal(): with numbers for mean and std, a size is needed")
         to, shape = _floating("normal", dtype), sizes("normal", (size,) if isinstance(size, int) else tuple(size))
     result = finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
-    return _with_zero_derivative(result, f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}", mean, std)
+    name = f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}"
+    return drawn_to("normal", out, _with_zero_derivative(result, name, mean, std))
 
 
 def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
@@ -253,14 +262,27 @@ def _with_zero_derivative(drawn: Tensor, name: str, *given: Any) -> Tensor:
     return wrap(finish_composite(node, name, edges, ()))
 
 
+def drawn_to(called: str, out: Any, drawn: Tensor) -> Tensor:
+    """What was drawn, or `out` with its numbers."""
+    if out is None:
+        return drawn
+    made_as(called, out, None, drawn.dtype)
+    return finished(drawn._array(), out=out)
+
+
 @tracing.draws(by_element=True)
-def bernoulli(input: Tensor, *, generator: Generator | None = None, out: None = None) -> Tensor:
-    """1 with the probabilities in input, else 0."""
-    p = input._array()
-    if p.size and not (p.min() >= 0 and p.max() <= 1):
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
-    drawn = from_array((_uniform(p.shape, _floating("bernoulli", input.dtype), generator) < p).astype(p.dtype))
-    return _with_zero_derivative(drawn, "BernoulliBackward0", input)
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """1 with the probabilities in input, or all with the probability p, else 0."""
+    if p is not None:
+        if not 0 <= p <= 1:
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+        chances, to = np.full(input.shape, p), float64
+    else:
+        chances, to = input._array(), _floating("bernoulli", input.dtype)
+        if chances.size and not (chances.min() >= 0 and chances.max() <= 1):
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
+    drawn = from_array((_uniform(chances.shape, to, generator) < chances).astype(input.dtype.np))
+    return drawn_to("bernoulli", out, _with_zero_derivative(drawn, f"BernoulliBackward{int(p is not None)}", input))
 
 
 # -- in place --------------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.operators.conversion import write_array
-from jitgrad.random import Generator, bernoulli, default_generator
+from jitgrad.random import Generator, bernoulli, default_generator, drawn_to
 from jitgrad.tensors.tensor import Tensor, from_array
 
 __all__ = ["binomial", "multinomial", "poisson"]
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+                out: Tensor | None = None) -> Tensor:
     """Positions drawn from each row with probabilities in proportion to its elements, int64.
 
     Without replacement a position comes once.  Raises RuntimeError in PyTorch's words."""
@@ -40,7 +41,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         times = source.draw(lambda g: g.exponential(size=rows.shape))
         with np.errstate(divide="ignore"):
             drawn = np.argsort(np.where(rows > 0, times / rows, np.inf), 1, kind="stable")[:, :num_samples]
-    return from_array(np.ascontiguousarray(drawn.reshape(*weights.shape[:-1], num_samples), np.int64))
+    return drawn_to("multinomial", out, from_array(np.ascontiguousarray(drawn.reshape(*weights.shape[:-1], num_samples), np.int64)))
 
 
 @tracing.draws(by_element=True)

@@ -12,3 +12,7 @@ _operators = {name: op.call for name, op in OPERATORS.items() if "special" in op
     name: OPERATORS[other].call for name, other in SPECIAL.items()}
 globals().update(_operators)
 __all__ = sorted(_operators)        # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,7 +18,7 @@ def program(t: Any, seed: int, *given: int) -> list[Any]:
     a = line.clone() if rng.random() < 0.7 else line * 1.5
     table = t.zeros(steps, n, dtype=t.float64)
     h, v, total, kept = x, x * 0.5, t.zeros((), dtype=t.float64), []
-    kinds = [int(k) for k in rng.integers(0, 21, size=rng.integers(1, 6))] if not given else list(given)
+    kinds = [int(k) for k in rng.integers(0, 30, size=rng.integers(1, 6))] if not given else list(given)
     scales = rng.uniform(0.3, 0.9, size=8)
     turn = int(rng.integers(2, 5))
     for i in range(steps):
@@ -67,6 +67,25 @@ def program(t: Any, seed: int, *given: int) -> list[Any]:
                 total = total * s + w[i % n, 0]
             elif k == 20:
                 h = t.where(h > 0, h * s, h * 0.9)
+            elif k == 21:
+                total = total + (line[:i + 2] * a[:i + 2].clone()).sum() * 0.01
+            elif k == 22:
+                a[i + 1:] = a[i + 1:] * s
+            elif k == 23:
+                v = v * s + line[:i + 1] @ data[:i + 1] * 0.01
+            elif k == 24:
+                h = h * s + t.softmax(data[:i + 1] @ h, 0) @ data[:i + 1] * 0.1
+            elif k == 25:
+                a[:i + 1] = (a[:i + 1] + b * t.flip(a[:i + 1], (0,))) * s
+            elif k == 26:
+                for j in range(i):
+                    total = total * s + t.sin(a[j].clone()) * 0.1
+            elif k == 27:
+                total = total + ((data[i:] * b).T @ t.tanh(data[i:])).mean() * 0.01
+            elif k == 28:
+                kept.append(line[i:steps + i // 2].sum())
+            elif k == 29 and i:
+                table[i, :1] = table[:i, :1].sum(0) * 0.01 + b
     loss = (h * h).sum() + (v * v).mean() + total + 0.1 * (a * a).mean() + (table * table).sum()
     if kept:
         loss = loss + (t.stack([k.sum() for k in kept]) ** 2).mean()

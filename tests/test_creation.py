@@ -32,10 +32,17 @@ SAME = ["T.tensor(1)", "T.tensor(1.5)", "T.tensor(True)", "T.tensor([])", "T.ten
         "T.logspace(0, 2, 3)", "T.Tensor([1, 2])", "T.Tensor(2, 3).shape", "T.Tensor(2).shape", "T.Tensor()",
         "T.FloatTensor([1, 2])", "T.LongTensor([1])", "T.DoubleTensor([1.5])", "T.BoolTensor([True])",
         "x.new_zeros(2)", "d.new_ones(2, 3)", "x.new_tensor([1, 2])", "x.new_full((2,), 3)",
-        "i.new_zeros((2,), dtype=T.float32)", "x.new_empty(2).shape"]
+        "i.new_zeros((2,), dtype=T.float32)", "x.new_empty(2).shape",
+        "T.zeros(2, out=T.ones(2, dtype=T.int64))", "T.full((2,), 3.5, out=T.ones(0, dtype=T.int64))", "T.eye(2, out=T.ones(2, 2))",
+        "T.arange(3, out=T.ones(3, dtype=T.float64))", "T.linspace(0, 1, 3, out=T.ones(3))", "T.logspace(0, 2, 3, out=T.ones(3))",
+        "T.randperm(1, out=T.ones(1, dtype=T.int64))", "T.bernoulli(T.ones(2), 0.0)", "T.bernoulli(T.ones(2), out=T.zeros(2))",
+        "T.linspace(4.3, -3, 50, dtype=T.int64)", "T.logspace(0, 4.5, 5, base=2, dtype=T.int32)", "T.arange(1.5, 5, dtype=T.int64)",
+        "T.arange(-2.5, 5, 1.7, dtype=T.int32)", "T.zeros(2, layout=T.strided)", "x.clone(memory_format=T.preserve_format)"]
 
 ERRORS = ["T.tensor([[1], [1, 2]])", "T.tensor([[1, 2], [1]])", "T.tensor('a')", "T.tensor(['a'])", "T.tensor([None])",
           "T.tensor(None)", "T.tensor(2 ** 64)", "T.tensor([2 ** 64])", "T.tensor([1], requires_grad=True)",
+          "T.zeros(2, out=T.ones(2), dtype=T.int64)", "T.zeros(2, out=3)", "T.arange(0, 1, 0.1, dtype=T.int64)",
+          "T.linspace(T.ones(1), 2, 3)", "T.bernoulli(T.ones(2), 1.5)",
           "T.arange(0, 1, 0)", "T.arange(1, 0)", "T.linspace(0, 1, -1)", "T.zeros(-1)", "T.zeros(2.5)", "T.zeros('a')",
           "T.full(2, 1)", "T.eye(-1)", "T.from_numpy([1])", "T.zeros_like(3)", "T.Tensor(1.5)", "T.randint(0, (2,))",
           "T.ones(2).uniform_(3, 1)", "T.normal(0., -1., (2,))", "T.rand(2, dtype=T.int64)", "T.tensor([1], 2)"]

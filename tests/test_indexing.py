@@ -19,11 +19,13 @@ KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2"
         "[1, 0], 1:", "m", "m[:, 0]", "n[:2]", ":, n", "0, n", "m, None", "T.tensor(1)", "T.tensor(1), T.tensor(0)",
         "T.tensor(True)", "True", "False", "None, True", "0, True", "np.array([0, 1])", "np.int64(1)",
         "np.array([True, False])", "range(2)", "T.tensor([], dtype=T.int64)", "[]", "[True, False]",
-        "T.tensor([-1, 0])", "T.tensor([0], dtype=T.int32)", "x > 1", "x.argmax(1), c", "T.zeros(2, 3, dtype=T.bool)"]
+        "T.tensor([-1, 0])", "T.tensor([0], dtype=T.int32)", "x > 1", "x.argmax(1), c", "T.zeros(2, 3, dtype=T.bool)",
+        "np.array(1)", "np.array(True)", "np.array([])"]
 KEYS_3D = ["0, 1, 2", "0, :, 1", "..., 0", "0, ...", "1, ..., None", "c, :, c", "c, c", ":, c, c", "c, None, c",
            "None, c, :, c", "0, c", "0, :, c", ":, 0, c", "c, 0", "c, 0, c", "m", "m, 0", "b > 0", ":, n",
            "0, n, c[0]", "..., c", "[0, 1], ..., 0", "c[:, None], :, T.tensor([1, 2, 3])", "::2, 1:, ::3",
-           "None, ..., 1:3", "1:, 0, None", "m[0, :2], :, c"]
+           "None, ..., 1:3", "1:, 0, None", "m[0, :2], :, c",
+           "np.array(1), :, c"]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -92,7 +94,10 @@ def test_functions(code: str) -> None:
     check(code)
 
 
-ERRORS = ["x[2]", "x[-3]", "x[0, 3]", "x[0, 0, 0]", "x[1.5]", "x['a']", "x[::-1]", "x[::0]", "x[T.tensor([5])]",
+ERRORS = ["x.index_put((c,), T.ones(1, 1, 3))", "x.index_put((c,), T.ones(3, dtype=T.int64))",
+          "x.index_put((c,), T.ones(1, 1, 3), accumulate=True)", "x.narrow(0, T.tensor(1.0), 1)", "T.roll(x, (), 0)", "T.hstack([])",
+          "T.movedim(x, (0, -2), (0, 1))",
+          "x[2]", "x[-3]", "x[0, 3]", "x[0, 0, 0]", "x[1.5]", "x['a']", "x[::-1]", "x[::0]", "x[T.tensor([5])]",
           "x[[0, 1], [5, 0]]", "x[T.tensor([True])]", "x[c, c, c]", "x[T.tensor([0.])]", "s[0]",
           "s[T.tensor([True, False])]", "x[c, T.tensor([0, 1, 2])]", "len(s)", "list(s)",
           "a = x.clone(); a[0] = T.ones(2); result = a", "a = x.clone(); a[m] = v[:2]; result = a",

@@ -101,3 +101,40 @@ def test_sizes_do_not_recompile():
     for n in (5, 6, 7):
         loss(n)
     assert jitgrad.cache_info().compilations == before
+
+
+@pytest.mark.parametrize("code", ["inv_ex(a)", "cholesky_ex(a)", "cholesky_ex(a, upper=True)", "solve_ex(a, b)",
+                                  "solve_ex(a, b[..., 0])"])
+def test_what_fails_is_told_matrix_by_matrix(code: str) -> None:
+    found = []
+    for lib in LIBS:
+        stack = np.stack([np.eye(3), np.array([[1.0, 2, 0], [2, 4, 0], [0, 0, -1]]), np.diag([2.0, 1, 3])])
+        a = lib.tensor(stack, requires_grad=True)
+        result, info = eval(f"lib.linalg.{code}", {"lib": lib, "a": a, "b": lib.ones(3, 3, 2, dtype=lib.float64)})
+        good = (info == 0).nonzero().flatten()
+        result[good].sum().backward()
+        found.append((info.numpy(), str(info.dtype), result[good].detach().numpy(), a.grad[good].numpy()))
+        with pytest.raises(RuntimeError) as error:
+            eval(f"lib.linalg.{code[:-1]}, check_errors=True)", {"lib": lib, "a": a, "b": lib.ones(3, 3, 2, dtype=lib.float64)})
+        found[-1] = (*found[-1], str(error.value))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10) if isinstance(ours, np.ndarray) else None
+        assert isinstance(ours, np.ndarray) or ours == theirs
+
+
+@pytest.mark.parametrize("code", ["matrix_rank(a)", "matrix_rank(a, tol=t)", "matrix_rank(a, atol=t)",
+                                  "matrix_rank(a, rtol=t, hermitian=True)",
+                                  "pinv(a, hermitian=True)",
+                                  "(eigh(a)[0].unsqueeze(-2) * eigh(a)[1] ** 2).cos()"])
+def test_matrices_that_are_read_below_the_diagonal(code: str) -> None:
+    found = []
+    for lib in LIBS:
+        a = lib.tensor(np.random.default_rng(1).normal(size=(2, 3, 3)), requires_grad=True)
+        known = {"a": a, "t": lib.tensor([0.5, 2.0]), **{n: getattr(lib.linalg, n) for n in ("matrix_rank", "pinv", "eigh")}}
+        result = eval(code, known)
+        found.append([result.detach().numpy()])
+        if result.requires_grad:
+            g, = lib.autograd.grad((result * lib.arange(result.numel()).reshape(result.shape)).sum(), a, create_graph=True)
+            found[-1] += [g.detach().numpy(), lib.autograd.grad(g.sin().sum(), a)[0].numpy()]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)

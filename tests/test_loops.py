@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from graphs import compare, leaf, normal, reference, request, schedule_of, total
 from loop_programs import program as random_program
+from triangular_programs import PROGRAMS, QUICK, results
 
 import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
 from jitgrad.compiler.loops import rolled
+from jitgrad.compiler.loops.repeats import repeating
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
 from jitgrad.requests import programs
@@ -61,6 +63,18 @@ def state(x: Node, w: Node, steps: int) -> list[Node]:
     (([1, 2] * 20 + [3]) * 5, (41, 205)), ([1, 2] * 20 + list(range(9, 30)), (2, 40)), ([1, 2, 3], (1, 0))])
 def test_repetition(sequence: list[int], expected: tuple[int, int]) -> None:
     assert repetition(np.array(sequence), 0, 64) == expected
+
+
+LETTERS, OTHERS = list(range(20)), list(range(30, 70))
+
+
+@pytest.mark.parametrize(("sequence", "expected"), [
+    (LETTERS * 5, [(0, 20, 100)]), (OTHERS + LETTERS * 4 + OTHERS, [(40, 20, 80)]), (LETTERS * 3 + OTHERS, []),
+    ([7] * 30, [(0, 1, 30)]),
+    ((LETTERS * 4 + OTHERS) * 5, [(0, 120, 600)]), ((LETTERS * 4 + OTHERS) * 3, [(0, 20, 80), (120, 20, 80), (240, 20, 80)]),
+    ((LETTERS + LETTERS + OTHERS) * 6 + LETTERS, [(0, 80, 500)]), (OTHERS, []), ([], [])])
+def test_stretches_that_repeat(sequence: list[int], expected: list[tuple[int, int, int]]) -> None:
+    assert list(repeating(np.array(sequence, np.int64))) == expected
 
 
 @pytest.mark.usefixtures("short")
@@ -328,6 +342,27 @@ def test_another_number_of_steps_compiles_nothing(f: Callable, counters: Callabl
     with jitgrad.interpret():
         f(x, steps).backward()
     np.testing.assert_allclose(gradient.numpy(), x.grad.numpy(), rtol=1e-9)
+
+
+def test_writes_to_parts_of_a_long_array_are_a_loop() -> None:
+    x = jitgrad.tensor(np.linspace(0.1, 1.0, 30_000), requires_grad=True)
+    assert "30 times: kernel" in jitgrad.explain(rows(x, 30))
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.full) for name in PROGRAMS])
+def test_loops_over_slices_that_grow_or_shrink(name: str, counters: Callable) -> None:
+    f, found = PROGRAMS[name], []
+    for n in (12, 30, 19):
+        got = results(jitgrad, f, n)
+        found.append((counters().compilations + counters().disk_hits, counters().kernels))
+    assert found[0] == found[1] == found[2] and found[0][0] == 1
+    with jitgrad.interpret():
+        want = [results(jitgrad, f, n)]
+    if torch is not None:
+        want.append(results(torch, f, n))
+    for other in want:
+        for a, b in zip(got, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_a_function_of_any_number_of_steps_is_compiled_once(counters: Callable) -> None:

@@ -48,7 +48,8 @@ def agree(code: str, *arrays: np.ndarray, call: Any = lambda m, *xs: m(*xs)) -> 
 
 
 @pytest.mark.parametrize("code", ["RNN(3, 4)", "RNN(3, 4, 2, nonlinearity='relu', bias=False)", "GRU(3, 4, 2, bidirectional=True)",
-                                  "GRU(3, 4, batch_first=True)", "LSTM(3, 4)", "LSTM(3, 4, 2, batch_first=True, bidirectional=True)"])
+                                  "GRU(3, 4, batch_first=True)", "LSTM(3, 4)", "LSTM(3, 4, 2, batch_first=True, bidirectional=True)",
+                                  "LSTM(3, 4, 2, bidirectional=True, proj_size=2)"])
 def test_recurrent(code: str) -> None:
     agree(code, RNG.normal(size=(5, 2, 3)))
     agree(code, RNG.normal(size=(5, 3)))

@@ -53,7 +53,8 @@ def test_trajectory(setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["LBFGS(p, lr=0.1)", "LBFGS(p, max_iter=7, history_size=3, line_search_fn='strong_wolfe')",
-                                     "LBFGS(p, lr=3, max_iter=4, line_search_fn='strong_wolfe')"])
+                                     "LBFGS(p, lr=3, max_iter=4, line_search_fn='strong_wolfe')",
+                                     "LBFGS(p, lr=30, max_iter=5, max_eval=4, line_search_fn='strong_wolfe')"])
 def test_lbfgs(setting: str) -> None:
     found = []
     for xp in (jitgrad, torch):

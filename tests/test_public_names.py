@@ -12,7 +12,8 @@ from jitgrad.operators.declaration.declare import OPERATORS
 
 # Public here, and not among what `from torch import *` gives.
 OWN = {"broadcast_shapes", "unique",        # which it has and leaves out
-       "cache_info", "clear_cache", "explain", "grad", "interpret", "set_default_dtype", "set_grad_enabled", "value_and_grad"}
+       "cache_info", "clear_cache", "explain", "grad", "get_memory_limit", "interpret", "set_default_dtype",
+       "set_grad_enabled", "set_memory_limit", "value_and_grad"}
 
 
 def starred(module: str) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def test_they_are_all_that_is_public() -> None:
     names = starred("jitgrad")
     assert len(jitgrad.__all__) == len(names)       # none twice
     public = {name for name, value in vars(jitgrad).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert set(names) == public
+    assert public <= {*names} and {*names} - public <= {*jitgrad._LATER}
     assert {name for name, op in OPERATORS.items() if "torch" in op.places} < public
     assert all([getattr(jitgrad, name) is value for name, value in names.items()])
 

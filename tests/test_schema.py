@@ -15,7 +15,6 @@ from oracle import FUNCTIONAL, agree, plain, torch
 import jitgrad
 from jitgrad.operators.declaration.declare import OPERATORS, Operator
 from jitgrad.operators.declaration.schema import OTHER_NAMES, REQUIRED, Schema
-from jitgrad.operators.declaration.stubs import PLACES, stubs, write_stubs
 
 pytestmark = pytest.mark.full
 
@@ -331,17 +330,3 @@ def test_operators_are_found_by_pickle():
 
 def test_an_operator_of_several_forms_shows_all():
     assert "max(input, dim, keepdim=False, *, out=None)" in jitgrad.max.__doc__
-
-
-def test_stubs_are_python_and_name_every_operator(tmp_path):
-    for path, place in zip(write_stubs(tmp_path), PLACES, strict=True):
-        text = path.read_text()
-        compile(text, str(path), "exec")
-        for op in OPERATORS.values():
-            name = op.name.removeprefix("linalg_") if place == "linalg" else op.name
-            if place == "linalg" and not op.name.startswith("linalg_"):
-                continue
-            assert (f"def {name}(" in text) == (place in op.places) or op.name == "T", op.name
-    assert "def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dtype | None = None, " \
-           "out: Any = None) -> Tensor: ..." in stubs("torch")
-    assert "def add_(self, other: Tensor | Number, *, alpha: Number = 1) -> Tensor: ..." in stubs("method")

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from jitgrad import tracing
-from jitgrad.autograd import engine, history, hooks
 from jitgrad.autograd.function import Function, once_differentiable
-from jitgrad.autograd.graph import GradientEdge, node_of
+from jitgrad.autograd.graph import GradientEdge, Tensors, node_of
 from jitgrad.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -16,6 +16,7 @@ from jitgrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from jitgrad.autograd.reverse import engine, history, hooks
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
@@ -26,7 +27,6 @@ from jitgrad.requests.matcher import ANY_DEPTH
 from jitgrad.tensors.storage import gradient_edge
 from jitgrad.tensors.tensor import Size, Tensor, wrap
 
-Tensors = Tensor | GradientEdge | Sequence[Tensor] | Sequence[GradientEdge]
 repeats[0] = engine.machine_code
 
 
@@ -130,7 +130,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
         if g is not None:
             result = wrap(g)
             if leaf is not None and leaf.hooks:
-                hooks.running.task = found.task
+                hooks.running.task = ref(found.calls or found)
                 result = engine.leaf_hooks(leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:
@@ -147,7 +147,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
 def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_graph: bool | None, create_graph: bool,
                   allow_unused: bool | None, materialize_grads: bool) -> tuple[Tensor | None, ...]:
     """The gradients for each row of the batched grad_outputs, recorded once for all of them."""
-    from jitgrad.autograd.batched import Batch
+    from jitgrad.autograd.transforms.batched import Batch
     given = _sequence(grad_outputs)
     if any([b is not None and not b.ndim for b in given]):
         raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
@@ -183,6 +183,16 @@ def _tensor_backward(self: Tensor, gradient: Tensor | None = None, retain_graph:
     backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
 
 
+def _retains_grad(self: Tensor) -> bool:
+    """Whether `retain_grad` was asked for."""
+    return self._retains()
+
+
+def _output_nr(self: Tensor) -> int:
+    """Which output of its grad_fn this tensor is."""
+    return history.output_number(self._current())
+
+
 def attach_methods() -> None:
     """Give Tensor the methods that need the engine."""
     Tensor.backward = _tensor_backward                                                           # type: ignore
@@ -190,25 +200,32 @@ def attach_methods() -> None:
     Tensor.register_hook = hooks.register_hook                                                   # type: ignore
     Tensor.register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook         # type: ignore
     Tensor.retain_grad = hooks.retain_grad                                                       # type: ignore
-    Tensor.retains_grad = property(Tensor._retains)                                              # type: ignore
-    Tensor.output_nr = property(lambda self: history.output_number(self._current()))             # type: ignore
+    Tensor.retains_grad = property(_retains_grad)                                                # type: ignore
+    Tensor.output_nr = property(_output_nr)                                                      # type: ignore
 
 
 attach_methods()
 
 
+# What few programs need: imported when it is first named.
+_LATER = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "functional": "functional", "detect_anomaly": "anomaly_mode",
+          "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
+          "forward_ad": "forward_ad"}
+
+
 def __getattr__(name: str) -> Any:
-    """What few programs need: imported when it is first named."""
     import importlib
-    module = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "GradcheckError": "gradcheck", "functional": "functional",
-              "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
-              "forward": "forward", "forward_ad": "forward_ad"}.get(name)
+    module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'jitgrad.autograd' has no attribute {name!r}")
     found = importlib.import_module(f"jitgrad.autograd.{module}")
     if name != module or name == "gradcheck":
         found = globals()[name] = getattr(found, name)
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LATER, "function"})
 
 
 __all__ = ["Function", "Variable", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled",

@@ -1,15 +1,16 @@
 """torch.autograd.forward_ad: dual tensors, which are values with tangents.
 
 A dual is an alias of its primal for which the level, open for as long as there are duals, has the tangent; `unpack_dual` asks for the
-derivative along the tangents of all duals that a tensor is made of (forward.py).  So what is made of duals is recorded, and requires a
-gradient, also where the level was opened without grad mode; where it is not (no_grad within the level, detach) the tangent ends.
+derivative along the tangents of all duals that a tensor is made of (transforms/forward.py).  So what is made of duals is recorded,
+and requires a gradient, also where the level was opened without grad mode; where it is not (no_grad within the level, detach) the
+tangent ends.
 """
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jitgrad.autograd.forward import alias, edges, is_linked, push_forward
 from jitgrad.autograd.modes import Mode, enable_grad
+from jitgrad.autograd.transforms.forward import alias, edges, is_linked, push_forward
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.conversion import to

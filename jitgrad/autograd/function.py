@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
-from jitgrad.autograd.hooks import NodeHooks
-from jitgrad.autograd.saved_hooks import Packed, installed
+from jitgrad.autograd.reverse.history import FREED, grad_fn, output_number, stale_message
+from jitgrad.autograd.reverse.hooks import NodeHooks
+from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
@@ -74,8 +74,8 @@ class FunctionCtx(NodeHooks):
         """Keep tensors (or None) for `saved_tensors` in jvp."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes "
-                                     "on ctx.")
+                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
+                                     "ctx.")
         self._for_forward = tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
@@ -91,17 +91,17 @@ class FunctionCtx(NodeHooks):
         self.materialize_grads = value
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+    def saved_tensors(self) -> tuple[Tensor, ...]:
         """What save_for_backward kept (in jvp, what save_for_forward did).  Raises RuntimeError after the graph was freed, or if a
         saved tensor was modified in place since."""
         if self._in_jvp and self._for_forward is not None:
             return self._for_forward
         if self._freed:
             raise RuntimeError(FREED)
-        return tuple([_unpack(self, saved) for saved in self._saved])
+        return tuple([_unpack(self, saved) for saved in self._saved])       # type: ignore[misc]  (or None, if that was saved)
 
     @property
-    def saved_variables(self) -> tuple[Tensor | None, ...]:
+    def saved_variables(self) -> tuple[Tensor, ...]:
         """The old name of saved_tensors."""
         import warnings
         warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
@@ -125,8 +125,7 @@ class FunctionCtx(NodeHooks):
 
     def _release(self) -> None:
         """Let go of what was saved; a backward that does not ask for it may be called again."""
-        self._freed = True
-        self._saved = ()
+        self._freed, self._saved = True, ()
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
@@ -169,12 +168,12 @@ class Function:
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function "
                                   "to use it with backward mode AD.")
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         raise NotImplementedError("setup_context is not implemented.")
 
     generate_vmap_rule = False
@@ -260,9 +259,8 @@ def _check_dirty(ctx: FunctionCtx, outputs: tuple, record: bool) -> None:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         t._ensure_storage()
         t._current()                    # what was written so far
-        cell = t._cell()
-        cell.value += 1
-        stamp(t._node, cell)
+        t._cell().value += 1
+        stamp(t._node, t._cell())
 
 
 def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: bool) -> Any:
@@ -312,9 +310,8 @@ class _ForwardMode(threading.local):
 forward_mode = _ForwardMode()
 
 
-def once_differentiable(backward: Callable) -> Callable:
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a Function's backward that cannot be differentiated itself: its results carry no history."""
-
     @functools.wraps(backward)
     def wrapper(ctx: FunctionCtx, *grads: Any) -> Any:
         results = in_grad_mode(False, backward, ctx, *grads)
@@ -335,7 +332,7 @@ class _OnceDifferentiable(Function):
         return result.clone()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
 
@@ -354,8 +351,7 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
     while len(results) > len(edges) and results[-1] is None:
         results = results[:-1]
     if len(results) != len(edges):
-        raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {len(edges)}, got "
-                           f"{len(results)})")
+        raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {len(edges)}, got {len(results)})")
     nodes: list[Node | None] = []
     for i, (r, edge) in enumerate(zip(results, edges, strict=True)):
         if r is None:
@@ -369,7 +365,7 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
         nodes.append(fit(name, i, r._current(), edge, create_graph))
     if ctx._posthooks:
         found = ctx._after([None if n is None else wrap(n) for n in nodes], given)
-        nodes = [None if g is None else g._current() for g in found]
+        return [None if g is None else g._current() for g in found]
     return nodes
 
 

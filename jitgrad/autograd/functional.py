@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.engine import stop_reasons
-from jitgrad.autograd.forward import alias, pull_back, push_forward
+from jitgrad.autograd.reverse.engine import stop_reasons
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import alias, pull_back, push_forward
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.operators.creation import eye, ones_like, zeros, zeros_like
 from jitgrad.operators.declaration.declare import OPERATORS
@@ -22,7 +22,7 @@ Tensors = Tensor | tuple[Tensor, ...]
 class Jacobian:
     """One call of a function: its inputs and outputs as tuples, and whether each was one."""
 
-    def __init__(self, name: str, func: Callable, inputs: Tensors, create_graph: bool, scalar: bool = False,
+    def __init__(self, name: str, func: Callable[..., Any], inputs: Tensors, create_graph: bool, scalar: bool = False,
                  strict: bool = False) -> None:
         self.create_graph = create_graph
         self.single = not isinstance(inputs, tuple)
@@ -86,7 +86,7 @@ def _tuple(value: Any, what: str, name: str) -> tuple[Tensor, ...]:
     return values
 
 
-def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
+def vjp(func: Callable[..., Any], inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of a vector of the outputs' shape with the Jacobian)."""
     call = Jacobian("vjp", func, inputs, create_graph, strict=strict)
@@ -94,7 +94,7 @@ def vjp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     return call.values(), found[0] if call.single else found
 
 
-def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
+def jvp(func: Callable[..., Any], inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of the Jacobian with a vector of the inputs' shape)."""
     call = Jacobian("jvp", func, inputs, create_graph, strict=strict)
@@ -102,7 +102,7 @@ def jvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     return call.values(), found[0] if call.single_output else found
 
 
-def jacobian(func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
              strategy: str = "reverse-mode") -> Any:
     """The derivatives of each output by each input: of the output's shape followed by the input's; in tuples where there are several.
 
@@ -178,7 +178,7 @@ def columns(call: Jacobian) -> list[tuple[Tensor, ...]]:
     return [tuple(row) if call.create_graph else tuple([t.detach() for t in row]) for row in table]
 
 
-def hessian(func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
             outer_jacobian_strategy: str = "reverse-mode") -> Any:
     """The second derivatives of a function with one element: a tensor, or of several inputs a tuple of tuples."""
     single = not isinstance(inputs, tuple)
@@ -214,7 +214,7 @@ def _gradient(name: str, func: Callable, inputs: Tensors, create_graph: bool, st
     return call, gradient
 
 
-def vhp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
+def vhp(func: Callable[..., Any], inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of a vector with the Hessian), by reverse mode twice."""
     call, gradient = _gradient("vhp", func, inputs, create_graph, strict)
@@ -222,7 +222,7 @@ def vhp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph:
     return call.values(), found[0] if call.single else found
 
 
-def hvp(func: Callable, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
+def hvp(func: Callable[..., Any], inputs: Tensors, v: Tensors | None = None, create_graph: bool = False,
         strict: bool = False) -> tuple[Tensors, Tensors]:
     """(func(*inputs), the product of the Hessian with a vector).  The Hessian is symmetric: see vhp."""
     call, gradient = _gradient("hvp", func, inputs, create_graph, strict)

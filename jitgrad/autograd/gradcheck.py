@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.forward import push_forward
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import push_forward
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.operators.creation import eye, zeros_like
 from jitgrad.tensors.tensor import Tensor, from_array
@@ -70,8 +70,8 @@ def _forward(outputs: list[Tensor], inputs: list[Tensor], k: int) -> list[np.nda
     return [t.detach().numpy().reshape(batch.size, -1) for t in batch.results(found, [0] * len(found))]
 
 
-def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
-              nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
+def gradcheck(func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+              raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
               check_batched_grad: bool = False,
               check_batched_forward_grad: bool = False, check_forward_ad: bool = False, check_backward_ad: bool = True,
               fast_mode: bool = False, masked: bool | None = None) -> bool:
@@ -135,8 +135,8 @@ def _compare(analytical: np.ndarray, numerical: np.ndarray, i: int, j: int, atol
                              f"analytical:{from_array(np.ascontiguousarray(analytical))}\n")
 
 
-def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-                  gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
+def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
+                  rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
                   check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
                   check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
                   masked: bool = False) -> bool:
@@ -150,7 +150,7 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
     else:
         grads = _tuple(grad_outputs)
 
-    def gradients(*given: Any) -> tuple:
+    def gradients(*given: Any) -> tuple[Any, ...]:
         own = given[:len(inputs)]
         own = tuple([x.requires_grad_() if isinstance(x, Tensor) and x.is_leaf and x.dtype.is_floating_point
                      and inputs[k].requires_grad else x for k, x in enumerate(own)])

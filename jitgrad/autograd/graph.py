@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from jitgrad.autograd.history import GradFn, grad_fn, output_number
-from jitgrad.autograd.hooks import NodeHooks, RemovableHandle, running
-from jitgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from jitgrad.autograd.reverse.history import GradFn, grad_fn, output_number
+from jitgrad.autograd.reverse.hooks import NodeHooks, RemovableHandle, running
+from jitgrad.autograd.reverse.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from jitgrad.tensors.tensor import Tensor
 
 Node = NodeHooks
@@ -20,6 +20,9 @@ class GradientEdge(NamedTuple):
     node: Any
     output_nr: int
     ownership_token: Any = None
+
+
+Tensors = Tensor | GradientEdge | Sequence[Tensor] | Sequence[GradientEdge]
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
@@ -62,7 +65,7 @@ class Handles:
         self.remove()
 
 
-def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: Literal["all", "any"] = "all") -> Handles:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], *, mode: Literal["all", "any"] = "all") -> Handles:
     """Call fn(gradients) once all gradients of these tensors that a backward computes are there, None for the others; or
     fn(gradient) of the first ("any") in each backward."""
     if mode not in ("all", "any"):
@@ -73,7 +76,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: L
 
     def hook(i: int) -> Callable[[Tensor], None]:
         def inner(grad: Tensor) -> None:
-            task = running.task
+            task = running.task()
             with lock:
                 if mode == "any":
                     first = task not in waiting

@@ -4,9 +4,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar, cast, overload
 
 from jitgrad.graph.recording import grad_mode, recording_thread
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Mode:
@@ -37,7 +39,7 @@ class Mode:
     def _clone(self) -> Mode:
         return type(self)()
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: _F) -> _F:
         if inspect.isgeneratorfunction(function):
             @functools.wraps(function)
             def generator(*args: Any, **kwargs: Any) -> Any:
@@ -50,13 +52,13 @@ class Mode:
                         except StopIteration as stop:
                             return stop.value
                     sent = yield item
-            return generator
+            return cast(_F, generator)
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self._clone():
                 return function(*args, **kwargs)
-        return wrapper
+        return cast(_F, wrapper)
 
 
 class no_grad(Mode):
@@ -64,7 +66,11 @@ class no_grad(Mode):
 
     _enabled = False
 
-    def __new__(cls, function: Callable | None = None) -> Any:
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: _F) -> _F: ...
+    def __new__(cls, function: Any = None) -> Any:
         self = object.__new__(cls)
         self._saved = []
         return self if function is None else self(function)
@@ -100,7 +106,7 @@ class set_grad_enabled(Mode):
     def _clone(self) -> Mode:
         return set_grad_enabled(self.mode)
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: _F) -> _F:
         grad_mode.enabled, grad_mode.inference = self._before      # as a decorator it changes nothing now
         recording_thread[0] = 0
         return super().__call__(function)
@@ -111,7 +117,11 @@ class inference_mode(Mode):
 
     mode: bool
 
-    def __new__(cls, mode: bool | Callable = True) -> Any:
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...
+    def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         self.mode = True if callable(mode) else mode
         return self(mode) if callable(mode) else self

@@ -15,6 +15,7 @@ from jitgrad import autograd
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards.lines import Refusal, article
+from jitgrad.capture.made import Made
 from jitgrad.capture.replays.replay import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import like, parts, text_like
@@ -25,8 +26,8 @@ from jitgrad.types.array import array_type
 from jitgrad.types.dtype import from_numpy_dtype
 
 
-def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
-                   strict: bool = False) -> Callable:
+def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+                   strict: bool = False) -> Callable[..., Any]:
     """A function that returns the value of `f` and its gradient with respect to the positional arguments `argnums`.
 
     f: returns a floating-point scalar tensor (with has_aux: a pair of it and anything else, and the result is
@@ -38,22 +39,25 @@ def value_and_grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: boo
     Raises TypeError for argnums out of range, for arrays and tensors that are not floating-point and for arguments with
     nothing to differentiate, RuntimeError where f does not return a scalar, and with `strict` where f cannot be replayed."""
     single = isinstance(argnums, int)
-    return Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict).as_function()
+    state = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict)
+    return Made(state, f, value_and_grad, argnums=argnums if single else tuple(argnums), has_aux=has_aux, strict=strict)
 
 
-def grad(f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, strict: bool = False) -> Callable:
+def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+         strict: bool = False) -> Callable[..., Any]:
     """`value_and_grad` without the value: the gradient, or with has_aux the pair (gradient, aux)."""
-    both = value_and_grad(f, argnums, has_aux, strict=strict)
-    call = both._jitgrad_compiled.call          # type: ignore[attr-defined]
-    if has_aux:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            (_, aux), found = call(args, kwargs)
-            return found, aux
-    else:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return call(args, kwargs)[1]
-    functools.update_wrapper(run, both)
-    return run
+    single = isinstance(argnums, int)
+    state = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict)
+    return _Gradient(state, f, grad, argnums=argnums if single else tuple(argnums), has_aux=has_aux, strict=strict)
+
+
+class _Gradient(Made):
+    """The gradient without the value."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        state = self._jitgrad_compiled
+        value, gradient = state.call(args, kwargs)
+        return (gradient, value[1]) if state.has_aux else gradient
 
 
 class Leaf:

@@ -9,18 +9,20 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from jitgrad import tracing
 from jitgrad.capture.double_capture import same_call, same_result
 from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
 from jitgrad.capture.guards.lines import changed
+from jitgrad.capture.made import Made, remade
 from jitgrad.capture.release import let_go, release
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger
 from jitgrad.requests.programs import compiling_thread, interpreting
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 MAX_CAPTURES = 32           # structures of one function that are kept
 MAX_MISSES = 64             # captures of one function while replays are not more than they
 MAX_KEPT = 4                # captures that are still tried once there have been so many
@@ -58,20 +60,6 @@ class Compiled:
         self._dynamic: set[str] = set()
         self._retries = MAX_RETRIES
         self._by_value = False              # all floats and arrays, since the function is misled by stand-ins
-
-    def as_function(self) -> Callable:
-        """What users call."""
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            replay = self.first             # the usual case of `call`, without a further call
-            if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
-                self.hits += 1
-                return replay.result(*found)
-            return self.call(args, kwargs)
-
-        functools.update_wrapper(run, self.function)
-        run._jitgrad_compiled = self            # type: ignore[attr-defined]
-        return run
 
     def call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Replay or capture."""
@@ -235,7 +223,13 @@ def _floats(place: str, tree: Any, level: int) -> list[tuple[str, float]]:
 
 # -- public ----------------------------------------------------------------------------------------------------------
 
-def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+@overload
+def compile(model: _F, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+            options: Any = ..., disable: bool = ..., strict: bool = ...) -> _F: ...
+@overload
+def compile(model: None = None, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+            options: Any = ..., disable: bool = ..., strict: bool = ...) -> Callable[[_F], _F]: ...
+def compile(model: Callable[..., Any] | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
             backend: Any = "inductor", mode: str | None = None, options: Any = None, disable: bool = False,
             strict: bool = False) -> Any:
     """A function that behaves as `model` does and is quicker: captured once for each structure of its arguments, then
@@ -264,7 +258,7 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     compiled = Compiled(model, strict or fullgraph)
     if hasattr(model, "_modules") and hasattr(model, "forward"):
         return _compiled_module(model, compiled)
-    return compiled.as_function()
+    return Made(compiled, model, compile, strict=compiled.strict)
 
 
 def _compiled_module(model: Any, compiled: Compiled) -> Any:
@@ -276,6 +270,8 @@ def _compiled_module(model: Any, compiled: Compiled) -> Any:
 
     made = object.__new__(type(cls.__name__, (cls,), {"__call__": run, "__module__": cls.__module__, "__doc__": cls.__doc__,
                                                      "__qualname__": cls.__qualname__, "_jitgrad_compiled": compiled,
+                                                     "__reduce_ex__": lambda self, protocol: (
+                                                         remade, (model, compile, (("strict", compiled.strict),))),
                                                      "_orig_mod": property(lambda self: model)}))
     object.__setattr__(made, "__dict__", model.__dict__)
     return made

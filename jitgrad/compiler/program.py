@@ -87,9 +87,10 @@ class Program:
         C-contiguous, of the right shape and dtype, and alias neither each other nor an input."""
         return self._executable.run(order)
 
-    def planned(self, order: Sequence[Node]) -> tuple[Any, tuple[int, ...], Mapping[tuple, int]]:
+    def planned(self, order: Sequence[Node], greatest: Mapping[tuple[int, int], int]
+                ) -> tuple[Any, tuple[int, ...], Mapping[tuple, int]]:
         """See runtime.plans.Plans, of a program for the CPU."""
-        return self._executable.planned(order)          # type: ignore[attr-defined]
+        return self._executable.planned(order, greatest)            # type: ignore[attr-defined]
 
     def bind(self, order: Sequence[Node]) -> Bound:
         """For calls with the lengths, strides and run-time sizes of `order`, without looking at nodes."""

@@ -8,7 +8,8 @@ from jitgrad.distributions.continuous import Cauchy, Exponential, Laplace, Norma
 from jitgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from jitgrad.distributions.distribution import Distribution, ExponentialFamily
 from jitgrad.distributions.gamma_family import Beta, Chi2, Dirichlet, Gamma, StudentT
-from jitgrad.distributions.kl import kl_divergence, register_kl
+from jitgrad.distributions.kl import register_kl
+from jitgrad.distributions.kl_pairs import kl_divergence
 from jitgrad.distributions.multivariate_normal import MultivariateNormal
 from jitgrad.distributions.transforms import (
     AbsTransform,

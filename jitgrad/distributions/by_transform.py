@@ -66,9 +66,7 @@ class _Half(TransformedDistribution):
     base: Any = None
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(type(self).base(0, scale, validate_args=False), AbsTransform(), validate_args=False)
-        if self._validate_args if validate_args is None else validate_args:
-            type(self).base(0, scale, validate_args=True)
+        super().__init__(type(self).base(0, scale, validate_args=validate_args), AbsTransform(), validate_args=validate_args)
 
     @property
     def scale(self) -> Tensor:
@@ -230,6 +228,12 @@ class Weibull(TransformedDistribution):
     def mean(self) -> Tensor:
         """scale * gamma(1 + 1 / concentration)."""
         return self.scale * jitgrad.exp(jitgrad.lgamma(1 + self.concentration.reciprocal()))
+
+    @property
+    def mode(self) -> Tensor:
+        """Where the density is largest."""
+        r = self.concentration.reciprocal()
+        return self.scale * (1 - r).pow(r)
 
     @property
     def variance(self) -> Tensor:

@@ -211,6 +211,11 @@ class MixtureSameFamily(Distribution):
         parts = self.component_distribution.log_prob(value)
         return jitgrad.logsumexp(parts + jitgrad.log_softmax(self.mixture_distribution.logits, -1), -1)
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """See Distribution."""
+        self._check(value)
+        return (self.component_distribution.cdf(value.unsqueeze(-1)) * self.mixture_distribution.probs).sum(-1)
+
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         chosen = self.mixture_distribution.sample(sample_shape)

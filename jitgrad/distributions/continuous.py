@@ -170,6 +170,11 @@ class Uniform(Distribution):
         return (self.high + self.low) / 2
 
     @property
+    def mode(self) -> Tensor:
+        """nan: the density is the same everywhere."""
+        return math.nan * self.high
+
+    @property
     def variance(self) -> Tensor:
         """(high - low) ** 2 / 12."""
         return (self.high - self.low).pow(2) / 12

@@ -279,6 +279,11 @@ class Binomial(Distribution):
         return self.total_count * self.probs
 
     @property
+    def mode(self) -> Tensor:
+        """The most probable number."""
+        return ((self.total_count + 1) * self.probs).floor().clamp(max=self.total_count)
+
+    @property
     def variance(self) -> Tensor:
         """total_count * probs * (1 - probs)."""
         return self.total_count * self.probs * (1 - self.probs)

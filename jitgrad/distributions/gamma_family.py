@@ -132,6 +132,13 @@ class Dirichlet(ExponentialFamily):
         return self.concentration / self.concentration.sum(-1, True)
 
     @property
+    def mode(self) -> Tensor:
+        """Where the density is largest: where concentrations are below 1, at the corner of the largest."""
+        above = (self.concentration - 1).clamp(min=0.0)
+        corner = jitgrad.nn.functional.one_hot(above.argmax(-1), self.concentration.shape[-1]).to(above.dtype)
+        return jitgrad.where((self.concentration < 1).all(-1, keepdim=True), corner, above / above.sum(-1, keepdim=True))
+
+    @property
     def variance(self) -> Tensor:
         """Of each element."""
         total = self.concentration.sum(-1, True)
@@ -165,12 +172,8 @@ class Beta(ExponentialFamily):
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         a, b = broadcast_all(concentration1, concentration0)
-        self._dirichlet = Dirichlet(jitgrad.stack([a, b], -1), validate_args=False)
-        super().__init__(a.shape, validate_args=False)
-        if validate_args is not None:
-            self._validate_args = validate_args
-        if self._validate_args:
-            Dirichlet(self._dirichlet.concentration, validate_args=True)
+        self._dirichlet = Dirichlet(jitgrad.stack([a, b], -1), validate_args=validate_args)
+        super().__init__(a.shape, validate_args=validate_args)
 
     @property
     def concentration1(self) -> Tensor:
@@ -204,7 +207,9 @@ class Beta(ExponentialFamily):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Distribution:
         """See Distribution."""
-        return Beta(self.concentration1.expand(batch_shape), self.concentration0.expand(batch_shape), validate_args=False)
+        new = Beta(self.concentration1.expand(batch_shape), self.concentration0.expand(batch_shape), validate_args=False)
+        new._validate_args = self._validate_args
+        return new
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""

@@ -8,8 +8,8 @@ from typing import Any
 import jitgrad
 from jitgrad.distributions.by_transform import LogNormal
 from jitgrad.distributions.composed import Independent, TransformedDistribution
-from jitgrad.distributions.continuous import Exponential, Laplace, Normal, Uniform
-from jitgrad.distributions.discrete import Bernoulli, Categorical, Geometric, Poisson
+from jitgrad.distributions.continuous import Cauchy, Exponential, Laplace, Normal, Uniform
+from jitgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from jitgrad.distributions.distribution import Distribution
 from jitgrad.distributions.gamma_family import Beta, Dirichlet, Gamma
 from jitgrad.distributions.multivariate_normal import MultivariateNormal, half_log_determinant, squared_distance
@@ -52,6 +52,11 @@ def _normal(p: Normal, q: Normal) -> Tensor:
 @register_kl(LogNormal, LogNormal)
 def _log_normal(p: LogNormal, q: LogNormal) -> Tensor:
     return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    return ((p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)).log() - (4 * p.scale * q.scale).log()
 
 
 @register_kl(Laplace, Laplace)
@@ -117,6 +122,14 @@ def _bernoulli(p: Bernoulli, q: Bernoulli) -> Tensor:
     first = jitgrad.where(p.probs == 0, 0.0, jitgrad.where(q.probs == 0, math.inf, first))
     second = (1 - p.probs) * (F.softplus(q.logits) - F.softplus(p.logits))
     return first + jitgrad.where(p.probs == 1, 0.0, jitgrad.where(q.probs == 1, math.inf, second))
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p: Binomial, q: Binomial) -> Tensor:
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
+    one = p.probs * (p.logits - q.logits) + jitgrad.log1p(-p.probs) - jitgrad.log1p(-q.probs)
+    return jitgrad.where(p.total_count > q.total_count, math.inf, p.total_count * one)
 
 
 @register_kl(Categorical, Categorical)

@@ -7,3 +7,7 @@ from jitgrad.func.vmap import vmap
 
 __all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "stack_module_state", "vjp",
            "vmap"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

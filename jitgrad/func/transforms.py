@@ -1,6 +1,6 @@
 """Function transforms: grad, vjp, jvp, linearize and the Jacobians made of them.
 
-Each calls the function with aliases of its arguments (autograd/forward.py), records what it makes of them, and takes derivatives
+Each calls the function with aliases of its arguments (autograd/transforms), records what it makes of them, and takes derivatives
 there.  What is returned is recorded, in turn, where something else requires a gradient: a transform around, a parameter.
 """
 from __future__ import annotations
@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.forward import alias, is_linked, pull_back, push_forward
 from jitgrad.autograd.functional import basis
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import alias, is_linked, pull_back, push_forward
 from jitgrad.func.trees import leaves, mapped, rebuilt
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.operators.creation import zeros_like
@@ -78,7 +78,7 @@ def _only(argnums: Argnums, trees: Sequence[Any]) -> Any:
 
 # -- reverse ---------------------------------------------------------------------------------------------------------
 
-def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callable:
+def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns the gradient of `func`, which returns a scalar, by the arguments `argnums`, and its value.
 
     has_aux: func returns (value, aux), and the result is (gradient, (value, aux))."""
@@ -99,7 +99,7 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False) 
     return wrapped
 
 
-def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callable:
+def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns the gradient of `func`, which returns a scalar; with has_aux (gradient, aux)."""
     both = grad_and_value(func, argnums, has_aux)
 
@@ -111,7 +111,7 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callabl
     return wrapped
 
 
-def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """(func(*primals), a function of cotangents, as func returns them, that gives the vector-Jacobian products), and aux."""
     call = _Call(func, primals, {}, tuple(range(len(primals))), has_aux, "vjp")
 
@@ -128,8 +128,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return (result, vjp_fn, call.settled(call.aux)) if has_aux else (result, vjp_fn)
 
 
-def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None,
-           _preallocate_and_copy: bool = False) -> Callable:
+def jacrev(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None,
+           _preallocate_and_copy: bool = False) -> Callable[..., Any]:
     """A function that returns the Jacobian of `func` by reverse mode: for each output a tree as the arguments `argnums`, of tensors
     of the output's shape followed by the argument's.  chunk_size changes nothing but memory, and is ignored."""
     return _jacobian(func, argnums, has_aux, _by_rows)
@@ -161,7 +161,8 @@ def _jacobian(func: Callable, argnums: Argnums, has_aux: bool, table: Callable[[
 
 # -- forward ---------------------------------------------------------------------------------------------------------
 
-def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
+def jvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, strict: bool = False,
+        has_aux: bool = False) -> tuple[Any, ...]:
     """(func(*primals), its derivative along the tangents), and aux."""
     if not isinstance(primals, tuple):
         raise RuntimeError("jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
@@ -182,7 +183,7 @@ def _pushed(call: _Call, tangents: list[Tensor], strict: bool = False) -> list[T
     return [zeros_like(o) if t is None else t for o, t in zip(call.outputs, found, strict=True)]
 
 
-def linearize(func: Callable, *primals: Any) -> tuple:
+def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, ...]:
     """(func(*primals), the function of tangents that is its derivative there), recorded once for any number of tangents."""
     call = _Call(func, primals, {}, tuple(range(len(primals))), False, "linearize")
     push = push_forward(call.outputs, call.inputs)
@@ -197,7 +198,7 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     return call.settled(call.result), jvp_fn
 
 
-def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
+def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable[..., Any]:
     """A function that returns the Jacobian of `func` by forward mode; see jacrev."""
     return _jacobian(func, argnums, has_aux, _by_columns)
 
@@ -217,6 +218,6 @@ def _by_columns(call: _Call) -> list[list[Tensor]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def hessian(func: Callable, argnums: Argnums = 0) -> Callable:
+def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """A function that returns the second derivatives of `func`: the Jacobian, forward, of the Jacobian, reverse."""
     return jacfwd(jacrev(func, argnums), argnums)

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
+from jitgrad.autograd.transforms.batched import Batch
 from jitgrad.func.trees import leaves, mapped, rebuilt, spread
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.tensors.tensor import Tensor
@@ -13,8 +13,8 @@ from jitgrad.tensors.tensor import Tensor
 Dims = Any
 
 
-def vmap(func: Callable, in_dims: Dims = 0, out_dims: Dims = 0, randomness: str = "error", *,
-         chunk_size: int | None = None) -> Callable:
+def vmap(func: Callable[..., Any], in_dims: Dims = 0, out_dims: Dims = 0, randomness: str = "error", *,
+         chunk_size: int | None = None) -> Callable[..., Any]:
     """A function that applies `func` to each element of its arguments along `in_dims`, and gives the results along `out_dims`.
 
     in_dims: a dimension, None for what is the same for all, or a tuple with one for each argument, each of which may be a tree

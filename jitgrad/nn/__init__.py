@@ -23,3 +23,7 @@ __all__ += _LATER               # pyright: ignore[reportUnsupportedDunderAll]
 __all__ += containers.__all__
 __all__ += layers.__all__
 __all__ += losses.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "modules", "utils"})

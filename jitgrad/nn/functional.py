@@ -25,3 +25,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
 
 __all__ += ["dropout"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

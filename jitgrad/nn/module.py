@@ -116,7 +116,7 @@ class Module(HookedCalls):
             if "_buffers" not in fields:
                 raise AttributeError("cannot assign buffer before Module.__init__() call")
             self._forget(name, fields["_buffers"])
-            self.register_buffer(name, value, value.persistent)
+            self.register_buffer(name, value, value.__dict__["persistent"])
         elif name in fields.get("_parameters", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{_typename(value)}' as parameter '{name}' (torch.nn.Parameter or None "

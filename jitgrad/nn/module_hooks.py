@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.autograd.function import Function
-from jitgrad.autograd.hooks import RemovableHandle
+from jitgrad.autograd.reverse.hooks import RemovableHandle
 from jitgrad.tensors.histories import Hooks
 from jitgrad.tensors.tensor import Tensor
 
@@ -28,22 +28,23 @@ class HookedCalls:
             return self.forward(*args, **kwargs)
         return _called(self, args, kwargs)
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False,
+                                  with_kwargs: bool = False) -> RemovableHandle:
         """Call hook(module, args) before forward; what it returns replaces the arguments.  with_kwargs: hook(module, args, kwargs),
         which returns both."""
         return _add(self, "_forward_pre_hooks", (hook, with_kwargs, False), prepend)
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False,
+    def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False,
                               always_call: bool = False) -> RemovableHandle:
         """Call hook(module, args, output) after forward; what it returns replaces the output.  with_kwargs: hook(module, args, kwargs,
         output); always_call: also where forward raises (the output is None then)."""
         return _add(self, "_forward_hooks", (hook, with_kwargs, always_call), prepend)
 
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call hook(module, grad_input, grad_output) when the gradients of the inputs are there; what it returns replaces those."""
         return _add(self, "_backward_hooks", hook, prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call hook(module, grad_output) when the gradients of the outputs are there; what it returns replaces them."""
         return _add(self, "_backward_pre_hooks", hook, prepend)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -254,6 +254,11 @@ def data_ptr(input: Tensor) -> int:
     """The address of the first element at this moment.  Values are immutable underneath: a write changes it."""
     node = input._node if input._storage is None else input._storage.node
     return execute.value(node).ctypes.data + layout(input)[1] * element_size(input)
+
+
+def is_tensor(obj: Any) -> TypeGuard[Tensor]:
+    """Whether an object is a Tensor."""
+    return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> bool:

@@ -9,9 +9,10 @@ import numpy as np
 
 from jitgrad.memory import buffers
 from jitgrad.operators.conversion import item, to_dtype
+from jitgrad.operators.declaration.out import refuse_gradients, write_to
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensors.tensor import Tensor, from_array
-from jitgrad.types.device import check_device
+from jitgrad.types.device import DeviceLike, check_device
 from jitgrad.types.dtype import (
     REAL,
     as_dtype,
@@ -30,10 +31,25 @@ __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from
            "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]
 
 
-def finished(array: np.ndarray, requires_grad: bool = False) -> Tensor:
-    """A tensor on an array that nobody else writes to."""
+def finished(array: np.ndarray, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
+    """A tensor on an array that nobody else writes to; or `out`, with its numbers."""
     result = from_array(array)
+    if out is not None:
+        write_to(out, result, casts=False)
+        return out
     return result.requires_grad_() if requires_grad else result
+
+
+def made_as(called: str, out: Any, given: Any, otherwise: dtype) -> dtype:
+    """The dtype to make a tensor in: that of `out` or the one that is given, if any.  Raises in PyTorch's words."""
+    if out is None:
+        return otherwise if given is None else as_dtype(given)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{called}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    refuse_gradients(called, [out])
+    if given is not None and as_dtype(given) is not out.dtype:
+        raise RuntimeError(f"dtype {as_dtype(given).title} does not match dtype of out parameter ({out.dtype.title})")
+    return out.dtype
 
 
 # -- from data -------------------------------------------------------------------------------------------------------
@@ -141,7 +157,7 @@ def from_data(data: Any, to: dtype | None) -> Tensor:
     return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Tensor:
     """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor.
 
@@ -159,7 +175,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return result
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: dtype | None = None, device: DeviceLike = None) -> Tensor:
     """A tensor with the data: a tensor itself, in `dtype`; of anything else a copy."""
     check_device(device, "as_tensor")
     if isinstance(data, Tensor):
@@ -167,7 +183,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return from_data(data, None if dtype is None else as_dtype(dtype))
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+def asarray(obj: Any, *, dtype: dtype | None = None, device: DeviceLike = None, copy: bool | None = None,
             requires_grad: bool = False) -> Tensor:
     """as_tensor(), which copies a tensor too if `copy`."""
     result = as_tensor(obj, dtype, device)
@@ -183,7 +199,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return array_tensor(ndarray)
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """A 0-d tensor, in the default dtype."""
     return full((), s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
 
@@ -212,24 +228,25 @@ def plain(value: Any) -> Any:
     return item(value) if isinstance(value, Tensor) else value
 
 
-def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool) -> Tensor:
+def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool,
+            out: Tensor | None = None) -> Tensor:
     check_device(device, called)
     check_fits(value, to)
     array = buffers.empty(shape, to.np)
     array.fill(wrapped(int(value), to) if to.category == 1 else value)
-    return finished(array, requires_grad)
+    return finished(array, requires_grad, out)
 
 
 def _constant(called: str, value: int, doc: str) -> Any:
-    def create(*size: Any, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    def create(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
                requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
                **named: Any) -> Tensor:
         if named:
             size = (named.pop("size"),) if set(named) == {"size"} else size
             if named:
                 raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
-        to = get_default_dtype() if dtype is None else as_dtype(dtype)
-        return _filled(called, sizes(called, size), value, to, device, requires_grad)
+        to = made_as(called, out, dtype, get_default_dtype())
+        return _filled(called, sizes(called, size), value, to, device, requires_grad, out)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -241,18 +258,18 @@ ones = _constant("ones", 1, "A tensor of ones of the given shape.")
 empty = _constant("empty", 0, "A tensor of the given shape whose values are not to be relied on.")
 
 
-def full(size: Any, fill_value: Any, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
+         device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     fill_value = plain(fill_value)
-    to = of_scalar(fill_value) if dtype is None else as_dtype(dtype)
-    return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad)
+    to = made_as("full", out, dtype, of_scalar(fill_value))
+    return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad, out)
 
 
 def _like(called: str, value: int) -> Any:
-    def create(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    def create(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False,
                pin_memory: bool = False, memory_format: Any = None) -> Tensor:
         return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad, called=called)
 
@@ -261,7 +278,7 @@ def _like(called: str, value: int) -> Any:
     return create
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
               requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
               called: str = "full_like") -> Tensor:
     """full() of the shape and dtype of another tensor."""
@@ -278,22 +295,22 @@ ones_like = _like("ones_like", 1)
 empty_like = _like("empty_like", 0)
 
 
-def eye(n: int, m: int | None = None, *, out: None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False) -> Tensor:
+def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
+        device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     check_device(device, "eye")
     n, m = index(n), m if m is None else index(m)
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
-    to = get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finished(np.eye(n, m, dtype=to.np), requires_grad)
+    to = made_as("eye", out, dtype, get_default_dtype())
+    return finished(np.eye(n, m, dtype=to.np), requires_grad, out)
 
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
 
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, dtype: Any = None, layout: Any = None,
-           device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
+           device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... below end; of ints int64, else the default dtype."""
     check_device(device, "arange")
     if end is None:
@@ -304,43 +321,59 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: None = None, 
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all([isinstance(v, (int, np.integer)) for v in (start, end, step)])
-    to = (int64 if whole else get_default_dtype()) if dtype is None else as_dtype(dtype)
+    to = made_as("arange", out, dtype, int64 if whole else get_default_dtype())
+    if to is int64 and not whole:
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
+        whole = True
     count = -((start - end) // step) if whole else int(np.ceil((end - start) / step))
-    return finished((np.arange(count) * step + start).astype(to.np), requires_grad)
+    if to.category < 2:
+        start, step = int(start), int(step)
+    return finished((np.arange(count) * step + start).astype(to.np), requires_grad, out)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: None = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`steps` evenly spaced numbers from start to end, both included; counted from the nearer end, as PyTorch does."""
-    check_device(device, "linspace")
+def _spaced(called: str, start: Any, end: Any, steps: int, to: dtype) -> np.ndarray:
+    """Evenly spaced numbers, counted from the nearer end, as PyTorch does; for integers in float64, from ends without fractions."""
+    dims = [v.ndim if isinstance(v, Tensor) else 0 for v in (start, end)]
+    if any(dims):
+        raise RuntimeError(f"{called} only supports 0-dimensional start and end tensors, but got start with {dims[0]} dimension(s) and "
+                           f"end with {dims[1]} dimension(s).")
     steps = index(steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    to = get_default_dtype() if dtype is None else as_dtype(dtype)
-    first, last = plain(start), plain(end)
-    if to.category < 2:
-        return finished(np.linspace(first, last, steps).astype(to.np), requires_grad)
-    first, last = to.np.type(first), to.np.type(last)
+    kind = to.np.type if to.category == 2 else np.float64
+    first, last = [kind(to.np.type(plain(v))) for v in (start, end)]
     at = np.arange(steps)
-    step = (last - first) / to.np.type(max(steps - 1, 1))
-    forward = first + step * at.astype(to.np)
-    backward = last - step * (steps - 1 - at).astype(to.np)
-    array = np.where(at < steps // 2, forward, backward) if steps != 1 else np.full(1, first, to.np)
-    return finished(array, requires_grad)
+    step = (last - first) / kind(max(steps - 1, 1))
+    forward = first + step * at.astype(kind)
+    backward = last - step * (steps - 1 - at).astype(kind)
+    return np.where(at < steps // 2, forward, backward) if steps != 1 else np.full(1, first, kind)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
+             device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
+    """`steps` evenly spaced numbers from start to end, both included."""
+    check_device(device, "linspace")
+    to = made_as("linspace", out, dtype, get_default_dtype())
+    return finished(_spaced("linspace", start, end, steps, to).astype(to.np), requires_grad, out)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: dtype | None = None,
+             layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """base to the power of linspace."""
-    exponents = linspace(start, end, steps, dtype=float64, device=device)
-    to = get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finished(np.power(float(base), exponents._array()).astype(to.np), requires_grad)
+    check_device(device, "logspace")
+    to = made_as("logspace", out, dtype, get_default_dtype())
+    exponents = _spaced("logspace", start, end, steps, to if to.category < 2 else float64)
+    with np.errstate(all="ignore"):
+        powers = np.power(float(base), exponents)
+        return finished(powers.astype(to.np), requires_grad, out)
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 def _new(name: str, create: Any) -> None:
-    def method(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+    def method(self: Tensor, *args: Any, dtype: dtype | None = None, **kwargs: Any) -> Tensor:
         return create(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     method.__name__ = method.__qualname__ = name

@@ -1,6 +1,7 @@
 """Operators that copy elements into a new arrangement: clone, cat, stack, flip, repeat, roll."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jitgrad import ops
@@ -22,7 +23,7 @@ def clone(input: Node, *, memory_format: Any = None) -> Node:
 def _tensors(tensors: Any) -> list[Node]:
     for i, n in enumerate(tensors):
         if type(n) is not Node:
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {describe(n)}")
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {describe(n) if n is not None else 'NoneType'}")
     return list(tensors)
 
 
@@ -63,30 +64,40 @@ def stack(tensors: Tensors, dim: int = 0) -> Node:
     return ops.cat(*[ops.unsqueeze(cast(n, to), dims=(d,)) for n in nodes], dim=d)
 
 
-def _each(tensors: tuple[Tensor, ...], least: int) -> Any:
-    found = []
-    for t in tensors:
-        for _ in range(least - t.ndim):
-            t = OPERATORS["unsqueeze"].call(t, 0)
-        found.append(t)
-    return found[0] if len(found) == 1 else tuple(found)
+def each_made(tensors: tuple, made: Callable[[Tensor], Tensor]) -> Any:
+    """made() of a tensor; a tuple of those of several, one by one or in a sequence."""
+    if len(tensors) == 1 and not isinstance(tensors[0], (tuple, list)):
+        return made(tensors[0])
+    return tuple([made(t) for t in (tensors[0] if len(tensors) == 1 else tensors)])
+
+
+def _in_front(t: Tensor, least: int) -> Tensor:
+    for _ in range(least - t.ndim):
+        t = OPERATORS["unsqueeze"].call(t, 0)
+    return t
 
 
 @function(kind=None)
-def atleast_1d(*tensors: Tensor) -> Any:
+def atleast_1d(*tensors: Tensor | Tensors) -> Any:
     """0-d tensors with one dimension, others as they are."""
-    return _each(tensors, 1)
+    return each_made(tensors, lambda t: _in_front(t, 1))
 
 
 @function(kind=None)
-def atleast_2d(*tensors: Tensor) -> Any:
+def atleast_2d(*tensors: Tensor | Tensors) -> Any:
     """The tensors with dimensions put in front until there are two."""
-    return _each(tensors, 2)
+    return each_made(tensors, lambda t: _in_front(t, 2))
+
+
+def _not_empty(called: str, tensors: Any) -> None:
+    if not tensors:
+        raise RuntimeError(f"{called} expects a non-empty TensorList")
 
 
 @function(kind=None, out=CAST)
 def hstack(tensors: Tensors) -> Tensor:
     """The tensors side by side: along dimension 1, or 0 for 1-d tensors."""
+    _not_empty("hstack", tensors)
     parts = [atleast_1d(t) for t in tensors]
     return OPERATORS["cat"].call(parts, 0 if parts and parts[0].ndim == 1 else 1)
 
@@ -94,6 +105,7 @@ def hstack(tensors: Tensors) -> Tensor:
 @function(kind=None, out=CAST)
 def vstack(tensors: Tensors) -> Tensor:
     """The tensors below each other: along dimension 0, 1-d tensors as rows."""
+    _not_empty("vstack", tensors)
     return OPERATORS["cat"].call([atleast_2d(t) for t in tensors], 0)
 
 
@@ -135,13 +147,17 @@ def tile(input: Node, dims: Integers) -> Node:
 @operator("RollBackward0")
 def roll(input: Node, shifts: Integers, dims: Integers | None = None) -> Node:
     """The elements moved by `shifts` along `dims`, those beyond the end put at the start."""
+    moves = [shifts] if isinstance(shifts, int) else list(shifts)
+    if not moves:
+        raise RuntimeError("`shifts` required")
     if dims is None:
         flat = ops.reshape(input, sizes=(input.type.size,))
         return ops.reshape(_rolled(flat, integers("roll", (shifts,))[0], 0), sizes=input.type.shape)
-    moves = [shifts] if isinstance(shifts, int) else list(shifts)
     along = [dims] if isinstance(dims, int) else list(dims)
     if len(moves) != len(along):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}")
+    if along and not input.type.ndim:
+        raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
     for shift, dim in zip(moves, along, strict=True):
         input = _rolled(input, shift, normal_dim(dim, input.type.ndim))
     return input

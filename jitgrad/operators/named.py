@@ -5,6 +5,8 @@ import functools
 from collections import namedtuple
 from typing import Any
 
+RESULTS: dict[str, Any] = {}        # by operator
+
 
 @functools.cache        # to make one takes half a millisecond
 def _fields(names: str) -> Any:
@@ -19,4 +21,5 @@ def result_type(kind: str, fields: str) -> Any:
         lines = ",\n".join([f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True)])
         return f"torch.return_types.{kind}(\n{lines})"
 
-    return type(kind, (base,), {"__slots__": (), "__repr__": __repr__, "__module__": "jitgrad.return_types"})
+    made = RESULTS[kind] = type(kind, (base,), {"__slots__": (), "__repr__": __repr__, "__module__": "jitgrad.return_types"})
+    return made

@@ -10,9 +10,6 @@ from jitgrad.operators.operands import Scalar, number_node, promoted
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.dtype import bool_
 
-_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool", "uint8": "unsigned char",
-          "int8": "signed char", "int16": "short"}
-
 
 def _check(called: str, a: Node, b: Node, kernel: str = "addmm_impl_cpu_") -> None:
     """Products promote nothing.  kernel: PyTorch's, which its errors name and differ by."""
@@ -26,7 +23,7 @@ def _check(called: str, a: Node, b: Node, kernel: str = "addmm_impl_cpu_") -> No
             raise RuntimeError("addmv input tensors must have the same dtype, but got "
                                f"{second.title}, {first.title}, and {second.title}")
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
-                           f"{_NAMES[first.name]} != {_NAMES[second.name]} in {called}()")
+                           f"{first.c_type} != {second.c_type} in {called}()")
     if first is bool_:
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 

@@ -69,7 +69,8 @@ def _floating(called: str, input: Node, dtype: dtype | None) -> Node:
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
     if input.type.dtype.category < 2:
-        raise RuntimeError(f"{called}(): could not infer output dtype. Input dtype must be either a floating point or "
+        whose = "Input" if dtype is None else "Optional"
+        raise RuntimeError(f"{called}(): could not infer output dtype. {whose} dtype must be either a floating point or "
                            f"complex dtype. Got: {input.type.dtype.title}")
     return input
 

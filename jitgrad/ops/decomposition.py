@@ -45,34 +45,52 @@ def _completed(function: Callable, *operands: np.ndarray, error: Callable[..., s
         raise LinAlgError(error(*operands)) from None
 
 
-def _first_failure(function: Callable, a: np.ndarray) -> tuple[str, np.ndarray]:
-    """Of stacked matrices the first for which a function fails, and PyTorch's words for which it is."""
-    flat = a.reshape(-1, *a.shape[-2:])
-    for i, matrix in enumerate(flat):
+def singular_order(matrix: np.ndarray) -> int:
+    """How many columns, from the first on, are linearly dependent where a matrix has no inverse; 0 where it has one."""
+    try:
+        np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return next((k for k in range(1, len(matrix)) if np.linalg.matrix_rank(matrix[:, :k]) < k), len(matrix))
+    return 0
+
+
+def indefinite_order(matrix: np.ndarray) -> int:
+    """The order of the first leading minor that is not positive definite, 0 where all are."""
+    for k in (len(matrix), *range(1, len(matrix))):
         try:
-            function(matrix)
+            np.linalg.cholesky(matrix[:k, :k])
+            if k == len(matrix):
+                return 0
         except np.linalg.LinAlgError:
-            return f"(Batch element {i}): " if a.ndim > 2 else "", matrix
-    return "", flat[0]
+            if k < len(matrix):
+                return k
+    return len(matrix)
 
 
-def _singular(a: np.ndarray) -> str:
-    which, matrix = _first_failure(np.linalg.inv, a)
-    rank = next((k for k in range(1, len(matrix) + 1) if np.linalg.matrix_rank(matrix[:, :k]) < k), len(matrix))
-    return (f"linalg.inv: {which}The diagonal element {rank} is zero, the inversion could not be completed because the input matrix is "
+def _first_failure(order: Callable[[np.ndarray], int], a: np.ndarray) -> tuple[str, int]:
+    """PyTorch's words for which of stacked matrices is the first with such an order, and the order."""
+    for i, matrix in enumerate(a.reshape(-1, *a.shape[-2:])):
+        if found := order(matrix):
+            return f"(Batch element {i}): " if a.ndim > 2 else "", found
+    return "", a.shape[-1]
+
+
+def singular(a: np.ndarray, called: str = "linalg.inv") -> str:
+    """What is said of matrices of which one has no inverse."""
+    which, order = _first_failure(singular_order, a)
+    return (f"{called}: {which}The diagonal element {order} is zero, the inversion could not be completed because the input matrix is "
             "singular.")
 
 
-def _indefinite(a: np.ndarray) -> str:
-    which, matrix = _first_failure(np.linalg.cholesky, a)
-    order = len(matrix)
-    for k in range(1, order + 1):
-        try:
-            np.linalg.cholesky(matrix[:k, :k])
-        except np.linalg.LinAlgError:
-            order = k
-            break
-    return (f"linalg.cholesky: {which}The factorization could not be completed because the input is not positive-definite (the leading "
+def unsolvable(a: np.ndarray, called: str = "torch.linalg.solve") -> str:
+    """What is said of equations with such a matrix."""
+    return f"{called}: {_first_failure(singular_order, a)[0]}The solver failed because the input matrix is singular."
+
+
+def indefinite(a: np.ndarray, called: str = "linalg.cholesky") -> str:
+    """What is said of matrices of which one has no Cholesky factor."""
+    which, order = _first_failure(indefinite_order, a)
+    return (f"{called}: {which}The factorization could not be completed because the input is not positive-definite (the leading "
             f"minor of order {order} is not positive-definite).")
 
 
@@ -109,14 +127,13 @@ def lower_triangle(x: Node, upper: bool = False, offset: int = 0) -> Node:
 # -- inverses and equations --------------------------------------------------------------------------------------------
 
 def _inverse(a: np.ndarray) -> np.ndarray:
-    return _completed(np.linalg.inv, a, error=_singular) if a.size else np.array(a)
+    return _completed(np.linalg.inv, a, error=singular) if a.size else np.array(a)
 
 
 def _solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not a.size or not b.size:
         return np.zeros(b.shape, b.dtype)
-    return _completed(np.linalg.solve, a, b, error=lambda a, b: "torch.linalg.solve: " + _first_failure(np.linalg.inv, a)[0] +
-                      "The solver failed because the input matrix is singular.")
+    return _completed(np.linalg.solve, a, b, error=lambda a, b: unsolvable(a))
 
 
 def _solve_vjp(g: Node, y: Node, a: Node, b: Node) -> tuple[Node, Node]:
@@ -169,7 +186,7 @@ def _cholesky_vjp(g: Node, y: Node, a: Node) -> tuple[Node]:
 
 
 cholesky = library("cholesky(a)", infer=_same, dims="donor:0", grad_name="LinalgCholeskyExBackward0",
-                   numpy=lambda a: _completed(np.linalg.cholesky, a, error=_indefinite) if a.size else np.array(a), vjp=_cholesky_vjp,
+                   numpy=lambda a: _completed(np.linalg.cholesky, a, error=indefinite) if a.size else np.array(a), vjp=_cholesky_vjp,
                    sample=_matrices(symmetric=True),
                    doc="the lower triangular L with L @ L.T = a, of symmetric positive definite matrices, read below the diagonal")
 
@@ -236,8 +253,8 @@ def _over(x: Node, differences: Node) -> Node:
 
 def _eigh_vjp(g: Node, y: Node, a: Node, *, upper: bool) -> tuple[Node]:
     (w, v), (to_w, to_v) = eigh_parts(y, a), eigh_parts(g, a)
-    turned = _over(matmul(transposed(v), to_v), _differences(w, a))
-    inner = where(on_diagonal(a), to_w, turned)
+    turned = matmul(transposed(v), to_v)
+    inner = where(on_diagonal(a), to_w, _over(0.5 * (turned - transposed(turned)), _differences(w, a)))
     return (matmul(v, matmul(inner, transposed(v))),)
 
 
@@ -301,25 +318,29 @@ complement = library(
 
 # -- the pseudo-inverse ------------------------------------------------------------------------------------------------
 
-def _pinv(a: np.ndarray, *, atol: float, rtol: float) -> np.ndarray:
+def _pinv(a: np.ndarray, *, atol: float, rtol: float, symmetric: bool) -> np.ndarray:
     if not a.size:
         return np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+    if symmetric:
+        a = np.tril(a) + np.swapaxes(np.tril(a, -1), -1, -2)
     u, s, vh = _thin_svd(a)
     kept = s > np.maximum(atol, rtol * s.max(-1, keepdims=True))
     inverse = np.where(kept, 1 / np.where(kept, s, 1), 0)
     return (np.swapaxes(vh, -1, -2) * inverse[..., None, :]) @ np.swapaxes(u, -1, -2)
 
 
-def _pinv_vjp(g: Node, y: Node, a: Node, **params: float) -> tuple[Node]:
+def _pinv_vjp(g: Node, y: Node, a: Node, *, atol: float, rtol: float, symmetric: bool) -> tuple[Node]:
     t, r = transposed(y), transposed(g)
     first = matmul(r - matmul(a, matmul(y, r)), matmul(y, t))
     second = matmul(matmul(t, y), r - matmul(matmul(r, y), a))
     return (first + second - matmul(t, matmul(g, t)),)
 
 
-pinv = library("pinv(a, *, atol, rtol)", numpy=_pinv, vjp=lambda g, y, a, *, atol, rtol: _pinv_vjp(g, y, a),
-               infer=lambda a, *, atol, rtol: array_type((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype, a.device),
+pinv = library("pinv(a, *, atol, rtol, symmetric)", numpy=_pinv, vjp=_pinv_vjp,
+               infer=lambda a, **params: array_type((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype, a.device),
                dims=lambda context, node, dims: (*dims[0][:-2], dims[0][-1], dims[0][-2]), grad_name="LinalgPinvBackward0",
-               doc="the pseudo-inverse: singular values of at most max(atol, rtol * largest) count as 0",
-               sample=custom(lambda rng, to: [Case((rng.uniform(-1, 1, s).astype(to.np),), {"atol": 0.0, "rtol": 1e-7})
+               doc="the pseudo-inverse: singular values of at most max(atol, rtol * largest) count as 0; `symmetric`: read below the "
+                   "diagonal",
+               sample=custom(lambda rng, to: [Case((rng.uniform(-1, 1, s).astype(to.np),),
+                                                   {"atol": 0.0, "rtol": 1e-7, "symmetric": False})
                                               for s in ((3, 3), (2, 4, 2), (2, 3), (0, 3, 2))], FLOATS))

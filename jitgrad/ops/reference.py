@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.polynomial import Polynomial
 
 from jitgrad.ops.quiet import quiet
 
@@ -30,9 +30,20 @@ def _zeta_less_1(s: int) -> float:
     return math.fsum([m ** -s for m in range(2, 64)] + [rest])
 
 
+def _polynomial(coefficients: list[float]) -> Callable[[np.ndarray], np.ndarray]:
+    """The polynomial of these coefficients, the constant first.  (numpy.polynomial takes 20 ms to import.)"""
+    def value(x: np.ndarray) -> np.ndarray:
+        result = np.full_like(x, coefficients[-1])
+        for c in coefficients[-2::-1]:
+            result = c + result * x
+        return result
+
+    return value
+
+
 # lgamma(2 + u) / u, for |u| <= 1/2 (DLMF 5.7.3); Stirling's series in 1 / x ** 2 (DLMF 5.11.1).
-_LGAMMA = Polynomial([1 - 0.57721566490153286061, *[(-1) ** k * _zeta_less_1(k) / k for k in range(2, 30)]])
-_STIRLING = Polynomial([b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1)])
+_LGAMMA = _polynomial([1 - 0.57721566490153286061, *[(-1) ** k * _zeta_less_1(k) / k for k in range(2, 30)]])
+_STIRLING = _polynomial([b / (2 * k * (2 * k - 1)) for k, b in enumerate(_BERNOULLI[:8], 1)])
 
 
 def _lgamma_of_positive(x: np.ndarray) -> np.ndarray:
@@ -69,12 +80,13 @@ def _cotangent_derivative(n: int, x: np.ndarray) -> np.ndarray:
     """The n-th derivative of cot(pi x), by d cot(pi x)/dx = -pi (1 + cot(pi x)**2).
 
     Of x only the distance from the nearest integer counts; near one, that is exact."""
-    p = Polynomial([0, 1])
+    p = [0.0, 1.0]          # coefficients by the power of the cotangent
     for _ in range(n):
-        p = -math.pi * Polynomial([1, 0, 1]) * p.deriv()
+        slope = [k * c for k, c in enumerate(p)][1:]
+        p = [-math.pi * a - math.pi * b for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)]
     cotangent = 1 / np.tan(math.pi * (x - np.rint(x)))
-    *rest, result = p.coef
-    for coefficient in reversed(rest):      # not p(cotangent), which is nan where that is infinite
+    result: Any = p.pop()
+    for coefficient in reversed(p):      # not p(cotangent), which is nan where that is infinite
         result = result * cotangent + coefficient
     return result
 

@@ -16,3 +16,7 @@ if _TYPE_CHECKING:
 
 __all__ = ["SGD", "LBFGS", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 __getattr__ = _lookup("optim", {name: f"jitgrad.optim.{name.lower()}" for name in ("Adagrad", "LBFGS", "RMSprop", "lr_scheduler")})
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "lr_scheduler"})

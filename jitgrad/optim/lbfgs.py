@@ -88,7 +88,8 @@ class LBFGS(Optimizer):
                     f, slope = evaluated()
                     return Point(t, f, slope, float(slope @ d))
 
-                found, used = strong_wolfe(at, Point(0.0, loss, g, slope), t, _largest(d), 1e-9)
+                found, used = strong_wolfe(at, Point(0.0, loss, g, slope), t, _largest(d), 1e-9,
+                                           group["max_eval"] - evaluations)
                 loss, g, t = found.f, found.g, found.t
                 memory.t = t
                 put(x + t * d)

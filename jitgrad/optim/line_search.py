@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 DECREASE, CURVATURE = 1e-4, 0.9     # constants of the two conditions
-MOST = 25                           # evaluations after the first
 
 
 class Point(NamedTuple):
@@ -32,13 +31,14 @@ def cubic_minimum(a: Point, b: Point, low: float, high: float) -> float:
     return min(max(at, low), high)
 
 
-def strong_wolfe(at: Callable[[float], Point], start: Point, t: float, reach: float, tolerance: float) -> tuple[Point, int]:
+def strong_wolfe(at: Callable[[float], Point], start: Point, t: float, reach: float, tolerance: float,
+                 most: int) -> tuple[Point, int]:
     """A step that decreases the value enough and the slope's size, and how often the function was evaluated.
 
     start: the step of length 0; t: the first to be tried; reach: the largest element of the direction.  Ends, too, where a bracket
-    moves nothing by more than the tolerance, with its better end."""
+    moves nothing by more than the tolerance, and after `most` evaluations beyond the first, with the better end of the bracket."""
     here, before, tries = at(t), start, 0
-    while tries < MOST:         # a bracket, or a step that will do
+    while tries < most:         # a bracket, or a step that will do
         if here.f > start.f + DECREASE * here.t * start.slope or (tries > 1 and here.f >= before.f):
             bracket = [before, here]
             break
@@ -55,7 +55,7 @@ def strong_wolfe(at: Callable[[float], Point], start: Point, t: float, reach: fl
     evaluations = tries + 1
     poor = False                # whether the last step came close to an end of the bracket
     low = 0 if bracket[0].f <= bracket[1].f else 1
-    while tries < MOST and abs(bracket[1].t - bracket[0].t) * reach >= tolerance:
+    while tries < most and abs(bracket[1].t - bracket[0].t) * reach >= tolerance:
         first, last = sorted((bracket[0].t, bracket[1].t))
         t = cubic_minimum(bracket[0], bracket[1], first, last)
         margin = 0.1 * (last - first)

@@ -162,14 +162,47 @@ def entry_for(captured: Capture, root: Node) -> Entry:
 
 def clear() -> None:
     """Forget all programs of this process and reset the counters."""
-    global era
     with building:
-        era += 1
-        era_word[0] = era
-        known.clear()
+        _renew()
         met.clear()
         novelty[0] = 0
         looked_at.clear()
-        unreturned.clear()
         segment.forget()
         stats.clear()
+
+
+def _renew() -> None:
+    """Have every request find its program anew."""
+    global era
+    era += 1
+    era_word[0] = era
+    known.clear()
+    unreturned.clear()
+
+
+def get_memory_limit() -> int | None:
+    """The limit that `set_memory_limit` has set, in bytes; None where there is none."""
+    return config.memory_limit
+
+
+def set_memory_limit(bytes: int | None) -> None:
+    """Let what the program of one gradient stores take at most so many bytes; None, as at first: whatever is quickest.
+
+    What counts is the memory of intermediate values and gradients during one run; parameters, inputs and results, which the caller
+    holds, come on top.  A Python loop whose derivative would need more stored (jitgrad.explain tells how much) keeps its state at the
+    starts of blocks of iterations, about the square root of their number of them, and computes each block once more on the way back;
+    an array that it writes to in place is part of the state.  Values and gradients are the same bits, and nothing is compiled for it.
+    Under a limit a loop runs on one thread.  What cannot be done in less, such as values of each iteration that are read behind the
+    loop, and graphs that do not repeat, is computed all the same, and a warning logged.  Where the limit changes, programs are
+    planned anew at their next gradient.
+
+    Raises TypeError unless given an int or None, ValueError unless the int is positive."""
+    if bytes is not None and (not isinstance(bytes, int) or isinstance(bytes, bool)):
+        raise TypeError(f"set_memory_limit expects a number of bytes as int, or None, but got {type(bytes).__name__}")
+    if bytes is not None and bytes < 1:
+        raise ValueError(f"set_memory_limit expects a positive number of bytes, or None, but got {bytes}")
+    with building:
+        if bytes != config.memory_limit:
+            config.memory_limit = bytes
+            _renew()
+            segment.renew()

@@ -93,7 +93,7 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
-    if isinstance(value, Tensor) and kind in alike:
+    if kind in alike:
         if id(value) not in seen:
             arrays.append(value._array())
             seen[id(value)] = ["tensor", len(arrays) - 1, kind.__name__, value.requires_grad]

@@ -1,7 +1,6 @@
 """Tensor: a mutable handle on immutable nodes.  Operators, and writing in place, are attached by methods.py."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,7 +30,13 @@ from jitgrad.types.dtype import dtype, from_numpy_dtype
 COPY = REGISTRY["copy"]
 
 
-class Tensor:
+if TYPE_CHECKING:       # a stub of what methods.py and others attach
+    from jitgrad.tensors.attached import Attached  # pyright: ignore[reportMissingModuleSource]
+else:
+    Attached = object
+
+
+class Tensor(Attached):
     """A multi-dimensional array that records what is done to it.
 
     `_node`: the node of the current value, unless `_storage` has been written to since `_seen` (see `_current`).
@@ -48,27 +53,6 @@ class Tensor:
     _grad: Tensor | None = None
     _tracks_version: bool = True        # False for `.data` and its views, whose versions are counted apart
     __array_priority__ = 1000
-
-    if TYPE_CHECKING:       # methods.py attaches the operators and writing.py's functions; these lines tell type checkers
-        def __getattr__(self, name: str) -> Any: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __bool__(self) -> bool: ...
-        def __float__(self) -> float: ...
-        def __int__(self) -> int: ...
-        def __neg__(self) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __add__
-        __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __or__ = __ror__ = __add__
-        __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
-        def _write(self, value: Node, name: str | None = None, seen: int | None = None,
-                   beyond: tuple[Step, ...] = ()) -> Tensor | None: ...
-        def _write_private(self, index: Any, value: np.ndarray | float | int | bool, seen: int | None = None) -> bool: ...
-        def _replace(self, array: np.ndarray, seen: int | None = None) -> bool: ...
-        def _rebase(self, node: Node) -> Tensor: ...
 
     # -- the current node --------------------------------------------------------------------------------------------
 
@@ -323,23 +307,25 @@ class Tensor:
         result = memo[id(self)] = blank(type(self))
         node = self._current()
         result._node = input_node(execute.value(node), node.type)
-        for name, value in self.__dict__.items():
-            if name not in ("_chain", "_seen", "_leaf", "_tracks_version"):
-                result.__dict__[name] = copy.deepcopy(value, memo)
+        result.__dict__.update(copy.deepcopy({**self._own(), "_grad": self._grad}, memo))
         return result.requires_grad_(node.requires_grad)
+
+    def _own(self) -> dict[str, Any]:
+        """The attributes that the user has set."""
+        return {name: value for name, value in self.__dict__.items() if name not in Tensor.__annotations__}
 
     def __copy__(self) -> Tensor:
         """A leaf on the same memory."""
         result = blank(type(self))
         shared = self.detach()
         result._node, result._storage = shared._node, shared._storage
-        result.__dict__.update(shared.__dict__)
+        result.__dict__.update(shared.__dict__ | self._own())
         return result.requires_grad_(self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("a tensor that is part of a graph cannot be pickled: use detach() first")
-        return _rebuild, (type(self), self._array(), self.requires_grad)
+        return _rebuild, (type(self), self._array(), self.requires_grad), self._own() or None
 
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
@@ -349,7 +335,7 @@ def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tenso
 alike: list[type[Tensor]] = [Tensor]      # the classes of tensors that operators treat alike, the last from nn
 
 
-class Size(tuple):
+class Size(tuple[int, ...]):
     """The lengths of a tensor's dimensions: a tuple with `numel()`."""
 
     __slots__ = ()

@@ -36,6 +36,7 @@ class device:
 
 
 CPU = device("cpu")
+DeviceLike = device | str | None     # what `device=` takes
 
 
 def check_device(where: object, operation: str) -> None:

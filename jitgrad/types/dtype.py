@@ -55,11 +55,16 @@ class dtype:
         """The name in PyTorch's error messages: Float, Double, Int, Long, Bool, Byte, Char, Short."""
         return self.legacy.removeprefix("torch.").removesuffix("Tensor")
 
+    @property
+    def c_type(self) -> str:
+        """The name of the C type, which is in some of them."""
+        return {"Long": "long int", "Byte": "unsigned char", "Char": "signed char"}.get(self.title, self.title.lower())
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"      # the same text as PyTorch: programs print it
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self.name == "bool" else self.name
 
 
 float32 = dtype("float32", np.float32, 2, "f4", "torch.FloatTensor")

@@ -9,3 +9,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jitgrad.utils' has no attribute {name!r}")
     import importlib
     return importlib.import_module(f"jitgrad.utils.{name}")
+
+
+def __dir__() -> list[str]:
+    return ["checkpoint", "data"]

@@ -13,7 +13,7 @@ from jitgrad.random import default_generator
 from jitgrad.tensors.tensor import Tensor
 
 
-def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None, context_fn: Any = None,
+def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, context_fn: Any = None,
                determinism_check: str = "default",
                debug: bool = False, early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
     """function(*args, **kwargs), of which nothing but the arguments and the results is kept: backward computes it again.
@@ -78,7 +78,7 @@ class _Checkpoint(Function):
     """Outputs that are known, whose derivative is taken of outputs computed again."""
 
     @staticmethod
-    def forward(ctx: Any, again: Callable, count: int, outputs: tuple, *outside: Tensor) -> Any:
+    def forward(ctx: Any, again: Callable[..., Any], count: int, outputs: tuple[Any, ...], *outside: Tensor) -> Any:
         ctx.again, ctx.count = again, count
         ctx.save_for_backward(*outside)
         return outputs

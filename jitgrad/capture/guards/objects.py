@@ -31,6 +31,7 @@ from jitgrad.capture.guards.understood import (
     kind_of,
     state_of,
 )
+from jitgrad.capture.made import Made
 from jitgrad.operators.native.faces import FaceState
 from jitgrad.tensors.tensor import Tensor
 
@@ -101,6 +102,10 @@ class Objects(Guards):
         name = self.constant(value)
         if kind is FunctionType:
             self._followed(value, about)
+        elif isinstance(value, Made):
+            self._fields(value, vars(value), about)
+            self.add_space(value)
+            self.reach(value.__wrapped__, about)        # type: ignore[attr-defined]
         elif kind is MethodType:
             self.reach(value.__func__, about)
             self._object(value.__self__, about)

@@ -10,29 +10,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jitgrad.compiler.loops.pieces import CARRIED, Graph, Piece
+from jitgrad.compiler.loops import saving
+from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Graph, Piece, place_read
+from jitgrad.compiler.loops.saving import operands_read
 from jitgrad.differentiate import differentiate
 from jitgrad.graph.node import CONST, SCALAR, Node, topological
 from jitgrad.graph.recording import differentiating, in_grad_mode, input_spec, own_sizes
-from jitgrad.ops.declare import CHEAP, REGISTRY
+from jitgrad.ops.declare import REGISTRY
 from jitgrad.ops.movement import zeros_like
 from jitgrad.types.array import ArrayType
 
-_DEAR = ("slice_put", "cat")
 # By identity of a `sizes` tuple of a body: what stands in its place in the first iteration of a piece, and what is added to that from
 # iteration to iteration.
 Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 class Body:
-    """operands: leaves for Piece.operands; nodes: the operations of one iteration."""
+    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there."""
 
-    def __init__(self, graph: Graph, piece: Piece) -> None:
+    def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
-        self.operands = [_operand(graph, piece, j) for j in range(len(piece.operands))]
+        self.operands = [_operand(graph, piece, operand, iteration) for operand in piece.operands]
         self.nodes: list[Node] = []
         for offset, wiring in enumerate(piece.wiring):
-            recorded = graph.order[graph.body[piece.first + offset]]
+            recorded = graph.order[graph.body[piece.first + iteration * piece.period + offset]]
             node = Node(recorded.spec, tuple([self.nodes[i] if i >= 0 else self.operands[~i] for i in wiring]),
                         recorded.requires_grad, 0, None, recorded.line)
             node.extra = recorded.extra         # an error names what was written in place
@@ -59,14 +60,10 @@ def leaf(type: ArrayType, requires_grad: bool = False) -> Node:
     return Node(input_spec(type), (), requires_grad, 0, np.empty(type.shape, type.dtype.np))
 
 
-def role(n: Node) -> str:
-    """What an operation does, as Facts.role; nothing of a leaf."""
-    return n.spec.op.facts.role if n.inputs else ""
-
-
-def _operand(graph: Graph, piece: Piece, number: int) -> Node:
-    operand = piece.operands[number]
-    recorded = graph.order[graph.body[piece.first + operand.offset] if operand.kind == CARRIED else operand.places[0]]
+def _operand(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> Node:
+    recorded = graph.order[place_read(graph, piece, operand, iteration)]
+    if operand.kind == CARRIED:
+        return leaf(recorded.spec.type, graph.order[graph.body[piece.first + operand.offset]].requires_grad or recorded.requires_grad)
     if recorded.spec.op is CONST or recorded.spec.op is SCALAR:
         return Node(recorded.spec, (), False, 0, recorded.value)
     requires_grad = recorded.requires_grad or any([graph.order[k].requires_grad for k in operand.places])
@@ -98,13 +95,12 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
     for j, operand in enumerate(body.piece.operands):
         if not needed[j]:
             continue
-        type = body.operands[j].spec.type
         if operand.kind == CARRIED:
-            g = found.carried[j] = leaf(type)
             node = body.nodes[operand.offset]
+            g = found.carried[j] = leaf(node.spec.type)
             cotangents[node] = in_grad_mode(False, REGISTRY["add"], cotangents[node], g) if node in cotangents else g
         elif j in summed:
-            found.sums[j] = cotangents[body.operands[j]] = leaf(type)
+            found.sums[j] = cotangents[body.operands[j]] = leaf(body.operands[j].spec.type)
     wanted = [n for n, need in zip(body.operands, needed, strict=True) if need]
     before = differentiating.sizes
     differentiating.sizes = True
@@ -127,7 +123,9 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    saved = _saved(body, topological(results.values(), lambda n: () if n in forward else operands_read(n)), forward)
+    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
+    reached = topological(results.values(), lambda n: () if n in forward else operands_read(n))
+    saved = saving.to_save(body.nodes, carried, [n for n in reached if n in forward])
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 
@@ -150,40 +148,3 @@ def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
         made[n] = Node(n.spec, tuple(inputs), False, 0, None, n.line)
         made[n].extra = n.extra
     found.gradients = {j: made[g] for j, g in results.items()}
-
-
-def operands_read(n: Node) -> Sequence[Node]:
-    """The operands whose values are read."""
-    shape_only = n.spec.op.shape_only
-    return [m for i, m in enumerate(n.inputs) if i not in shape_only] if shape_only else n.inputs
-
-
-def _saved(body: Body, reached: Sequence[Node], forward: Collection[Node]) -> set[Node]:
-    """Which values of an iteration its derivative reads as they were: of those reached what is dear to compute again, or would need a
-    whole array of which it is a part."""
-    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
-    saved: set[Node] = set()
-    stack = [n for n in reached if n in forward]
-    while stack:
-        n = stack.pop()
-        if n in saved or not n.inputs:
-            continue
-        op = n.spec.op
-        if op.kind in ("library", "reduction") or (op.kind == "elementwise" and op.facts.cost > CHEAP) or role(n) in _DEAR or _part_of(
-                n, carried):
-            saved.add(n)
-        else:
-            stack += operands_read(n)
-    return saved
-
-
-def _part_of(n: Node, carried: set[Node]) -> bool:
-    """Whether a value is a part of an array that is handed on from iteration to iteration, or has been written to."""
-    if n.spec.op.kind != "movement":
-        return False
-    whole = n
-    while whole.spec.op.kind == "movement" and role(whole) not in _DEAR:
-        whole = whole.inputs[0]
-    return (whole in carried or role(whole) == "slice_put") and n.spec.type.size < whole.spec.type.size
-
-

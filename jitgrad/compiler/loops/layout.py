@@ -2,19 +2,22 @@
 
 Input: a graph in pieces, and what is wanted of it.  Output: an execution plan.
 Invariant: what one iteration hands on to the next lies in one place where it is updated in place, in two by turns, or, if later
-pieces or the derivative read it, in a place of its own for each iteration.
+pieces or the derivative read it, in a place of its own for each iteration (or each of a block: see checkpoints.py).
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
-from jitgrad.compiler.loops import programs
-from jitgrad.compiler.loops.body import Body, Reverse, Sizes, leaf
+from jitgrad.compiler.loops import checkpoints, programs
+from jitgrad.compiler.loops.body import Sizes, leaf
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
-from jitgrad.compiler.loops.steps import BodyStep, split
-from jitgrad.compiler.loops.tables import ARENA, TABLE, BoundStep, Location, Tables, Unsuitable
+from jitgrad.compiler.loops.programs import NOTHING, Growth
+from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
+from jitgrad.compiler.loops.tables import ARENA, TABLE, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
@@ -31,21 +34,23 @@ def _bytes(type: ArrayType) -> int:
 
 
 class Layout:
-    """Builds the plan."""
+    """Builds the plan.  blocks: iterations of a block, by the number of a loop whose values are not all kept.  bytes: of the arena."""
 
-    def __init__(self, graph: Graph, pieces: Sequence[Piece],
-                 request: tuple[list[int], list[int], list[int | None], list[int]], where: Sequence[int]) -> None:
+    def __init__(self, graph: Graph, pieces: Sequence[Piece], request: tuple[list[int], list[int], list[int | None], list[int]],
+                 where: Sequence[int], blocks: Mapping[int, int] | None = None) -> None:
+        self._blocks = blocks or {}
         self._graph = graph
         outputs, roots, cotangents, wanted = request
         self._outputs, self._roots, self._wanted = [[where[k] for k in places] for places in (outputs, roots, wanted)]
         self._cotangents = [None if k is None else where[k] for k in cotangents]
         self._position = {k: i for i, k in enumerate(where)}
         self._needs = Needs(graph, pieces, self._outputs, self._roots, self._wanted)
+        self.loops = self._needs.loops
         self.tables = Tables()
         self.programs: dict[Program, None] = {}
         self.compiled = False
         self.told: list[str] = []
-        self._arena = 0
+        self._arena = self.bytes = 0
         self._results: list[tuple[ArrayType, Location]] = []
         self._cells: dict[Target, Location] = {}
         self._unread: dict[ArrayType, Location] = {}
@@ -74,7 +79,11 @@ class Layout:
         if at is None:
             return Location(place)
         one, offset, iteration = at
-        return one.places[one.body.nodes[offset]].at(iteration)
+        return self._at(one.places[one.body.nodes[offset]], iteration)
+
+    def _at(self, place: Location, iteration: int) -> Location:
+        """Where something lies in one iteration."""
+        return self.tables.entries(place)[iteration] if place.root == TABLE else place.at(iteration)
 
     def _along(self, places: Sequence[Location]) -> Location:
         """One place for those of all iterations."""
@@ -83,6 +92,14 @@ class Layout:
         if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
             return Location(ARENA, first.offset, step)
         return Location(TABLE, 8 * self.tables.table(places), 1)
+
+    def _one_behind_the_other(self, each: Sequence[int], count: int) -> tuple[Location, Location]:
+        """New places for arrays of so many bytes: of the first `count` of them, and of the last."""
+        start = self._array(sum(each)).offset
+        if min(each) == max(each):
+            return Location(ARENA, start, each[0]), Location(ARENA, start + (len(each) - count) * each[0], each[0])
+        found = [Location(ARENA, at) for at in accumulate(each[:-1], initial=start)]
+        return self._along(found[:count]), self._along(found[-count:])
 
     def _operand(self, one: Loop, number: int) -> Location:
         """Where an operand is that is not handed on."""
@@ -95,31 +112,31 @@ class Layout:
 
     def _made(self) -> Any:
         order, tables = self._graph.order, self.tables
-        runs: list[tuple[int, list[BoundStep]]] = []
+        runs: list[Run] = []
         for one in self._needs.loops:
             runs += self._forward(one)
         results: dict[int, Location] = {}
         for k in self._wanted:
             if (k,) in self._needs.came:
                 results[k] = self._cells[k,] = self._result(order[k].spec.type)
-        back: list[tuple[int, list[BoundStep]]] = []
+        back: list[Run] = []
+        outs = []
+        for k in self._outputs:     # before blocks are computed again
+            outs.append(self._result(order[k].spec.type))
+            back += self._copied(order[k], self._value(k), outs[-1])
         for root, cotangent in zip(self._roots, self._cotangents, strict=True):
             back += self._seed(root, cotangent)
         for one in reversed(self._needs.loops):
             if one.reverse is not None:
                 back += self._backward(one)
-        outs = []
-        for k in self._outputs:
-            place = self._result(order[k].spec.type)
-            outs.append(place)
-            back += self._copied(order[k], self._value(k), place)
         tables.scratch = self._arena
         scratch = max([step.scratch for _, steps in [*runs, *back] for step in steps], default=0)
         for place, nbytes in self._to_clear:
             tables.clear(place, nbytes)
         for count, steps in [*runs, *back]:
             tables.run(count, steps)
-        return self._plan(outs, results, self._arena + scratch)
+        self.bytes = self._arena + scratch
+        return self._plan(outs, results, self.bytes)
 
     def _plan(self, outs: list[Location], results: dict[int, Location], nbytes: int) -> Any:
         order = self._graph.order
@@ -145,17 +162,20 @@ class Layout:
         absent = tuple([i for i, place in enumerate(wanted) if place is None])
         return self.tables.plan(positions, floats, integers, range(len(arrays)), makers, absent, nbytes, nbytes <= KEEP_BYTES, argument)
 
-    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False) -> BoundStep:
-        bound = programs.bound(step, places, sizes, count, backward)
-        program = step.prepared.program
-        if step.prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes:
-            raise Unsuitable        # a loop runs on one thread
-        self.compiled |= step.prepared.new
+    def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
+               growth: Growth = NOTHING) -> BoundStep:
+        prepared = programs.prepared(step, growth, count)
+        bound = programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
+        program = prepared.program
+        if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
+                config.memory_limit is None):
+            raise Unsuitable        # a loop runs on one thread, but is what can keep to a limit
+        self.compiled |= prepared.new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
 
-    def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[tuple[int, list[BoundStep]]]:
+    def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[Run]:
         """A copy of one array, or what adds it to another."""
         given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
         if add:
@@ -170,52 +190,93 @@ class Layout:
 
     # -- forward -------------------------------------------------------------------------------------------------------
 
-    def _forward(self, one: Loop) -> list[tuple[int, list[BoundStep]]]:
+    def _forward(self, one: Loop) -> list[Run]:
         body, piece, count = one.body, one.piece, one.count
         places = one.places
         read = sorted({*one.last, *one.all, *one.kept, *one.before, *one.carried})
-        runs: list[tuple[int, list[BoundStep]]] = []
         kept = one.all | one.kept | one.before
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        steps, updated = self._needs.once(_forward_steps, body, tuple(read), tuple(sorted(kept)))
+        what = tuple(read), tuple(sorted(kept))
+        steps, updated = self._needs.once(forward_steps, body, *what)
+        later, _ = self._needs.once(forward_steps, one.later, *what)
+        block = self._blocks.get(one.number, count)
+        if count > 1 and one.reverse is not None:
+            self.told += checkpoints.told(one, block)
         for o in read:
-            node, j = body.nodes[o], one.carried.get(o)
-            nbytes = _bytes(node.spec.type)
-            if count == 1:
-                places[node] = self._array(nbytes)
-            elif o in kept:
-                start = self._array((count + (j is not None)) * nbytes)
-                if j is not None:
-                    places[body.operands[j]] = Location(ARENA, start.offset, nbytes)
-                    start = start._replace(offset=start.offset + nbytes)
-                places[node] = Location(ARENA, start.offset, nbytes)
-            elif j is not None and updated.get(node) is body.operands[j]:
-                places[body.operands[j]] = places[node] = self._array(nbytes)
-            elif j is not None:
-                size = aligned(nbytes)
-                start = self._array(2 * size)
-                places[body.operands[j]] = Location(ARENA, start.offset, size, True)
-                places[node] = Location(ARENA, start.offset + size, -size, True)
-            else:
-                places[node] = self._array(nbytes)
-            if j is not None:
-                initial = piece.operands[j].places[0]
-                runs += self._copied(self._graph.order[initial], self._value(initial), places[body.operands[j]].at(0))
-        bound = self._steps(steps, updated, places, one.sizes, count)
-        return [*runs, (count, bound)]
+            if block == count or o not in kept or o in one.all:
+                if o in kept and count > 1:
+                    before, places[body.nodes[o]] = self._one_behind_the_other(one.each(o), count)
+                    if o in one.carried:
+                        places[body.operands[one.carried[o]]] = before
+                else:
+                    one.place(o, updated, 0, self._array)
+        if block == count:
+            bound = self._steps(steps, later, updated, places, one.sizes, count)
+            one.blocks = [Block(count, [], places)]
+            return [*[run for j in one.carried.values() for run in self._begun(one, j, places)], (count, bound)]
+        return self._forward_in_blocks(one, steps, later, updated, block)
 
-    def _steps(self, steps: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location], sizes: Sizes, count: int,
-               backward: bool = False) -> list[BoundStep]:
-        """Steps with places for what they hand on to each other."""
+    def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
+        """Copy what is handed on to the first iteration to its place."""
+        initial = one.piece.operands[number].places[0]
+        return self._copied(self._graph.order[initial], self._value(initial), self._at(places[one.body.operands[number]], 0))
+
+    def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
+                           length: int) -> list[Run]:
+        """All iterations; of the last block what the derivative reads is kept, of the others the state at their start."""
+        kept, states, count, operands = checkpoints.kept(one), checkpoints.state(one), one.count, one.body.operands
+        for o in kept:
+            one.place(o, updated, 0, self._array)
+        passing = one.places
+        bound = self._steps(steps, later, updated, passing, one.sizes, count)
+        one.places = passing.copy()
+        for o in kept:
+            one.place(o, updated, length, self._array)
+        own = {*[one.body.nodes[o] for o in kept], *[operands[one.carried[o]] for o in kept if o in one.carried]}
+        keeping, told, last = one.places, len(self.told), (count - 1) // length * length
+        moved = {j: self._copied(operands[j], passing[operands[j]], passing[operands[j]])[0][1][0] for j in states}
+
+        def copied(j: int, source: Location, target: Location) -> Run:
+            given, made = moved[j].nodes
+            return 1, [moved[j].after(0, {given: source, made: target})]
+
+        runs = [run for j in one.carried.values() for run in self._begun(one, j, passing)]
+        one.blocks = []
+        for start in range(0, count, length):
+            block = min(length, count - start)
+            now = {n: place.after(start) for n, place in passing.items()}
+            here = {n: place if n in own else place.after(start) for n, place in keeping.items()}
+            again = [(block, [b.after(start, here) for b in bound])]
+            if start == last:
+                runs += [copied(j, now[operands[j]].at(0), here[operands[j]].at(0)) for j in states if operands[j] in own] + again
+                again = []
+            elif start == 0:
+                again = [*[run for j in states for run in self._begun(one, j, here)], *again]
+            else:
+                saved = {j: self._array(one.nbytes(one.piece.operands[j].offset)) for j in states}
+                runs += [copied(j, now[operands[j]].at(0), saved[j]) for j in states]
+                again = [*[copied(j, saved[j], here[operands[j]].at(0)) for j in states], *again]
+            if start < last:
+                runs.append((block, [b.after(start, now) for b in bound]))
+            one.blocks.append(Block(block, again, here))
+        one.places = {n: place.after(-last) if n in own else place for n, place in keeping.items()}
+        del self.told[told:]
+        return runs
+
+    def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
+               sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
+        """Steps with places for what they hand on to each other.  later: the same an iteration on."""
         for node, base in updated.items():
             places[node] = places[base]
-        for step in steps:
-            for node in step.results:
+        growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
+        for step, growth in zip(steps, growths, strict=True):
+            for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
-                    places[node] = self._array(_bytes(node.spec.type))
-        return [self._bound(step, places, sizes, count, backward) for step in steps]
+                    lengths = programs.greatest(step, growth, count, output)
+                    places[node] = self._array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -225,13 +286,21 @@ class Layout:
         if found is None:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type)
+            nbytes = one.nbytes(offset)
             if stacked:
                 found = Location(ARENA, self._array(one.count * nbytes).offset, nbytes)
             else:       # the second half is for what is handed on by turns
-                found = self._array(nbytes if one.count == 1 else 2 * aligned(nbytes))
+                found = self._array(nbytes if one.count == 1 or self._stays(one, offset) else 2 * aligned(nbytes))
             self._cells[target] = found
         return found
+
+    def _stays(self, one: Loop, offset: int) -> bool:
+        """Whether the gradient of what is handed on is updated in place."""
+        if one.reverse is None or offset not in one.carried:
+            return False
+        j = one.carried[offset]
+        gradients, _, updated = self._needs.once(backward_steps, one.reverse)
+        return j in gradients and (gradients[j] is one.reverse.carried[j] or updated.get(gradients[j]) is one.reverse.carried[j])
 
     def _gradient(self, place: int) -> Location:
         """Where the gradient of a place is summed up."""
@@ -255,10 +324,10 @@ class Layout:
         else:
             number, offset, stacked = target
             one = self._needs.loops[number]
-            nbytes = _bytes(one.body.nodes[offset].spec.type) * (one.count if stacked else 1)
+            nbytes = one.nbytes(offset) * (one.count if stacked else 1)
         self._to_clear.append((Location(cell.root, cell.offset), nbytes))
 
-    def _seed(self, root: int, cotangent: int | None) -> list[tuple[int, list[BoundStep]]]:
+    def _seed(self, root: int, cotangent: int | None) -> list[Run]:
         target, node = self._needs.target(root), self._graph.order[root]
         add = target in self._written
         if self._needs.is_part(root):
@@ -280,7 +349,7 @@ class Layout:
         step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
         return [(1, [self._bound(step, places, {}, 1)])]
 
-    def _backward(self, one: Loop) -> list[tuple[int, list[BoundStep]]]:
+    def _backward(self, one: Loop) -> list[Run]:
         piece, count, reverse = one.piece, one.count, one.reverse
         assert reverse is not None
         operands = piece.operands
@@ -291,17 +360,18 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._needs.once(_backward_steps, reverse)
+        gradients, steps, updated = self._needs.once(backward_steps, reverse)
+        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
                 came = reverse.carried[j]
-                nbytes = _bytes(came.spec.type)
                 offset = operands[j].offset
+                nbytes = one.nbytes(offset)
                 key = (one.number, offset, False)
                 self._cleared(key)
                 start = self._cell(key)
-                if g is came or updated.get(g) is came:
+                if self._stays(one, offset):
                     places[came] = places[g] = start
                     end = start
                 else:
@@ -316,12 +386,19 @@ class Layout:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
                     places[reverse.sums[j]] = places[g]
-        runs = [(count, self._steps(steps, updated, places, one.sizes, count, True))]
+        bound = self._steps(steps, later, updated, places, one.sizes, count, True)
+        runs: list[Run] = []
+        done = 0
+        for block in reversed(one.blocks):
+            here = {n: place.after(done) for n, place in places.items()}
+            here |= {stands: block.places[n].backward(block.iterations) for n, stands in reverse.saved.items()}
+            runs += [*block.again, (block.iterations, [b.after(done, here) for b in bound])]
+            done += block.iterations
         for initial, end in ends:       # behind what this loop has added there
             runs += self._handed(initial, end)
         return runs
 
-    def _handed(self, place: int, source: Location) -> list[tuple[int, list[BoundStep]]]:
+    def _handed(self, place: int, source: Location) -> list[Run]:
         """Add a gradient to that of a place."""
         target = self._needs.target(place)
         add = target in self._written
@@ -344,22 +421,3 @@ class Layout:
         if operand.kind == INVARIANT:
             return self._gradient(operand.places[0])
         return self._along([self._gradient(k) for k in operand.places])
-
-
-def _forward_steps(body: Body, read: Sequence[int], kept: Sequence[int]) -> tuple[list[BodyStep], dict[Node, Node]]:
-    """What computes the operations `read` of a body, where those `kept` have a place for each iteration (see steps.split)."""
-    handed_on = {n: body.nodes[o.offset] for n, o in zip(body.operands, body.piece.operands, strict=True)
-                 if o.kind == CARRIED and o.offset not in kept}
-    return split([body.nodes[o] for o in read], handed_on)
-
-
-def _backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[BodyStep], dict[Node, Node]]:
-    """The gradients by operand, each a result of its own, and what computes them."""
-    gradients: dict[int, Node] = {}
-    for j, g in reverse.gradients.items():
-        if (not g.inputs and g is not reverse.carried.get(j)) or g in gradients.values():
-            g = in_grad_mode(False, REGISTRY["copy"], g)
-        gradients[j] = g
-    handed_on = {reverse.carried[j]: g for j, g in gradients.items() if j in reverse.carried}
-    handed_on |= {reverse.sums[j]: g for j, g in gradients.items() if j in reverse.sums}
-    return gradients, *split(list(gradients.values()), handed_on)

@@ -6,14 +6,15 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, reverse
 from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
-from jitgrad.compiler.loops.tables import Location, Unsuitable
+from jitgrad.compiler.loops.tables import Block, Location, Unsuitable
+from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import Node
 
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
@@ -24,17 +25,18 @@ Target = tuple
 class Loop:
     """A piece, with its body, and what of it is needed.
 
-    last: operations of which other pieces read the last iteration's value; all: those of which they read other iterations' values;
-    seeded: those of which other iterations are roots; kept, before: of which the derivative
-    reads the same iteration's, and that of the iteration before."""
+    later: the body with the lengths of the iteration behind it, where they advance.  last: operations of which other pieces read the
+    last iteration's value; all: those of which they read other iterations' values; seeded: those of which other iterations are roots;
+    kept, before: of which the derivative reads the same iteration's, and that of the iteration before."""
 
-    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, Body]) -> None:
+    def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, list[Body]]) -> None:
         self.number = number
         self.piece = piece
         key = structure(graph, piece)
         if key not in bodies:
-            bodies[key] = Body(graph, piece)
-        self.body = bodies[key]
+            bodies[key] = [Body(graph, piece, i) for i in piece.drawn]
+        self.body, self.later = bodies[key][0], bodies[key][-1]
+        self._graph = graph
         self.sizes: Sizes = self.body.sizes(graph, piece)
         self.count = piece.count
         self.last: set[int] = set()
@@ -45,7 +47,44 @@ class Loop:
         self.offset = {n: o for o, n in enumerate(self.body.nodes)}
         self.carried = {o.offset: j for j, o in enumerate(piece.operands) if o.kind == CARRIED}
         self.reverse: Reverse | None = None
+        self.later_reverse: Reverse | None = None
         self.places: dict[Node, Location] = {}     # of operands and operations
+        self.blocks: list[Block] = []              # in which its derivative goes back
+
+    def place(self, offset: int, updated: Mapping[Node, Node], iterations: int, array: Callable[[int], Location]) -> None:
+        """Find a place for the result of an operation, and for the operand that it is to the next iteration: for each of some
+        iterations, or, where these are none, for that of the last one alone.
+
+        updated: see steps.split; array: makes a place of so many bytes."""
+        places, node, nbytes = self.places, self.body.nodes[offset], self.nbytes(offset)
+        operand = self.body.operands[self.carried[offset]] if offset in self.carried else None
+        if self.count == 1:
+            places[node] = array(nbytes)
+        elif operand is None:
+            places[node] = array(max(iterations, 1) * nbytes)._replace(stride=nbytes if iterations else 0)
+        elif iterations:
+            places[operand] = array((iterations + 1) * nbytes)._replace(stride=nbytes)
+            places[node] = places[operand].after(1)
+        elif updated.get(node) is operand:
+            places[operand] = places[node] = array(nbytes)
+        else:
+            size = aligned(nbytes)
+            places[operand] = array(2 * size)._replace(stride=size, alternates=True)
+            places[node] = places[operand].after(1)
+
+    def each(self, offset: int) -> list[int]:
+        """Bytes of what is handed on to the first iteration in place of the result of an operation, if any is, and of that result in
+        each iteration."""
+        graph, piece = self._graph, self.piece
+        at = graph.body[piece.first + offset:piece.end:piece.period].tolist()
+        initial = [piece.operands[self.carried[offset]].places[0]] if offset in self.carried else []
+        found = [graph.order[k].spec.type for k in ([*initial, *at] if piece.varies else at[:1])]
+        nbytes = [t.size * t.dtype.np.itemsize for t in found]
+        return nbytes if piece.varies else nbytes * (self.count + len(initial))
+
+    def nbytes(self, offset: int) -> int:
+        """The most that it is of these."""
+        return max(self.each(offset))
 
 
 class Needs:
@@ -54,7 +93,7 @@ class Needs:
     def __init__(self, graph: Graph, pieces: Sequence[Piece], outputs: Sequence[int], roots: Sequence[int],
                  wanted: Sequence[int]) -> None:
         self.graph = graph
-        bodies: dict[tuple, Body] = {}
+        bodies: dict[tuple, list[Body]] = {}
         self.loops = [Loop(number, graph, piece, bodies) for number, piece in enumerate(pieces)]
         self._known: dict[tuple, Any] = {}
         self._where = np.zeros(len(graph.body), np.int64)
@@ -154,8 +193,10 @@ class Needs:
                         whole or one.count == 1 and not self.is_part(operand.places[0])):
                     summed.add(j)
                 met.update(of)
-            found: Reverse = self.once(reverse, one.body, tuple(slots), tuple(needed), tuple(sorted(summed)))
+            what = tuple(slots), tuple(needed), tuple(sorted(summed))
+            found: Reverse = self.once(reverse, one.body, *what)
             one.reverse = found
+            one.later_reverse = self.once(reverse, one.later, *what)
             for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])

@@ -2,25 +2,25 @@
 
 Input: a graph in order.  Output: `Piece`s, which cover its operations in order: bodies, and how often each is done.
 Invariant: each iteration of a piece does the same, on operands of the same types: what the iteration before has computed, what all
-iterations read, or an operand of its own; starts of slices advance by a constant.  The time taken is linear in the operations.
+iterations read, or an operand of its own; starts of slices and lengths advance by a constant.  The time taken is linear in the
+operations.
+
+Loops whose lengths stay are looked for first, then, in what is left, those where some advance (triangular ones).
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.fusion.splitting import WINDOW, repetition
+from jitgrad.compiler.loops.repeats import LEAST, WINDOW, occurring, repeating
 from jitgrad.graph.node import CONST, Node
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.ops.declare import REGISTRY
 
-MAX_PERIOD = 4096       # operations of the longest body that is looked for
-BODY = 256              # of a body in which loops are not loops themselves
-LEAST = 3               # iterations of a loop
 LONG, WIDE = 1 << 14, 48    # elements of arrays that are long; operations of an iteration that goes through these
 BEHIND = 3              # iterations that values are handed on
 MISSES = 4              # iterations that begin no loop, though the operations repeat, before that is given up
@@ -56,6 +56,18 @@ class Graph:
         return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
                          zip(self.body.tolist(), self.signatures[self.body].tolist(), self.types[self.body].tolist(), strict=True)],
                         np.int64)
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The same whatever the lengths are, except where there is nothing."""
+        known: dict[tuple, int] = {}
+        found: list[int] = []
+        for k in self.body.tolist():
+            n, spec, type = self.order[k], self.order[k].spec, self.order[k].spec.type
+            kind = (id(spec.op), spec.params, type.dtype.code, type.device, type.ndim, 0 in type.shape, n.requires_grad,
+                    len(self.children[k]), len(spec.sizes or ()))
+            found.append(known.setdefault(kind, len(known)))
+        return np.array(found, np.int64)
 
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +125,7 @@ class Piece:
     """`count` iterations of `period` operations each, from the operation `first` of the graph's body on.
 
     operands: what the body reads; wiring: of each operation its operands, numbers of operations of the body or ~number of
-    `operands`; advances: of operations whose sizes change from iteration to iteration, by how much."""
+    `operands`; advances: of operations whose sizes change from iteration to iteration, by how much; varies: whether lengths do."""
 
     first: int
     period: int
@@ -121,11 +133,17 @@ class Piece:
     operands: list[BodyOperand] = field(default_factory=list)
     wiring: list[tuple[int, ...]] = field(default_factory=list)
     advances: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    varies: bool = False
 
     @property
     def end(self) -> int:
         """The operation behind the last one."""
         return self.first + self.period * self.count
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """The iterations that tell what all do: one, or two in a row where lengths advance, where these are more than 1."""
+        return (1, 2) if self.varies else (0,)
 
 
 def divide(graph: Graph) -> list[Piece]:
@@ -138,16 +156,34 @@ def divide(graph: Graph) -> list[Piece]:
         done = start + place - first
         pieces.append(Piece(start, 1, place - first, [BodyOperand(INDEXED, tuple([graph.children[k][0] for k in range(first, place)]))],
                             [(-1,)]))
-    return pieces + _between(graph, done, len(graph.body))
+    return _cut(graph, pieces + _between(graph, done, len(graph.body)))
 
 
-def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
-    """The pieces of a part of a graph."""
+def _cut(graph: Graph, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces, what is done once being several where most of it is what loops do, too: equal ones are compiled once."""
+    text = "".join(map(chr, graph.classes.tolist()))
+    bodies = sorted({text[piece.first:piece.first + piece.period] for piece in pieces if piece.count > 1}, key=len, reverse=True)
+    found: list[Piece] = []
+    for piece in pieces:
+        parts = [(piece.first, piece.end)]
+        for body in bodies if piece.count == 1 else ():
+            parts = [part for first, end in parts for part in occurring(text, body, first, end)]
+        if 2 * sum([end - first for first, end in parts if text[first:end] in bodies]) < piece.period:
+            parts = parts[:0]
+        found += [_straight(graph, first, end) for first, end in parts] if len(parts) > 1 else [piece]
+    return found
+
+
+def _between(graph: Graph, begin: int, end: int, varying: bool = False) -> list[Piece]:
+    """The pieces of a part of a graph.  varying: with lengths that advance."""
+    def rest(first: int, end: int) -> list[Piece]:
+        return [_straight(graph, first, end)] if varying else _between(graph, first, end, True)
+
     pieces: list[Piece] = []
     done = begin
-    for first, period, count in _repeating(graph.kinds[begin:end]):
+    for first, period, run in repeating((graph.classes if varying else graph.kinds)[begin:end]):
         first += begin
-        at, last, misses = max(first, done), first + period * count, 0
+        at, last, misses = max(first, done), first + run, 0
         while last - at >= (LEAST + 1) * period and misses < MISSES:
             start = at + _phase(graph, at, period)
             piece = None
@@ -162,43 +198,12 @@ def _between(graph: Graph, begin: int, end: int) -> list[Piece]:
                 continue
             misses = 0
             if start > done:
-                pieces.append(_straight(graph, done, start))
+                pieces += rest(done, start)
             pieces.append(piece)
             at = done = piece.end
     if done < end:
-        pieces.append(_straight(graph, done, end))
+        pieces += rest(done, end)
     return pieces
-
-
-def _repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(first, period, count) of stretches that repeat, in order."""
-    n = len(kinds)
-    if n <= WINDOW:
-        return
-    # Whether what begins at a place comes again behind it
-    windows: dict[bytes, int] = {}
-    width = kinds.itemsize * WINDOW
-    data = kinds.tobytes()
-    again = np.zeros(n, np.bool_)
-    for k in range(n - WINDOW + 1):
-        window = data[kinds.itemsize * k:kinds.itemsize * k + width]
-        before = windows.get(window)
-        if before is not None:
-            again[before] = True
-        windows[window] = k
-    at = 0
-    while at < n:
-        if not again[at]:
-            at += 1
-            continue
-        period, run = repetition(kinds, at, BODY)
-        if run < BODY:
-            period, run = max((period, run), repetition(kinds, at, MAX_PERIOD), key=lambda found: found[1])
-        if run < (LEAST + 1) * period:
-            at += 1
-            continue
-        yield at, period, run // period
-        at += period * (run // period)
 
 
 def _together(graph: Graph, first: int, period: int, count: int) -> int:
@@ -232,14 +237,24 @@ def _phase(graph: Graph, first: int, period: int) -> int:
 
 def structure(graph: Graph, piece: Piece) -> tuple:
     """What pieces of one graph have in common that have the same body."""
-    first = piece.first
     operands = []
     for operand in piece.operands:
-        k = operand.places[0] if operand.kind != CARRIED else graph.body[first + operand.offset]
+        k = operand.places[0] if operand.kind != CARRIED else graph.body[piece.first + operand.offset]
         differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
         leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
-        operands.append((operand.kind, operand.offset, int(graph.types[k]), leaf, differentiable))
-    return (graph.kinds[first:first + piece.period].tobytes(), piece.count > 1, tuple(operands), tuple(piece.wiring))
+        operands.append((operand.kind, operand.offset, leaf, differentiable,
+                         *[int(graph.types[place_read(graph, piece, operand, i)]) for i in piece.drawn]))
+    starts = [piece.first + i * piece.period for i in piece.drawn]
+    return (piece.count > 1, *[graph.kinds[at:at + piece.period].tobytes() for at in starts], tuple(operands), tuple(piece.wiring))
+
+
+def place_read(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> int:
+    """The place of what an operand is in an iteration."""
+    if operand.kind == INDEXED:
+        return operand.places[iteration]
+    if operand.kind == INVARIANT or not iteration:
+        return operand.places[0]
+    return int(graph.body[piece.first + (iteration - 1) * piece.period + operand.offset])
 
 
 def _straight(graph: Graph, first: int, end: int) -> Piece:
@@ -267,6 +282,8 @@ def _piece(graph: Graph, first: int, period: int, count: int) -> Piece | None:
     while tried >= LEAST:
         piece = Piece(first, period, tried)
         same = _wire(graph, piece)
+        if piece.varies and same <= LEAST:
+            return None
         if same == tried == count:
             return piece
         if same < tried:
@@ -310,6 +327,9 @@ def _wire(graph: Graph, piece: Piece) -> int:
     for offset in range(period):
         places = graph.body[base + offset]
         node = graph.order[places[0]]
+        if (graph.types[places] != graph.types[places[0]]).any():
+            good = min(good, _ahead(_like(graph, places)))
+            piece.varies = True
         if node.spec.sizes:
             sizes = np.array([graph.order[k].spec.sizes for k in places.tolist()], np.int64)
             step = sizes[1] - sizes[0]
@@ -334,7 +354,7 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
     leaf = at < 0
     relative = at - base
     outside = leaf | (at < piece.first)
-    like = graph.types[operands] == graph.types[operands[1]]
+    like = _like(graph, operands)
     signatures = graph.signatures[operands]
     if not leaf[1] and relative[1] >= 0:
         return int(relative[1]), _ahead(~leaf & (relative == relative[1]))
@@ -355,7 +375,24 @@ def _classified(graph: Graph, piece: Piece, operands: np.ndarray, base: np.ndarr
     if number is None:
         number = numbers[operand] = len(piece.operands)
         piece.operands.append(operand)
+        piece.varies |= bool(graph.types[operands[0]] != graph.types[operands[1]])
     return ~number, _ahead(right)
+
+
+def _like(graph: Graph, places: np.ndarray) -> np.ndarray:
+    """Whether the value of each iteration is of the type that the second one's and the third one's ask for: of the same one, or of
+    lengths that advance by a constant, and are never 0."""
+    types = graph.types[places]
+    like = types == types[1]
+    found = [graph.order[k].spec.type for k in places.tolist()]
+    second, third = found[1:3]
+    if second is third or second.ndim != third.ndim:
+        return like
+    like = np.array([t.ndim == second.ndim and t.dtype is second.dtype and t.device == second.device for t in found], np.bool_)
+    step = np.array(third.shape, np.int64) - second.shape
+    shapes = np.array([t.shape if same else second.shape for t, same in zip(found, like, strict=True)], np.int64)
+    expected = np.array(second.shape, np.int64) + (np.arange(len(found)) - 1)[:, None] * step
+    return like & (shapes == expected).all(1) & ((shapes > 0) | (step == 0)).all(1) & bool((shapes[1:3] > 1)[:, step != 0].all())
 
 
 def _ahead(right: np.ndarray) -> int:

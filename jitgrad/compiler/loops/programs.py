@@ -13,13 +13,16 @@ import numpy as np
 from jitgrad.compiler.build import Request, build, why_small
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.steps import BodyStep
-from jitgrad.compiler.loops.tables import BoundStep, Location, Unsuitable
+from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
 from jitgrad.graph.node import Node
 
+# By place of a node in a step and axis: what is added to that length from iteration to iteration.
+Growth = Mapping[tuple[int, int], int]
 MAX_PROGRAMS = 4096
+NOTHING: Growth = {}
 LONG = 1e6          # nanoseconds of what is cut in chunks, where threads are used
 
 _programs: dict[tuple, Program] = {}
@@ -53,62 +56,94 @@ def find(step: BodyStep) -> tuple[Program, bool]:
     return program, new
 
 
+def growth(step: BodyStep, later: BodyStep) -> Growth:
+    """What is added to lengths from iteration to iteration, given the step of the one behind."""
+    if step is later:
+        return NOTHING
+    shapes = [(n.spec.type.shape, m.spec.type.shape) for n, m in zip(step.order, later.order, strict=True)]
+    return {(k, axis): b - a for k, pair in enumerate(shapes) for axis, (a, b) in enumerate(zip(*pair, strict=True)) if a != b}
+
+
+def greatest(step: BodyStep, growth: Growth, iterations: int, place: int) -> list[int]:
+    """The greatest lengths of a node of a step, which is that of the second iteration where lengths advance."""
+    own = enumerate(step.order[place].spec.type.shape)
+    return [n + max(growth[place, axis] * (iterations - 2), -growth[place, axis]) if (place, axis) in growth else n for axis, n in own]
+
+
 class Prepared(NamedTuple):
-    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides; sized:
-    which of them are which component of which `sizes` tuple, by identity."""
+    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides, and
+    lengths that advance; sized: which of them are which component of which `sizes` tuple, by identity; lengths: which are the
+    length of which node."""
 
     program: Program
     new: bool
     plan: ExecutionPlan
     numbers: list[int]
     sized: list[tuple[int, int, int]]
+    lengths: list[tuple[int, tuple[int, int]]]
     given: list[Node]
     nanoseconds: float
     cut: bool                   # whether its work is worth sharing out to threads
 
 
-def _prepared(step: BodyStep) -> Prepared:
+def prepared(step: BodyStep, growth: Growth, iterations: int) -> Prepared:
+    """The program of a step, planned for the greatest lengths that it has in so many iterations."""
+    key = iterations if growth else 1
+    found = step.prepared.get(key)
+    if found is None:
+        known = next(iter(step.prepared.values()), None)
+        found = step.prepared[key] = _prepared(step, growth, iterations, known)
+    return found
+
+
+def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> Prepared:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
-    plan, numbers, atoms = program.planned(step.order)
+    plan, numbers, atoms = program.planned(step.order, {(k, axis): greatest(step, growth, iterations, k)[axis] for k, axis in growth})
     if plan.limits or plan.late or any([isinstance(s, LibraryCall) for s in plan.stages]):
         raise Unsuitable
-    sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"]
+    sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"] if known is None else known.sized
     sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
-    return Prepared(program, new, plan, list(numbers), sized if numbers else [], [sources[step.order[p]] for p in plan.positions],
+    return Prepared(program, new, plan, list(numbers), sized if numbers else [],
+                    [(k, atom[1:]) for atom, k in atoms.items() if atom[0] == "length"],
+                    [sources[step.order[p]] for p in plan.positions],
                     sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]),
                     any([not isinstance(s, Calls) for s in plan.stages]))
 
 
-def bound(step: BodyStep, places: Mapping[Node, Location], sizes: Sizes, iterations: int, backward: bool) -> BoundStep:
-    """A step for the lengths of its nodes.  places: of what it reads and gives, in the first iteration and from there on.
+def bound(prepared: Prepared, nodes: list[Node], places: Mapping[Node, Location], sizes: Sizes, growth: Growth, iterations: int,
+          backward: bool) -> BoundStep:
+    """A step for the lengths of its nodes.  nodes: what it reads and gives; places: where that is, in the first iteration and from
+    there on.
 
-    backward: iterations are done from the last to the first; sizes: as for the other order."""
-    if step.prepared is None:
-        step.prepared = _prepared(step)
-    prepared: Prepared = step.prepared
+    backward: iterations are done from the last to the first; sizes, growth: as for the other order."""
     plan, numbers = prepared.plan, prepared.numbers.copy()
     steps = [0] * len(numbers)
     for k, identity, component in prepared.sized:
         if identity in sizes:
             start, by = sizes[identity]
             numbers[k], steps[k] = start[component], by[component]
+    for k, which in prepared.lengths:
+        numbers[k], steps[k] = numbers[k] - growth[which], growth[which]
     if plan.moving is None and (any(steps) or numbers != prepared.numbers):
         raise Unsuitable
     if backward:
         numbers = [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)]
         steps = [-s for s in steps]
+    def at(iteration: int) -> tuple[np.ndarray, ...]:
+        words, patches, calls = _moved(plan, [n + iteration * s for n, s in zip(numbers, steps, strict=True)])
+        return words, patches[:, 2], calls[:, 2]
+
     words, patches, calls = _moved(plan, numbers)
-    later = None
+    advance = None
     if any(steps) and iterations > 1:
-        second = _moved(plan, [n + s for n, s in zip(numbers, steps, strict=True)])
-        last = _moved(plan, [n + (iterations - 1) * s for n, s in zip(numbers, steps, strict=True)])
-        later = second[0] - words, (second[1] - patches)[:, 2], (second[2] - calls)[:, 2]
-        if (words + (iterations - 1) * later[0] != last[0]).any() or (patches[:, 2] + (iterations - 1) * later[1] != last[1][:, 2]).any(
-                ) or (calls[:, 2] + (iterations - 1) * later[2] != last[2][:, 2]).any():
+        first, second, third, last = at(0), at(1), at(2), at(iterations - 1)
+        advance = tuple([Advance(b - a, c - 2 * b + a) for a, b, c in zip(first, second, third, strict=True)])
+        if advance[0].bend[plan.arena_words].any() or advance[1].bend.any() or any(
+                [(a + by.after(iterations - 1) != z).any() for a, by, z in zip(first, advance, last, strict=True)]):
             raise Unsuitable
-    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, later,
-                     [places[n] for n in (*prepared.given, *step.results)], prepared.nanoseconds)
+    return BoundStep(words, plan.arena_words, patches, calls, plan.arena_bytes, advance, [places[n] for n in nodes],
+                     nodes, prepared.nanoseconds)
 
 
 def _moved(plan: ExecutionPlan, numbers: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.loops import checkpoints
+from jitgrad.compiler.loops.arrange import arranged
 from jitgrad.compiler.loops.layout import Layout
 from jitgrad.compiler.loops.pieces import copied, divide, ended
 from jitgrad.compiler.loops.tables import Unsuitable
 from jitgrad.compiler.program import Bound
+from jitgrad.compiler.runtime.plan import check_limit
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.config import config
 from jitgrad.graph.node import INPUT, Node
@@ -119,13 +122,22 @@ class RolledProgram:
         outputs, roots, _, wanted = self._request
         if len(set(wanted)) < len(wanted):
             raise Unsuitable
-        graph, where = copied(order, self._children())
+        children = self._children()
+        computed = arranged(children)
+        place = {k: i for i, k in enumerate(computed)}
+        graph, where = copied([order[k] for k in computed], [[place[j] for j in children[k]] for k in computed])
+        where = [where[place[k]] for k in range(len(order))]
         pieces = divide(graph)
         pieces = ended(graph, pieces, [*[where[k] for k in (*outputs, *roots)],
                                        *[k for piece in pieces for operand in piece.operands for k in operand.places]])
         if 2 * sum([piece.period for piece in pieces]) > len(graph.body):
             raise Unsuitable
         layout = Layout(graph, pieces, self._request, where)
+        if config.memory_limit is not None and layout.bytes > config.memory_limit:
+            blocks = checkpoints.choose(layout.loops, layout.bytes)
+            if blocks:
+                layout = Layout(graph, pieces, self._request, where, blocks)
+            check_limit(layout.bytes)
         if len(self._bound) >= MAX_BOUND:
             self._bound.pop(next(iter(self._bound)))
         found = self._bound[tuple([n.spec for n in order])] = Runs(layout.plan)

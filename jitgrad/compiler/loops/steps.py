@@ -10,10 +10,12 @@ adds to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from jitgrad.compiler.loops.body import leaf, operands_read, role
+from jitgrad.compiler.loops.body import Body, Reverse, leaf
+from jitgrad.compiler.loops.pieces import CARRIED
+from jitgrad.compiler.loops.saving import operands_read, role
 from jitgrad.graph.node import CONST, Node, Spec, topological
 from jitgrad.graph.recording import in_grad_mode, signature
 from jitgrad.ops.declare import REGISTRY
@@ -23,14 +25,14 @@ from jitgrad.ops.declare import REGISTRY
 class BodyStep:
     """One program.  order: its nodes, leaves first; sources: what each leaf stands for; results: what is computed, by the nodes of
     the iteration; outputs: places of these in the order.  base: what is updated in place, whose memory the only output has.
-    prepared: of programs.py."""
+    prepared: of programs.py, by the number of iterations where lengths advance."""
 
     order: list[Node]
     sources: list[Node]
     results: list[Node]
     outputs: list[int]
     base: Node | None = None
-    prepared: Any = None
+    prepared: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -42,6 +44,25 @@ class _Update:
     value: Node
     put: Node | None
     adds: bool
+
+
+def forward_steps(body: Body, read: Sequence[int], kept: Sequence[int]) -> tuple[list[BodyStep], dict[Node, Node]]:
+    """What computes the operations `read` of a body, where those `kept` have a place for each iteration (see split)."""
+    handed_on = {n: body.nodes[o.offset] for n, o in zip(body.operands, body.piece.operands, strict=True)
+                 if o.kind == CARRIED and o.offset not in kept}
+    return split([body.nodes[o] for o in read], handed_on)
+
+
+def backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[BodyStep], dict[Node, Node]]:
+    """The gradients by operand, each a result of its own, and what computes them."""
+    gradients: dict[int, Node] = {}
+    for j, g in reverse.gradients.items():
+        if (not g.inputs and g is not reverse.carried.get(j)) or g in gradients.values():
+            g = in_grad_mode(False, REGISTRY["copy"], g)
+        gradients[j] = g
+    handed_on = {reverse.carried[j]: g for j, g in gradients.items() if j in reverse.carried}
+    handed_on |= {reverse.sums[j]: g for j, g in gradients.items() if j in reverse.sums}
+    return gradients, *split(list(gradients.values()), handed_on)
 
 
 def split(results: Sequence[Node], handed_on: Mapping[Node, Node]) -> tuple[list[BodyStep], dict[Node, Node]]:

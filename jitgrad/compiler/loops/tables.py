@@ -7,7 +7,7 @@ Invariant: what is the same in all iterations is written once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad.compiler.codegen import loop
 from jitgrad.compiler.numba_cpu.kernels import get_kernel
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
+from jitgrad.graph.node import Node
 
 ARENA = -1
 TABLE = -2
@@ -35,8 +36,13 @@ class Location(NamedTuple):
         """In the other order of iterations."""
         if self.alternates or not self.stride:
             return self
-        step = 8 * self.stride if self.root == TABLE else self.stride
-        return self._replace(offset=self.offset + (count - 1) * step, stride=-self.stride)
+        return self.after(count - 1)._replace(stride=-self.stride)
+
+    def after(self, iterations: int) -> Location:
+        """Where it lies from a later iteration on."""
+        if self.alternates:
+            return self._replace(offset=self.at(iterations).offset, stride=-self.stride if iterations % 2 else self.stride)
+        return self._replace(offset=self.offset + iterations * (8 * self.stride if self.root == TABLE else self.stride))
 
     def at(self, iteration: int) -> Location:
         """Where it lies in one iteration."""
@@ -47,20 +53,56 @@ class Unsuitable(Exception):
     """A loop that is not for these tables: Python has to be called in it, or something was decided by its offsets."""
 
 
+class Advance(NamedTuple):
+    """By how much numbers grow from the first iteration to the second, and by how much that grows from iteration to iteration: the
+    number of elements of a square changes so, where its sides grow or shrink."""
+
+    by: np.ndarray
+    bend: np.ndarray
+
+    def after(self, iterations: int) -> np.ndarray:
+        """What has been added."""
+        return iterations * self.by + iterations * (iterations - 1) // 2 * self.bend
+
+
 @dataclass
 class BoundStep:
-    """A step for lengths.  words, patches, calls: of the first iteration, as in ExecutionPlan; advance: by how much these words, the
-    bytes of these patches and the ends of these calls grow from iteration to iteration, if they do; places: of arguments and results,
-    in the plan's order."""
+    """A step for lengths.  words, patches, calls: of the first iteration, as in ExecutionPlan; advance: of these words, the bytes of
+    these patches and the ends of these calls; places: of arguments and results, in the plan's order; nodes: what these are."""
 
     words: np.ndarray
     arena: np.ndarray               # words that hold an address in the arena
     patches: np.ndarray
     calls: np.ndarray
     scratch: int                    # bytes
-    advance: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+    advance: tuple[Advance, ...] | None
     places: list[Location]
+    nodes: list[Node]
     nanoseconds: float
+
+    def after(self, iterations: int, places: Mapping[Node, Location]) -> BoundStep:
+        """The step from a later iteration on.  places: of arguments and results, from there on."""
+        words, patches, calls, advance = self.words, self.patches, self.calls, self.advance
+        if advance is not None and iterations:
+            added, patches, calls = [a.after(iterations) for a in advance], patches.copy(), calls.copy()
+            words = words + added[0]
+            patches[:, 2] += added[1]
+            calls[:, 2] += added[2]
+            advance = tuple([Advance(a.by + iterations * a.bend, a.bend) for a in advance])
+        return replace(self, words=words, patches=patches, calls=calls, advance=advance, places=[places[n] for n in self.nodes])
+
+
+Run = tuple[int, list[BoundStep]]       # iterations, and what is done in each
+
+
+class Block(NamedTuple):
+    """Iterations of a loop in a row, of which the derivative finds everything.
+
+    again: what computes it, where it is not there any more; places: where it is, of the first of them and from there on."""
+
+    iterations: int
+    again: list[Run]
+    places: dict[Node, Location]
 
 
 class Tables:
@@ -74,6 +116,7 @@ class Tables:
         self.calls: list[tuple[int, int, int, int]] = []
         self.nanoseconds = 0.0
         self._sources: dict[int, int] = {}
+        self._tables: dict[int, Sequence[Location]] = {}    # by their places in bytes
         self.scratch = 0                # where programs have their temporaries, in the arena
 
     def word(self, value: int = 0) -> int:
@@ -86,7 +129,12 @@ class Tables:
         first = len(self.words)
         for place in entries:
             self._static(self.word(), place, 0)
+        self._tables[8 * first] = entries
         return first
+
+    def entries(self, place: Location) -> Sequence[Location]:
+        """What a table was made of."""
+        return self._tables[place.offset]
 
     def _static(self, word: int, place: Location, plus: int) -> None:
         """Write an address once."""
@@ -119,17 +167,23 @@ class Tables:
         indirect: list[tuple[int, ...]] = []
         calls: list[tuple[int, int, int, int]] = []
         counts: list[tuple[int, int]] = []          # calls that take more or fewer iterations each time, and by how many
+        bends: list[tuple[int, int]] = []           # calls of which the ends are in a table, and where that is
         for step in steps:
             if step.advance is not None and count > 1:
-                counts += [(len(calls) + k, by) for k, by in enumerate(step.advance[2].tolist()) if by]
+                by, bend = step.advance[2]
+                counts += [(len(calls) + k, int(by[k])) for k in np.flatnonzero((by != 0) & (bend == 0)).tolist()]
+                bends += [(len(calls) + k, self._numbers(int(step.calls[k, 2]), int(by[k]), int(bend[k]), count))
+                          for k in np.flatnonzero(bend).tolist()]
             self._step(step, count, direct, indirect, calls)
             self.nanoseconds += count * step.nanoseconds
-        if count == 1:
+        if count == 1 and not indirect:
             self.calls += calls
             return
         tables: list[tuple[int, int]] = []
         first = len(self.words)
-        for call, by in counts:         # the calls come first
+        for call, pointer in bends:     # the calls come first
+            indirect.append((8 * pointer, 8 * (first + len(counts) + 4 * call + 2), 0, 8, -1, 0, 0))
+        for call, by in counts:
             direct.append((8 * self.word(), 8 * (first + len(counts) + 4 * call + 2), calls[call][2], 0, -1, by))
         for rows, own in ((calls, ()), (direct, (0, 1)), (indirect, (0, 1))):
             tables.append((len(self.words), len(rows)))
@@ -147,8 +201,13 @@ class Tables:
               calls: list[tuple[int, int, int, int]]) -> None:
         first = len(self.words)
         self.words += step.words.tolist()
-        word_steps = [0] * len(step.words) if step.advance is None else step.advance[0].tolist()
-        patch_steps = [0] * len(step.patches) if step.advance is None else step.advance[1].tolist()
+        word_steps = [0] * len(step.words) if step.advance is None else step.advance[0].by.tolist()
+        patch_steps = [0] * len(step.patches) if step.advance is None else step.advance[1].by.tolist()
+        if step.advance is not None and count > 1:
+            for word in np.flatnonzero(step.advance[0].bend).tolist():
+                pointer = self._numbers(int(step.words[word]), word_steps[word], int(step.advance[0].bend[word]), count)
+                indirect.append((8 * pointer, 8 * (first + word), 0, 8, -1, 0, 0))
+                word_steps[word] = 0
         for word in step.arena.tolist():
             offset, self.words[first + word] = self.words[first + word], 0
             self._write(first + word, Location(ARENA, self.scratch), offset, word_steps[word], count, direct, indirect)
@@ -161,6 +220,14 @@ class Tables:
             place = Location(ARENA, self.scratch) if argument // 8 == len(step.places) else step.places[argument // 8]
             self._write(first + word // 8, place, offset, by, count, direct, indirect)
         calls += [(function, lo, hi, block + 8 * first) for function, lo, hi, block in step.calls.tolist()]
+
+    def _numbers(self, start: int, by: int, bend: int, count: int) -> int:
+        """A table of numbers, one for each iteration; the word that has its address."""
+        i = np.arange(count)
+        first = len(self.words)
+        self.words += (start + i * by + i * (i - 1) // 2 * bend).tolist()
+        self.own.append(self.word(8 * first))
+        return self.own[-1]
 
     def _write(self, word: int, place: Location, plus: int, by: int, count: int, direct: list[tuple[int, ...]],
                indirect: list[tuple[int, ...]]) -> None:

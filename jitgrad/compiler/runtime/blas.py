@@ -24,6 +24,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jitgrad.compiler.codegen import blas_calls, small_products
+from jitgrad.compiler.ir.expr import Expr
+from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cpu import objectcode
 from jitgrad.compiler.numba_cpu.kernels import PROTOTYPE, get_kernel
 
@@ -33,6 +35,8 @@ _NAMES = (("scipy_cblas_{}64_", 64), ("cblas_{}64_", 64), ("cblas_{}$NEWLAPACK$I
 _LETTERS = {"f8": "d", "f4": "s"}
 MOST = 1 << 30                                  # elements in a dimension: a library may have 32-bit integers
 A, B, C = 6, 8, 10                              # words of the block that hold addresses
+_TURNED_A, _TURNED_B = 1, 2                     # words that tell what is transposed
+_LENGTHS = (3, 4, 5, 7, 9, 11)                  # words that hold m, n, k, and the distances of rows of a, b and c
 
 
 class Matrices(Protocol):
@@ -86,6 +90,18 @@ def product(a: Matrices, b: Matrices, shape: tuple[int, ...], dtype: np.dtype) -
         words = [routine.address, _TURNED if left[0] else _PLAIN, _TURNED if right[0] else _PLAIN, m, n, k, 0,
                  left[1], 0, right[1], 0, n, *steps, m * n * size, 0]
     return Product(routine.kernel, count, words, 0.1 * count * m * n * k)
+
+
+def lengths(step: LibraryStep, call: Product) -> tuple[list[tuple[int, Expr]], list[Expr]]:
+    """What follows other lengths in the block of a call, as words and what they are; and the numbers that must stay."""
+    a, b = step.operands
+    fixed = [*step.shape[:-2], *[n for o in (a, b) for n in (*o.shape[:-2], *o.strides[:-2])]]
+    if call.matrices > 1:
+        fixed += step.shape
+    if not call.words[_TURNED_B]:               # a matrix and a vector
+        return [], [*step.shape, *a.shape, *a.strides, *b.strides]
+    leads = [o.strides[-1 if call.words[word] == _TURNED else -2] for o, word in ((a, _TURNED_A), (b, _TURNED_B))]
+    return list(zip(_LENGTHS, (*step.shape[-2:], a.shape[-1], *leads, step.shape[-1]), strict=True)), fixed
 
 
 def prepare(dtype: np.dtype) -> None:

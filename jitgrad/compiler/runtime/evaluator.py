@@ -4,13 +4,16 @@ Input: expressions (expr.py) and the nodes of a graph.  Output: integers, and wh
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from jitgrad.compiler.ir import expr as E
 from jitgrad.compiler.ir.dims import Sources
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
+
+NOTHING: Mapping[int, int] = {}
 
 
 class Evaluator:
@@ -44,10 +47,12 @@ class Evaluator:
 class Lengths(Evaluator):
     """The same for a plan, which is made for lengths alone as far as it goes: what it decides by is `decided`.
 
-    indexed: whether something was decided by a number that is no length: a start or step of a slice, a stride."""
+    greatest: of lengths, by symbol, that the plan is to be for as well: up to what.  indexed: whether something was decided by a
+    number that changes though no other length does: a start or step of a slice, a stride, one of these lengths."""
 
-    def __init__(self, sources: Sources, order: Sequence[Node]) -> None:
+    def __init__(self, sources: Sources, order: Sequence[Node], greatest: Mapping[int, int] = NOTHING) -> None:
         super().__init__(sources, order)
+        self.greatest = greatest
         self.indexed = False
         self._depends: dict[Expr, bool] = {}
 
@@ -61,7 +66,7 @@ class Lengths(Evaluator):
         return found
 
     def _indexes(self, atom: tuple) -> bool:
-        if atom[0] != "len":
+        if atom[0] != "len" or atom[1] in self.greatest:
             return True
         source = self._sources[atom[1]]
         return source[0] == "most" and self.depends(source[1])
@@ -74,20 +79,23 @@ class Lengths(Evaluator):
 
     def most(self, expr: Expr) -> int:
         """The most that a number can be for these lengths; the number itself where that is not known."""
+        found = self._bound(expr)
+        return self.decided(expr) if found is None else found
+
+    def _bound(self, expr: Expr) -> int | None:
+        """None where there is none.  (Lengths are never negative.)"""
         if isinstance(expr, int) or not self.depends(expr):
             return self(expr)
-        bounds = [self._bound(atom) for atom in E.atoms(expr)]
-        if expr[0] == "add" or min(bounds) < 0 or (expr[0] == "mul" and expr[1] < 0):
-            return self.decided(expr)
-        left = iter(bounds)
-        return E.evaluate(expr, lambda atom: next(left))        # in the order of atoms()
-
-    def _bound(self, atom: tuple) -> int:
-        """-1 where there is none."""
-        if not self._indexes(atom):
-            return self(atom)
-        source = self._sources[atom[1]] if atom[0] == "len" else ()
-        return self(source[2]) if source and not self.depends(source[2]) else -1
+        if expr[0] in ("mul", "add"):
+            bounds = [self._bound(x) for x in expr[2:]]
+            if None in bounds:
+                return None
+            if expr[0] == "mul":
+                return max(expr[1], 0) * math.prod(bounds)      # type: ignore[arg-type]
+            return expr[1] + sum(bounds)                        # type: ignore[arg-type]
+        if expr[0] != "len":
+            return None
+        return self.greatest[expr[1]] if expr[1] in self.greatest else self._bound(self._sources[expr[1]][2])
 
     def polynomial(self, expr: Expr) -> dict[tuple, int]:
         """The number as a sum of coefficient * product of the sizes and strides named, for these lengths."""
@@ -109,7 +117,7 @@ class Lengths(Evaluator):
                         atoms = tuple(sorted((*a, *b)))
                         product[atoms] = product.get(atoms, 0) + c * d
             return product
-        return self.polynomial(self._sources[expr[1]][1]) if expr[0] == "len" else {(expr,): 1}
+        return {(expr,): 1} if expr[0] != "len" or expr[1] in self.greatest else self.polynomial(self._sources[expr[1]][1])
 
 
 def strides(node: Node) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.compiler.runtime.library_calls import LibraryCall
+from jitgrad.config import config, logger
 from jitgrad.generated import function
 
 Rows = tuple[int, int]          # first and end, of calls
@@ -142,6 +143,13 @@ class ArgumentList:
     inputs: tuple[tuple[int, int], ...]
     combining: dict[int, int]
     numbers: dict[tuple, int]
+
+
+def check_limit(nbytes: int) -> None:
+    """Say that the intermediate results of a program take more than jitgrad.set_memory_limit allows, if they do."""
+    if config.memory_limit is not None and nbytes > config.memory_limit:
+        logger.warning("a program takes %d bytes, more than the limit of %d (jitgrad.set_memory_limit): explain() tells what is stored",
+                       nbytes, config.memory_limit)
 
 
 @dataclass

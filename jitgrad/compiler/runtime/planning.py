@@ -81,7 +81,7 @@ class Planner:
         self._makers: list[tuple[Any, tuple[int, ...], np.dtype]] = []
         for o in program.outputs:
             if o is not None:
-                shape = tuple([self._value(n) for n in o.shape])
+                shape = tuple([lengths.most(n) for n in o.shape])
                 self._makers.append((buffers.maker(math.prod(shape) * o.dtype.itemsize), shape, o.dtype))
         self._results = [o.buffer for o in program.outputs if o is not None]
         self._absent = tuple([k for k, o in enumerate(program.outputs) if o is None])
@@ -97,7 +97,8 @@ class Planner:
         self._work: dict[int, Work] = {}                    # see ExecutionPlan
         # Where a number goes that changes with starts, steps and strides, and what it is: words, rows of in_arena and patches.
         self._moving: dict[str, list[tuple[int, Expr]]] = {"words": [], "arena": [], "patches": [], "calls": []}
-        groups = batch_blocking.groups(program.steps, program.buffers, self._value)
+        groups = batch_blocking.groups(program.steps, program.buffers, self._value) if not lengths.greatest else [
+            batch_blocking.Group([step]) for step in program.steps]
         for k, group in enumerate(groups):
             if group.together and self._group(k, group):
                 continue
@@ -111,7 +112,7 @@ class Planner:
                 else:
                     self._items.append(LibraryCall(step, program.buffers, self._value))
         self._allocate(groups)
-        if self._bytes() >= skewed_tiling.LEAST_BYTES:
+        if len(self._items) >= skewed_tiling.LEAST_CALLS and self._bytes() >= skewed_tiling.LEAST_BYTES and not lengths.greatest:
             self._tile()
 
     # -- kernels -----------------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ class Planner:
         if not outer * inner and not step.kernel.reductions:
             return
         bounds = _chunks(outer, nanoseconds, step)
-        if len(bounds) == 1:
+        if len(bounds) == 1 or self._lengths.greatest:
             block = self._block(step.kernel.slots, {}, 0)
             self._note_work(step, outer, inner, [8 * block])
             self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
@@ -161,13 +162,17 @@ class Planner:
             return None
         first = len(self._words)
         self._words += call.words
+        if self._lengths.greatest:
+            words, fixed = blas.lengths(step, call)
+            self._moving["words"] += [(first + word, n) for word, n in words if self._lengths.depends(n)]
+            self._lengths.indexed |= any([self._lengths.depends(n) for n in fixed])
         sources = [(step.sources[0], a.offset), (step.sources[1], b.offset)]
-        if blas.vector_first(tuple([self._value(n) for n in step.shape])):
+        if blas.vector_first(self._shape(step)):
             sources.reverse()
         for word, (source, offset) in zip((blas.A, blas.B), sources, strict=True):
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
         self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
-        elements = math.prod([self._value(n) for n in step.shape]) // max(call.matrices, 1)
+        elements = math.prod([self._lengths.most(n) for n in step.shape]) // max(call.matrices, 1)
         self._note_work(step, call.matrices, elements, [8 * first])
         return _PlannedCall(call.address, call.matrices, first, call.nanoseconds, None)
 
@@ -175,8 +180,11 @@ class Planner:
         """The call of a matrix product, as far as BLAS takes it."""
         if not step.product or self._buffers[step.target].kind == "result" or min(step.sources) < 0:
             return None
-        a, b = [Strided(o, self._value) for o in step.operands]
-        return blas.product(a, b, tuple([self._value(n) for n in step.shape]), self._buffers[step.target].dtype)
+        a, b = [Strided(o, self._lengths.most if self._lengths.greatest else self._value) for o in step.operands]
+        return blas.product(a, b, self._shape(step), self._buffers[step.target].dtype)
+
+    def _shape(self, step: LibraryStep) -> tuple[int, ...]:
+        return tuple([self._lengths.most(n) if self._lengths.greatest else self._value(n) for n in step.shape])
 
     def _group(self, k: int, group: batch_blocking.Group) -> bool:
         """Steps that go through their iterations together, some at a time; False where one cannot be called so.

@@ -24,7 +24,7 @@ from jitgrad.compiler.ir.steps import UNTOLD, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cpu import kernels
 from jitgrad.compiler.runtime import blas, driver
 from jitgrad.compiler.runtime.evaluator import Lengths, needed, strides
-from jitgrad.compiler.runtime.plan import ArgumentList, ExecutionPlan
+from jitgrad.compiler.runtime.plan import ArgumentList, ExecutionPlan, check_limit
 from jitgrad.compiler.runtime.planning import Planner
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.graph.node import Node, Op
@@ -87,10 +87,27 @@ class Plans:
             return found.to(numbers)
         return self._plans.get((key, numbers)) or self._keep((key, numbers), self._made(order)[0])
 
-    def planned(self, order: Sequence[Node]) -> tuple[ExecutionPlan, tuple[int, ...], Mapping[tuple, int]]:
-        """The plan for a captured graph, and the starts, steps and strides that it is to be moved to, and which these are."""
-        runs = self.bind(order)
-        return runs.plan, self._numbers(order) if self._indexed else (), self._arguments.numbers
+    def planned(self, order: Sequence[Node], greatest: Mapping[tuple[int, int], int]
+                ) -> tuple[ExecutionPlan, tuple[int, ...], Mapping[tuple, int]]:
+        """The plan for a captured graph, and the starts, steps and strides that it is to be moved to, and which these are.
+
+        greatest: of lengths, (position, axis), that the plan may be moved to as well, ("length", position, axis): up to what."""
+        program = self.steps()
+        symbols = {s: source for s, source in program.sources.items() if source in greatest}
+        if not symbols:
+            runs = self.bind(order)
+            return runs.plan, self._numbers(order) if self._indexed else (), self._arguments.numbers
+        atoms = [*self._atoms(order), *[("len", s) for s in symbols]]
+        arguments = replace(self._arguments, numbers={atom: k for k, atom in enumerate(atoms)})
+        lengths = Lengths(program.sources, order, {s: greatest[source] for s, source in symbols.items()})
+        plan = Planner(program, arguments, lengths).plan()
+        names = {("length", *symbols[atom[1]]) if atom[0] == "len" else atom: k for atom, k in arguments.numbers.items()}
+        return plan, (*self._numbers(order), *[order[p].type.shape[axis] for p, axis in symbols.values()]), names
+
+    def _atoms(self, order: Sequence[Node]) -> list[tuple]:
+        """Starts and steps of slices, and strides, as expressions."""
+        atoms: list[tuple] = [("size", p, k) for p in self._sizes for k in range(len(order[p].sizes))]
+        return atoms + [("stride", p, axis) for p in self._strides for axis in range(order[p].value.ndim)]
 
     def _keep(self, key: Any, plan: Any) -> Any:
         """Remember a plan, in place of the oldest where there are many."""
@@ -104,11 +121,10 @@ class Plans:
         program = self.steps()
         known = self._arguments.numbers
         if self._indexed and not known:
-            atoms = [("size", p, k) for p in self._sizes for k in range(len(order[p].sizes))]
-            atoms += [("stride", p, axis) for p in self._strides for axis in range(order[p].value.ndim)]
-            known.update({atom: k for k, atom in enumerate(atoms)})
+            known.update({atom: k for k, atom in enumerate(self._atoms(order))})
         lengths = Lengths(program.sources, order)
         plan = Planner(program, self._arguments, lengths).plan()
+        check_limit(plan.arena_bytes)
         if not self._packed:
             self._packed, self._program = _pack(program), None
         elif len(program.steps) <= FEW:

@@ -128,6 +128,7 @@ class _Layers(Module):
 
     gates = 1
     mode = ""
+    proj_size = 0       # what the next state h is projected to, if not 0
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
                  dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None) -> None:
@@ -140,13 +141,16 @@ class _Layers(Module):
             raise ValueError("num_layers must be greater than zero")
         self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
         self.batch_first, self.dropout, self.bidirectional = batch_first, float(dropout), bidirectional
-        rows, ways = self.gates * hidden_size, 2 if bidirectional else 1
+        rows, ways, size = self.gates * hidden_size, 2 if bidirectional else 1, self.proj_size or hidden_size
         for suffix in self._suffixes():
-            width = input_size if suffix.startswith("_l0") else hidden_size * ways
-            self.register_parameter(f"weight_ih{suffix}", Parameter(empty((rows, width), device=device, dtype=dtype)))
-            self.register_parameter(f"weight_hh{suffix}", Parameter(empty((rows, hidden_size), device=device, dtype=dtype)))
-            for name in ("bias_ih", "bias_hh") if bias else ():
-                self.register_parameter(f"{name}{suffix}", Parameter(empty(rows, device=device, dtype=dtype)))
+            width = input_size if suffix.startswith("_l0") else size * ways
+            shapes = {"weight_ih": (rows, width), "weight_hh": (rows, size)}
+            if bias:
+                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            if self.proj_size:
+                shapes["weight_hr"] = (size, hidden_size)
+            for name, shape in shapes.items():
+                self.register_parameter(f"{name}{suffix}", Parameter(empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
 
     def _suffixes(self) -> list[str]:
@@ -168,15 +172,20 @@ class _Layers(Module):
             raise ValueError(f"{self.mode}: Expected input to be 2D or 3D, got {input.ndim}D instead")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        weight = self._parameters["weight_ih_l0"]
+        if weight is not None and input.dtype is not weight.dtype:
+            raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). Convert input: "
+                             f"input.to({weight.dtype}), or convert model: model.to({input.dtype})")
         batched = input.ndim == 3
         if not batched:
             input = input.unsqueeze(1)
         elif self.batch_first:
             input = input.transpose(0, 1)
         suffixes = self._suffixes()
-        shape = (len(suffixes), input.shape[1], self.hidden_size)
-        states = [zeros(shape, dtype=input.dtype)] * count if given is None else [s if batched else s.unsqueeze(1) for s in given]
-        for s in states:
+        shapes = [(len(suffixes), input.shape[1], n) for n in (self.proj_size or self.hidden_size, self.hidden_size)][:count]
+        states = ([zeros(shape, dtype=input.dtype) for shape in shapes] if given is None else
+                  [s if batched else s.unsqueeze(1) for s in given])
+        for s, shape in zip(states, shapes, strict=True):
             if tuple(s.shape) != shape:
                 raise RuntimeError(f"Expected hidden size {shape}, got {list(s.shape)}")
         step, last, x = self._step(), [], input
@@ -186,12 +195,15 @@ class _Layers(Module):
             ways = []
             for place in range(len(suffixes) // self.num_layers):
                 at = k * (len(suffixes) // self.num_layers) + place
-                named = {n: getattr(self, f"{n}{suffixes[at]}", None) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+                named: dict[str, Any] = {n: getattr(self, f"{n}{suffixes[at]}", None)
+                                         for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")}
                 state = tuple([s[at] for s in states])
                 outputs = []
                 products = F.linear(x, named["weight_ih"], named["bias_ih"]).unbind(0)       # of all steps at once
                 for product in reversed(products) if place else products:
                     state = step(product, F.linear(state[0], named["weight_hh"], named["bias_hh"]), state)
+                    if self.proj_size:
+                        state = (F.linear(state[0], named["weight_hr"]), *state[1:])
                     outputs.append(state[0])
                 last.append(state)
                 ways.append(stack(outputs[::-1] if place else outputs))
@@ -204,7 +216,8 @@ class _Layers(Module):
     def extra_repr(self) -> str:
         """The arguments."""
         text = f"{self.input_size}, {self.hidden_size}"
-        for name, usual in (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False)):
+        usually = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        for name, usual in usually.items():
             value = getattr(self, name)
             text += "" if value == usual else f", {name}={value}"
         return text
@@ -247,9 +260,18 @@ class GRU(_Layers):
 
 
 class LSTM(_Layers):
-    """LSTMCell along a sequence; see RNN.  (proj_size is not supported.)"""
+    """LSTMCell along a sequence; see RNN.  proj_size: the length that h is projected to after each step, if not 0."""
 
     gates, mode = 4, "LSTM"
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+                 dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None) -> None:
+        if proj_size < 0:
+            raise ValueError("proj_size should be a positive integer or zero to disable projections")
+        if proj_size >= hidden_size > 0:
+            raise ValueError("proj_size has to be smaller than hidden_size")
+        object.__setattr__(self, "proj_size", proj_size)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype)
 
     def _step(self) -> Any:
         return _lstm

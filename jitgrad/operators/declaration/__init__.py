@@ -1,1 +1,1 @@
-"""How operators are declared: their schemas, what every call does, `out=`, methods in place, and type stubs."""
+"""How operators are declared: their schemas, what every call does, `out=` and methods in place."""

@@ -17,7 +17,7 @@ from jitgrad.errors import InternalError
 from jitgrad.graph.node import Composite, Node, Op
 from jitgrad.graph.recording import become_input, bind, scalar_node
 from jitgrad.operators.declaration.out import CAST, write_out
-from jitgrad.operators.declaration.schema import Schema, no_form
+from jitgrad.operators.declaration.schema import Schema, common, no_form, shown_text
 from jitgrad.operators.native.faces import face
 from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, node_of, promoted
@@ -32,7 +32,7 @@ FEW = 8                 # inputs of which interpreter.compute, which looks throu
 # Operations done by Python functions after which machine code is taken from disk, and after which it is compiled
 SOON, OFTEN = 500, 10_000
 operations = [0]        # so many, of all threads, about
-# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd/saved_hooks.py).
+# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd).
 saving: list[Callable[[Sequence[Node], Mapping[str, Any]], None]] = []
 
 
@@ -138,14 +138,13 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
     if name in OPERATORS:
         raise InternalError(f"operator {name} is declared twice")
     function.__name__ = function.__qualname__ = called = schemas[0].name
-    shown = None
-    if len(schemas) == 1:
-        shown = function.__signature__ = schemas[0].signature()         # type: ignore[attr-defined]
-    else:
-        doc = f"{doc}\n\n" + "\n".join([f"{called}{schema.signature()}" for schema in schemas])
+    if len(schemas) > 1:
+        doc = f"{doc}\n\n" + "\n".join([f"{called}{schema.text()}" for schema in schemas])
     function.__doc__ = doc
     function.__module__ = "jitgrad"         # where pickle finds it
-    call = function if kind is None else face(function, name, kind, None if shown is None else str(shown))
+    call = function if kind is None else face(function, name, kind, shown_text(schemas))
+    if call is function:
+        function.__signature__ = common(schemas)        # type: ignore[attr-defined]
     OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace, kind)
     return call
 

@@ -13,7 +13,6 @@ from jitgrad import tracing
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.declaration.declare import Operator, finish, operand_nodes
-from jitgrad.operators.declaration.schema import Schema
 from jitgrad.operators.operands import cast, to_node
 from jitgrad.requests import execute
 from jitgrad.tensors.histories import written_over
@@ -47,7 +46,7 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]
 def inplace_method(op: Operator) -> Callable:
     """The method `name_`: the operator's result written to self."""
     called = op.name + "_"
-    schema = op.schemas[0].renamed(called) if op.fn is None else Schema(called, op.fn, True)
+    schema = op.schemas[0].renamed(called)
     several = len(op.schemas) > 1
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -87,8 +86,6 @@ def inplace_method(op: Operator) -> Callable:
     method.operator = op.call           # type: ignore[attr-defined]  (what it computes, for those who learn it)
     method.__name__ = method.__qualname__ = called
     method.__doc__ = f"{op.name}(), written to this tensor."
-    if not several:
-        method.__signature__ = schema.signature()       # type: ignore[attr-defined]
     return method
 
 

@@ -5,7 +5,7 @@ through: PyTorch refuses operands that require a gradient.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jitgrad.graph.recording import grad_mode
@@ -18,8 +18,6 @@ from jitgrad.tensors.tensor import Tensor, wrap
 # How the dtype of a result becomes that of `out`: by a cast within its category or to a higher one; not at all; or the operator
 # computes in it.
 CAST, EXACT, COMPUTES = "cast", "exact", "computes"
-_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long int", "bool": "bool", "uint8": "unsigned char",
-          "int8": "signed char", "int16": "short"}
 
 
 def write_out(schema: Schema, call: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -34,9 +32,7 @@ def write_out(schema: Schema, call: Callable, args: tuple, kwargs: dict[str, Any
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{schema.name}(): argument 'out' must be Tensor, not {type(tensor).__name__}")
-    if grad_mode.enabled and any([t.requires_grad for t in (*tensors, *_tensors((*args, *kwargs.values())))]):
-        raise RuntimeError(f"{schema.name}(): functions with out=... arguments don't support automatic differentiation, but one of "
-                           "the arguments requires grad.")
+    refuse_gradients(schema.name, (*tensors, *_tensors((*args, *kwargs.values()))))
     if schema.out == COMPUTES and kwargs.get("dtype") is None:
         kwargs["dtype"] = out.dtype
     result = call(*args, **kwargs)
@@ -45,15 +41,23 @@ def write_out(schema: Schema, call: Callable, args: tuple, kwargs: dict[str, Any
         raise TypeError(f"{schema.name}(): argument 'out' must be {'tuple of Tensors' if len(results) > 1 else 'Tensor'}, not "
                         f"{type(out).__name__}")
     for tensor, computed in zip(tensors, results, strict=True):
-        _write(tensor, computed, schema.out == CAST)
+        write_to(tensor, computed, schema.out == CAST)
     return type(result)(*tensors) if hasattr(result, "_fields") else tuple(tensors) if several else out
 
 
-def _write(out: Tensor, result: Tensor, casts: bool) -> None:
+def refuse_gradients(called: str, tensors: Iterable[Tensor]) -> None:
+    """Raise where a derivative would have to go through `out`."""
+    if grad_mode.enabled and any([t.requires_grad for t in tensors]):
+        raise RuntimeError(f"{called}(): functions with out=... arguments don't support automatic differentiation, but one of "
+                           "the arguments requires grad.")
+
+
+def write_to(out: Tensor, result: Tensor, casts: bool) -> None:
+    """Overwrite `out` with a result, which is cast if `casts`."""
     node, to = result._current(), out.dtype
     if node.type.dtype is not to:
         if not casts:
-            raise RuntimeError(f"Expected out tensor to have dtype {_NAMES[node.type.dtype.name]}, but got {_NAMES[to.name]} instead")
+            raise RuntimeError(f"Expected out tensor to have dtype {node.type.dtype.c_type}, but got {to.c_type} instead")
         if node.type.dtype.category > to.category:
             raise RuntimeError(f"result type {node.type.dtype.title} can't be cast to the desired output type {to.title}")
         node = cast(node, to)

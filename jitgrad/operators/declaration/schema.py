@@ -4,10 +4,11 @@
 
 Names, order, defaults and what is given by name alone are those of the signature; an annotation lists what a parameter takes
 (`KINDS`).  Everything that depends on a schema derives from it: how arguments are bound, errors in PyTorch's words,
-`inspect.signature`, help(), and type stubs (stubs.py).  NumPy's names (`axis` for dim) are known for all operators.
+`inspect.signature`, help(), and type stubs (jitgrad/stubs.py).  NumPy's names (`axis` for dim) are known for all operators.
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from inspect import CO_VARARGS, Signature
 from inspect import Parameter as PythonParameter
@@ -86,14 +87,20 @@ class Argument(NamedTuple):
     number: str | None
 
 
-def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument:
-    words = [word for word in annotation.split(" | ") if word != "None"]
-    takes = tuple([word for word in words if word in KINDS])
-    if len(takes) != len(words):
-        raise TypeError(f"a parameter {name!r} is declared as {annotation!r}; annotations are {', '.join(KINDS)}")
+@functools.cache        # which are few, on more than a thousand parameters
+def _taken(annotation: str) -> tuple[tuple[str, ...], bool, bool, str | None]:
+    """Of an annotation: takes, whether None is among them, tensor, number (see Argument)."""
+    words = annotation.split(" | ")
+    takes = tuple([word for word in words if word != "None"])
+    if not {*takes} <= KINDS.keys():
+        raise TypeError(f"a parameter is declared as {annotation!r}; annotations are {', '.join(KINDS)}")
     tensor = bool(_TENSORS.intersection(takes))
-    number = None if tensor else next((word for word in takes if KINDS[word].number), None)
-    return Argument(name, takes, default, default is None or "None" in annotation.split(" | "), named, tensor, number)
+    return takes, "None" in words, tensor, None if tensor else next((word for word in takes if KINDS[word].number), None)
+
+
+def _argument(name: str, annotation: str, default: Any, named: bool) -> Argument:
+    takes, optional, tensor, number = _taken(annotation)
+    return Argument(name, takes, default, default is None or optional, named, tensor, number)
 
 
 class Schema:
@@ -103,7 +110,7 @@ class Schema:
 
     An operator's name may go on after a dot, as that of one of its forms."""
 
-    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "_gathers", "_aliases")
+    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "one_by_one", "_aliases")
 
     def __init__(self, name: str, fn: Callable, nodes: bool, out: str | None = None) -> None:
         code, annotations = fn.__code__, fn.__annotations__
@@ -123,7 +130,7 @@ class Schema:
         if code.co_flags & CO_VARARGS:
             rest = code.co_varnames[count + code.co_kwonlyargcount]
             self.rest = _argument(rest, annotations[rest], REQUIRED, False)
-        self._gathers = count > 0 and "Integers" in self.parameters[count - 1].takes
+        self.one_by_one = count > 0 and "Integers" in self.parameters[count - 1].takes
         self.operands = count if nodes and all([p.tensor for p in self.parameters]) else -1
         self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
 
@@ -160,7 +167,7 @@ class Schema:
     def _gathered(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """More arguments than parameters: sizes or dimensions one by one."""
         last = self.positional - 1
-        if self._gathers and all([_is_integer(v) or isinstance(v, Tensor) for v in args[last:]]):
+        if self.one_by_one and all([_is_integer(v) or isinstance(v, Tensor) for v in args[last:]]):
             return (*args[:last], args[last:])
         if len(self.forms()) > 1:
             raise self._no_form(args, kwargs)
@@ -284,6 +291,17 @@ class Schema:
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
+    def text(self, out: bool = True) -> str:
+        """`(input, dim=None, *, out=None)`: str(signature()), of which an object takes ten times as long to make; `out` if wanted."""
+        shown = [p.name if p.default is REQUIRED else f"{p.name}={p.default!r}" for p in self.parameters]
+        if self.out and out:
+            shown.append("out=None")
+        if self.rest is not None:
+            shown.insert(self.positional, f"*{self.rest.name}")
+        elif len(shown) > self.positional:
+            shown.insert(self.positional, "*")
+        return f"({', '.join(shown)})"
+
     def signature(self) -> Signature:
         """Names and defaults, `out` among them."""
         shown = [PythonParameter(p.name, PythonParameter.KEYWORD_ONLY if p.named else PythonParameter.POSITIONAL_OR_KEYWORD,
@@ -293,6 +311,24 @@ class Schema:
         if self.out:
             shown.append(PythonParameter("out", PythonParameter.KEYWORD_ONLY, default=None))
         return Signature(shown)
+
+
+def shown_text(schemas: Sequence[Schema], out: bool = True) -> str:
+    """str(common(schemas))."""
+    return schemas[0].text(out) if len(schemas) == 1 else str(common(schemas))
+
+
+def common(schemas: Sequence[Schema]) -> Signature:
+    """What is shown of an operator of several forms: the parameters with which all begin, and whatever each takes besides."""
+    if len(schemas) == 1:
+        return schemas[0].signature()
+    shown = []
+    for names in zip(*[schema.names[:schema.positional] for schema in schemas], strict=False):
+        if len({*names}) > 1:
+            break
+        shown.append(PythonParameter(names[0], PythonParameter.POSITIONAL_OR_KEYWORD))
+    return Signature([*shown, PythonParameter("args", PythonParameter.VAR_POSITIONAL),
+                      PythonParameter("kwargs", PythonParameter.VAR_KEYWORD)])
 
 
 def no_form(name: str, forms: Sequence[str], args: tuple, kwargs: dict[str, Any]) -> TypeError:

@@ -82,8 +82,8 @@ def _bounds(called: str, input: Node, low: str, high: str, min: Any, max: Any) -
     if min is None and max is None:
         raise RuntimeError(f"torch.{called}: At least one of '{low}' or '{high}' must not be None")
     given = [v for v in (min, max) if v is not None]
-    if input.type.dtype is bool_ and result_dtype((input, *given)) is bool_:
-        raise RuntimeError(f"{called}(): not implemented for 'Bool'; convert the tensor with .int() first")
+    if input.type.dtype is bool_ and result_dtype((input, *given)) is bool_ and (len(given) > 1 or type(given[0]) is not Node):
+        raise NotImplementedError(f"{called}(): not implemented for 'Bool'; convert the tensor with .int() first")
     nodes = promoted(called, input, *given, fitting=True)
     return nodes[0], None if min is None else nodes[1], None if max is None else nodes[-1]
 

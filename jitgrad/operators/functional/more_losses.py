@@ -34,8 +34,8 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, redu
     if log_target:
         loss = _op("exp")(target) * (target - input)
     else:
-        loss = _op("where")(target > 0, target * _op("log")(_op("where")(target > 0, target, 1.0)), 0.0 * target) - target * input
-    return loss.sum() / input.shape[0] if reduction == "batchmean" else _reduced(loss, reduction)       # type: ignore[attr-defined]
+        loss = _op("xlogy")(target, target) - target * input
+    return loss.sum() / (input.shape[0] if input.ndim else 1) if reduction == "batchmean" else _reduced(loss, reduction)       # type: ignore[attr-defined]
 
 
 @function(places=("functional",))
@@ -60,7 +60,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
         if var.shape != input.shape:
             if tuple(input.shape[:-1]) == tuple(var.shape):
                 var = var.unsqueeze(-1)                         # type: ignore[attr-defined]
-            elif not (tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1):
+            elif input.ndim != var.ndim or sum([m for n, m in zip(input.shape, var.shape, strict=True) if n != m]) != 1:
                 raise ValueError("var is of incorrect size")
         if bool((var < 0).any()):                               # type: ignore[attr-defined]
             raise ValueError("var has negative entry/entries")

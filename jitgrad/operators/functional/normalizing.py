@@ -5,6 +5,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import in_grad_mode, scalar_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
+from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.operands import Dim, Dims, Integers, cast
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
@@ -20,6 +21,11 @@ def _moments(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node, Node]:
     mean = ops.sum(x, axes=axes) / count
     centred = x - mean
     return centred, mean, ops.sum(centred * centred, axes=axes) / count
+
+
+def _check_dtypes(input: Node, *others: Node | None) -> None:
+    if any([p is not None and p.type.dtype is not input.type.dtype for p in others]):
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
 
 
 @operator("NativeLayerNormBackward0", places=F, saves=("input", "weight"), edges=("input", "weight", "bias"))
@@ -38,6 +44,7 @@ def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = No
         wanted = "".join([f", {n}" for n in shape])
         raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*{wanted}], but got input of "
                            f"size{list(have)}")
+    _check_dtypes(input, weight, bias)
     centred, _, variance = _moments(input, tuple(range(len(have) - len(shape), len(have))))
     result = centred * ops.rsqrt(variance + scalar_node(float(eps), input.type.dtype))
     if weight is not None:
@@ -50,6 +57,7 @@ def layer_norm(input: Node, normalized_shape: Integers, weight: Node | None = No
 def _batch_norm(input: Node, weight: Node | None, bias: Node | None, mean: Node | None, variance: Node | None,
                 eps: float) -> tuple[Node, Node, Node]:
     """The normalised input, and the mean and variance by which it is."""
+    _check_dtypes(input, weight, bias, mean, variance)
     ndim = input.type.ndim
     across = tuple([d for d in range(ndim) if d != 1]) if ndim > 1 else ()
 
@@ -85,7 +93,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
     moments = (None, None) if training else (running_mean, running_var)
     result, mean, variance = OPERATORS["nn.functional.batch_norm"].call(input, weight, bias, *moments, eps)
-    if training and (running_mean is not None or running_var is not None):
+    if training and input.numel() and (running_mean is not None or running_var is not None):
         in_grad_mode(False, _follow, running_mean, running_var, mean, variance, momentum, count)
     return result
 
@@ -119,6 +127,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     if input.dtype not in (int32, int64):
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
                            f"{input.type()} instead (while checking arguments for embedding)")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     count = weight.shape[0]
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -141,7 +151,7 @@ def _check_rows(input: Tensor, count: int) -> None:
         raise IndexError("index out of range in self")
 
 
-@function(places=F)
+@function(places=F, out=CAST)
 def normalize(input: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
     no_template()

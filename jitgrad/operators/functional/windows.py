@@ -118,12 +118,27 @@ def _convolved(called: str, rank: int, input: Node, weight: Node, bias: Node | N
         raise RuntimeError(f"Expected {rank + 2}D weight of shape (out_channels, in_channels, ...) in {called}, but got weight of "
                            f"size: "
                            f"{list(weight.type.shape)}")
+    for operand, name in ((weight, "weight"), (bias, "bias")):
+        if operand is not None and operand.type.dtype is not input.type.dtype:
+            raise RuntimeError(f"Input type ({input.type.dtype.c_type}) and {name} type ({operand.type.dtype.c_type}) should be "
+                               "the same")
+    if groups < 1:
+        raise RuntimeError("non-positive groups is not supported")
+    if weight.type.shape[0] < groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+                           f"{list(weight.type.shape)} instead")
     batched = input.type.ndim == rank + 2
     if input.type.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {called}, but got input of size: "
                            f"{list(input.type.shape)}")
     x = input if batched else ops.unsqueeze(input, dims=(0,))
     steps, apart = [_each(v, rank, "convolution", n) for v, n in ((stride, "stride"), (dilation, "dilation"))]
+    if min(steps) < 1:
+        raise RuntimeError("non-positive stride is not supported")
+    if min(apart) < 1:
+        raise RuntimeError("dilation should be greater than zero")
+    if not isinstance(padding, str) and min(_each(padding, rank, "convolution", "padding")) < 0:
+        raise RuntimeError("negative padding is not supported")
     channels, each, kernel = weight.type.shape[0], weight.type.shape[1], weight.type.shape[2:]
     if x.type.shape[1] != each * groups:
         raise RuntimeError(f"Given groups={groups}, weight of size {list(weight.type.shape)}, expected "

@@ -62,7 +62,7 @@ def _as_position(value: Any) -> Tensor | None:
         tensor = array_tensor(value, int64)
     elif isinstance(value, (list, tuple, range, np.ndarray)):
         array = np.asarray(value)
-        if not array.size:
+        if not array.size and array.dtype.kind == "f":
             array = array.astype(np.int64)
         if array.dtype.kind not in "biu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -84,7 +84,7 @@ def _whole_number(value: Any) -> int | None:
         if value.ndim or value.dtype.category != 1:
             return None
         return int(value._array())
-    if isinstance(value, (np.ndarray, list, tuple)):
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind not in "iu")):
         return None
     try:
         return index(value)
@@ -157,7 +157,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
             views.append(("SelectBackward0", selected(shape, dim, number)))
             shape = shape[:dim] + shape[dim + 1:]
             gone += 1
-        elif isinstance(part, (bool, np.bool_)) or (isinstance(part, Tensor) and not part.ndim):
+        elif isinstance(part, (bool, np.bool_)) or (isinstance(part, (Tensor, np.ndarray)) and not part.ndim):
             views.append(("UnsqueezeBackward0", (Step(_UNSQUEEZE, ((dim,),), None),)))
             shape = shape[:dim] + (1,) + shape[dim:]
             positions.append((dim, from_array(np.array([bool(part)]))))

@@ -29,7 +29,7 @@ def _along(called: str, input: Node, dim: int, index: Node, src: Node | None) ->
     """The operands of a scatter, with a dimension each, src as large as the index."""
     index, d = index_node(called, index), normal_dim(dim, input.type.ndim)
     if src is not None and src.type.dtype is not input.type.dtype:
-        raise RuntimeError(f"{called}(): Expected self.dtype to be equal to src.dtype")
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     operands = [n if n is None or n.type.ndim else ops.unsqueeze(n, dims=(0,)) for n in (input, index, src)]
     x, index, src = operands        # type: ignore[assignment]
     assert index is not None and x is not None
@@ -164,13 +164,13 @@ def scatter_reduce(input: Node, dim: int, index: Node, src: Node, reduce: str, *
     return result if input.type.ndim else ops.squeeze(result, dims=(0,))
 
 
-@function(name="scatter.reduce", places=())
+@function(name="scatter.reduce", places=(), out=EXACT)
 def _scatter_by(input: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str) -> Tensor:
     """scatter() that adds to what is there, or multiplies it ("add", "multiply")."""
     return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
 
 
-@function(name="scatter.value_reduce", places=(), kind=None)
+@function(name="scatter.value_reduce", places=(), kind=None, out=EXACT)
 def _scatter_value_by(input: Tensor, dim: int, index: Tensor, value: Scalar, *, reduce: str) -> Tensor:
     """scatter() of a number that adds to what is there, or multiplies it ("add", "multiply")."""
     src = OPERATORS["expand"].call(input.new_full((), value), tuple(index.shape))
@@ -265,11 +265,17 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 @function(places=BOTH, kind=None, inplace=True)
 def index_put(input: Tensor, indices: Tensors, values: Tensor, accumulate: bool = False) -> Tensor:
     """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
+    if values.dtype is not input.dtype:
+        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.title} for the destination "
+                           f"and {values.dtype.title} for the source.")
     key = tuple([slice(None) if i is None else i for i in indices])
+    at = _positions(input)[key]
+    shape = list(values.shape)
+    if len(shape) > at.ndim or any([n not in (1, m) for n, m in zip(reversed(shape), reversed(at.shape), strict=False)]):
+        raise RuntimeError(f"shape mismatch: value tensor of shape {shape} cannot be broadcast to indexing result of shape "
+                           f"{list(at.shape)}")
     if accumulate:
-        at = OPERATORS["reshape"].call(_positions(input), tuple(input.shape))[key]
-        parts = OPERATORS["broadcast_to"].call(values.to(input.dtype), tuple(at.shape))
-        return put(input, at, parts, True)
+        return put(input, at, OPERATORS["broadcast_to"].call(values, tuple(at.shape)), True)
     result = OPERATORS["clone"].call(input)
     setitem(result, key, values)
     return result

@@ -52,9 +52,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     first, second = [normal_dim(d, a.ndim) for d in first], [normal_dim(d, b.ndim) for d in second]
     for i, j in zip(first, second, strict=True):
         if a.shape[i] == 1 != b.shape[j]:
-            b = b.sum(j, keepdim=True)
+            b = b.sum(j, keepdim=True, dtype=b.dtype)
         elif b.shape[j] == 1 != a.shape[i]:
-            a = a.sum(i, keepdim=True)
+            a = a.sum(i, keepdim=True, dtype=a.dtype)
         elif a.shape[i] != b.shape[j]:
             raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
                                f"{b.shape[j]} in dim {j}")
@@ -167,7 +167,7 @@ def _pair(a: Tensor, of_a: list[Any], b: Tensor, of_b: list[Any], wanted: set[An
 
 def _sum_out(x: Tensor, labels: list[Any], wanted: set[Any]) -> tuple[Tensor, list[Any]]:
     gone = [i for i, v in enumerate(labels) if v not in wanted]
-    return (x.sum(gone), [v for v in labels if v in wanted]) if gone else (x, labels)
+    return (x.sum(gone, dtype=x.dtype), [v for v in labels if v in wanted]) if gone else (x, labels)
 
 
 def _check_lengths(operands: Sequence[Tensor], labels: Sequence[list[Any]]) -> None:
@@ -200,7 +200,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
         x, of_x = _sum_out(x, of_x, later | {*of_other})
         other, of_other = _sum_out(other, of_other, later | {*of_x})
         x, of_x = _pair(x, of_x, other, of_other, later)
-    x, of_x = _sum_out(x, of_x, {*result})
+    gone = [i for i, v in enumerate(of_x) if v not in result]
+    x, of_x = x.sum(gone) if gone else x, [v for v in of_x if v in result]
     return x.permute([of_x.index(v) for v in result])
 
 
@@ -287,7 +288,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, 
 @function(places=BOTH, out=EXACT, inplace=True)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """beta * input + alpha * the sum of bmm(batch1, batch2)."""
-    return _added(input, OPERATORS["bmm"].call(batch1, batch2).sum(0), beta, alpha)
+    return _added(input, OPERATORS["bmm"].call(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha)
 
 
 @function(places=BOTH, out=EXACT, inplace=True)

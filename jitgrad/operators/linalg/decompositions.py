@@ -11,14 +11,12 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
-from jitgrad.operators.linalg.matrices import LINALG, check_matrix, check_square, tolerance
+from jitgrad.operators.linalg.matrices import LINALG, attempted, check_matrix, check_square, marked, tolerance
 from jitgrad.operators.named import result_type
-from jitgrad.operators.operands import cast, promoted
 from jitgrad.ops import transposed
-from jitgrad.ops.decomposition import eigh_parts, qr_parts, svd_parts
+from jitgrad.ops.decomposition import eigh_parts, indefinite, indefinite_order, qr_parts, singular, singular_order, svd_parts
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.array import array_type
-from jitgrad.types.dtype import int32, int64
 
 SlogdetResult = result_type("linalg_slogdet", "sign logabsdet")
 EighResult = result_type("linalg_eigh", "eigenvalues eigenvectors")
@@ -48,15 +46,12 @@ operator("LinalgInvExBackward0", name="linalg_inv", places=LINALG, saves=("resul
 operator("LinalgInvExBackward0", name="inverse", saves=("result",), out=EXACT)(_inverse)
 
 
-def _no_failure(a: Node) -> Node:
-    zeros = np.zeros(a.type.shape[:-2], np.int32)
-    return input_node(zeros, array_type(zeros.shape, int32))
-
-
-@operator("LinalgInvExBackward0", places=LINALG, saves=("result",), kind=None)
+@operator("LinalgInvExBackward0", places=LINALG, saves=("result",), kind=None, out=EXACT)
 def linalg_inv_ex(A: Node, *, check_errors: bool = False) -> tuple[Node, Node]:
-    """(inverse, info): the inverse as linalg.inv gives it, which raises for singular matrices, and zeros."""
-    return InverseResult(_inv(A), _no_failure(A))
+    """(inverse, info): linalg.inv, with nan for singular matrices, and what is not zero for them."""
+    check_square("linalg.inv", A)
+    matrices, info = attempted(A, singular_order, "linalg.inv_ex" if check_errors else None, singular)
+    return InverseResult(marked(ops.inverse(matrices), info), info)
 
 
 def _det(A: Node) -> Node:
@@ -115,10 +110,15 @@ def linalg_cholesky(A: Node, *, upper: bool = False) -> Node:
     return _cholesky("linalg.cholesky", A, upper)
 
 
-@operator("LinalgCholeskyExBackward0", places=LINALG, saves=("result",), kind=None)
+@operator("LinalgCholeskyExBackward0", places=LINALG, saves=("result",), kind=None, out=EXACT)
 def linalg_cholesky_ex(A: Node, *, upper: bool = False, check_errors: bool = False) -> tuple[Node, Node]:
-    """(L, info): as linalg.cholesky gives it, which raises for matrices that are not positive definite, and zeros."""
-    return CholeskyResult(_cholesky("linalg.cholesky_ex", A, upper), _no_failure(A))
+    """(L, info): linalg.cholesky, with nan for matrices that are not positive definite, and for them the order of the first leading
+    minor that is not."""
+    check_square("linalg.cholesky_ex", A)
+    matrices, info = attempted(transposed(A) if upper else A, indefinite_order, "linalg.cholesky_ex" if check_errors else None,
+                               indefinite)
+    L = marked(ops.cholesky(matrices), info)
+    return CholeskyResult(transposed(L) if upper else L, info)
 
 
 @operator("CholeskyBackward0", saves=("result",), out=CAST)
@@ -231,25 +231,16 @@ def svd(input: Node, some: bool = True, compute_uv: bool = True) -> tuple[Node, 
 
 # -- pseudo-inverses ---------------------------------------------------------------------------------------------------
 
-def _pinv(a: Node, rtol: float | None, atol: float | None) -> Node:
+def _pinv(a: Node, rtol: float | None, atol: float | None, symmetric: bool = False) -> Node:
     check_matrix("linalg.pinv", a)
-    return ops.pinv(a, atol=float(atol or 0), rtol=tolerance(a.type.dtype, a.type.shape, rtol, atol))
+    return ops.pinv(a, atol=float(atol or 0), rtol=tolerance(a.type.dtype, a.type.shape, rtol, atol), symmetric=symmetric)
 
 
 @operator("LinalgPinvBackward0", places=LINALG, saves=("A", "result"), out=EXACT)
 def linalg_pinv(A: Node, rcond: float | None = None, hermitian: bool = False, *, atol: float | None = None,
                 rtol: float | None = None) -> Node:
     """The pseudo-inverse; singular values of at most max(atol, rtol * the largest) count as 0."""
-    if not hermitian:
-        return _pinv(A, rcond if rtol is None else rtol, atol)
-    w, v = eigh_parts(ops.eigh(A, upper=False), A)
-    size = ops.abs(ops.detach(w))
-    relative = tolerance(A.type.dtype, A.type.shape, rcond if rtol is None else rtol, atol)
-    kept = size
-    if w.type.shape[-1]:
-        kept = ops.gt(size, ops.maximum(ops.number(float(atol or 0), size), relative * ops.amax(size, axes=(w.type.ndim - 1,))))
-    inverse = ops.where(kept, ops.reciprocal(ops.where(kept, w, ops.number(1, w))), ops.number(0, w)) if w.type.shape[-1] else w
-    return ops.matmul(v * inverse, transposed(v))
+    return _pinv(A, rcond if rtol is None else rtol, atol, hermitian)
 
 
 @operator("LinalgPinvBackward0", saves=("input", "result"))
@@ -258,16 +249,21 @@ def pinverse(input: Node, rcond: float = 1e-15) -> Node:
     return _pinv(input, rcond, None)
 
 
-@operator(places=LINALG)
-def linalg_matrix_rank(A: Node, tol: float | None = None, hermitian: bool = False, *, atol: float | None = None,
-                       rtol: float | None = None) -> Node:
-    """How many singular values are above max(atol, rtol * the largest)."""
-    s = thin_svd("linalg.matrix_rank", A)[1]
-    last = s.type.ndim - 1
+@function(places=LINALG, out=CAST)
+def linalg_matrix_rank(A: Tensor, tol: Tensor | float | None = None, hermitian: bool = False, *, atol: Tensor | float | None = None,
+                       rtol: Tensor | float | None = None) -> Tensor:
+    """How many singular values are above max(atol, rtol * the largest); `hermitian`: of symmetric matrices, read below the diagonal."""
+    check_matrix("torch.linalg.matrix_rank", A._current(), "input")
+    where, A = OPERATORS["where"].call, A.detach()
+    s = OPERATORS["linalg_eigvalsh"].call(A).abs() if hermitian else OPERATORS["linalg_svdvals"].call(A)
     if tol is not None:
         atol, rtol = tol, 0.0
-    if not s.type.shape[last]:
-        return ops.squeeze(ops.sum(cast(s, int64), axes=(last,)), dims=(last,))
-    at_least, relative = promoted("linalg.matrix_rank", s, float(atol or 0), tolerance(s.type.dtype, A.type.shape, rtol, atol))[1:]
-    kept = ops.gt(s, ops.maximum(at_least, relative * ops.amax(s, axes=(last,))))
-    return ops.squeeze(ops.sum(cast(kept, int64), axes=(last,)), dims=(last,))
+    if rtol is None:
+        shape = tuple(A.shape)
+        rtol = (where(atol > 0, 0.0, tolerance(A.dtype, shape, None, None)) if isinstance(atol, Tensor) else
+                tolerance(A.dtype, shape, None, atol))
+    if not s.shape[-1]:
+        return (s != 0).sum(-1)
+    limits = [OPERATORS["unsqueeze"].call(v, -1) if isinstance(v, Tensor) else v for v in (0.0 if atol is None else atol, rtol)]
+    relative = s.amax(-1, keepdim=True) * limits[1]
+    return (s > where(relative > limits[0], relative, limits[0])).sum(-1)

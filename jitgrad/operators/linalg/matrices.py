@@ -1,10 +1,20 @@
 """What operators of linear algebra ask of their operands: matrices, square ones, of floats, with leading dimensions that agree."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from jitgrad import ops
+from jitgrad.errors import LinAlgError
 from jitgrad.graph.node import Node
-from jitgrad.types.array import broadcast_shapes
-from jitgrad.types.dtype import dtype
+from jitgrad.graph.recording import input_node
+from jitgrad.operators.operands import cast
+from jitgrad.operators.templates.template import no_template
+from jitgrad.ops.decomposition import on_diagonal
+from jitgrad.requests import execute
+from jitgrad.types.array import array_type, broadcast_shapes
+from jitgrad.types.dtype import dtype, int32
 
 LINALG = ("linalg",)
 
@@ -60,7 +70,37 @@ def without_column(x: Node) -> Node:
 
 def tolerance(to: dtype, shape: tuple[int, ...], rtol: float | None, atol: float | None) -> float:
     """PyTorch's relative tolerance for singular values, of matrices of a shape."""
-    import numpy as np
     if rtol is not None:
         return float(rtol)
     return 0.0 if atol else float(np.finfo(to.np).eps) * max(*shape[-2:], 1)
+
+
+# -- what may fail -----------------------------------------------------------------------------------------------------
+
+def attempted(a: Node, order: Callable[[np.ndarray], int], called: str | None,
+              message: Callable[[np.ndarray, str], str]) -> tuple[Node, Node]:
+    """Square matrices, with the identity in place of those that have an order (see ops/decomposition.py), and the orders.  Looks at
+    the matrices.
+
+    called: of an operator that raises LinAlgError for those, with this message; None of one that goes on."""
+    no_template()
+    array = execute.value(a)
+    orders = np.zeros(array.shape[:-2], np.int32)
+    for at in np.ndindex(orders.shape):
+        orders[at] = order(array[at])
+    info = input_node(orders, array_type(orders.shape, int32))
+    if not orders.any():
+        return a, info
+    if called is not None:
+        raise LinAlgError(message(array, called))
+    return ops.where(_regular(info, 2), a, cast(on_diagonal(a), a.type.dtype)), info
+
+
+def marked(x: Node, info: Node, ndim: int = 2) -> Node:
+    """What was computed of attempted matrices, so many dimensions each: nan where one has an order."""
+    return ops.where(_regular(info, ndim), x, ops.number(float("nan"), x)) if info.value.any() else x
+
+
+def _regular(info: Node, ndim: int) -> Node:
+    n = info.type.ndim
+    return ops.eq(ops.unsqueeze(info, dims=tuple(range(n, n + ndim))), ops.number(0, info))

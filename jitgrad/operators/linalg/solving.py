@@ -8,16 +8,17 @@ import numpy as np
 
 from jitgrad import ops
 from jitgrad.graph.node import Node
-from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.linalg.matrices import (
     LINALG,
+    attempted,
     check_float,
     check_matrix,
     check_same_dtype,
     check_square,
     column,
+    marked,
     same_batch,
     tolerance,
     without_column,
@@ -25,14 +26,17 @@ from jitgrad.operators.linalg.matrices import (
 from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Dims
 from jitgrad.ops import transposed
-from jitgrad.ops.decomposition import lower_triangle, on_diagonal
+from jitgrad.ops.decomposition import lower_triangle, on_diagonal, singular_order, unsolvable
 from jitgrad.tensors.tensor import Tensor, from_array
-from jitgrad.types.array import array_type
-from jitgrad.types.dtype import int32
 
 SolveResult = result_type("linalg_solve_ex", "result info")
 LstsqResult = result_type("linalg_lstsq", "solution residuals rank singular_values")
 TriangularResult = result_type("triangular_solve", "solution cloned_coefficient")
+
+
+def _is_vector(A: Node, B: Node) -> bool:
+    """Whether the right side of equations is taken for vectors."""
+    return B.type.ndim == 1 or B.type.shape == A.type.shape[:-1]
 
 
 def _solve(A: Node, B: Node, left: bool) -> Node:
@@ -40,7 +44,7 @@ def _solve(A: Node, B: Node, left: bool) -> Node:
     check_float("linalg.solve", B)
     check_same_dtype("linalg.solve", A, B)
     a, b = A.type.shape, B.type.shape
-    vector = len(b) == 1 or (len(a) - 1 == len(b) and b == a[:-1])
+    vector = _is_vector(A, B)
     if vector:
         if not left:
             raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this case "
@@ -66,11 +70,12 @@ def linalg_solve(A: Node, B: Node, *, left: bool = True) -> Node:
     return _solve(A, B, left)
 
 
-@operator("LinalgSolveExBackward0", places=LINALG, saves=("A", "result"), kind=None)
+@operator("LinalgSolveExBackward0", places=LINALG, saves=("A", "result"), kind=None, out=EXACT)
 def linalg_solve_ex(A: Node, B: Node, *, left: bool = True, check_errors: bool = False) -> tuple[Node, Node]:
-    """(result, info): as linalg.solve gives it, which raises for singular matrices, and zeros."""
-    x, batch = _solve(A, B, left), A.type.shape[:-2]
-    return SolveResult(x, input_node(np.zeros(batch, np.int32), array_type(batch, int32)))
+    """(result, info): linalg.solve, with nan for singular matrices, and what is not zero for them."""
+    check_square("linalg.solve", A)
+    matrices, info = attempted(A, singular_order, "torch.linalg.solve_ex" if check_errors else None, unsolvable)
+    return SolveResult(marked(_solve(matrices, B, left), info, 1 if _is_vector(A, B) else 2), info)
 
 
 # -- triangular --------------------------------------------------------------------------------------------------------
@@ -127,10 +132,10 @@ def cholesky_inverse(input: Node, upper: bool = False) -> Node:
 @operator("LinalgLstsqBackward0", name="linalg_lstsq.solution", places=(), saves=("A", "B"), kind=None)
 def _least_squares(A: Node, B: Node, rcond: float) -> Node:
     a, b = same_batch(A, B)
-    return ops.matmul(ops.pinv(a, atol=0.0, rtol=rcond), b)
+    return ops.matmul(ops.pinv(a, atol=0.0, rtol=rcond, symmetric=False), b)
 
 
-@function(places=LINALG, kind=None)
+@function(places=LINALG, kind=None, out=EXACT)
 def linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """(solution, residuals, rank, singular_values): the X of least |A @ X - B|, and of these the one of least norm."""
     check_matrix("torch.linalg.lstsq", A._current(), "input")
@@ -162,7 +167,7 @@ def _rows(x: Tensor, ind: int, called: str) -> tuple[Tensor, tuple[int, ...], tu
     return x.reshape(math.prod(first), math.prod(last)), first, last
 
 
-@function(places=LINALG, kind=None)
+@function(places=LINALG, kind=None, out=EXACT)
 def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse of tensordot(A, ., ind)."""
     if ind <= 0:
@@ -171,7 +176,7 @@ def linalg_tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     return OPERATORS["linalg_inv"].call(matrix).reshape(*last, *first)
 
 
-@function(places=LINALG, kind=None)
+@function(places=LINALG, kind=None, out=EXACT)
 def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Dims = None) -> Tensor:
     """X with tensordot(A, X) = B; `dims` of A are moved to the end first."""
     if dims is not None:

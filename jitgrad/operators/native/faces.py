@@ -98,7 +98,7 @@ def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str 
     state.kind = kind
     doc = function.__doc__ or ""
     if signature is not None:           # in the form in which CPython finds it
-        doc = f"{name}{signature}\n--\n\n{doc}"
+        doc = f"{name.rpartition('.')[2]}{signature}\n--\n\n{doc}"
     code = objects.api("PyObject_Vectorcall")
     definition = Definition(name.encode(), code, FASTCALL | KEYWORDS, doc.encode())
     made = builtin.function(definition, state, "jitgrad")

@@ -5,6 +5,7 @@ from typing import Any
 
 from jitgrad import ops
 from jitgrad.operators.declaration.declare import EVERYWHERE, finish_composite, function
+from jitgrad.operators.declaration.schema import number
 from jitgrad.operators.joining import clone
 from jitgrad.operators.native.words import CHAINS
 from jitgrad.operators.operands import Dims, Integers, integers, normal_dim, normal_dims
@@ -53,7 +54,7 @@ def _reshaped(shape: Ints) -> Steps:
 
 
 @view_operator("ViewBackward0", name="view", places=("method",))
-def view_shape(input: Tensor, size: Integers | dtype) -> Any:
+def view_shape(input: Tensor, size: Integers | dtype) -> Steps | Tensor:
     """The same elements in another shape, sharing storage.  One length may be -1.
 
     Raises RuntimeError where that needs a copy: use reshape()."""
@@ -71,13 +72,13 @@ def view_shape(input: Tensor, size: Integers | dtype) -> Any:
 
 
 @view_operator("ViewBackward0")
-def reshape(input: Tensor, shape: Integers) -> Any:
+def reshape(input: Tensor, shape: Integers) -> Steps | Tensor:
     """The same elements in row-major order in another shape; a view where possible.  One length may be -1."""
     old = input._node.type
     return _reshape_or_copy(input, complete_shape(integers("reshape", (shape,)), old.size))
 
 
-def _reshape_or_copy(input: Tensor, to: Ints) -> Any:
+def _reshape_or_copy(input: Tensor, to: Ints) -> Steps | Tensor:
     if not input._chain or viewed(input._node.type.shape, layout(input)[0], to) is not None:
         return _reshaped(to)
     source = clone(input)._node
@@ -85,7 +86,7 @@ def _reshape_or_copy(input: Tensor, to: Ints) -> Any:
 
 
 @view_operator("ViewBackward0")
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Steps | Tensor:
     """The dimensions from start_dim to end_dim as one."""
     shape = input._node.type.shape
     start, end = normal_dim(start_dim, len(shape)), normal_dim(end_dim, len(shape))
@@ -102,13 +103,13 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 @view_operator("ViewBackward0")
-def ravel(input: Tensor) -> Any:
+def ravel(input: Tensor) -> Steps | Tensor:
     """All elements as one dimension."""
     return _reshape_or_copy(input, (input._node.type.size,))
 
 
 @view_operator("ViewBackward0")
-def unflatten(input: Tensor, dim: int, sizes: Integers) -> Any:
+def unflatten(input: Tensor, dim: int, sizes: Integers) -> Steps | Tensor:
     """Dimension `dim` as several."""
     shape = input._node.type.shape
     d, given = normal_dim(dim, len(shape)), integers("unflatten", (sizes,))
@@ -122,13 +123,13 @@ def unflatten(input: Tensor, dim: int, sizes: Integers) -> Any:
 
 
 @view_operator("ViewBackward0", places=("method",))
-def view_as(input: Tensor, other: Tensor) -> Any:
+def view_as(input: Tensor, other: Tensor) -> Steps | Tensor:
     """view() in the shape of another tensor."""
     return view_shape(input, tuple(other.shape))
 
 
 @view_operator("ViewBackward0", places=("method",))
-def reshape_as(input: Tensor, other: Tensor) -> Any:
+def reshape_as(input: Tensor, other: Tensor) -> Steps | Tensor:
     """reshape() to the shape of another tensor."""
     return reshape(input, tuple(other.shape))
 
@@ -140,7 +141,7 @@ def _permuted(dims: Ints) -> Steps:
 
 
 @view_operator("PermuteBackward0")
-def permute(input: Tensor, dims: Integers) -> Any:
+def permute(input: Tensor, dims: Integers) -> Steps | Tensor:
     """Dimension i of the result is dimension dims[i]."""
     ndim = input.ndim
     order = integers("permute", (dims,))
@@ -169,13 +170,13 @@ for _name in ("transpose", "swapdims"):
 
 
 @view_operator("TransposeBackward0")
-def swapaxes(input: Tensor, axis0: int, axis1: int) -> Any:
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Steps | Tensor:
     """Two dimensions exchanged."""
     return _transposed(input, axis0, axis1)
 
 
 @view_operator("TBackward0")
-def t(input: Tensor) -> Any:
+def t(input: Tensor) -> Steps | Tensor:
     """The transpose of a tensor of at most two dimensions."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
@@ -183,13 +184,13 @@ def t(input: Tensor) -> Any:
 
 
 @view_operator("PermuteBackward0", name="T", places=())
-def reversed_dims(input: Tensor) -> Any:
+def reversed_dims(input: Tensor) -> Steps | Tensor:
     """All dimensions in reverse order."""
     return _permuted(tuple(reversed(range(input.ndim))))
 
 
 @view_operator("TransposeBackward0", name="mT", places=())
-def matrix_transpose(input: Tensor) -> Any:
+def matrix_transpose(input: Tensor) -> Steps | Tensor:
     """The last two dimensions exchanged."""
     if input.ndim < 2:
         raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got "
@@ -197,16 +198,17 @@ def matrix_transpose(input: Tensor) -> Any:
     return _transposed(input, -2, -1)
 
 
-def _movedim(input: Tensor, source: Integers, destination: Integers) -> Any:
+def _movedim(input: Tensor, source: Integers, destination: Integers) -> Steps | Tensor:
     """Dimensions `source` moved to the positions `destination`, the others in their order."""
     ndim = input.ndim
-    old = [normal_dim(d, ndim) for d in integers("movedim", (source,))]
-    new = [normal_dim(d, ndim) for d in integers("movedim", (destination,))]
-    if len(old) != len(new):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({old} dims) should contain the same "
-                           f"number of dims as destination ({new} dims)")
-    if len(set(old)) != len(old) or len(set(new)) != len(new):
-        raise RuntimeError(f"movedim: repeated dim in `source` ({old}) or `destination` ({new})")
+    given = {"source": integers("movedim", (source,)), "destination": integers("movedim", (destination,))}
+    if len(given["source"]) != len(given["destination"]):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({list(given['source'])} dims) should contain the "
+                           f"same number of dims as destination ({list(given['destination'])} dims)")
+    old, new = [[normal_dim(d, ndim) for d in dims] for dims in given.values()]
+    for (name, dims), normal in zip(given.items(), (old, new), strict=True):
+        if len(set(normal)) != len(normal):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(dims)})")
     if not ndim:
         return ()
     rest = iter([d for d in range(ndim) if d not in old])
@@ -231,7 +233,7 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
 
 
 @view_operator("UnsqueezeBackward0")
-def unsqueeze(input: Tensor, dim: int) -> Any:
+def unsqueeze(input: Tensor, dim: int) -> Steps | Tensor:
     """A new dimension of length 1 at `dim`."""
     return (Step(_UNSQUEEZE, ((normal_dim(dim, input.ndim + 1),), ), None),)
 
@@ -253,19 +255,19 @@ def _expanded(called: str, input: Tensor, sizes: Ints) -> Steps:
 
 
 @view_operator("ExpandBackward0", places=("method",))
-def expand(input: Tensor, size: Integers) -> Any:
+def expand(input: Tensor, size: Integers) -> Steps | Tensor:
     """The tensor broadcast to a larger shape; -1 keeps a length."""
     return _expanded("expand", input, integers("expand", (size,)))
 
 
 @view_operator("ExpandBackward0")
-def broadcast_to(input: Tensor, size: Integers) -> Any:
+def broadcast_to(input: Tensor, size: Integers) -> Steps | Tensor:
     """The tensor broadcast to the shape `size`."""
     return _expanded("broadcast_to", input, integers("broadcast_to", (size,)))
 
 
 @view_operator("ExpandBackward0", places=("method",))
-def expand_as(input: Tensor, other: Tensor) -> Any:
+def expand_as(input: Tensor, other: Tensor) -> Steps | Tensor:
     """The tensor broadcast to the shape of another."""
     return _expanded("expand_as", input, tuple(other.shape))
 
@@ -294,7 +296,7 @@ def selected(shape: Ints, dim: int, position: int) -> Steps:
 
 
 @view_operator("SelectBackward0")
-def select(input: Tensor, dim: int, index: int) -> Any:
+def select(input: Tensor, dim: int, index: int) -> Steps | Tensor:
     """The part at position `index` of dimension `dim`."""
     shape = input._node.type.shape
     if not shape:
@@ -306,9 +308,13 @@ def select(input: Tensor, dim: int, index: int) -> Any:
 
 
 @view_operator("SliceBackward0")
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Any:
+def narrow(input: Tensor, dim: int, start: Tensor | int, length: int) -> Steps | Tensor:
     """`length` positions of dimension `dim` from `start` on."""
     shape = input._node.type.shape
+    if isinstance(start, Tensor):
+        if start.ndim or start.dtype.category != 1:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = number(start, "narrow", "start", "int")
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d, first = normal_dim(dim, len(shape)), int(start)

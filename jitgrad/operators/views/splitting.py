@@ -7,7 +7,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded
 from jitgrad.operators.declaration.out import CAST, EXACT
-from jitgrad.operators.joining import atleast_1d, atleast_2d
+from jitgrad.operators.joining import atleast_1d, atleast_2d, each_made
 from jitgrad.operators.operands import Integers, Tensors, integers, normal_dim
 from jitgrad.operators.views.partition import split
 from jitgrad.operators.views.shape import view_shape
@@ -39,21 +39,21 @@ def _no_dimension(input: Tensor) -> None:
 
 
 @function(name="tensor_split.sections", places=(), kind=None)
-def _by_sections(input: Tensor, sections: int, dim: int = 0) -> Any:
+def _by_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[Tensor, ...]:
     """As many parts of a dimension, of lengths that differ by 1 at most."""
     _no_dimension(input)
     return _apart(input, sections, normal_dim(dim, input.ndim))
 
 
 @function(name="tensor_split.indices", places=(), kind=None)
-def _by_indices(input: Tensor, indices: Integers, dim: int = 0) -> Any:
+def _by_indices(input: Tensor, indices: Integers, dim: int = 0) -> tuple[Tensor, ...]:
     """The parts of a dimension that begin at given positions."""
     _no_dimension(input)
     return _apart(input, list(indices), normal_dim(dim, input.ndim))
 
 
 @function(name="tensor_split.tensor", places=(), kind=None)
-def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) -> Any:
+def _by_tensor(input: Tensor, tensor_indices_or_sections: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The same with a tensor for the number of parts or the positions."""
     _no_dimension(input)
     return _apart(input, tensor_indices_or_sections.tolist(), normal_dim(dim, input.ndim))
@@ -65,7 +65,7 @@ overloaded("tensor_split", (_by_sections, _by_indices, _by_tensor), "Parts of a 
 
 
 def _fixed(called: str, least: int, dim: int, doc: str) -> None:
-    def apart(input: Tensor, given: Any) -> Any:
+    def apart(input: Tensor, given: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
             raise RuntimeError(f"torch.{called} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a "
                                "tensor with "
@@ -77,10 +77,10 @@ def _fixed(called: str, least: int, dim: int, doc: str) -> None:
                                f"not divisible by the split_size {given}!")
         return _apart(input, given, d)
 
-    def by_sections(input: Tensor, sections: int) -> Any:
+    def by_sections(input: Tensor, sections: int) -> tuple[Tensor, ...]:
         return apart(input, sections)
 
-    def by_indices(input: Tensor, indices: Integers) -> Any:
+    def by_indices(input: Tensor, indices: Integers) -> tuple[Tensor, ...]:
         return apart(input, list(indices))
 
     forms = tuple([function(name=f"{called}.{form}", places=(), kind=None)(fn)
@@ -94,19 +94,19 @@ _fixed("dsplit", 3, 2, "tensor_split() along dimension 2.")
 
 
 @function(places=BOTH, kind=None)
-def split_with_sizes(input: Tensor, split_sizes: Integers, dim: int = 0) -> Any:
+def split_with_sizes(input: Tensor, split_sizes: Integers, dim: int = 0) -> tuple[Tensor, ...]:
     """The parts of dimension `dim` of the given lengths."""
     return split(input, list(split_sizes), dim)
 
 
 @function(places=BOTH, kind=None)
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """chunk()."""
     return OPERATORS["chunk"].call(input, chunks, dim)
 
 
 @function(places=BOTH, kind=None)
-def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> Any:
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """split()."""
     return split(input, split_size, dim)
 
@@ -205,13 +205,10 @@ def _with_part(x: Node, part: Node, d: int, start: int, step: int) -> Node:
 # -- joined ------------------------------------------------------------------------------------------------------------
 
 @function(kind=None)
-def atleast_3d(*tensors: Any) -> Any:
+def atleast_3d(*tensors: Tensor | Tensors) -> Any:
     """Tensors with dimensions of length 1 added, as NumPy does, until there are three."""
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-    found = [t.reshape(1, 1, 1) if not t.ndim else t[None, :, None] if t.ndim == 1 else t.unsqueeze(-1) if t.ndim == 2 else t
-             for t in tensors]
-    return found[0] if len(found) == 1 else tuple(found)
+    return each_made(tensors, lambda t: t.reshape(1, 1, 1) if not t.ndim else t[None, :, None] if t.ndim == 1 else
+                     t.unsqueeze(-1) if t.ndim == 2 else t)
 
 
 @function(kind=None, out=CAST)
@@ -249,7 +246,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 
 @function(kind=None)
-def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """The coordinates of all points of a grid, from those along each axis; indexing "xy": the first two exchanged, as NumPy does."""
     given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
     if not given:
@@ -272,7 +269,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
 
 
 @function(kind=None)
-def broadcast_shapes(*shapes: Any) -> Any:
+def broadcast_shapes(*shapes: Any) -> Size:
     """The common shape of shapes."""
     return Size(common_shape((), *[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
 
@@ -291,4 +288,5 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of the elements of vectors, as a new last dimension."""
     x = x if x.ndim else x.reshape(1)
+    x = x.long() if x.dtype.category < 2 else x
     return OPERATORS["stack"].call([OPERATORS["pow"].call(x, k) for k in range(x.shape[-1] if N is None else N)], -1)

@@ -33,9 +33,14 @@ bodies_known = [False]      # whether the last graph that consists of loops was 
 _programs: dict[tuple, AnyProgram] = {}
 
 
+def renew() -> None:
+    """Forget all programs of segments, but not those of bodies of loops."""
+    _programs.clear()
+
+
 def forget() -> None:
     """Forget all programs of segments."""
-    _programs.clear()
+    renew()
     loops = sys.modules.get("jitgrad.compiler.loops.programs")
     if loops is not None:
         loops.forget()

@@ -20,7 +20,7 @@ class DataLoader:
     0: Python's threads and processes would only slow down what takes microseconds."""
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Iterable[Any] | None = None,
-                 batch_sampler: Iterable[list[Any]] | None = None, num_workers: int = 0, collate_fn: Callable | None = None,
+                 batch_sampler: Iterable[list[Any]] | None = None, num_workers: int = 0, collate_fn: Callable[..., Any] | None = None,
                  pin_memory: bool = False, drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
                  multiprocessing_context: Any = None, generator: Generator | None = None, *, prefetch_factor: int | None = None,
                  persistent_workers: bool = False, pin_memory_device: str = "", in_order: bool = True) -> None:

@@ -36,9 +36,9 @@ class RemovableHandle:
 
 
 class _Running(threading.local):
-    """task: of the backward that calls hooks now, who knows which nodes it reaches (engine.py)."""
+    """task: of the backward that calls hooks now, weakly, who knows which nodes it reaches (engine.py)."""
 
-    task: Any = None
+    task: Callable[[], Any] = staticmethod(lambda: None)
 
 
 running = _Running()
@@ -139,7 +139,7 @@ def watch(node: Node) -> Watch:
     return extra.watch
 
 
-def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
+def register_hook(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook(grad)` whenever this tensor's gradient is computed; a tensor it returns takes the gradient's place.
 
     Raises RuntimeError for a tensor that does not require a gradient."""
@@ -148,7 +148,7 @@ def register_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
     return add(tensor._leaf.hooks if tensor._leaf is not None else watch(gradient_edge(tensor._current())).hooks, hook)
 
 
-def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable) -> RemovableHandle:
+def register_post_accumulate_grad_hook(tensor: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandle:
     """Call `hook(tensor)` after each accumulation into this leaf's .grad."""
     if not tensor.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
