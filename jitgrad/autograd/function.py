@@ -74,8 +74,8 @@ class FunctionCtx(NodeHooks):
         """Keep tensors (or None) for `saved_tensors` in jvp."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
-                                     "ctx.")
+                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes "
+                                     "on ctx.")
         self._for_forward = tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
