@@ -199,10 +199,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.i
     """How often each integer from 0 on comes, or the sum of the weights where it does."""
 def bitwise_and(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a & b of integers or bools."""
+def bitwise_left_shift(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """a << b of integers; 0 where b is no position of a bit."""
 def bitwise_not(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """~input of integers or bools."""
 def bitwise_or(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a | b of integers or bools."""
+def bitwise_right_shift(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """a >> b of integers; the sign where b is no position of a bit."""
 def bitwise_xor(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a ^ b of integers or bools."""
 def block_diag(*tensors: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -55,18 +55,30 @@ def differentiate(order: Sequence[Node], cotangents: Mapping[Node, Node], wrt: C
             result[node] = _with_history(zeros_like(node), g) if zero else g
         if node in stop or node.op.vjp is None or not node.requires_grad or not any([n in needed for n in node.inputs]):
             continue
-        operands = [_kept(n, copies) for n in node.inputs] if grad_mode.enabled else node.inputs
         constant = node.op is constant_in
-        for i, (n, gi) in enumerate(zip(node.inputs, node.op.vjp(g, node, *operands, **node.kwargs), strict=True)):
-            if gi is None or n not in needed or not n.requires_grad:
+        for i, (n, gi) in enumerate(zip(node.inputs, operand_gradients(node, g, needed, copies), strict=True)):
+            if gi is None:
                 continue
-            gi = sum_to(gi, n)
-            if gi.type.dtype is not n.type.dtype or gi.type.shape != n.type.shape:
-                raise InternalError(f"the derivative of {node} gave {gi} for its input {n}")
             if zero or (constant and i == 1):
                 zeros.add(gi)
             grads[n] = _sum(grads.get(n), gi, zeros)
     return result
+
+
+def operand_gradients(node: Node, g: Node, needed: Collection[Node], copies: dict[Node, Node]) -> Iterator[Node | None]:
+    """What one primitive contributes to the gradient of each of its operands; None for those that need none.
+
+    copies: see _kept."""
+    operands = [_kept(n, copies) for n in node.inputs] if grad_mode.enabled else node.inputs
+    found = node.op.vjp(g, node, *operands, **node.kwargs) if node.op.vjp is not None else (None,) * len(operands)
+    for n, gi in zip(node.inputs, found, strict=True):
+        if gi is None or n not in needed or not n.requires_grad:
+            yield None
+            continue
+        gi = sum_to(gi, n)
+        if gi.type.dtype is not n.type.dtype or gi.type.shape != n.type.shape:
+            raise InternalError(f"the derivative of {node} gave {gi} for its input {n}")
+        yield gi
 
 
 def _sum(a: Node | None, b: Node, zeros: set[Node]) -> Node:

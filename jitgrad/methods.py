@@ -1,13 +1,14 @@
 """Attaches the operators to Tensor: methods, in-place methods, Python's operators, properties and text."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad.autograd.reverse.history import tensor_grad_fn
-from jitgrad.graph.recording import grad_mode
+from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.missing import absent_method
 from jitgrad.operators import conversion
 from jitgrad.operators.declaration.declare import OPERATORS
@@ -19,7 +20,10 @@ from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATE
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.operators.views.diagonal import fill_diagonal_
+from jitgrad.requests import execute
 from jitgrad.tensors import writing
+from jitgrad.tensors.steps import NO_GRAD, apply_step
+from jitgrad.tensors.storage import leaf_node
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import refuse_complex
 
@@ -57,12 +61,14 @@ def _attach_operators() -> None:
                          ("ge", "ge"), ("eq", "eq"), ("ne", "ne"), ("radd", "add"), ("rmul", "mul"), ("rsub", "rsub")):
         _binary(f"__{python}__", call[name], kind=NUMBERS)
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
-                         ("or", "bitwise_or"), ("xor", "bitwise_xor")):
+                         ("or", "bitwise_or"), ("xor", "bitwise_xor"), ("lshift", "bitwise_left_shift"),
+                         ("rshift", "bitwise_right_shift")):
         _binary(f"__{python}__", call[name], kind=PLAIN if name == "pow" else None)
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
-                         ("or", "bitwise_or"), ("xor", "bitwise_xor")):
+                         ("or", "bitwise_or"), ("xor", "bitwise_xor"), ("lshift", "bitwise_left_shift"),
+                         ("rshift", "bitwise_right_shift")):
         _binary(f"__i{python}__", inplace_method(OPERATORS[name]), kind=_writing(name))
     # As in PyTorch the reciprocal times the other.
     _binary("__rtruediv__", lambda self, other: call["mul"](call["reciprocal"](self), other), kind=NUMBERS)
@@ -140,10 +146,18 @@ def _in_place_view(name: str) -> Callable[..., Tensor]:
     call = OPERATORS[name].call
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self._leaf is not None and grad_mode.enabled:
+        leaf = self._leaf
+        if leaf is not None and grad_mode.enabled:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        result = call(self, *args, **kwargs)
+        if leaf is None:
+            result = call(self, *args, **kwargs)
+        else:                           # it stays one, of its own over the same memory
+            result = in_grad_mode(True, functools.partial(call, self.detach(), *args, **kwargs)).detach()
         self._node, self._storage, self._chain, self._seen = result._node, result._storage, result._chain, result._seen
+        if leaf is not None:
+            self._become(leaf_node(execute.value(self._node), self._node, leaf))
+        # It counts as a write, of the same values.
+        in_grad_mode(False, writing.write, self, apply_step(self._current(), NO_GRAD))
         return self
 
     method.__name__ = method.__qualname__ = f"{name}_"

@@ -1125,3 +1125,54 @@ def interface_of_backward(t):
         error(lambda: t.autograd.grad(y, x, t.tensor(1.0), is_grads_batched=True)),
         warned(lambda: t.autograd.backward((x * x).sum())),
     )
+
+
+@behaviour
+def hooks_of_an_operator_on_one_tensor_twice(t):
+    found = []
+    for f in (lambda a: a * a, lambda a: a + a, lambda a: a - a, lambda a: a / a, lambda a: t.atan2(a, a), lambda a: t.maximum(a, a),
+              lambda a: t.where(a > 1, a, a), lambda a: a @ a, lambda a: t.stack([a, a])):
+        a = leaf(t)
+        y = f(a)
+        y.grad_fn.register_hook(lambda inputs, outputs: found.append(inputs))
+        y.sum().backward()
+        found.append(a.grad)
+    a = leaf(t)
+    y = a * a
+    y.grad_fn.register_hook(lambda inputs, outputs: (inputs[0] * 2, inputs[1] * 3))
+    y.sum().backward()
+    return found, a.grad
+
+
+@behaviour
+def hooks_of_a_function_see_none_for_what_has_no_gradient(t):
+    class Both(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            index = x.argmax()
+            ctx.mark_non_differentiable(index)
+            return x * 2, x * 3, index
+
+        @staticmethod
+        def backward(ctx, g, h, i):
+            return 2 * g + 3 * h
+
+    x, found = leaf(t), []
+    a, b, index = Both.apply(x)
+    a.grad_fn.register_prehook(lambda outputs: found.append(outputs))
+    a.grad_fn.register_hook(lambda inputs, outputs: found.append((inputs, outputs)))
+    a.sum().backward()
+    return found, x.grad
+
+
+@behaviour
+def shifts(t):
+    a = t.tensor([7, -8, 1])
+    b = a.clone()
+    b <<= 2
+    b >>= t.tensor([1, 3, 0])
+    return (a << 1, a >> 1, 1 << t.tensor([0, 3, 70]), 100 >> t.tensor([1, 3, 70]), a << 64, a >> 64, a >> -1, b,
+            t.tensor([7, 8], dtype=t.int32) << 33, t.tensor([True]) << 1, t.bitwise_left_shift(a, a.abs()), a.bitwise_right_shift(2),
+            t.tensor([7], dtype=t.uint8) << t.tensor([6], dtype=t.int8), t.tensor([200], dtype=t.uint8) >> 3,
+            error(lambda: t.tensor([1.5]) << 1), error(lambda: t.tensor([True]) >> t.tensor([True])),
+            error(lambda: t.tensor([1.5]) & 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from behaviours import behaviour, error, leaf
@@ -234,3 +235,81 @@ def saved_tensors_on_the_cpu(t):
     y.sum().backward(retain_graph=True)
     y.sum().backward()
     return x.grad, error(lambda: y.sum().backward())
+
+
+@behaviour
+def what_was_packed_is_let_go_of(t):
+    class Packed:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+    class Square(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g * ctx.saved_tensors[0]
+
+    refs = []
+
+    def pack(tensor):
+        packed = Packed(tensor.detach())
+        refs.append(weakref.ref(packed))
+        return packed
+
+    x = leaf(t)
+    with t.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed.tensor):
+        y = (x.exp() * Square.apply(x)).sum()
+    y.backward(retain_graph=True)
+    kept = [ref() is not None for ref in refs]
+    y.backward()
+    return kept, [ref() is not None for ref in refs], x.grad, error(y.backward).partition("(")[0]
+
+
+@behaviour
+def an_unpack_hook_that_raises_can_be_tried_again(t):
+    def unpack(packed):
+        raise ValueError("not now")
+
+    x = leaf(t)
+    with t.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, unpack):
+        y = x.exp().sum()
+    return error(y.backward), error(y.backward), x.grad
+
+
+@behaviour
+def a_function_that_reads_nothing_saved_goes_backward_twice(t):
+    class Twice(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(t)
+    y = Twice.apply(x)
+    y.backward(t.ones(3))
+    y.backward(t.ones(3))
+    return x.grad, error(lambda: y.grad_fn.saved_tensors).partition("(")[0]
+
+
+@behaviour
+def what_a_grad_fn_has_saved(t):
+    x, w = leaf(t), leaf(t, (2.0, 3.0, 4.0))
+    y = x.exp()
+    result = y.grad_fn._saved_result
+    product = x * w
+    stale = x * 1
+    z = stale * w
+    stale.add_(1)
+    done = x.tanh()
+    done.sum().backward()
+    return (result, result is y, result.grad_fn is y.grad_fn, product.grad_fn._saved_self is x, product.grad_fn._saved_other is w,
+            (x * 2).sin().grad_fn._saved_self, error(lambda: (x + w).grad_fn._saved_self), error(lambda: y.grad_fn._saved_self),
+            error(lambda: z.grad_fn._saved_self), error(lambda: done.grad_fn._saved_result), hasattr(y.grad_fn, "_saved_anything"))

@@ -219,3 +219,27 @@ def small_integers_in_gradients(t):
         for _ in range(40):
             out = (images + 1).float().mean() + (images[1:] > 5).sum()
     return seen[0], seen[-1], out
+
+
+@behaviour
+def numbers_that_small_integers_do_not_hold(t):
+    u, c = t.tensor([1, 2, 100], dtype=t.uint8), t.tensor([1, 2, 100], dtype=t.int8)
+    computed = [(a + 300, a - 300, a * -5, 300 - a, a // 300, a % 300, a & 300, a < 300, a == -1, a.add(-5), a + 2**40) for a in (u, c)]
+    stored = [error(lambda f=f: f()) for f in (
+        lambda: t.full((2,), 300, dtype=t.uint8), lambda: t.full((2,), -1, dtype=t.uint8), lambda: t.full_like(c, -129),
+        lambda: u.clone().fill_(-300), lambda: u.clamp(0, 300), lambda: u.clamp(-1, 5), lambda: t.where(u > 1, u, 300),
+        lambda: u.masked_fill(u > 1, -1), lambda: c ** 300, lambda: t.full((2,), float("nan"), dtype=t.int16),
+        lambda: t.tensor([1, 2]) + 2**70, lambda: t.tensor([1, 2], dtype=t.int32).clamp(0, 2**40))]
+    steady = []
+    for i in range(40):
+        a = t.tensor([i, 2, 100], dtype=t.int16)
+        steady.append(((a + 40000 + i) * (i - 5)).sum().item())
+    return computed, stored, steady
+
+
+@behaviour
+def small_integers_are_no_positions(t):
+    x, i = t.arange(9.0).reshape(3, 3), t.tensor([0, 2, 1], dtype=t.uint8)
+    return [error(lambda f=f: f()) for f in (
+        lambda: x.gather(0, i[None]), lambda: x.scatter(0, i[None], 1.0), lambda: t.nn.functional.embedding(i, x),
+        lambda: t.nn.functional.cross_entropy(x, i), lambda: t.nn.functional.cross_entropy(x, i.short()), lambda: x[i.short()])]

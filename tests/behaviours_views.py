@@ -123,7 +123,7 @@ def writes_to_leaves(t):
         t,
         "x.add_(1)",
         "x[0].add_(1)",
-        "x[0] = 1",
+        "x[0] = 1; x",
         "x.view(-1).mul_(2)",
         "x.detach().add_(1); x",
         "x.data.add_(1); (x, x._version)",
@@ -131,12 +131,12 @@ def writes_to_leaves(t):
         "v = c[0].requires_grad_(); v.zero_()",
         "v = c.view(-1).requires_grad_(); v.copy_(v + 1)",
         "x.copy_(c)",
-        "x.t()[0] = 2",
+        "x.t()[0] = 2; x",
         "x.unbind()[0].add_(1)",
         "x.requires_grad_(False).add_(1)",
         "x.grad = c; x.grad.add_(1)",
-        "x += 1",
-        "x[x > 1] = 0",
+        "x += 1; x",
+        "x[x > 1] = 0; x",
         "x.data = c + 1; (x, x.is_leaf, x.requires_grad)",
         "x.data = t.ones(5); x.shape",
         "x.t_()",
@@ -272,14 +272,14 @@ def leaves_and_their_gradients(t):
         "(x.grad_fn, y.grad_fn.name(), x[0].grad_fn.name(), c.grad_fn)",
         "y.retain_grad(); y.sum().backward(); (y.grad, y.is_leaf)",
         "y.sum().backward(); (y.is_leaf, x.grad)",
-        "x.grad = t.ones(3)",
-        "x.grad = t.ones(2, 3, dtype=t.float64)",
-        "x.grad = 3",
-        "x.grad = x",
+        "x.grad = t.ones(3); x.grad",
+        "x.grad = t.ones(2, 3, dtype=t.float64); x.grad",
+        "x.grad = 3; x.grad",
+        "x.grad = x; x.grad",
         "x.sum().backward(); del x.grad; x.grad",
         "x.sum().backward(); x.grad.zero_(); x.grad",
         "x.requires_grad = False; x.requires_grad",
-        "y.requires_grad = False",
+        "y.requires_grad = False; y",
         "y.requires_grad_(); y.is_leaf",
         "c.long().requires_grad_()",
         "t.tensor([1, 2], requires_grad=True)",
@@ -298,3 +298,63 @@ def leaves_and_their_gradients(t):
         "t.nn.Parameter(c).requires_grad",
         "t.nn.Parameter(y).is_leaf",
     )
+
+
+# -- in place, of another shape --------------------------------------------------------------------------------------
+
+_RESHAPING = (("t_", ()), ("transpose_", (0, 1)), ("swapaxes_", (0, 1)), ("swapdims_", (0, 1)), ("unsqueeze_", (0,)), ("squeeze_", ()))
+
+
+@behaviour
+def another_shape_in_place_is_a_write(t):
+    found = []
+    for name, args in _RESHAPING:
+        x = t.arange(6.0).reshape(2, 3)
+        row, y = x[1], x * x.clone().requires_grad_()
+        getattr(x, name)(*args)
+        found.append((name, x.shape, x._version, row._version, row, error(lambda y=y: y.sum().backward()).partition("[")[0]))
+    return found
+
+
+@behaviour
+def another_shape_of_a_detached_alias(t):
+    x = t.arange(6.0).reshape(2, 3)
+    d, data = x.detach(), x.data
+    d.t_()
+    data.unsqueeze_(0)
+    data[0, 0, 0] = 7
+    return x, d, data, x._version, d._version, data._version
+
+
+@behaviour
+def another_shape_of_what_has_a_history(t):
+    x = t.arange(6.0).reshape(2, 3).requires_grad_()
+    y = x * 2
+    shapes = []
+    y.register_hook(lambda g: shapes.append(g.shape))
+    v = y[0]
+    v.unsqueeze_(0)
+    y.t_()
+    y[0, 1] = 9
+    (y * y).sum().backward()
+    return y.shape, v, shapes, x.grad, y._version
+
+
+@behaviour
+def another_shape_of_a_leaf(t):
+    p = t.nn.Parameter(t.arange(6.0).reshape(2, 3))
+    q = t.nn.Parameter(t.arange(6.0).reshape(2, 3))
+    data = p.data
+    refused = error(p.t_)
+    with t.no_grad():
+        p.t_()
+        p.mul_(2)
+        q.unsqueeze_(dim=0)
+    data[0, 0] = 100
+    (p * p).sum().backward()
+    optimizer = t.optim.SGD([q], lr=0.25)
+    for _ in range(4):
+        optimizer.zero_grad()
+        (q * q).sum().backward()
+        optimizer.step()
+    return refused, p, p.is_leaf, p.grad, data, q, q.grad, p._version

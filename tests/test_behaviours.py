@@ -5,7 +5,8 @@ import re
 import warnings
 from pathlib import Path
 
-import behaviours_interface  # noqa: F401 (adds to them)
+import behaviours_forward_ad  # noqa: F401 (adds to them)
+import behaviours_interface  # noqa: F401
 import behaviours_saved  # noqa: F401
 import behaviours_small_integers  # noqa: F401
 import behaviours_views  # noqa: F401

@@ -120,7 +120,8 @@ def test_integer_operations_are_numpys(kind):
     with np.errstate(all="ignore"):
         check({**{f"{name}(a, b)": function(a, b) for name, function in binary.items()},
                **{f"{name}(a)": function(a) for name, function in unary.items()},
-               f"to_{kind}(a + b)": a + b, f"to_{kind}(a * b)": a * b, "pow(a, c)": a**c}, a, b, c)
+               f"to_{kind}(a + b)": a + b, f"to_{kind}(a * b)": a * b, "pow(a, c)": a**c, "shl(a, c)": a << c,
+               "shr(a, c)": a >> c}, a, b, c)
     ones = np.array([1, -1, -1, 2, 0], DTYPES[kind])
     [powers] = evaluate(["pow(a, b)"], ones, np.array([-3, -3, -2, -1, -1], DTYPES[kind]))
     assert powers.tolist() == [1, -1, 1, 0, 0]

@@ -209,7 +209,8 @@ attach_methods()
 
 # What few programs need: imported when it is first named.
 _LATER = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "functional": "functional", "detect_anomaly": "anomaly_mode",
-          "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph"}
+          "set_detect_anomaly": "anomaly_mode", "anomaly_mode": "anomaly_mode", "graph": "graph",
+          "forward_ad": "forward_ad"}
 
 
 def __getattr__(name: str) -> Any:

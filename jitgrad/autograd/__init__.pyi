@@ -4,6 +4,7 @@ from typing import Any
 from jitgrad.autograd.graph import Tensors
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.autograd import anomaly_mode as anomaly_mode
+from jitgrad.autograd import forward_ad as forward_ad
 from jitgrad.autograd import function as function
 from jitgrad.autograd import functional as functional
 from jitgrad.autograd import graph as graph

@@ -119,11 +119,13 @@ class FunctionCtx(NodeHooks):
 
     def _gradients(self, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
         """The gradients of what was given to apply, from those of the outputs."""
-        if self._freed and self._saved:
-            raise RuntimeError(FREED)
         if forward_mode.transposed is not None and self._function.jvp is not Function.jvp:
             return forward_mode.transposed(self, grads)
         return in_grad_mode(create_graph, _called, self, grads, create_graph)
+
+    def _release(self) -> None:
+        """Let go of what was saved; a backward that does not ask for it may be called again."""
+        self._freed, self._saved = True, ()
 
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
@@ -257,9 +259,8 @@ def _check_dirty(ctx: FunctionCtx, outputs: tuple, record: bool) -> None:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         t._ensure_storage()
         t._current()                    # what was written so far
-        cell = t._cell()
-        cell.value += 1
-        stamp(t._node, cell)
+        t._cell().value += 1
+        stamp(t._node, t._cell())
 
 
 def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: bool) -> Any:
@@ -311,7 +312,6 @@ forward_mode = _ForwardMode()
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a Function's backward that cannot be differentiated itself: its results carry no history."""
-
     @functools.wraps(backward)
     def wrapper(ctx: FunctionCtx, *grads: Any) -> Any:
         results = in_grad_mode(False, backward, ctx, *grads)
@@ -339,7 +339,8 @@ class _OnceDifferentiable(Function):
 def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
     """What the user's backward makes of the outputs' gradients, checked, as nodes; hooks before and after."""
     arguments: list[Tensor | None] = []
-    for g, type in zip(ctx._before([None if g is None else wrap(g) for g in grads]), ctx._types, strict=True):
+    given = ctx._before([None if g is None else wrap(g) for g in grads])
+    for g, type in zip(given, ctx._types, strict=True):
         if g is None and ctx.materialize_grads and type is not None:
             from jitgrad.operators.creation import zeros
             g = zeros(type.shape, dtype=type.dtype)
@@ -350,8 +351,7 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
     while len(results) > len(edges) and results[-1] is None:
         results = results[:-1]
     if len(results) != len(edges):
-        raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {len(edges)}, got "
-                           f"{len(results)})")
+        raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {len(edges)}, got {len(results)})")
     nodes: list[Node | None] = []
     for i, (r, edge) in enumerate(zip(results, edges, strict=True)):
         if r is None:
@@ -364,8 +364,8 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
                                "corresponding forward input was not a Variable")
         nodes.append(fit(name, i, r._current(), edge, create_graph))
     if ctx._posthooks:
-        found = ctx._after([None if n is None else wrap(n) for n in nodes], tuple(arguments))
-        nodes = [None if g is None else g._current() for g in found]
+        found = ctx._after([None if n is None else wrap(n) for n in nodes], given)
+        return [None if g is None else g._current() for g in found]
     return nodes
 
 

@@ -11,7 +11,7 @@ from jitgrad.graph.recording import grad_mode, recording_thread
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _Mode:
+class Mode:
     """A state of `grad_mode` as a context manager, re-entrant, and as a decorator of functions and generators.
 
     For users: an exception out of a signal handler can come at the start of __exit__, as in PyTorch, which leaves the mode as it
@@ -36,7 +36,7 @@ class _Mode:
         recording_thread[0] = 0
         self._saved.pop()
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return type(self)()
 
     def __call__(self, function: _F) -> _F:
@@ -61,7 +61,7 @@ class _Mode:
         return cast(_F, wrapper)
 
 
-class no_grad(_Mode):
+class no_grad(Mode):
     """Results need no gradient inside.  `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
     _enabled = False
@@ -87,7 +87,7 @@ class enable_grad(no_grad):
     _enabled = True
 
 
-class set_grad_enabled(_Mode):
+class set_grad_enabled(Mode):
     """Sets recording on or off: at once when called, undone at the end of a `with`."""
 
     def __init__(self, mode: bool) -> None:
@@ -103,7 +103,7 @@ class set_grad_enabled(_Mode):
         self._saved.append(self._before)
         self._set()
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return set_grad_enabled(self.mode)
 
     def __call__(self, function: _F) -> _F:
@@ -112,7 +112,7 @@ class set_grad_enabled(_Mode):
         return super().__call__(function)
 
 
-class inference_mode(_Mode):
+class inference_mode(Mode):
     """no_grad under its other name.  What is made inside is an ordinary tensor (PyTorch refuses to record it later)."""
 
     mode: bool
@@ -132,7 +132,7 @@ class inference_mode(_Mode):
             grad_mode.enabled = False
             recording_thread[0] = 0
 
-    def _clone(self) -> _Mode:
+    def _clone(self) -> Mode:
         return inference_mode(self.mode)
 
 

@@ -24,6 +24,7 @@ from jitgrad.types.dtype import (
     int64,
     of_scalar,
     refuse_complex,
+    wrapped,
 )
 
 __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace",
@@ -232,7 +233,7 @@ def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: 
     check_device(device, called)
     check_fits(value, to)
     array = buffers.empty(shape, to.np)
-    array.fill(value)
+    array.fill(wrapped(int(value), to) if to.category == 1 else value)
     return finished(array, requires_grad, out)
 
 

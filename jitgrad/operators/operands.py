@@ -13,7 +13,7 @@ from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.dtype import REAL, bool_, dtype, get_default_dtype, of_scalar, promote, refuse_complex
+from jitgrad.types.dtype import REAL, bool_, check_fits, dtype, get_default_dtype, of_scalar, promote, refuse_complex, wrapped
 
 Number = REAL
 Scalar = int | float                            # the same, as an annotation
@@ -95,10 +95,11 @@ def result_dtype(operands: tuple[Any, ...]) -> dtype:
                    [of_scalar(v) for v in operands if type(v) is not Node])
 
 
-def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None) -> list[Node]:
+def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None, fitting: bool = False) -> list[Node]:
     """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
 
-    Numbers become run-time scalars.  Raises TypeError for operands that are neither."""
+    Numbers become run-time scalars.  Raises TypeError for operands that are neither; if `fitting`, RuntimeError for numbers that the
+    dtype does not hold."""
     if not any([type(v) is Node for v in operands]):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
     for v in operands:
@@ -110,6 +111,10 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
         to = result_dtype(operands)
         if floating and to.category != 2:
             to = get_default_dtype()
+    if fitting:
+        for v in operands:
+            if type(v) is not Node:
+                check_fits(v, to)
     return [cast(v, to) if type(v) is Node else number_node(v, to) for v in operands]
 
 
@@ -124,11 +129,7 @@ def number_node(value: Any, to: dtype) -> Node:
     if to.category == 2:
         return scalar_node(float(value), to)
     if to.category == 1:
-        number = int(value)
-        info = np.iinfo(to.np)
-        if not info.min <= number <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {to.np} without overflow: {number}")
-        return scalar_node(number, to)
+        return scalar_node(wrapped(int(value), to), to)
     return scalar_node(bool(value), bool_)
 
 

@@ -342,3 +342,22 @@ bitwise_xor = elementwise("bitwise_xor(a, b)", cost=CHEAP, scalar="bxor({a}, {b}
                           doc="a ^ b of integers or bools", sample=uniform(WIDE, WIDE, dtypes=_BITS, order=0))
 bitwise_not = elementwise("bitwise_not(x)", cost=CHEAP, scalar=by_category("", "bnot({x})", "lnot({x})"), numpy=np.bitwise_not,
                           exact=True, doc="~x of integers or bools", sample=uniform(WIDE, dtypes=_BITS, order=0))
+
+
+def _shift(in_range: str, beyond: str) -> Any:
+    """The scalar expression of a shift, which by less than 0 or all bits leaves nothing of the number but its sign."""
+    def scalar(dtype: dtype) -> str:
+        zero, bits = literal(0, dtype), literal(8 * dtype.itemsize, dtype)
+        last = literal(8 * dtype.itemsize - 1, dtype)
+        inside = f"land({{b}} >= {zero}, {{b}} < {bits})"
+        return f"where({inside}, {in_range}, {beyond.format(a='{a}', zero=zero, last=last)})"
+
+    return scalar
+
+
+bitwise_left_shift = elementwise("bitwise_left_shift(a, b)", cost=CHEAP, scalar=_shift("shl({a}, {b})", "{zero}"), numpy=np.left_shift,
+                                 exact=True, doc="a << b of integers; 0 where b is no position of a bit",
+                                 sample=uniform(WIDE, WIDE, dtypes=INTEGERS, order=0))
+bitwise_right_shift = elementwise("bitwise_right_shift(a, b)", cost=CHEAP, scalar=_shift("shr({a}, {b})", "shr({a}, {last})"),
+                                  numpy=np.right_shift, exact=True, doc="a >> b of integers; the sign where b is no position of a bit",
+                                  sample=uniform(WIDE, WIDE, dtypes=INTEGERS, order=0))

@@ -156,12 +156,35 @@ def promote(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), scalar
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+_LIMITS = {d: np.iinfo(d.np) for d in ALL if d.category == 1}
+
+
+_IN_C = {"float32": "float", "int32": "int"}       # other types' names end in _t
 
 
 def check_fits(value: Any, to: dtype) -> None:
-    """Raise RuntimeError for a finite number too large for float32, which PyTorch does not store as inf."""
-    if to is float32 and not -_LARGEST <= value <= _LARGEST and math.isfinite(value):
-        raise RuntimeError("value cannot be converted to type float without overflow")
+    """Raise RuntimeError for a number that a dtype does not hold, which PyTorch does not store: nor as inf in float32.
+
+    (Negative numbers count on from the other end of uint8.)"""
+    if to is float32:
+        fits = -_LARGEST <= value <= _LARGEST or not math.isfinite(value)
+    elif to.category == 1:
+        limits = _LIMITS[to]
+        fits = (limits.min or -limits.max) <= value <= limits.max       # (False of nan)
+    else:
+        return
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {_IN_C.get(to.name, f'{to.name}_t')} without overflow")
+
+
+def wrapped(value: int, to: dtype) -> int:
+    """A whole number as an integer dtype holds it: what does not fit counts on from the other end, as in C."""
+    limits = _LIMITS[to]
+    if limits.min <= value <= limits.max:
+        return value
+    if not _LIMITS[int64].min <= value <= _LIMITS[int64].max:
+        raise OverflowError("int too big to convert")
+    return (value - int(limits.min)) % 2**limits.bits + int(limits.min)
 
 
 _PYTHON_TYPES = {float: float64, int: int64, bool: bool_}

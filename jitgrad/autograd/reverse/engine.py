@@ -263,11 +263,10 @@ def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_gra
     grads: list[Node | None] = [None] * len(ctx._outputs)
     for node, g in zip(outputs, gradients, strict=True):
         grads[node.extra.fn.number] = g                                 # type: ignore[union-attr]
-    try:
-        return ctx._gradients(grads, create_graph)
-    finally:
-        if not retain_graph:
-            ctx._freed = True
+    found = ctx._gradients(grads, create_graph)
+    if not retain_graph:
+        ctx._release()
+    return found
 
 
 # -- recorded derivatives --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from jitgrad.autograd.reverse.hooks import After, Before, NodeHooks, RemovableHa
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import CONST, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.tensors.storage import gradient_edge
-from jitgrad.tensors.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor, wrap
 
 FREED = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
          "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
@@ -140,6 +140,7 @@ def _is_view(node: Node) -> bool:
 # -- grad_fn ---------------------------------------------------------------------------------------------------------
 
 
+_SAVED = ("_saved_self", "_saved_other", "_saved_result")
 _metadata: weakref.WeakKeyDictionary[Node, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
 
@@ -176,6 +177,21 @@ class GradFn(NodeHooks):
         """Per operand of the operator: (its grad_fn or None, output number)."""
         return tuple([(None, 0) if n is None or not n.requires_grad else (grad_fn(n), output_number(n))
                       for n in edges(self._node)])
+
+    def __getattr__(self, name: str) -> Any:
+        """What the operator has saved of its first two operands and its result, `_saved_self`, `_saved_other` and `_saved_result`."""
+        if name not in _SAVED:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        node = gradient_edge(self._node)
+        saved = ([*edges(node), None, None][:2] + [node])[_SAVED.index(name)]
+        if saved is None or saved not in saved_nodes(node):
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        if node.run is not None and node.run.freed:
+            raise RuntimeError(FREED)
+        if saved in checked_nodes(node) and is_stale(viewed(saved)):
+            raise RuntimeError(stale_message(saved, saved is node))
+        tensor = None if saved.extra is None or saved.extra.leaf is None else saved.extra.leaf.tensor()
+        return tensor if tensor is not None and tensor._current() is saved else wrap(saved)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {hex(id(self))}>"

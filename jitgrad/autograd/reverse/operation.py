@@ -25,7 +25,7 @@ from jitgrad.autograd.reverse.history import (
 )
 from jitgrad.autograd.reverse.hooks import NodeHooks
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
-from jitgrad.differentiate import differentiate
+from jitgrad.differentiate import differentiate, operand_gradients
 from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec
 from jitgrad.requests.execute import value
@@ -103,19 +103,28 @@ class Operation(NodeHooks):
         found = self._derivative([None if g is None else g._current() for g in given], create_graph)
         return [None if g is None else g._current() for g in self._after([None if g is None else wrap(g) for g in found], given)]
 
+    def _release(self) -> None:
+        """Let go of what hooks have made of what was saved."""
+        self._freed = True
+        self._packed = []
+
     def _derivative(self, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
-        """The gradients of the operands; of one that comes twice, all with its first."""
+        """The gradients of the operands.  Of one that comes twice in an operator of several primitives, all with its first."""
         below = {n for n in self._edges if n is not None}
         start = {n: g for n, g in zip(self._inner, grads, strict=True) if n is not None and g is not None}
         if not start:
             return [None] * len(self._edges)
-        order = topological(list(start), lambda n: () if n in below else n.inputs)
-        found = differentiate(order, start, {n for n in below if n.requires_grad}, below)
-        if self._packed:
-            found = self._of_unpacked(found, {*below, *start.values()}, create_graph)
-        return [found.pop(n, None) if n is not None else None for n in self._edges]
+        [node, *others] = start
+        if not others and tuple([n for n in node.inputs if n in below]) == self._edges:
+            gradients = operand_gradients(node, start[node], below, {})
+            found = [g for n, g in zip(node.inputs, gradients, strict=True) if n in below]
+        else:
+            order = topological(list(start), lambda n: () if n in below else n.inputs)
+            by_node = differentiate(order, start, {n for n in below if n.requires_grad}, below)
+            found = [None if n is None else by_node.pop(n, None) for n in self._edges]
+        return self._of_unpacked(found, {*below, *start.values()}, create_graph) if self._packed else found
 
-    def _of_unpacked(self, found: dict[Node, Node], given: set[Node], create_graph: bool) -> dict[Node, Node]:
+    def _of_unpacked(self, found: list[Node | None], given: set[Node], create_graph: bool) -> list[Node | None]:
         """The gradients, computed of what hooks give for what was saved."""
         made: dict[Node, Node] = {}
         for n, packed in self._packed:
@@ -124,10 +133,10 @@ class Operation(NodeHooks):
                 ref = self._outputs[self._inner.index(n)] if n in self._inner else None
                 history = (None if ref is None else ref()) or n
             made[n] = packed.unpacked(history)._current()
-        for n in topological(found.values(), lambda n: () if n in given or n in made else n.inputs):
+        for n in topological([g for g in found if g is not None], lambda n: () if n in given or n in made else n.inputs):
             if n not in made:
                 made[n] = n if n in given or not n.inputs else apply_spec(n.spec, tuple([made[m] for m in n.inputs]))
-        return {n: made[g] for n, g in found.items()}
+        return [None if g is None else made[g] for g in found]
 
 
 def operation(node: Node) -> NodeHooks:

@@ -60,8 +60,9 @@ class saved_tensors_hooks:
                             f"{self.unpack_hook!r}")
         installed.check()
         tracing.refuse("it installs hooks on saved tensors")
-        installed.pairs.append((self.pack_hook, self.unpack_hook))
+        pair = self.pack_hook, self.unpack_hook
         _install(1)
+        installed.pairs.append(pair)        # last: an exception out of a signal handler, before, installs nothing
 
     def __exit__(self, *exception: object) -> None:
         installed.pairs.pop()

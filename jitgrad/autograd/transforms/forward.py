@@ -38,11 +38,11 @@ def _alias(of: Node) -> Node:
 def is_linked(outputs: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
     """Whether outputs are made of something that requires a gradient, beside through these aliases."""
     aliases = {t._current() for t in own}
-    found = topological([n for t in outputs if (n := t._current()).requires_grad], lambda n: () if n in aliases else _edges(n))
-    return any([n.inputs[0].requires_grad if n in aliases else not _edges(n) for n in found])
+    found = topological([n for t in outputs if (n := t._current()).requires_grad], lambda n: () if n in aliases else edges(n))
+    return any([n.inputs[0].requires_grad if n in aliases else not edges(n) for n in found])
 
 
-def _edges(node: Node) -> list[Node]:
+def edges(node: Node) -> list[Node]:
     """What requires a gradient below a node."""
     below = node.inputs
     if not below and node.extra is not None and hasattr(node.extra.fn, "ctx"):      # a Function's result

@@ -271,4 +271,5 @@ VOCABULARY: dict[str, Any] = {
     **_bound, **FORMULAS, "rmax": maximum, "rmin": minimum, "radd": operator.add, "rmul": operator.mul,
     "land": operator.and_, "lor": operator.or_, "lxor": operator.ne,
     "band": operator.and_, "bor": operator.or_, "bxor": operator.xor, "bnot": operator.invert,
+    "shl": operator.lshift, "shr": operator.rshift,
 }

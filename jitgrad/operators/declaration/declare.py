@@ -26,7 +26,7 @@ from jitgrad.ops import REGISTRY
 from jitgrad.requests.counters import repeats
 from jitgrad.requests.execute import MAX_DEPTH, cut
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.types.dtype import bool_
+from jitgrad.types.dtype import bool_, wrapped
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
 # Operations done by Python functions after which machine code is taken from disk, and after which it is compiled
@@ -288,6 +288,8 @@ def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool) -> Node:
         elif to.category == 2:
             if type(b) is float or type(b) is int:
                 return bind(op, (a, scalar_node(float(b), to)))
+        elif to.category == 1 and type(b) is int and not floating:
+            return bind(op, (a, scalar_node(wrapped(b, to), to)))
     elif type(b) is Node and type(a) is float and b.type.dtype.category == 2:
         return bind(op, (scalar_node(a, b.type.dtype), b))
     return bind(op, tuple(promoted(called, a, b, floating=floating)))

@@ -24,7 +24,7 @@ from jitgrad.operators.native.words import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, cast, number_node, promoted, result_dtype
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
-from jitgrad.types.dtype import bool_, float64
+from jitgrad.types.dtype import bool_, check_fits, float64
 
 _ADD, _SUB, _DIV = ops.REGISTRY["add"], ops.REGISTRY["sub"], ops.REGISTRY["div"]
 _POWER, _POW, _MUL = ops.REGISTRY["power"], ops.REGISTRY["pow"], ops.REGISTRY["mul"]
@@ -165,6 +165,7 @@ def _constant_power(x: Node, exponent: Any) -> Node:
     if to.category < 2:
         if exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
+        check_fits(exponent, to)
         return bind(_POW, (x, number_node(exponent, to)))
     if exponent == -1:
         return ops.reciprocal(x)

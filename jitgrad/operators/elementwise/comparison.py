@@ -60,14 +60,14 @@ def _logical(called: str) -> None:
     operator(name=called, inplace=_unnoticed, out=CAST)(fn)
 
 
-def _bitwise(called: str) -> None:
+def _bitwise(called: str, kernel: str, takes: tuple[int, ...]) -> None:
+    """Declare an operation on bits.  kernel: its name in PyTorch's error; takes: the categories of dtypes."""
     op = _R[called]
 
     def fn(input: Operand, other: Operand) -> Node:
         a, b = promoted(called, input, other)
-        if a.type.dtype.category == 2:
-            raise NotImplementedError(f"\"{called}_cpu\" not implemented for '{a.type.dtype.name}': it takes integers "
-                                      "and bools")
+        if a.type.dtype.category not in takes:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{a.type.dtype.title}'")
         return bind(op, (a, b))
 
     fn.__doc__ = f"{op.doc}."
@@ -77,7 +77,9 @@ def _bitwise(called: str) -> None:
 for _name in ("logical_and", "logical_or", "logical_xor"):
     _logical(_name)
 for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
-    _bitwise(_name)
+    _bitwise(_name, f"{_name}_cpu", (0, 1))
+_bitwise("bitwise_left_shift", "lshift_cpu", (1,))
+_bitwise("bitwise_right_shift", "rshift_cpu", (1,))
 
 
 @operator(inplace=_unnoticed, out=CAST)

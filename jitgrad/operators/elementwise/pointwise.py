@@ -84,7 +84,7 @@ def _bounds(called: str, input: Node, low: str, high: str, min: Any, max: Any) -
     given = [v for v in (min, max) if v is not None]
     if input.type.dtype is bool_ and result_dtype((input, *given)) is bool_ and (len(given) > 1 or type(given[0]) is not Node):
         raise NotImplementedError(f"{called}(): not implemented for 'Bool'; convert the tensor with .int() first")
-    nodes = promoted(called, input, *given)
+    nodes = promoted(called, input, *given, fitting=True)
     return nodes[0], None if min is None else nodes[1], None if max is None else nodes[-1]
 
 
@@ -131,7 +131,7 @@ def _positions(condition: Tensor) -> tuple[Tensor, ...]:
 def _where(condition: Node, input: Node | Scalar, other: Node | Scalar) -> Node:
     """input where condition, other elsewhere."""
     if type(input) is Node or type(other) is Node:
-        a, b = promoted("where", input, other)
+        a, b = promoted("where", input, other, fitting=True)
     else:
         to = promote((), (), (of_scalar(input), of_scalar(other)))
         a, b = number_node(input, to), number_node(other, to)

@@ -16,7 +16,7 @@ from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.array import array_type
-from jitgrad.types.dtype import bool_, int64
+from jitgrad.types.dtype import bool_, int64, uint8
 
 F = ("functional",)
 
@@ -252,9 +252,9 @@ def nll_loss(input: Node, target: Node, weight: Node | None = None, size_average
                          f"({target.type.shape[0]}).")
     if target.type.shape != expected:
         raise RuntimeError(f"nll_loss: expected target size {list(expected)}, got {list(target.type.shape)}")
-    if target.type.dtype is not int64:
-        raise RuntimeError(f"expected scalar type Long but found {target.type.dtype.name}: nll_loss takes int64 "
-                           "targets")
+    if target.type.dtype not in (int64, uint8):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.type.dtype.title}")
+    target = cast(target, int64)
     _check_classes(target, input.type.shape[d], ignore_index)
     counted = ops.ne(target, number_node(ignore_index, int64))
     classes = ops.where(counted, target, ops.number(0, target))

@@ -10,7 +10,7 @@ from jitgrad.operators.operands import Dim, Dims, Integers, cast
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.dtype import int64
+from jitgrad.types.dtype import int32, int64
 
 F = ("functional",)
 
@@ -124,7 +124,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     no_template()
     if max_norm is not None or scale_grad_by_freq:
         raise NotImplementedError("embedding(): max_norm and scale_grad_by_freq are not supported")
-    if input.dtype.category != 1:
+    if input.dtype not in (int32, int64):
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
                            f"{input.type()} instead (while checking arguments for embedding)")
     if weight.ndim != 2:

@@ -15,11 +15,12 @@ from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.array import array_type, broadcast_shapes
-from jitgrad.types.dtype import bool_, int64
+from jitgrad.types.dtype import bool_, int32, int64
 
 
-def _index_node(called: str, node: Node) -> Node:
-    if node.type.dtype.category != 1:
+def index_node(called: str, node: Node) -> Node:
+    """Positions as int64.  Raises RuntimeError for what is neither int32 nor int64: small integers index by [] alone, as in PyTorch."""
+    if node.type.dtype not in (int32, int64):
         raise RuntimeError(f"{called}(): Expected dtype int32/int64 for index")
     return cast(node, int64)
 
@@ -38,7 +39,7 @@ def _outside(index: Node, length: int) -> int | None:
 @operator("GatherBackward0", out=EXACT, edges=("input",), saves=("input", "index"))
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
-    index = _index_node("gather", index)
+    index = index_node("gather", index)
     d = normal_dim(dim, input.type.ndim)
     if max(index.type.ndim, 1) != max(input.type.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
@@ -61,7 +62,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the
     flattened tensors."""
     given = indices
-    indices = _index_node("take_along_dim", indices)
+    indices = index_node("take_along_dim", indices)
     if dim is None:
         return ops.take_along(ops.reshape(input, sizes=(input.type.size,)),
                               ops.reshape(indices, sizes=(indices.type.size,)), dim=0)
@@ -84,7 +85,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
 @operator("IndexSelectBackward0", out=EXACT, edges=("input",))
 def index_select(input: Node, dim: int, index: Node) -> Node:
     """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
-    index = _index_node("index_select", index)
+    index = index_node("index_select", index)
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)

@@ -197,5 +197,7 @@ OPERATIONS: dict[str, Operation] = {
     "band": _on(2, "band", INTS | BOOL, lambda a, b: a & b),
     "bor": _on(2, "bor", INTS | BOOL, lambda a, b: a | b),
     "bxor": _on(2, "bxor", INTS | BOOL, lambda a, b: a ^ b),
+    "shl": _on(2, "shl", INTS, lambda a, b: a << b),
+    "shr": _on(2, "shr", INTS, lambda a, b: a.with_sign_shifted(b)),
     "bnot": _on(1, "bnot", INTS | BOOL, lambda a: ~a),
 }

@@ -85,12 +85,16 @@ class IRValue:
     def __invert__(self) -> IRValue:
         return self ^ (1 if self.type == I1 else -1)
 
-    def __lshift__(self, bits: int) -> IRValue:
-        return IRValue(self.builder, self.builder.shl(self.ir, self.const(bits).ir))
+    def __lshift__(self, bits: IRValue | int) -> IRValue:
+        return IRValue(self.builder, self.builder.shl(self.ir, self._coerce(bits).ir))
 
     def __rshift__(self, bits: int) -> IRValue:
         """A logical shift: zeros come in."""
         return IRValue(self.builder, self.builder.lshr(self.ir, self.const(bits).ir))
+
+    def with_sign_shifted(self, bits: IRValue) -> IRValue:
+        """An arithmetic shift to the right: copies of the sign come in."""
+        return IRValue(self.builder, self.builder.ashr(self.ir, bits.ir))
 
     __lt__, __le__, __gt__, __ge__ = _comparison("<"), _comparison("<="), _comparison(">"), _comparison(">=")
     eq, ne = _comparison("=="), _comparison("!=")
