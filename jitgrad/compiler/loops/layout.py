@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
@@ -17,7 +16,7 @@ from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.programs import NOTHING, Growth
 from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
-from jitgrad.compiler.loops.tables import ARENA, TABLE, Block, BoundStep, Location, Run, Tables, Unsuitable
+from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
@@ -50,7 +49,7 @@ class Layout:
         self.programs: dict[Program, None] = {}
         self.compiled = False
         self.told: list[str] = []
-        self._arena = self.bytes = 0
+        self.bytes = 0
         self._results: list[tuple[ArrayType, Location]] = []
         self._cells: dict[Target, Location] = {}
         self._unread: dict[ArrayType, Location] = {}
@@ -60,12 +59,6 @@ class Layout:
         self.plan = self._made()
 
     # -- memory --------------------------------------------------------------------------------------------------------
-
-    def _array(self, nbytes: int) -> Location:
-        """A place in the arena."""
-        place = Location(ARENA, self._arena)
-        self._arena += aligned(nbytes)
-        return place
 
     def _result(self, type: ArrayType) -> Location:
         """The place of one more result."""
@@ -79,34 +72,14 @@ class Layout:
         if at is None:
             return Location(place)
         one, offset, iteration = at
-        return self._at(one.places[one.body.nodes[offset]], iteration)
-
-    def _at(self, place: Location, iteration: int) -> Location:
-        """Where something lies in one iteration."""
-        return self.tables.entries(place)[iteration] if place.root == TABLE else place.at(iteration)
-
-    def _along(self, places: Sequence[Location]) -> Location:
-        """One place for those of all iterations."""
-        first = places[0]
-        step = places[1].offset - first.offset if len(places) > 1 else 0
-        if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
-            return Location(ARENA, first.offset, step)
-        return Location(TABLE, 8 * self.tables.table(places), 1)
-
-    def _one_behind_the_other(self, each: Sequence[int], count: int) -> tuple[Location, Location]:
-        """New places for arrays of so many bytes: of the first `count` of them, and of the last."""
-        start = self._array(sum(each)).offset
-        if min(each) == max(each):
-            return Location(ARENA, start, each[0]), Location(ARENA, start + (len(each) - count) * each[0], each[0])
-        found = [Location(ARENA, at) for at in accumulate(each[:-1], initial=start)]
-        return self._along(found[:count]), self._along(found[-count:])
+        return self.tables.at(one.places[one.body.nodes[offset]], iteration)
 
     def _operand(self, one: Loop, number: int) -> Location:
         """Where an operand is that is not handed on."""
         operand = one.piece.operands[number]
         if operand.kind == INVARIANT:
             return self._value(operand.places[0])
-        return self._along([self._value(k) for k in operand.places])
+        return self.tables.along([self._value(k) for k in operand.places])
 
     # -- the plan ------------------------------------------------------------------------------------------------------
 
@@ -129,13 +102,13 @@ class Layout:
         for one in reversed(self._needs.loops):
             if one.reverse is not None:
                 back += self._backward(one)
-        tables.scratch = self._arena
+        tables.scratch = tables.arena
         scratch = max([step.scratch for _, steps in [*runs, *back] for step in steps], default=0)
         for place, nbytes in self._to_clear:
             tables.clear(place, nbytes)
         for count, steps in [*runs, *back]:
             tables.run(count, steps)
-        self.bytes = self._arena + scratch
+        self.bytes = tables.arena + scratch
         return self._plan(outs, results, self.bytes)
 
     def _plan(self, outs: list[Location], results: dict[int, Location], nbytes: int) -> Any:
@@ -207,11 +180,11 @@ class Layout:
         for o in read:
             if block == count or o not in kept or o in one.all:
                 if o in kept and count > 1:
-                    before, places[body.nodes[o]] = self._one_behind_the_other(one.each(o), count)
+                    before, places[body.nodes[o]] = self.tables.one_behind_the_other(one.each(o), count)
                     if o in one.carried:
                         places[body.operands[one.carried[o]]] = before
                 else:
-                    one.place(o, updated, 0, self._array)
+                    one.place(o, updated, 0, self.tables.array)
         if block == count:
             bound = self._steps(steps, later, updated, places, one.sizes, count)
             one.blocks = [Block(count, [], places)]
@@ -221,19 +194,19 @@ class Layout:
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
-        return self._copied(self._graph.order[initial], self._value(initial), self._at(places[one.body.operands[number]], 0))
+        return self._copied(self._graph.order[initial], self._value(initial), self.tables.at(places[one.body.operands[number]], 0))
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:
         """All iterations; of the last block what the derivative reads is kept, of the others the state at their start."""
         kept, states, count, operands = checkpoints.kept(one), checkpoints.state(one), one.count, one.body.operands
         for o in kept:
-            one.place(o, updated, 0, self._array)
+            one.place(o, updated, 0, self.tables.array)
         passing = one.places
         bound = self._steps(steps, later, updated, passing, one.sizes, count)
         one.places = passing.copy()
         for o in kept:
-            one.place(o, updated, length, self._array)
+            one.place(o, updated, length, self.tables.array)
         own = {*[one.body.nodes[o] for o in kept], *[operands[one.carried[o]] for o in kept if o in one.carried]}
         keeping, told, last = one.places, len(self.told), (count - 1) // length * length
         moved = {j: self._copied(operands[j], passing[operands[j]], passing[operands[j]])[0][1][0] for j in states}
@@ -255,7 +228,7 @@ class Layout:
             elif start == 0:
                 again = [*[run for j in states for run in self._begun(one, j, here)], *again]
             else:
-                saved = {j: self._array(one.nbytes(one.piece.operands[j].offset)) for j in states}
+                saved = {j: self.tables.array(one.nbytes(one.piece.operands[j].offset)) for j in states}
                 runs += [copied(j, now[operands[j]].at(0), saved[j]) for j in states]
                 again = [*[copied(j, saved[j], here[operands[j]].at(0)) for j in states], *again]
             if start < last:
@@ -275,7 +248,7 @@ class Layout:
             for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
                     lengths = programs.greatest(step, growth, count, output)
-                    places[node] = self._array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+                    places[node] = self.tables.array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
         return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 
     # -- backward ------------------------------------------------------------------------------------------------------
@@ -288,9 +261,9 @@ class Layout:
             one = self._needs.loops[number]
             nbytes = one.nbytes(offset)
             if stacked:
-                found = Location(ARENA, self._array(one.count * nbytes).offset, nbytes)
+                found = Location(ARENA, self.tables.array(one.count * nbytes).offset, nbytes)
             else:       # the second half is for what is handed on by turns
-                found = self._array(nbytes if one.count == 1 or self._stays(one, offset) else 2 * aligned(nbytes))
+                found = self.tables.array(nbytes if one.count == 1 or self._stays(one, offset) else 2 * aligned(nbytes))
             self._cells[target] = found
         return found
 
@@ -307,7 +280,7 @@ class Layout:
         if not self._needs.needed[place]:     # nobody reads it
             type = self._graph.order[place].spec.type
             if type not in self._unread:
-                self._unread[type] = self._array(_bytes(type))
+                self._unread[type] = self.tables.array(_bytes(type))
             return self._unread[type]
         target = self._needs.target(place)
         cell, at = self._cell(target), self._needs.at(place)
@@ -420,4 +393,4 @@ class Layout:
             self._written.add(self._needs.target(k))
         if operand.kind == INVARIANT:
             return self._gradient(operand.places[0])
-        return self._along([self._gradient(k) for k in operand.places])
+        return self.tables.along([self._gradient(k) for k in operand.places])

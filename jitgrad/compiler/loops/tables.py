@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.compiler.codegen import loop
 from jitgrad.compiler.numba_cpu.kernels import get_kernel
+from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
 from jitgrad.graph.node import Node
 
@@ -117,6 +119,7 @@ class Tables:
         self.nanoseconds = 0.0
         self._sources: dict[int, int] = {}
         self._tables: dict[int, Sequence[Location]] = {}    # by their places in bytes
+        self.arena = 0                  # bytes that have been given out
         self.scratch = 0                # where programs have their temporaries, in the arena
 
     def word(self, value: int = 0) -> int:
@@ -135,6 +138,32 @@ class Tables:
     def entries(self, place: Location) -> Sequence[Location]:
         """What a table was made of."""
         return self._tables[place.offset]
+
+    def array(self, nbytes: int) -> Location:
+        """A place in the arena."""
+        place = Location(ARENA, self.arena)
+        self.arena += aligned(nbytes)
+        return place
+
+    def at(self, place: Location, iteration: int) -> Location:
+        """Where something lies in one iteration."""
+        return self.entries(place)[iteration] if place.root == TABLE else place.at(iteration)
+
+    def along(self, places: Sequence[Location]) -> Location:
+        """One place for those of all iterations."""
+        first = places[0]
+        step = places[1].offset - first.offset if len(places) > 1 else 0
+        if first.root == ARENA and all([p == (ARENA, first.offset + i * step, 0, False) for i, p in enumerate(places)]):
+            return Location(ARENA, first.offset, step)
+        return Location(TABLE, 8 * self.table(places), 1)
+
+    def one_behind_the_other(self, each: Sequence[int], count: int) -> tuple[Location, Location]:
+        """New places for arrays of so many bytes: of the first `count` of them, and of the last."""
+        start = self.array(sum(each)).offset
+        if min(each) == max(each):
+            return Location(ARENA, start, each[0]), Location(ARENA, start + (len(each) - count) * each[0], each[0])
+        found = [Location(ARENA, at) for at in accumulate(each[:-1], initial=start)]
+        return self.along(found[:count]), self.along(found[-count:])
 
     def _static(self, word: int, place: Location, plus: int) -> None:
         """Write an address once."""

@@ -18,7 +18,7 @@ from jitgrad.compiler.ir.expr import Expr, add, mul
 from jitgrad.compiler.ir.gathers import CHECK
 from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer, Slot
 from jitgrad.compiler.ir.steps import KernelStep, LibraryStep, StepList
-from jitgrad.compiler.runtime import batch_blocking, blas, skewed_tiling
+from jitgrad.compiler.runtime import batch_blocking, blas, chunks, skewed_tiling
 from jitgrad.compiler.runtime.arena import Spans, aligned
 from jitgrad.compiler.runtime.evaluator import Lengths
 from jitgrad.compiler.runtime.library_calls import LibraryCall, Strided
@@ -26,14 +26,8 @@ from jitgrad.compiler.runtime.plan import ArgumentList, Calls, Chunks, Execution
 from jitgrad.memory import buffers
 
 KEEP_BYTES = 4 << 20            # a larger arena is taken from the buffer pool at each call instead of being kept
-# Estimates (of AVX2): with 512-bit registers the loops take a quarter of it, and to hand work to a thread takes 40 us.
-SERIAL_NANOSECONDS = 600_000    # work below this is not cut
-CHUNK_NANOSECONDS = 300_000
-MAX_CHUNKS = 64
-LONGEST_SUM = 1 << 17           # iterations of a chunk that adds up: bounds the rounding error
 LANES = 16                      # that the iterations of a group of steps are shared out to
 NOTHING: Mapping[int, tuple[int, int]] = {}
-MAX_MEMORY_PARTIALS = 8         # chunks, where each needs a whole array to accumulate in
 
 
 @dataclass
@@ -122,14 +116,14 @@ class Planner:
         nanoseconds = inner * step.kernel.nanoseconds
         if not outer * inner and not step.kernel.reductions:
             return
-        bounds = _chunks(outer, nanoseconds, step)
+        bounds = chunks.cut(outer, nanoseconds, step)
         if len(bounds) == 1 or self._lengths.greatest:
             block = self._block(step.kernel.slots, {}, 0)
             self._note_work(step, outer, inner, [8 * block])
             self._items.append(_PlannedCall(step.function.address, self._lengths(step.outer), block, outer * nanoseconds, step))
             return
         if self._lengths.depends(step.outer):
-            bounds = _chunks(self._value(step.outer), nanoseconds, step)
+            bounds = chunks.cut(self._value(step.outer), nanoseconds, step)
         partial: dict[int, tuple[int, int]] = {}
         combining = []
         for buffer, _, size in step.combines:
@@ -391,18 +385,3 @@ class Planner:
         return Moving(len(self._arguments.numbers), np.array(constants, np.int64), np.array(coefficients, np.int64),
                       np.array(table, np.int64).reshape(-1, degree).T.copy(), np.array(numbers, np.int64),
                       np.array(starts, np.int64), *where)
-
-
-def _chunks(outer: int, nanoseconds: float, step: KernelStep) -> list[tuple[int, int]]:
-    """How loop 0 is cut, given the time that one iteration takes."""
-    total = outer * nanoseconds
-    sums = -(-outer // LONGEST_SUM) if step.combines else 1
-    if (total < SERIAL_NANOSECONDS and sums == 1) or outer < 2 or step.kernel.serial:
-        return [(0, outer)]
-    count = min(MAX_CHUNKS, max(int(total // CHUNK_NANOSECONDS), sums))
-    if any([r.reduced[0] and not all(r.reduced) for r in step.kernel.reductions]):
-        count = min(count, MAX_MEMORY_PARTIALS)
-    size = -(-outer // count)
-    if size > 1024:
-        size = -(-size // 1024) * 1024
-    return [(lo, min(lo + size, outer)) for lo in range(0, outer, size)]
