@@ -125,7 +125,7 @@ def shorter_states(t: Any, a: Any, b: Any) -> Any:
 PROGRAMS: dict[str, Program] = {f.__name__: f for f in (
     solve, solve_from_the_end, cholesky, lu, durbin, gram_schmidt, products_of_matrices, returns, attention, extrema, pairs,
     by_element, longer_states, shorter_states)}
-QUICK = ("solve", "cholesky", "lu", "durbin", "attention", "pairs", "longer_states", "shorter_states")
+QUICK = ("solve", "cholesky", "lu", "durbin", "products_of_matrices", "attention", "pairs", "longer_states", "shorter_states")
 
 
 def results(t: Any, f: Program, n: int) -> list[np.ndarray]:
