@@ -137,12 +137,17 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 
 def _in_place_view(name: str) -> Callable[..., Tensor]:
     """The method `name_` of a view: the tensor becomes the view."""
-    call = OPERATORS[name].call
+    call, schemas = OPERATORS[name].call, OPERATORS[name].schemas
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self._leaf is not None and grad_mode.enabled:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        result = call(self, *args, **kwargs)
+        try:
+            result = call(self, *args, **kwargs)
+        except TypeError:
+            if len(schemas) == 1:
+                schemas[0].renamed(f"{name}_").bind((self, *args), kwargs)       # which raises it in this method's name
+            raise
         self._node, self._storage, self._chain, self._seen = result._node, result._storage, result._chain, result._seen
         return self
 

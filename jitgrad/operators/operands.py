@@ -95,11 +95,11 @@ def result_dtype(operands: tuple[Any, ...]) -> dtype:
                    [of_scalar(v) for v in operands if type(v) is not Node])
 
 
-def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None) -> list[Node]:
+def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None, alone: bool = False) -> list[Node]:
     """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
 
-    Numbers become run-time scalars.  Raises TypeError for operands that are neither."""
-    if not any([type(v) is Node for v in operands]):
+    Numbers become run-time scalars; alone: they need no tensor beside them.  Raises TypeError for operands that are neither."""
+    if not alone and not any([type(v) is Node for v in operands]):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
     for v in operands:
         if type(v) is not Node and not isinstance(v, Number):
@@ -126,6 +126,8 @@ def number_node(value: Any, to: dtype) -> Node:
     if to.category == 1:
         number = int(value)
         info = np.iinfo(to.np)
+        if info.min == 0 and -info.max <= number < 0:
+            number += info.max + 1                      # PyTorch's uint8 wraps
         if not info.min <= number <= info.max:
             raise RuntimeError(f"value cannot be converted to type {to.np} without overflow: {number}")
         return scalar_node(number, to)

@@ -159,9 +159,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def check_fits(value: Any, to: dtype) -> None:
-    """Raise RuntimeError for a finite number too large for float32, which PyTorch does not store as inf."""
+    """Raise RuntimeError for a number that PyTorch does not store: a finite one too large for float32, one beyond the integers."""
     if to is float32 and not -_LARGEST <= value <= _LARGEST and math.isfinite(value):
         raise RuntimeError("value cannot be converted to type float without overflow")
+    if to.category == 1 and not (np.iinfo(to.np).min or -np.iinfo(to.np).max) <= value <= np.iinfo(to.np).max:     # uint8 wraps
+        raise RuntimeError(f"value cannot be converted to type {'int' if to is int32 else to.name + '_t'} without overflow")
 
 
 _PYTHON_TYPES = {float: float64, int: int64, bool: bool_}
