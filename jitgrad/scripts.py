@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from jitgrad import missing
-from jitgrad.autograd import engine
+from jitgrad.autograd.reverse import engine
 from jitgrad.explain import cache_info, line_text
 from jitgrad.requests import programs
 from jitgrad.requests.counters import stats

@@ -27,7 +27,7 @@ HEAD = '"""Made by `python -m jitgrad.stubs`: do not edit."""'
 IMPORTS = ("import builtins", "import numpy as np", "from collections.abc import Callable", "from collections.abc import Iterator",
            "from collections.abc import Sequence", "from typing import Any", "from typing import NamedTuple",
            "from typing import overload", "from jitgrad import return_types", "from jitgrad.autograd.graph import Tensors",
-           "from jitgrad.autograd.hooks import RemovableHandle", "from jitgrad.graph.node import Node",
+           "from jitgrad.autograd.reverse.hooks import RemovableHandle", "from jitgrad.graph.node import Node",
            "from jitgrad.random import Generator", "from jitgrad.tensors.steps import Step", "from jitgrad.tensors.tensor import Size",
            "from jitgrad.tensors.tensor import Tensor", "from jitgrad.types.device import DeviceLike",
            "from jitgrad.types.dtype import dtype")

@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 @pytest.fixture(scope="session", autouse=True)
 def machine_code(request):
     """Programs come to machine code when they repeat themselves; tests mostly do not."""
-    from jitgrad.autograd import engine
+    from jitgrad.autograd.reverse import engine
     from jitgrad.requests import counters
     if request.config.getoption("--plain"):
         counters.repeats[0] = lambda: None

@@ -266,8 +266,9 @@ def random_array(pick: random.Random, rng: np.random.Generator, shape: tuple[int
     if kind is bool_:
         return np.asarray(rng.random(shape) < pick.choice([0.0, 0.5, 1.0]))
     if kind.category == 1:
-        top = pick.choice([1, 10, 5000, np.iinfo(kind.np).max])
-        return np.asarray(rng.integers(pick.choice([0, -top]), top, shape, kind.np, endpoint=True))
+        held = np.iinfo(kind.np)
+        top = min(pick.choice([1, 10, 5000, held.max]), held.max)
+        return np.asarray(rng.integers(pick.choice([0, max(-top, held.min)]), top, shape, kind.np, endpoint=True))
     normal = rng.standard_normal(shape)
     values = pick.choice([
         lambda: np.round(normal * 10.0 ** pick.randint(0, 9)),

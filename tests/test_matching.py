@@ -12,7 +12,7 @@ import test_requests as requests
 from saved import square
 
 import jitgrad
-from jitgrad.autograd import engine
+from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
 from jitgrad.operators.native import code, objects
 from jitgrad.requests import counters

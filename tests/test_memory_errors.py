@@ -114,7 +114,7 @@ def test_a_backward_that_runs_out_of_memory_can_be_run_again():
 LIMITED = """
     import resource, sys
     import jitgrad as torch
-    from jitgrad.autograd import engine
+    from jitgrad.autograd.reverse import engine
 
     def limit(mib):
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

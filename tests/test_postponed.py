@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.autograd import engine
+from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
 from jitgrad.operators.native import words
 from jitgrad.requests import execute

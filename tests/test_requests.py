@@ -230,7 +230,7 @@ def loop(t: ModuleType, steps: int, look: bool) -> float:
 def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, counters: Callable) -> None:
     walked = [0]
     kept = Doubled.apply(jitgrad.ones(2, requires_grad=True))       # what else is alive does not count
-    capture, between = execute.capture, importlib.import_module("jitgrad.autograd.recorded").between
+    capture, between = execute.capture, importlib.import_module("jitgrad.autograd.reverse.recorded").between
 
     def counting_capture(*args: Any, **kwargs: Any) -> Any:
         found = capture(*args, **kwargs)
@@ -244,7 +244,7 @@ def test_a_step_walks_what_is_new(look: bool, monkeypatch: pytest.MonkeyPatch, c
 
     monkeypatch.setattr(execute, "capture", counting_capture)
     monkeypatch.setattr(gradients, "capture", counting_capture)
-    monkeypatch.setattr("jitgrad.autograd.recorded.between", counting_between)
+    monkeypatch.setattr("jitgrad.autograd.reverse.recorded.between", counting_between)
     results = []
     for steps in (12, 24, 48):
         walked[0] = 0
@@ -349,7 +349,7 @@ def test_lengths_share_the_programs_of_segments(counters: Callable, monkeypatch:
 
 
 def test_what_there_was_eight_times_is_gone() -> None:
-    engine = importlib.import_module("jitgrad.autograd.engine")
+    engine = importlib.import_module("jitgrad.autograd.reverse.engine")
     for name in ("_straight", "_Stations", "_interpret", "_evaluate", "_by_stations"):
         assert not hasattr(engine, name)
     for module in ("jitgrad.executor", "jitgrad.walk", "jitgrad.programs", "jitgrad.look_ahead", "jitgrad.compiler.stretches",

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from jitgrad import tracing
-from jitgrad.autograd import engine, history, hooks
 from jitgrad.autograd.function import Function, once_differentiable
 from jitgrad.autograd.graph import GradientEdge, Tensors, node_of
 from jitgrad.autograd.modes import (
@@ -16,6 +16,7 @@ from jitgrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from jitgrad.autograd.reverse import engine, history, hooks
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
@@ -129,7 +130,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
         if g is not None:
             result = wrap(g)
             if leaf is not None and leaf.hooks:
-                hooks.running.task = found.task
+                hooks.running.task = ref(found.calls or found)
                 result = engine.leaf_hooks(leaf, g, create_graph)
             results.append(result)
         elif materialize_grads:
@@ -146,7 +147,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None, retain_gra
 def _batched_grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any, retain_graph: bool | None, create_graph: bool,
                   allow_unused: bool | None, materialize_grads: bool) -> tuple[Tensor | None, ...]:
     """The gradients for each row of the batched grad_outputs, recorded once for all of them."""
-    from jitgrad.autograd.batched import Batch
+    from jitgrad.autograd.transforms.batched import Batch
     given = _sequence(grad_outputs)
     if any([b is not None and not b.ndim for b in given]):
         raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.autograd.history import FREED, grad_fn, output_number, stale_message
-from jitgrad.autograd.hooks import NodeHooks
-from jitgrad.autograd.saved_hooks import Packed, installed
+from jitgrad.autograd.reverse.history import FREED, grad_fn, output_number, stale_message
+from jitgrad.autograd.reverse.hooks import NodeHooks
+from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.engine import stop_reasons
-from jitgrad.autograd.forward import alias, pull_back, push_forward
+from jitgrad.autograd.reverse.engine import stop_reasons
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import alias, pull_back, push_forward
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.operators.creation import eye, ones_like, zeros, zeros_like
 from jitgrad.operators.declaration.declare import OPERATORS

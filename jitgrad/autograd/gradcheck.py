@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.forward import push_forward
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import push_forward
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.operators.creation import eye, zeros_like
 from jitgrad.tensors.tensor import Tensor, from_array

@@ -6,9 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from jitgrad.autograd.history import GradFn, grad_fn, output_number
-from jitgrad.autograd.hooks import NodeHooks, RemovableHandle, running
-from jitgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from jitgrad.autograd.reverse.history import GradFn, grad_fn, output_number
+from jitgrad.autograd.reverse.hooks import NodeHooks, RemovableHandle, running
+from jitgrad.autograd.reverse.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from jitgrad.tensors.tensor import Tensor
 
 Node = NodeHooks
@@ -76,7 +76,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], 
 
     def hook(i: int) -> Callable[[Tensor], None]:
         def inner(grad: Tensor) -> None:
-            task = running.task
+            task = running.task()
             with lock:
                 if mode == "any":
                     first = task not in waiting

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.forward import pull_back
 from jitgrad.autograd.functional import Jacobian, columns, rows
+from jitgrad.autograd.transforms.forward import pull_back
 from jitgrad.capture.functions import Compiled
 from jitgrad.capture.made import Made, replayed
 from jitgrad.operators.creation import as_tensor

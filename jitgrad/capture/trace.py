@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import random, tracing
-from jitgrad.autograd import engine, hooks
 from jitgrad.autograd.function import Function
+from jitgrad.autograd.reverse import engine, hooks
 from jitgrad.capture.arrays import ArrayArgument, is_supported
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.guards.objects import MAX_BYTES
@@ -49,6 +49,7 @@ from jitgrad.types.dtype import set_default_dtype
 # What of this package is not to be replayed: always, or where its first argument was there before the call.
 FORBIDDEN: dict[CodeType, str] = {
     random.Generator.draw.__code__: "draws random numbers",
+    random.randperm.__code__: "draws random numbers",       # of all functions that tracing.draws decorates
     random.Generator.manual_seed.__code__: "seeds a random generator",
     random.Generator.initial_seed.__code__: "asks for the seed of a random generator",
     format_tensor.__code__: "formats a tensor, by the settings for printing",

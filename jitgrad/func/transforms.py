@@ -1,6 +1,6 @@
 """Function transforms: grad, vjp, jvp, linearize and the Jacobians made of them.
 
-Each calls the function with aliases of its arguments (autograd/forward.py), records what it makes of them, and takes derivatives
+Each calls the function with aliases of its arguments (autograd/transforms), records what it makes of them, and takes derivatives
 there.  What is returned is recorded, in turn, where something else requires a gradient: a transform around, a parameter.
 """
 from __future__ import annotations
@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
-from jitgrad.autograd.forward import alias, is_linked, pull_back, push_forward
 from jitgrad.autograd.functional import basis
+from jitgrad.autograd.transforms.batched import Batch
+from jitgrad.autograd.transforms.forward import alias, is_linked, pull_back, push_forward
 from jitgrad.func.trees import leaves, mapped, rebuilt
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.operators.creation import zeros_like

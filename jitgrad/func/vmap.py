@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.autograd.batched import Batch
+from jitgrad.autograd.transforms.batched import Batch
 from jitgrad.func.trees import leaves, mapped, rebuilt, spread
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.tensors.tensor import Tensor

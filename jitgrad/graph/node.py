@@ -53,7 +53,7 @@ class Extra:
 
     def __init__(self) -> None:
         self.fn: Any = None         # Composite or autograd.function.PyFunction: who owns the grad_fn
-        self.watch: Any = None      # autograd.hooks.Watch: tensor hooks and retain_grad
+        self.watch: Any = None      # autograd.reverse.hooks.Watch: tensor hooks and retain_grad
         self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
@@ -76,7 +76,7 @@ class Spec:
     differentiable: a gradient can flow through it.  selective: which inputs need a gradient decides (see Op.shape_only).
     kwargs: params by name, and `sizes` where the op has them: what its rules are called with.
     patterns: the requests that were made lately of such a root (see requests/matcher.py); derivatives: what was recorded for
-    create_graph (see autograd/recorded.py)."""
+    create_graph (see autograd/reverse/recorded.py)."""
 
     __slots__ = ("op", "params", "sizes", "type", "sig", "differentiable", "selective", "kwargs", "patterns", "derivatives")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.autograd.function import Function
-from jitgrad.autograd.hooks import RemovableHandle
+from jitgrad.autograd.reverse.hooks import RemovableHandle
 from jitgrad.tensors.histories import Hooks
 from jitgrad.tensors.tensor import Tensor
 

@@ -8,7 +8,7 @@ from typing import Any
 from typing import overload
 from jitgrad import return_types
 from jitgrad.autograd.graph import Tensors
-from jitgrad.autograd.hooks import RemovableHandle
+from jitgrad.autograd.reverse.hooks import RemovableHandle
 from jitgrad.graph.node import Node
 from jitgrad.random import Generator
 from jitgrad.tensors.steps import Step

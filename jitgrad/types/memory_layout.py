@@ -1,27 +1,26 @@
 """torch.layout and torch.memory_format: of each the one that tensors here have."""
 from __future__ import annotations
 
-from inspect import Signature
+
+class _Named:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self._name}"
+
+    def __reduce__(self) -> str:        # there is one of each name
+        return self._name
 
 
-class layout(str):
+class layout(_Named):
     """How the elements of a tensor are stored: torch.strided."""
 
-    __signature__ = Signature()         # as of torch.layout; of a class of C's there is none
 
-    def __repr__(self) -> str:
-        return str(self)
-
-
-class memory_format(str):
+class memory_format(_Named):
     """The order of the dimensions in memory: as PyTorch's tensors have it, results of operations here are contiguous."""
 
-    __signature__ = Signature()
 
-    def __repr__(self) -> str:
-        return str(self)
-
-
-strided = layout("torch.strided")
-contiguous_format = memory_format("torch.contiguous_format")
-preserve_format = memory_format("torch.preserve_format")
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")

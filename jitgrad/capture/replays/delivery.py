@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.autograd import engine
+from jitgrad.autograd.reverse import engine
 from jitgrad.generated import function
 from jitgrad.requests import counters, programs
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.autograd import engine
 from jitgrad.autograd.function import PyFunction
-from jitgrad.autograd.history import check_saved
+from jitgrad.autograd.reverse import engine
+from jitgrad.autograd.reverse.history import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.replays.delivery import delivery

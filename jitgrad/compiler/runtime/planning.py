@@ -172,7 +172,7 @@ class Planner:
         for word, (source, offset) in zip((blas.A, blas.B), sources, strict=True):
             self._pointer(first + word, Pointer(source, offset), {}, 0, moved)
         self._pointer(first + blas.C, Pointer(step.target), {}, 0, moved)
-        elements = math.prod([self._value(n) for n in step.shape]) // max(call.matrices, 1)
+        elements = math.prod([self._lengths.most(n) for n in step.shape]) // max(call.matrices, 1)
         self._note_work(step, call.matrices, elements, [8 * first])
         return _PlannedCall(call.address, call.matrices, first, call.nanoseconds, None)
 

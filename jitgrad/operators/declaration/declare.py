@@ -32,7 +32,7 @@ FEW = 8                 # inputs of which interpreter.compute, which looks throu
 # Operations done by Python functions after which machine code is taken from disk, and after which it is compiled
 SOON, OFTEN = 500, 10_000
 operations = [0]        # so many, of all threads, about
-# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd/saved_hooks.py).
+# While there are hooks on saved tensors, what is told of each operator's results and arguments by name (autograd).
 saving: list[Callable[[Sequence[Node], Mapping[str, Any]], None]] = []
 
 

@@ -13,7 +13,6 @@ from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.linalg.matrices import LINALG, attempted, check_matrix, check_square, marked, tolerance
 from jitgrad.operators.named import result_type
-from jitgrad.operators.templates.template import no_template
 from jitgrad.ops import transposed
 from jitgrad.ops.decomposition import eigh_parts, indefinite, indefinite_order, qr_parts, singular, singular_order, svd_parts
 from jitgrad.tensors.tensor import Tensor
@@ -255,7 +254,6 @@ def linalg_matrix_rank(A: Tensor, tol: Tensor | float | None = None, hermitian: 
                        rtol: Tensor | float | None = None) -> Tensor:
     """How many singular values are above max(atol, rtol * the largest); `hermitian`: of symmetric matrices, read below the diagonal."""
     check_matrix("torch.linalg.matrix_rank", A._current(), "input")
-    no_template()
     where, A = OPERATORS["where"].call, A.detach()
     s = OPERATORS["linalg_eigvalsh"].call(A).abs() if hermitian else OPERATORS["linalg_svdvals"].call(A)
     if tol is not None:

@@ -36,9 +36,9 @@ class RemovableHandle:
 
 
 class _Running(threading.local):
-    """task: of the backward that calls hooks now, who knows which nodes it reaches (engine.py)."""
+    """task: of the backward that calls hooks now, weakly, who knows which nodes it reaches (engine.py)."""
 
-    task: Any = None
+    task: Callable[[], Any] = staticmethod(lambda: None)
 
 
 running = _Running()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from jitgrad import tracing
-from jitgrad.autograd.history import fn_name
+from jitgrad.autograd.reverse.history import fn_name
 from jitgrad.batching import UNKNOWN, batch, depends, element_of, whole
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import bind
@@ -100,7 +100,7 @@ class Batch(tracing.TraceNotes):
     def applied(self, function: Any, args: tuple) -> tuple[Any] | None:
         """See TraceNotes: a Function is applied to the whole batch."""
         if any([isinstance(a, Tensor) and depends(a._current(), self.elements) for a in args]):
-            from jitgrad.autograd.function_batching import apply_to_elements
+            from jitgrad.autograd.transforms.function_batching import apply_to_elements
             return (apply_to_elements(self, function, args),)
         return (tracing.traced(self._outer, function.apply, *args),)
 

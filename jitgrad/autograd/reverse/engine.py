@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from jitgrad import interpreter, tracing
-from jitgrad.autograd import accumulation, recorded
-from jitgrad.autograd.accumulation import accumulate, add, keep
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
-from jitgrad.autograd.history import check_saved, fn_name
-from jitgrad.autograd.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
+from jitgrad.autograd.reverse import accumulation, recorded
+from jitgrad.autograd.reverse.accumulation import accumulate, add, keep
+from jitgrad.autograd.reverse.history import check_saved, fn_name
+from jitgrad.autograd.reverse.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import become_input, in_grad_mode, input_node
@@ -45,7 +46,7 @@ class Gradients:
     def __init__(self) -> None:
         self.leaves: dict[Accumulator, Node] = {}
         self.nodes: dict[Node, Node] = {}
-        self.task: Any = self       # of hooks.running
+        self.calls: Any = None      # what has called Python on the way, if anything
 
     def reaches(self, node: Node) -> bool:
         """Whether the backward computes the gradient of a node, where no hook is on others than leaves."""
@@ -81,7 +82,7 @@ def run_backward(roots: Sequence[Node], cotangents: Sequence[Node | None], retai
     result = Gradients()
     made: list[_Calls] = []
     for node, array in zip(*_served(roots, cotangents, retain_graph, wanted, made), strict=True):
-        result.task = made[0] if made else result
+        result.calls = made[0] if made else None
         if array is not None:
             result.add(node, input_node(array, node.spec.type))
     return result
@@ -125,17 +126,17 @@ def plain_backward(root: Node) -> None:
     for pattern in root.spec.patterns:          # the program repeats itself
         if pattern.again is None and pattern.kind == PLAIN and pattern.is_simple:
             machine_code().equip(pattern)
-    found, task = requested.take_held(root), None
+    found, calls = requested.take_held(root), None
     if found is None and tracing.current() is not None:
         deliver(run_backward((root,), (None,), False, False, None), False)
         return
     if found is None:
         made: list[_Calls] = []
         found = _served((root,), (None,), False, None, made)
-        task = made[0] if made else None
+        calls = made[0] if made else None
     elif any_detached():
         _release_detached()
-    deliver_plain(*found, task)
+    deliver_plain(*found, calls)
 
 
 def machine_code(compiling: bool = True) -> Any:
@@ -154,15 +155,15 @@ def machine_code(compiling: bool = True) -> Any:
 _code: list[Any] = []       # once it is there
 
 
-def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], task: _Calls | None = None) -> None:
-    """Add gradients to the `.grad` of the leaves' tensors.  task: what has called Python on the way."""
+def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], calls: _Calls | None = None) -> None:
+    """Add gradients to the `.grad` of the leaves' tensors.  calls: what has called Python on the way."""
     for node in leaves:
         extra = node.extra
         leaf = None if extra is None else extra.leaf
         if leaf is None or leaf.hooks or leaf.post_hooks:
             found = Gradients()
-            if task is not None:
-                found.task = task
+            if calls is not None:
+                found.calls = calls
             for n, array in zip(leaves, arrays, strict=True):
                 if array is not None:
                     found.add(n, input_node(array, n.spec.type))
@@ -209,7 +210,7 @@ class _Calls(Callbacks):
         watch = None if node.extra is None else node.extra.watch
         if watch is None:
             return gradient
-        running.task = self
+        running.task = ref(self)
         g = visited(node, input_node(explicit(node, gradient), node.spec.type))
         return own(execute.value(g))
 
@@ -235,7 +236,7 @@ class _NodeCalls(_Calls):
 
     def visit(self, place: int, gradient: Any) -> Any:
         """See Callbacks."""
-        running.task = self
+        running.task = ref(self)
         return visited(self._order[place], gradient)
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
@@ -291,7 +292,7 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
     order, gradients = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: add(a, b), check, note)
     result = Gradients()
     if made:
-        result.task = made[0]
+        result.calls = made[0]
         _note_cuts(order)
     has = Wanted.of_leaves if wanted is None else wanted.has
     for node in order:
@@ -356,7 +357,7 @@ def deliver(gradients: Gradients, create_graph: bool) -> None:
         if tensor is None:
             continue
         if leaf.hooks:
-            running.task = gradients.task
+            running.task = ref(gradients.calls or gradients)
             g = leaf_hooks(leaf, g, create_graph)._current()
         if tensor._leaf is None:        # it has stopped to require a gradient since
             continue

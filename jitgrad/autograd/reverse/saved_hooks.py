@@ -40,7 +40,7 @@ _count = [0]            # of contexts that are entered, of all threads
 
 def _install(change: int) -> None:
     """A context was entered (1) or left (-1)."""
-    from jitgrad.autograd.operation import keep_saved
+    from jitgrad.autograd.reverse.operation import keep_saved
     with _lock:
         _count[0] += change
         saving[:] = [keep_saved] if _count[0] else []

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
-from jitgrad.autograd.hooks import After, Before, NodeHooks, RemovableHandle, add
+from jitgrad.autograd.reverse.hooks import After, Before, NodeHooks, RemovableHandle, add
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import CONST, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.tensors.storage import gradient_edge
@@ -164,7 +164,7 @@ class GradFn(NodeHooks):
 
     def _hooked(self) -> NodeHooks:
         """What backward calls Python for at this node."""
-        from jitgrad.autograd.operation import operation
+        from jitgrad.autograd.reverse.operation import operation
         return operation(self._node)
 
     def name(self) -> str:

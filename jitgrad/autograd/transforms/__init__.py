@@ -1,0 +1,1 @@
+"""Derivatives in forward mode and of batches, by transforming what was recorded."""
