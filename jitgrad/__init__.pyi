@@ -135,19 +135,19 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: builtins.int | buil
     """beta * input + alpha * outer(vec1, vec2)."""
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged: there are no complex numbers."""
-def all(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def all(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """whether all are true, of bools; numbers other than 0 count as true.  Of uint8 the result is uint8."""
 def allclose(input: Tensor, other: Tensor, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: builtins.bool = False) -> builtins.bool:
     """Whether all elements are close, see isclose."""
-def amax(input: Tensor, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def amax(input: Tensor, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] = (), keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the largest, nan if any is; ties share the gradient evenly."""
-def amin(input: Tensor, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def amin(input: Tensor, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] = (), keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the smallest, nan if any is; ties share the gradient evenly."""
-def aminmax(input: Tensor, *, dim: builtins.int | None = None, keepdim: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.aminmax:
+def aminmax(input: Tensor, *, dim: builtins.int | None = None, keepdim: builtins.bool = False, axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.aminmax:
     """(smallest, largest) of all elements or along `dim`."""
 def angle(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """0 for positive numbers, pi for negative ones, nan for nan; its derivative is 0."""
-def any(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def any(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """whether any is true, of bools; numbers other than 0 count as true.  Of uint8 the result is uint8."""
 def arccos(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """inverse cosine; derivative -inf at -1, 1, element by element."""
@@ -163,15 +163,15 @@ def arctan2(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor
     """the angle of the point (b, a); derivative 0 at the origin, element by element, with broadcasting and type promotion."""
 def arctanh(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """inverse hyperbolic tangent; derivative inf at -1, 1, element by element."""
-def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The position of the first largest element, of all or along `dim`."""
-def argmin(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def argmin(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The position of the first smallest element, of all or along `dim`."""
 @overload
-def argsort(input: Tensor, dim: builtins.int = -1, descending: builtins.bool = False) -> Tensor:
+def argsort(input: Tensor, dim: builtins.int = -1, descending: builtins.bool = False, *, axis: builtins.int = -1) -> Tensor:
     """The positions that sort the elements along `dim`; equal elements stay in their order, nan is largest."""
 @overload
-def argsort(input: Tensor, *, stable: builtins.bool, dim: builtins.int = -1, descending: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def argsort(input: Tensor, *, stable: builtins.bool, dim: builtins.int = -1, descending: builtins.bool = False, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The positions that sort the elements along `dim`; equal elements stay in their order, nan is largest."""
 def argwhere(input: Tensor) -> Tensor:
     """The positions of the elements that are not 0, a row each."""
@@ -224,7 +224,7 @@ def bucketize(input: Tensor | builtins.int | builtins.float, boundaries: Tensor,
     """Between which boundaries each value lies: searchsorted(boundaries, input)."""
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of one element of each vector, a row each."""
-def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, axis: builtins.int = 0, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The tensors one after the other along `dim`; of mixed dtypes in their common one."""
 def cdist(x1: Tensor, x2: Tensor, p: builtins.float = 2.0, compute_mode: Any = 'use_mm_for_euclid_dist_if_necessary') -> Tensor:
     """The p-norm of the difference of each row of x1 and each row of x2."""
@@ -240,7 +240,7 @@ def cholesky_inverse(input: Tensor, upper: builtins.bool = False, *, out: Tensor
     """The inverse of A, given its Cholesky factor: A = input @ input.T, or input.T @ input if `upper`."""
 def cholesky_solve(input: Tensor, input2: Tensor, upper: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """X with A @ X = input, given A's Cholesky factor input2 = L: A = L @ L.T, or L.T @ L if `upper`."""
-def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """At most `chunks` parts of dimension `dim`, all but the last of one length."""
 def clamp(input: Tensor, min: Tensor | builtins.int | builtins.float | None = None, max: Tensor | builtins.int | builtins.float | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """min(max(input, min), max); the gradient passes where min <= input <= max."""
@@ -256,9 +256,9 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | builtins.tuple[Tens
     """The tensors side by side, vectors as columns."""
 def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.bool = False) -> Tensor:
     """All combinations of r elements of a vector, a row each."""
-def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, axis: builtins.int = 0, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The tensors one after the other along `dim`; of mixed dtypes in their common one."""
-def concatenate(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def concatenate(tensors: Sequence[Tensor], dim: builtins.int = 0, *, axis: builtins.int = 0, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The tensors one after the other along `dim`; of mixed dtypes in their common one."""
 def conj(input: Tensor) -> Tensor:
     """The tensor itself: there are no complex numbers."""
@@ -277,23 +277,39 @@ def cos(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = Non
     """cosine, of radians, element by element."""
 def cosh(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """hyperbolic cosine, element by element."""
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08, *, axis: builtins.int = 1) -> Tensor:
     """The cosine of the angle between vectors along dim; norms are kept above eps."""
-def count_nonzero(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, *, axis: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
     """The number of elements that are not 0, of all or over `dim`."""
 def cov(input: Tensor, *, correction: builtins.int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
     """The covariances of the rows, columns being observations, weighted by how often they came and by what they count."""
-def cross(input: Tensor, other: Tensor, dim: builtins.int | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def cross(input: Tensor, other: Tensor, dim: builtins.int | None = None, *, axis: builtins.int | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The vector product along `dim`, or the first dimension of length 3."""
+@overload
 def cummax(input: Tensor, dim: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.cummax:
     """(values, indices) of the largest element up to each along `dim`."""
+@overload
+def cummax(input: Tensor, *, axis: builtins.int, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.cummax:
+    """(values, indices) of the largest element up to each along `dim`."""
+@overload
 def cummin(input: Tensor, dim: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.cummin:
     """(values, indices) of the smallest element up to each along `dim`."""
+@overload
+def cummin(input: Tensor, *, axis: builtins.int, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.cummin:
+    """(values, indices) of the smallest element up to each along `dim`."""
+@overload
 def cumprod(input: Tensor, dim: builtins.int, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the product of the elements up to each along dim; of integers and bools in int64."""
+@overload
+def cumprod(input: Tensor, *, axis: builtins.int, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """the product of the elements up to each along dim; of integers and bools in int64."""
+@overload
 def cumsum(input: Tensor, dim: builtins.int, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the sum of the elements up to each along dim; of integers and bools in int64."""
-def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1) -> Tensor:
+@overload
+def cumsum(input: Tensor, *, axis: builtins.int, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """the sum of the elements up to each along dim; of integers and bools in int64."""
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1, axis: builtins.int = -1) -> Tensor:
     """The running integral of y along `dim` by the trapezoidal rule."""
 default_generator: Generator
 def deg2rad(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
@@ -310,7 +326,7 @@ def diagonal(input: Tensor, offset: builtins.int = 0, dim1: builtins.int = 0, di
     """The diagonal of two dimensions, `offset` above the main one, as the last dimension."""
 def diagonal_scatter(input: Tensor, src: Tensor, offset: builtins.int = 0, dim1: builtins.int = 0, dim2: builtins.int = 1) -> Tensor:
     """input with its diagonal replaced by src."""
-def diff(input: Tensor, n: builtins.int = 1, dim: builtins.int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def diff(input: Tensor, n: builtins.int = 1, dim: builtins.int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The differences of neighbours along `dim`, n times."""
 def digamma(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """derivative of lgamma; -inf at 0, nan at the other poles, element by element."""
@@ -385,7 +401,11 @@ def fmod(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: T
     """input - other * trunc(input / other): with the sign of input, as C's fmod."""
 def frac(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """x - trunc(x), element by element."""
+@overload
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, sparse_grad: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
+@overload
+def gather(input: Tensor, *, axis: builtins.int, index: Tensor, sparse_grad: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
 def ge(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a >= b, elementwise, element by element, with broadcasting and type promotion."""
@@ -413,17 +433,37 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | builtins.tuple[Tensor, ..
     """The tensors side by side: along dimension 1, or 0 for 1-d tensors."""
 def hypot(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """sqrt(a * a + b * b), without overflow; derivative nan at the origin, element by element, with broadcasting and type promotion."""
+@overload
 def index_add(input: Tensor, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with alpha times the parts of source added at the positions `index` of `dim`."""
+@overload
+def index_add(input: Tensor, *, axis: builtins.int, index: Tensor, source: Tensor, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with alpha times the parts of source added at the positions `index` of `dim`."""
+@overload
 def index_copy(input: Tensor, dim: builtins.int, index: Tensor, source: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the parts at the positions `index` of `dim` replaced by those of source."""
+@overload
+def index_copy(input: Tensor, *, axis: builtins.int, index: Tensor, source: Tensor, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the parts at the positions `index` of `dim` replaced by those of source."""
+@overload
 def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
+    """input with the parts at the positions `index` of `dim` replaced by a number."""
+@overload
+def index_fill(input: Tensor, *, axis: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
     """input with the parts at the positions `index` of `dim` replaced by a number."""
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: builtins.bool = False) -> Tensor:
     """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
+@overload
 def index_reduce(input: Tensor, dim: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The parts written to each position of `dim`, reduced ("prod", "mean", "amax", "amin"), with what was there if include_self."""
+@overload
+def index_reduce(input: Tensor, *, axis: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, include_self: builtins.bool = True, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """The parts written to each position of `dim`, reduced ("prod", "mean", "amax", "amin"), with what was there if include_self."""
+@overload
 def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
+@overload
+def index_select(input: Tensor, *, axis: builtins.int, index: Tensor, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
 inf: builtins.float
 def inner(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
@@ -465,7 +505,7 @@ def isreal(input: Tensor) -> Tensor:
     """true for all elements: there are no complex numbers."""
 def kron(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Kronecker's product: each element of input times all of other."""
-def kthvalue(input: Tensor, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.kthvalue:
+def kthvalue(input: Tensor, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False, *, axis: builtins.int = -1, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.kthvalue:
     """(values, indices) of the k-th smallest element along `dim`, k counted from 1."""
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input * 2 ** other."""
@@ -487,13 +527,21 @@ def log1p(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = N
     """log(1 + x), accurate near 0, element by element."""
 def log2(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """logarithm to base 2, element by element."""
+@overload
 def log_softmax(input: Tensor, dim: builtins.int | None, dtype: dtype | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """log(softmax(input)) along `dim`, without overflow."""
+@overload
+def log_softmax(input: Tensor, *, axis: builtins.int | None, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(softmax(input)) along `dim`, without overflow."""
 def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(e ** a + e ** b), without overflow, element by element, with broadcasting and type promotion."""
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log2(2 ** input + 2 ** other), without overflow."""
+@overload
 def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """log(cumsum(exp(input))) along `dim`, without overflow."""
+@overload
+def logcumsumexp(input: Tensor, *, axis: builtins.int, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
 def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinants: nan where they are negative."""
@@ -507,7 +555,11 @@ def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Te
     """a or b but not both, of bools; numbers other than 0 count as true."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps] if eps is given; no gradient passes where it was clamped."""
-def logsumexp(input: Tensor, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+@overload
+def logsumexp(input: Tensor, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """log(sum(exp(input))) over `dim`, without overflow."""
+@overload
+def logsumexp(input: Tensor, *, axis: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow."""
 long: dtype
 def lt(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
@@ -529,17 +581,23 @@ def max(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = Non
 def max(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
 @overload
-def max(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.max:
+def max(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.max:
+    """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
+@overload
+def max(input: Tensor, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.max:
     """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the larger, nan if either is; a tie gives half of the gradient to each, element by element, with broadcasting and type promotion."""
-def mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The mean over all elements or over `dim`, of floating-point tensors."""
 @overload
 def median(input: Tensor) -> Tensor:
     """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
 @overload
-def median(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.median:
+def median(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.median:
+    """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
+@overload
+def median(input: Tensor, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.median:
     """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
 def meshgrid(*tensors: Any, indexing: builtins.str = 'ij') -> builtins.tuple[Tensor, ...]:
     """The coordinates of all points of a grid, from those along each axis; indexing "xy": the first two exchanged, as NumPy does."""
@@ -550,13 +608,16 @@ def min(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = Non
 def min(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
 @overload
-def min(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.min:
+def min(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.min:
+    """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
+@overload
+def min(input: Tensor, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.min:
     """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """the smaller, nan if either is; a tie gives half of the gradient to each, element by element, with broadcasting and type promotion."""
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The product of two matrices."""
-def mode(input: Tensor, dim: builtins.int = -1, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.mode:
+def mode(input: Tensor, dim: builtins.int = -1, keepdim: builtins.bool = False, *, axis: builtins.int = -1, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.mode:
     """(values, indices) of the most frequent element along `dim`, the smallest of several."""
 def moveaxis(input: Tensor, source: builtins.int | Sequence[builtins.int], destination: builtins.int | Sequence[builtins.int]) -> Tensor:
     """Dimensions `source` moved to the positions `destination`, the others in their order."""
@@ -575,21 +636,32 @@ def mvlgamma(input: Tensor, p: builtins.int, *, out: Tensor | builtins.tuple[Ten
 nan: builtins.float
 def nan_to_num(input: Tensor, nan: builtins.float | None = None, posinf: builtins.float | None = None, neginf: builtins.float | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """nan replaced by `nan` (0), the infinities by `posinf` and `neginf` (the largest finite numbers)."""
-def nanmean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def nanmean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The mean over all elements or over `dim`, of those that are not nan."""
 @overload
 def nanmedian(input: Tensor) -> Tensor:
     """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
 @overload
-def nanmedian(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.nanmedian:
+def nanmedian(input: Tensor, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.nanmedian:
     """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
-def nanquantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+@overload
+def nanmedian(input: Tensor, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.nanmedian:
+    """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
+def nanquantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`, nans left out."""
-def nansum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def nansum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The sum over all elements or over `dim`, nans counting as 0."""
+@overload
 def narrow(input: Tensor, dim: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
     """`length` positions of dimension `dim` from `start` on."""
+@overload
+def narrow(input: Tensor, *, axis: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
+    """`length` positions of dimension `dim` from `start` on."""
+@overload
 def narrow_copy(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """A copy of narrow()."""
+@overload
+def narrow_copy(input: Tensor, *, axis: builtins.int, start: builtins.int, length: builtins.int, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """A copy of narrow()."""
 def ne(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a != b, elementwise, element by element, with broadcasting and type promotion."""
@@ -599,7 +671,7 @@ def negative(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None 
     """-x, element by element."""
 def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Any:
     """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
-def norm(input: Tensor, p: builtins.int | builtins.float | builtins.str | None = 'fro', dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def norm(input: Tensor, p: builtins.int | builtins.float | builtins.str | None = 'fro', dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
 def not_equal(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """a != b, elementwise, element by element, with broadcasting and type promotion."""
@@ -627,13 +699,13 @@ def positive(input: Tensor) -> Tensor:
 def pow(input: Tensor | builtins.int | builtins.float, exponent: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input ** exponent; either may be a number."""
 preserve_format: memory_format
-def prod(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def prod(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The product of all elements or along `dim`; of integers and bools in int64."""
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: builtins.bool = False) -> Tensor:
     """input, as one dimension, with the elements at `index` replaced by those of source, or with those added."""
 def qr(input: Tensor, some: builtins.bool = True, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.qr:
     """(Q, R) of input = Q @ R; some: with as many columns of Q as the smaller dimension."""
-def quantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def quantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', axis: builtins.int | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`."""
 def rad2deg(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Radians as degrees."""
@@ -647,10 +719,14 @@ def relu(input: Tensor) -> Tensor:
     """max(x, 0); derivative 0 at 0, element by element."""
 def remainder(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input - other * floor(input / other): with the sign of other, as Python's %."""
+@overload
 def renorm(input: Tensor, p: builtins.int | builtins.float, dim: builtins.int, maxnorm: builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Each part along `dim` scaled down to a p-norm of at most maxnorm."""
 @overload
-def repeat_interleave(input: Tensor, repeats: Tensor | builtins.int, dim: builtins.int | None = None, *, output_size: builtins.int | None = None) -> Tensor:
+def renorm(input: Tensor, p: builtins.int | builtins.float, *, axis: builtins.int, maxnorm: builtins.int | builtins.float, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """Each part along `dim` scaled down to a p-norm of at most maxnorm."""
+@overload
+def repeat_interleave(input: Tensor, repeats: Tensor | builtins.int, dim: builtins.int | None = None, *, output_size: builtins.int | None = None, axis: builtins.int | None = None) -> Tensor:
     """Each element (or part along `dim`) as often as `repeats` says."""
 @overload
 def repeat_interleave(repeats: Tensor, *, output_size: builtins.int | None = None) -> Tensor:
@@ -677,23 +753,51 @@ def rsub(input: Tensor, other: Tensor | builtins.int | builtins.float, *, alpha:
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 @overload
+def scatter(input: Tensor, *, axis: builtins.int, index: Tensor, src: Tensor, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+@overload
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+@overload
+def scatter(input: Tensor, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 @overload
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
 @overload
+def scatter(input: Tensor, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+@overload
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+@overload
+def scatter(input: Tensor, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float, reduce: builtins.str, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+@overload
 def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
+@overload
+def scatter_add(input: Tensor, *, axis: builtins.int, index: Tensor, src: Tensor, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
+@overload
 def scatter_reduce(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """What is written to each place along `dim`, reduced (sum, prod, mean, amax, amin), with what was there if include_self."""
+@overload
+def scatter_reduce(input: Tensor, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, include_self: builtins.bool = True, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """What is written to each place along `dim`, reduced (sum, prod, mean, amax, amin), with what was there if include_self."""
 def searchsorted(sorted_sequence: Tensor, input: Tensor | builtins.int | builtins.float, *, out_int32: builtins.bool = False, right: builtins.bool = False, side: builtins.str | None = None, sorter: Tensor | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Where in sorted rows each value belongs: before the elements equal to it, or behind them (right)."""
+@overload
 def select(input: Tensor, dim: builtins.int, index: builtins.int) -> Tensor:
     """The part at position `index` of dimension `dim`."""
+@overload
+def select(input: Tensor, *, axis: builtins.int, index: builtins.int) -> Tensor:
+    """The part at position `index` of dimension `dim`."""
+@overload
 def select_scatter(input: Tensor, src: Tensor, dim: builtins.int, index: builtins.int) -> Tensor:
+    """A copy with the part at a position of a dimension replaced by src."""
+@overload
+def select_scatter(input: Tensor, src: Tensor, *, axis: builtins.int, index: builtins.int) -> Tensor:
     """A copy with the part at a position of a dimension replaced by src."""
 def selu(input: Tensor) -> Tensor:
     """elu with the fixed scale and alpha of self-normalizing networks (Klambauer et al. 2017)."""
@@ -712,40 +816,44 @@ def sinc(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = No
     """sin(pi x) / (pi x), 1 at 0."""
 def sinh(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """hyperbolic sine, element by element."""
-def slice_scatter(input: Tensor, src: Tensor, dim: builtins.int = 0, start: builtins.int | None = None, end: builtins.int | None = None, step: builtins.int = 1, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def slice_scatter(input: Tensor, src: Tensor, dim: builtins.int = 0, start: builtins.int | None = None, end: builtins.int | None = None, step: builtins.int = 1, *, axis: builtins.int = 0, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """A copy with a slice of a dimension replaced by src."""
 def slogdet(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.slogdet:
     """(sign, log |det|) of square matrices."""
+@overload
 def softmax(input: Tensor, dim: builtins.int | None, dtype: dtype | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """exp(input), divided by its sum along `dim`."""
 @overload
-def sort(input: Tensor, dim: builtins.int = -1, descending: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.sort:
+def softmax(input: Tensor, *, axis: builtins.int | None, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """exp(input), divided by its sum along `dim`."""
+@overload
+def sort(input: Tensor, dim: builtins.int = -1, descending: builtins.bool = False, *, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.sort:
     """(values, indices) sorted along `dim`; equal elements stay in their order, nan is largest."""
 @overload
-def sort(input: Tensor, *, stable: builtins.bool | None, dim: builtins.int = -1, descending: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.sort:
+def sort(input: Tensor, *, stable: builtins.bool | None, dim: builtins.int = -1, descending: builtins.bool = False, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.sort:
     """(values, indices) sorted along `dim`; equal elements stay in their order, nan is largest."""
-def split(tensor: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
-def split_with_sizes(input: Tensor, split_sizes: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def split_with_sizes(input: Tensor, split_sizes: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """The parts of dimension `dim` of the given lengths."""
 def sqrt(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """square root; derivative inf at 0, element by element."""
 def square(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input * input."""
-def squeeze(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, *, axis: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
     """The tensor without its dimensions of length 1, or without those among `dim`."""
-def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, axis: builtins.int = 0, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The tensors, of one shape, along a new dimension `dim`."""
-def std(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def std(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The square root of the variance; the derivative is 0 where it is 0."""
-def std_mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None) -> builtins.tuple[Tensor, Tensor]:
+def std_mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False) -> builtins.tuple[Tensor, Tensor]:
     """(standard deviation, mean)."""
 strided: layout
 def sub(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input - alpha * other, element by element, with broadcasting and type promotion."""
 def subtract(input: Tensor | builtins.int | builtins.float, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input - alpha * other, element by element, with broadcasting and type promotion."""
-def sum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def sum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The sum over all elements or over `dim`; of integers and bools in int64."""
 def svd(input: Tensor, some: builtins.bool = True, compute_uv: builtins.bool = True, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.svd:
     """(U, S, V) with input = U @ diag(S) @ V.T; some: with as many columns as singular values."""
@@ -757,20 +865,20 @@ def t(input: Tensor) -> Tensor:
     """The transpose of a tensor of at most two dimensions."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The elements of input, as one dimension, at the positions `index`."""
-def take_along_dim(input: Tensor, indices: Tensor, dim: builtins.int | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: builtins.int | None = None, *, axis: builtins.int | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the"""
 def tan(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """tangent, of radians, element by element."""
 def tanh(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """hyperbolic tangent, element by element."""
 @overload
-def tensor_split(input: Tensor, sections: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def tensor_split(input: Tensor, sections: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
 @overload
-def tensor_split(input: Tensor, indices: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
 @overload
-def tensor_split(input: Tensor, tensor_indices_or_sections: Tensor, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def tensor_split(input: Tensor, tensor_indices_or_sections: Tensor, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Products summed over the last `dims` dimensions of a and the first of b, or over pairs of listed dimensions."""
@@ -778,15 +886,15 @@ def threshold(input: Tensor, threshold: builtins.float, value: builtins.float, *
     """input where it is above the threshold, value elsewhere."""
 def tile(input: Tensor, dims: builtins.int | Sequence[builtins.int]) -> Tensor:
     """repeat(), where fewer numbers than dimensions stand for the last ones."""
-def topk(input: Tensor, k: builtins.int, dim: builtins.int = -1, largest: builtins.bool = True, sorted: builtins.bool = True, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.topk:
+def topk(input: Tensor, k: builtins.int, dim: builtins.int = -1, largest: builtins.bool = True, sorted: builtins.bool = True, *, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.topk:
     """(values, indices) of the k largest (or smallest) elements along `dim`, in order."""
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal; of integers in int64."""
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
     """Two dimensions exchanged."""
-def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1, axis: builtins.int = -1) -> Tensor:
     """The integral of y along `dim` by the trapezoidal rule, at points x or `dx` (1) apart."""
-def trapz(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1) -> Tensor:
+def trapz(y: Tensor, x: Tensor | None = None, *, dx: builtins.int | builtins.float | None = None, dim: builtins.int = -1, axis: builtins.int = -1) -> Tensor:
     """The integral of y along `dim` by the trapezoidal rule, at points x or `dx` (1) apart."""
 def triangular_solve(input: Tensor, A: Tensor, upper: builtins.bool = True, transpose: builtins.bool = False, unitriangular: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.triangular_solve:
     """(X, A) with A @ X = input, of A one triangle."""
@@ -803,25 +911,33 @@ def true_divide(input: Tensor | builtins.int | builtins.float, other: Tensor | b
 def trunc(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """x without its fraction, element by element."""
 uint8: dtype
-def unbind(input: Tensor, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """The parts at each position of dimension `dim`, without it."""
+@overload
 def unflatten(input: Tensor, dim: builtins.int, sizes: builtins.int | Sequence[builtins.int]) -> Tensor:
     """Dimension `dim` as several."""
-def unique(input: Tensor, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
+@overload
+def unflatten(input: Tensor, *, axis: builtins.int, sizes: builtins.int | Sequence[builtins.int]) -> Tensor:
+    """Dimension `dim` as several."""
+def unique(input: Tensor, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Any:
     """The distinct elements (or parts along `dim`), rising; with where each element is among them, and how often it comes."""
-def unique_consecutive(input: Tensor, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
+def unique_consecutive(input: Tensor, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Any:
     """The elements (or parts along `dim`) that differ from the one before."""
-def unsafe_chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def unsafe_chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """chunk()."""
-def unsafe_split(input: Tensor, split_size: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+def unsafe_split(input: Tensor, split_size: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
     """split()."""
+@overload
 def unsqueeze(input: Tensor, dim: builtins.int) -> Tensor:
+    """A new dimension of length 1 at `dim`."""
+@overload
+def unsqueeze(input: Tensor, *, axis: builtins.int) -> Tensor:
     """A new dimension of length 1 at `dim`."""
 def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
     """The powers of the elements of a vector, falling from N - 1 on (or rising from 0), in columns."""
-def var(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def var(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
-def var_mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None) -> builtins.tuple[Tensor, Tensor]:
+def var_mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False) -> builtins.tuple[Tensor, Tensor]:
     """(variance, mean)."""
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """dot(input, other): there are no complex numbers to conjugate."""

@@ -128,7 +128,7 @@ class _Shown(logging.Handler):
     """Writes messages to stderr where the program has set up no logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if logger.handlers == [self] and not logging.getLogger().handlers and sys.stderr is not None:
+        if logger.handlers == [self] and not logging.getLogger().handlers and sys.stderr is not None and not sys.stderr.closed:
             print(f"jitgrad {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
 

@@ -12,7 +12,7 @@ def cholesky_ex(A: Tensor, *, upper: builtins.bool = False, check_errors: builti
     """(L, info): linalg.cholesky, with nan for matrices that are not positive definite, and for them the order of the first leading"""
 def cond(A: Tensor, p: builtins.int | builtins.float | builtins.str | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The condition number: the norm times that of the inverse; of the singular values by default."""
-def cross(input: Tensor, other: Tensor, *, dim: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def cross(input: Tensor, other: Tensor, *, dim: builtins.int = -1, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The vector product along `dim`, of length 3."""
 def det(A: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The determinants of square matrices; differentiable where they are 0, too."""
@@ -28,7 +28,7 @@ def inv_ex(A: Tensor, *, check_errors: builtins.bool = False, out: Tensor | buil
     """(inverse, info): linalg.inv, with nan for singular matrices, and what is not zero for them."""
 def lstsq(A: Tensor, B: Tensor, rcond: builtins.float | None = None, *, driver: builtins.str | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> return_types.linalg_lstsq:
     """(solution, residuals, rank, singular_values): the X of least |A @ X - B|, and of these the one of least norm."""
-def matrix_norm(A: Tensor, ord: builtins.int | builtins.float | builtins.str = 'fro', dim: builtins.int | Sequence[builtins.int] = (-2, -1), keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def matrix_norm(A: Tensor, ord: builtins.int | builtins.float | builtins.str = 'fro', dim: builtins.int | Sequence[builtins.int] = (-2, -1), keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] = (-2, -1), keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The norm of matrices: "fro", "nuc", 2 and -2 (of the singular values), 1, -1, inf and -inf (of sums of columns or rows)."""
 def matrix_power(A: Tensor, n: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The n-th power of square matrices, of the inverse for negative n."""
@@ -36,7 +36,7 @@ def matrix_rank(A: Tensor, tol: Tensor | builtins.float | None = None, hermitian
     """How many singular values are above max(atol, rtol * the largest); `hermitian`: of symmetric matrices, read below the diagonal."""
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The product of matrices (the first and the last may be vectors), the longest inner dimension first."""
-def norm(A: Tensor, ord: builtins.int | builtins.float | builtins.str | None = None, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def norm(A: Tensor, ord: builtins.int | builtins.float | builtins.str | None = None, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The vector norm over one dimension or of all elements, the matrix norm over two (or of a matrix, if `ord` is given)."""
 def pinv(A: Tensor, rcond: builtins.float | None = None, hermitian: builtins.bool = False, *, atol: builtins.float | None = None, rtol: builtins.float | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The pseudo-inverse; singular values of at most max(atol, rtol * the largest) count as 0."""
@@ -60,7 +60,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: builtins.int | Sequence[builtins.int
     """X with tensordot(A, X) = B; `dims` of A are moved to the end first."""
 def vander(x: Tensor, *, N: builtins.int | None = None) -> Tensor:
     """The powers 0 to N - 1 of the elements of vectors, as a new last dimension."""
-def vecdot(x: Tensor, y: Tensor, *, dim: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def vecdot(x: Tensor, y: Tensor, *, dim: builtins.int = -1, axis: builtins.int = -1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The sum of the products along `dim`."""
-def vector_norm(x: Tensor, ord: builtins.int | builtins.float = 2, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def vector_norm(x: Tensor, ord: builtins.int | builtins.float = 2, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """(sum |x| ** ord) ** (1 / ord) of all elements or over `dim`, and its limits at inf, -inf and 0."""

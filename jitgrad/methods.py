@@ -143,16 +143,21 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 
 def _in_place_view(name: str) -> Callable[..., Tensor]:
     """The method `name_` of a view: the tensor becomes the view."""
-    call = OPERATORS[name].call
+    call, schemas = OPERATORS[name].call, OPERATORS[name].schemas
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         leaf = self._leaf
         if leaf is not None and grad_mode.enabled:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if leaf is None:
-            result = call(self, *args, **kwargs)
-        else:                           # it stays one, of its own over the same memory
-            result = in_grad_mode(True, functools.partial(call, self.detach(), *args, **kwargs)).detach()
+        try:
+            if leaf is None:
+                result = call(self, *args, **kwargs)
+            else:                       # it stays one, of its own over the same memory
+                result = in_grad_mode(True, functools.partial(call, self.detach(), *args, **kwargs)).detach()
+        except TypeError:
+            if len(schemas) == 1:
+                schemas[0].renamed(f"{name}_").bind((self, *args), kwargs)       # which raises it in this method's name
+            raise
         self._node, self._storage, self._chain, self._seen = result._node, result._storage, result._chain, result._seen
         if leaf is not None:
             self._become(leaf_node(execute.value(self._node), self._node, leaf))

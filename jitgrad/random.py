@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad import ops, tracing
 from jitgrad.graph.recording import grad_mode
 from jitgrad.operators.conversion import write_array
-from jitgrad.operators.creation import finished, made_as, plain, sizes
+from jitgrad.operators.creation import finished, given_sizes, made_as, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.device import CPU, DeviceLike, check_device
@@ -156,13 +156,9 @@ def _of_shape(called: str, sample: Callable, doc: str) -> Any:
     def create(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
                layout: Any = None, device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False,
                **named: Any) -> Tensor:
-        if named:
-            size = (named.pop("size"),) if set(named) == {"size"} else size
-            if named:
-                raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
         check_device(device, called)
         to = _floating(called, made_as(called, out, dtype, get_default_dtype()))
-        return finished(sample(sizes(called, size), to, generator), requires_grad, out)
+        return finished(sample(given_sizes(called, size, named), to, generator), requires_grad, out)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc

@@ -1,6 +1,7 @@
 """Made by `python -m jitgrad.stubs`: do not edit."""
 import builtins
 from collections.abc import Sequence
+from typing import overload
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import dtype
 
@@ -24,11 +25,19 @@ def gammaln(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None =
     """log |gamma(x)|, element by element."""
 def log1p(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(1 + x), accurate near 0, element by element."""
+@overload
 def log_softmax(input: Tensor, dim: builtins.int | None, dtype: dtype | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """log(softmax(input)) along `dim`, without overflow."""
+@overload
+def log_softmax(input: Tensor, *, axis: builtins.int | None, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(softmax(input)) along `dim`, without overflow."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(x / (1 - x)), of x clamped to [eps, 1 - eps] if eps is given; no gradient passes where it was clamped."""
-def logsumexp(input: Tensor, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+@overload
+def logsumexp(input: Tensor, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, *, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """log(sum(exp(input))) over `dim`, without overflow."""
+@overload
+def logsumexp(input: Tensor, *, axis: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, keepdims: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow."""
 def multigammaln(input: Tensor, p: builtins.int, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p."""
@@ -44,7 +53,11 @@ def round(input: Tensor, *, decimals: builtins.int = 0, out: Tensor | builtins.t
     """The nearest integer, half to even, or the nearest multiple of 10 ** -decimals.  The derivative is 0."""
 def sinc(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0."""
+@overload
 def softmax(input: Tensor, dim: builtins.int | None, dtype: dtype | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+    """exp(input), divided by its sum along `dim`."""
+@overload
+def softmax(input: Tensor, *, axis: builtins.int | None, dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """exp(input), divided by its sum along `dim`."""
 def xlog1py(input: Tensor, other: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input * log1p(other), 0 where input is 0."""

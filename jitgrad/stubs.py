@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgrad.operators.declaration.declare import OPERATORS, Operator
-from jitgrad.operators.declaration.schema import KINDS, REQUIRED, Argument, Schema
+from jitgrad.operators.declaration.schema import KINDS, NUMPY_NAMES, REQUIRED, Argument, Schema
 from jitgrad.operators.functional.activation import INPLACE
 from jitgrad.operators.named import RESULTS
 from jitgrad.tensors.tensor import Tensor
@@ -69,9 +69,12 @@ def _result(schema: Schema) -> str:
 
 
 def operator_lines(called: str, schema: Schema, doc: str | None, method: bool = False) -> list[str]:
-    """The lines of one form of an operator; methods take sizes one by one, too, which makes two."""
+    """The lines of one form of an operator; methods take sizes one by one, too, and what must be given has another name in NumPy:
+    each makes two."""
     shown = [_argument(p) for p in schema.parameters if not p.named]
     by_name = [_argument(p) for p in schema.parameters if p.named]
+    renamed = [p._replace(name=NUMPY_NAMES[p.name]) for p in schema.parameters if p.name in NUMPY_NAMES]
+    by_name += [_argument(p) for p in renamed if p.default is not REQUIRED]
     if method:
         shown[0] = "self"
     if schema.rest is not None:
@@ -85,7 +88,11 @@ def operator_lines(called: str, schema: Schema, doc: str | None, method: bool = 
     if method and schema.one_by_one:
         last = schema.parameters[schema.positional - 1].name
         more = [f"*{last}: builtins.int", *by_name[1:]]
-        lines = ["@overload", *lines, "@overload", *_function(called, [*shown[:-1], *more], result, doc)]
+        return ["@overload", *lines, "@overload", *_function(called, [*shown[:-1], *more], result, doc)]
+    if required := [p for p in renamed if p.default is REQUIRED]:
+        at = schema.names.index("dim")
+        more = [*shown[:at], "*", *map(_argument, required), *shown[at + 1:], *[text for text in by_name if text != "*"]]
+        return ["@overload", *lines, "@overload", *_function(called, more, result, doc)]
     return lines
 
 

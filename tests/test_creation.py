@@ -37,7 +37,10 @@ SAME = ["T.tensor(1)", "T.tensor(1.5)", "T.tensor(True)", "T.tensor([])", "T.ten
         "T.arange(3, out=T.ones(3, dtype=T.float64))", "T.linspace(0, 1, 3, out=T.ones(3))", "T.logspace(0, 2, 3, out=T.ones(3))",
         "T.randperm(1, out=T.ones(1, dtype=T.int64))", "T.bernoulli(T.ones(2), 0.0)", "T.bernoulli(T.ones(2), out=T.zeros(2))",
         "T.linspace(4.3, -3, 50, dtype=T.int64)", "T.logspace(0, 4.5, 5, base=2, dtype=T.int32)", "T.arange(1.5, 5, dtype=T.int64)",
-        "T.arange(-2.5, 5, 1.7, dtype=T.int32)", "T.zeros(2, layout=T.strided)", "x.clone(memory_format=T.preserve_format)"]
+        "T.arange(-2.5, 5, 1.7, dtype=T.int32)", "T.zeros(2, layout=T.strided)",
+        "T.ones(2, out=T.zeros(2), requires_grad=True).requires_grad", "T.full((2,), -1, dtype=T.uint8)",
+        "T.ones(2, dtype=T.uint8).fill_(-255)",
+        "T.ones(2, dtype=T.uint8) + (-1)", "T.ones(2, dtype=T.uint8) > -1", "x.clone(memory_format=T.preserve_format)"]
 
 ERRORS = ["T.tensor([[1], [1, 2]])", "T.tensor([[1, 2], [1]])", "T.tensor('a')", "T.tensor(['a'])", "T.tensor([None])",
           "T.tensor(None)", "T.tensor(2 ** 64)", "T.tensor([2 ** 64])", "T.tensor([1], requires_grad=True)",
@@ -45,7 +48,16 @@ ERRORS = ["T.tensor([[1], [1, 2]])", "T.tensor([[1, 2], [1]])", "T.tensor('a')",
           "T.linspace(T.ones(1), 2, 3)", "T.bernoulli(T.ones(2), 1.5)",
           "T.arange(0, 1, 0)", "T.arange(1, 0)", "T.linspace(0, 1, -1)", "T.zeros(-1)", "T.zeros(2.5)", "T.zeros('a')",
           "T.full(2, 1)", "T.eye(-1)", "T.from_numpy([1])", "T.zeros_like(3)", "T.Tensor(1.5)", "T.randint(0, (2,))",
-          "T.ones(2).uniform_(3, 1)", "T.normal(0., -1., (2,))", "T.rand(2, dtype=T.int64)", "T.tensor([1], 2)"]
+          "T.ones(2).uniform_(3, 1)", "T.normal(0., -1., (2,))", "T.rand(2, dtype=T.int64)", "T.tensor([1], 2)",
+          "T.arange('a')", "T.arange(0, float('inf'))", "T.arange(float('nan'))", "T.arange()", "T.arange(None)",
+          "T.eye('a')", "T.eye(True)",
+          "T.full((2,), 'a')", "T.full_like(x, 'a')", "T.full((2,), float('nan'), dtype=T.int64)", "T.full((2,), 300, dtype=T.uint8)",
+          "T.full((2,), -256, dtype=T.uint8)", "T.linspace('a', 1, 2)", "T.linspace(0, 1, 2.0)", "T.zeros()", "T.rand()",
+          "T.zeros(2, size=(2,))",
+          "T.zeros(2, shape=3)", "T.ones(2, dtype=T.int64, requires_grad=True)", "T.cat([x, 3])", "T.stack([x, None])"]
+
+OTHER_WORDS = ("T.rand(2, dtype=T.int64)",
+               "T.tensor([1], 2)", "T.arange()", "T.rand()", "T.linspace('a', 1, 2)", "T.linspace(0, 1, 2.0)")
 
 
 @pytest.mark.parametrize("code", SAME)
@@ -55,7 +67,7 @@ def test_as_pytorch(code: str) -> None:
 
 @pytest.mark.parametrize("code", ERRORS)
 def test_errors(code: str) -> None:
-    check_error(code, 0 if code in ("T.rand(2, dtype=T.int64)", "T.tensor([1], 2)") else 3)
+    check_error(code, 0 if code in OTHER_WORDS else 3)
 
 
 def test_what_jitgrad_does_not_have_is_refused_by_name() -> None:

@@ -341,3 +341,24 @@ def test_warnings_name_the_users_line() -> None:
             with pytest.warns(UserWarning) as caught:
                 call()
             assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("code", [
+    "T.add(2, 3)", "T.add(2, 3.5)", "T.add(True, True)", "T.add(2, True)", "T.add(2, 3, alpha=2)", "T.sub(2, 3)", "T.subtract(2, 3.5)",
+    "T.mul(2.0, 3)", "T.multiply(2, 3)", "T.div(2, 3)", "T.divide(7, 2, rounding_mode='floor')", "T.true_divide(2, 3)",
+    "T.floor_divide(7, 2.0)", "T.add(2, 3, out=T.zeros(()))", "T.div(1, 0)", "T.add(1, 1) * T.ones(2, dtype=T.float64)"])
+def test_arithmetic_of_two_numbers_is_a_tensor(code: str) -> None:
+    for _ in range(3):
+        check(code)
+
+
+@pytest.mark.parametrize("code", ["T.remainder(2, 3)", "T.bitwise_and(2, 3)", "T.pow(2, 3)", "T.xlogy(2, 3)", "T.maximum(2, 3)",
+                                  "T.eq(2, 3)", "T.sub(True, False)", "T.floor_divide(1, 0)", "T.add(1, 'a')", "T.add(None, 1)"])
+def test_other_operators_of_two_numbers_are_refused(code: str) -> None:
+    check_error(code, 0)
+
+
+def test_numbers_that_change_are_not_taken_for_those_before() -> None:
+    for i in range(40):
+        assert jitgrad.add(i, 2.5).item() == i + 2.5 and jitgrad.mul(i - 5, 3).item() == 3 * (i - 5)
+        assert (jitgrad.tensor([1, 200], dtype=jitgrad.uint8) + -i).tolist() == [(1 - i) % 256, 200 - i]

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
+import inspect
 import os
 import pickle
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +61,8 @@ def test_a_deep_copy_of_a_compiled_module_has_parameters_of_its_own():
 
 
 @pytest.mark.parametrize("way", [
-    "spawn", pytest.param("fork", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")), "joblib", "dask"])
+    "spawn", pytest.param("fork", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")),
+    pytest.param("joblib", marks=pytest.mark.full), pytest.param("dask", marks=pytest.mark.full)])
 def test_other_processes_take_the_functions_of_a_program(way):
     if way in ("joblib", "dask") and importlib.util.find_spec(way) is None:
         pytest.skip(f"needs {way}")
@@ -96,3 +100,26 @@ def test_dtypes_come_back(name):
 def test_results_with_names_come_back():
     result = pickle.loads(pickle.dumps(jitgrad.sort(jitgrad.tensor([2.0, 1.0]))))
     assert type(result) is jitgrad.return_types.sort and result.values.tolist() == [1, 2]
+
+
+def test_what_compile_makes_is_called_in_c_and_shown_as_its_function():
+    @jitgrad.compile
+    def scaled(x: jitgrad.Tensor, k: float = 2.0) -> jitgrad.Tensor:
+        """A doc."""
+        return (x * k).sum()
+
+    assert "__call__" not in vars(type(scaled)) and isinstance(scaled, functools.partial)
+    assert [[*inspect.signature(scaled).parameters], scaled.__doc__, repr(scaled)[:12]] == [["x", "k"], "A doc.", "<compile of "]
+    assert "scaled(x" in pydoc.plain(pydoc.render_doc(scaled)) and "A doc." in pydoc.render_doc(scaled)
+    part = functools.partial(scaled, k=4.0)
+    assert part.func is scaled and [float(part(jitgrad.ones(2) * i)) for i in range(3)] == [0, 8, 16]
+    assert float(jitgrad.compile(lambda state, called: state * called)(state=jitgrad.ones(1), called=3)) == 3       # its own names
+
+
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_a_gradient_without_the_value(has_aux):
+    f = jitgrad.grad(lambda x: ((x * x).sum(), x.sum()) if has_aux else (x * x).sum(), has_aux=has_aux)
+    for i in range(4):
+        found = f(np.arange(3.0) + i)
+        assert (found[0] if has_aux else found).tolist() == [2.0 * i, 2.0 * i + 2, 2.0 * i + 4]
+    assert jitgrad.jacobian(lambda x: x * x)(x=np.ones(1)).tolist() == [[2]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracle import FUNCTIONAL, agree, plain, torch
+from oracle import FUNCTIONAL, agree, plain, run, torch
 
 import jitgrad
 from jitgrad.operators.declaration.declare import OPERATORS, Operator
@@ -296,6 +296,24 @@ def test_examples_of_errors():
         for _ in range(3):
             with pytest.raises(TypeError, match=re.escape(text)):
                 call_()
+
+
+@pytest.mark.parametrize("code", [
+    "x.reshape('a')", "x.add('a')", "T.add(x, 'a')", "x.add_('a')", "x.softmax('a')", "x.cumsum(0, 'a')", "x.cumsum(0, 1, 2)",
+    "x.transpose(0, 'a')", "x.unsqueeze('a')", "x.unsqueeze_('a')", "x.matmul(3)", "T.matmul(x, 3)", "x.gather(0, 3)", "x.addmm_(x, 3)",
+    "x.exp(3)", "T.exp(x, 3)", "x.cumsum(dim='a')", "(lambda f: f('a'))(x.tril)"])
+def test_positions_of_a_methods_arguments_are_counted_without_self(code):
+    want = run(torch, code)
+    for _ in range(3):
+        got = run(jitgrad, code)
+        assert isinstance(got, TypeError) and str(got) == str(want), code
+
+
+def test_the_forms_of_a_method_are_without_self_and_out():
+    with pytest.raises(TypeError, match=re.escape(
+            "sum() received an invalid combination of arguments - got (str), but expected one of:\n * (*, torch.dtype dtype = None)\n"
+            " * (tuple of ints dim, bool keepdim = False, *, torch.dtype dtype = None)")):
+        jitgrad.ones(2).sum("a")
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------

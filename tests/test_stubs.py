@@ -36,7 +36,8 @@ def test_the_stubs_name_every_operator():
             if place in op.places and op.name not in ("T", "mT"):
                 assert f"def {op.name.removeprefix('linalg_') if place == 'linalg' else op.name}(" in texts[path], op.name
     assert "def sum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, " \
-           "dtype: dtype | None = None, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:" in texts["__init__.pyi"]
+           "dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False, " \
+           "out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:" in texts["__init__.pyi"]
     assert "def add_(self, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1) -> Tensor:" in \
         texts["tensors/attached.pyi"]
 

@@ -49,6 +49,11 @@ def test_messages_go_where_the_program_wants_them(tmp_path):
     assert found.count("f records on each call") == 1 and "<jitgrad> f records on each call: calls print()" in found
 
 
+def test_messages_that_nobody_can_see_disturb_no_program(tmp_path):
+    assert _logged(tmp_path, "import sys; sys.stderr.close()", JITGRAD_LOG="info") == ""
+    assert _logged(tmp_path, "import sys; sys.stderr = None", JITGRAD_LOG="info") == ""
+
+
 def test_a_message_has_the_line_once(caplog, capsys):
     with caplog.at_level(logging.WARNING, "jitgrad"):
         logger.warning("%d of them", 3)

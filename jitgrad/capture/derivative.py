@@ -48,16 +48,17 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: boo
     """`value_and_grad` without the value: the gradient, or with has_aux the pair (gradient, aux)."""
     single = isinstance(argnums, int)
     state = Derivative(f, (argnums,) if isinstance(argnums, int) else tuple(argnums), single, has_aux, strict)
-    return _Gradient(state, f, grad, argnums=argnums if single else tuple(argnums), has_aux=has_aux, strict=strict)
+    return Made(state, f, grad, _gradient_and_aux if has_aux else _gradient,
+                argnums=argnums if single else tuple(argnums), has_aux=has_aux, strict=strict)
 
 
-class _Gradient(Made):
-    """The gradient without the value."""
+def _gradient(state: Derivative, /, *args: Any, **kwargs: Any) -> Any:
+    return state.call(args, kwargs)[1]
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        state = self._jitgrad_compiled
-        value, gradient = state.call(args, kwargs)
-        return (gradient, value[1]) if state.has_aux else gradient
+
+def _gradient_and_aux(state: Derivative, /, *args: Any, **kwargs: Any) -> Any:
+    (_, aux), gradient = state.call(args, kwargs)
+    return gradient, aux
 
 
 class Leaf:

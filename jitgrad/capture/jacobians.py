@@ -14,7 +14,7 @@ import numpy as np
 from jitgrad.autograd.functional import Jacobian, columns, rows
 from jitgrad.autograd.transforms.forward import pull_back
 from jitgrad.capture.functions import Compiled
-from jitgrad.capture.made import Made
+from jitgrad.capture.made import Made, replayed
 from jitgrad.operators.creation import as_tensor
 from jitgrad.tensors.tensor import Tensor
 
@@ -26,12 +26,12 @@ def value_and_jacobian(f: Callable[..., Any], *, strict: bool = False) -> Callab
     the Jacobian has the value's shape followed by the argument's.  It is computed forward where the value has as many elements as
     the argument or more, otherwise in reverse, for all rows or columns at once.  f is captured and replayed as by `compile`; with
     `strict`, RuntimeError where it cannot be."""
-    return _OnArrays(f, _value_and_jacobian, strict, value_and_jacobian)
+    return _on_arrays(f, _value_and_jacobian, strict, value_and_jacobian)
 
 
 def jacobian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
     """`value_and_jacobian` without the value."""
-    return _OnArrays(f, lambda f, x, args: (_value_and_jacobian(f, x, args)[1],), strict, jacobian)
+    return _on_arrays(f, lambda f, x, args: (_value_and_jacobian(f, x, args)[1],), strict, jacobian)
 
 
 def hessian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def hessian(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any
             call = Jacobian("hessian", lambda x: f(x, *args), x, True, scalar=True)
             return call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)[0]
         return (columns(Jacobian("hessian", gradient, x, False))[0][0],)
-    return _OnArrays(f, second, strict, hessian)
+    return _on_arrays(f, second, strict, hessian)
 
 
 def hvp(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def hvp(f: Callable[..., Any], *, strict: bool = False) -> Callable[..., Any]:
         gradient = call.settled(pull_back(call.outputs, call.inputs, [None], True), call.inputs)
         call.create_graph = False
         return call.settled(pull_back(gradient, call.inputs, (as_tensor(p),), False), call.inputs)
-    return _OnArrays(f, product, strict, hvp)
+    return _on_arrays(f, product, strict, hvp)
 
 
 def _value_and_jacobian(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor, Tensor]:
@@ -63,19 +63,18 @@ def _value_and_jacobian(f: Callable, x: Tensor, args: tuple) -> tuple[Tensor, Te
     return call.values(), (columns if out.numel() >= x.numel() else rows)(call)[0][0]      # type: ignore[return-value]
 
 
-class _OnArrays(Made):
+def _on_arrays(f: Callable[..., Any], derivative: Callable[..., tuple[Any, ...]], strict: bool,
+               maker: Callable[..., Any]) -> Callable[..., Any]:
     """What `maker` makes of a function: `derivative` of it, compiled, from and to NumPy arrays."""
+    @functools.wraps(f)
+    def of_arrays(x: Any, *args: Any) -> Any:
+        return derivative(f, as_tensor(x), args)
 
-    def __init__(self, f: Callable[..., Any], derivative: Callable[..., tuple[Any, ...]], strict: bool,
-                 maker: Callable[..., Any]) -> None:
-        @functools.wraps(f)
-        def of_arrays(x: Any, *args: Any) -> Any:
-            return derivative(f, as_tensor(x), args)
+    return Made(Compiled(of_arrays, strict), f, maker, _on_array, strict=strict)
 
-        super().__init__(Compiled(of_arrays, strict), f, maker, strict=strict)
 
-    def __call__(self, x: Any, /, *args: Any) -> Any:
-        if type(x) is not np.ndarray and not isinstance(x, Tensor):
-            x = np.asarray(x, np.float64)
-        found = tuple([np.array(t._array()) for t in super().__call__(x, *args)])
-        return found[0] if len(found) == 1 else found
+def _on_array(state: Compiled, /, x: Any, *args: Any) -> Any:
+    if type(x) is not np.ndarray and not isinstance(x, Tensor):
+        x = np.asarray(x, np.float64)
+    found = tuple([np.array(t._array()) for t in replayed(state, x, *args)])
+    return found[0] if len(found) == 1 else found

@@ -11,21 +11,30 @@ from types import FunctionType, MethodType
 from typing import Any
 
 
-class Made:
-    """What users call.  _jitgrad_compiled: its functions.Compiled; _made: what made it of `__wrapped__`, with which options."""
+def replayed(state: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """A call of a functions.Compiled."""
+    replay = state.first            # the usual case of `call`, without a further call
+    if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
+        state.hits += 1
+        return replay.result(*found)
+    return state.call(args, kwargs)
 
-    def __init__(self, state: Any, function: Callable[..., Any], maker: Callable[..., Any], **options: Any) -> None:
+
+class Made(functools.partial):
+    """What users call: `called` with its functions.Compiled, by a call in C, which is cheaper than that of a class with __call__.
+
+    _jitgrad_compiled: the functions.Compiled; _made: what made it of `__wrapped__`, with which options."""
+
+    _jitgrad_compiled: Any
+    _made: tuple[Callable[..., Any], tuple[tuple[str, Any], ...]]
+
+    def __new__(cls, state: Any, function: Callable[..., Any], maker: Callable[..., Any], called: Callable[..., Any] = replayed,
+                **options: Any) -> Made:
+        self = super().__new__(cls, called, state)
         functools.update_wrapper(self, function)
         self._jitgrad_compiled = state
         self._made = maker, tuple(options.items())
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        state = self._jitgrad_compiled
-        replay = state.first            # the usual case of `call`, without a further call
-        if replay.result is not None and (found := replay.enter(args, kwargs)) is not None:
-            state.hits += 1
-            return replay.result(*found)
-        return state.call(args, kwargs)
+        return self
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method of a class."""

@@ -21,7 +21,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: bu
     """The cross-correlation of (batch, channels, height, width) with (out_channels, channels / groups, kernel height, width)."""
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: builtins.float = 0.0, size_average: builtins.bool | None = None, reduce: builtins.bool | None = None, reduction: builtins.str = 'mean') -> Tensor:
     """1 - cos(input1, input2) where the target is 1, max(0, cos - margin) where it is -1."""
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08, *, axis: builtins.int = 1) -> Tensor:
     """The cosine of the angle between vectors along dim; norms are kept above eps."""
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: builtins.bool | None = None, ignore_index: builtins.int = -100, reduce: builtins.bool | None = None, reduction: builtins.str = 'mean', label_smoothing: builtins.float = 0.0) -> Tensor:
     """nll_loss of log_softmax(input): targets are classes, or probabilities of input's shape."""
@@ -55,7 +55,7 @@ def leaky_relu(input: Tensor, negative_slope: builtins.float = 0.01, inplace: bu
     """input where it is positive, negative_slope * input elsewhere."""
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """input @ weight.T + bias, over the last dimension of input."""
-def log_softmax(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None, *, axis: builtins.int | None = None) -> Tensor:
     """torch.log_softmax with the arguments of nn.functional."""
 def logsigmoid(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(sigmoid(input)), without overflow."""
@@ -69,7 +69,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: builtins.bool | None =
     """The squared differences: their mean, their sum, or each; weighted by `weight`, as the mean is then."""
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: builtins.bool | None = None, ignore_index: builtins.int = -100, reduce: builtins.bool | None = None, reduction: builtins.str = 'mean') -> Tensor:
     """Minus the element of the target class, from log-probabilities (N, C, ...) and classes (N, ...)."""
-def normalize(input: Tensor, p: builtins.float = 2.0, dim: builtins.int | Sequence[builtins.int] = 1, eps: builtins.float = 1e-12, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
+def normalize(input: Tensor, p: builtins.float = 2.0, dim: builtins.int | Sequence[builtins.int] = 1, eps: builtins.float = 1e-12, *, axis: builtins.int | Sequence[builtins.int] = 1, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The input over its norm of order p along dim, which is kept above eps."""
 def one_hot(input: Tensor, num_classes: builtins.int = -1) -> Tensor:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
@@ -91,9 +91,9 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: builtins.bool | 
     """Squared differences over 2 beta where they are below beta, else the absolute ones less beta / 2."""
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: builtins.bool | None = None, reduce: builtins.bool | None = None, reduction: builtins.str = 'mean') -> Tensor:
     """log(1 + exp(-target * input)), targets being 1 or -1."""
-def softmax(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None) -> Tensor:
+def softmax(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None, *, axis: builtins.int | None = None) -> Tensor:
     """torch.softmax with the arguments of nn.functional."""
-def softmin(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None) -> Tensor:
+def softmin(input: Tensor, dim: builtins.int | None = None, _stacklevel: builtins.int = 3, dtype: dtype | None = None, *, axis: builtins.int | None = None) -> Tensor:
     """softmax of -input."""
 def softplus(input: Tensor, beta: builtins.float = 1.0, threshold: builtins.float = 20.0, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """log(1 + exp(beta * input)) / beta, and input itself where beta * input > threshold."""

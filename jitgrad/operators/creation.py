@@ -31,12 +31,17 @@ __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from
            "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]
 
 
+NO_GRADIENTS = "Only Tensors of floating point and complex dtype can require gradients"
+
+
 def finished(array: np.ndarray, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """A tensor on an array that nobody else writes to; or `out`, with its numbers."""
     result = from_array(array)
+    if requires_grad and result.dtype.category != 2:
+        raise RuntimeError(NO_GRADIENTS)
     if out is not None:
         write_to(out, result, casts=False)
-        return out
+        result = out
     return result.requires_grad_() if requires_grad else result
 
 
@@ -170,7 +175,7 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, 
     result = from_data(data, None if dtype is None else as_dtype(dtype))
     if requires_grad:
         if result.dtype.category != 2:
-            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError(NO_GRADIENTS)
         result.requires_grad_()
     return result
 
@@ -222,10 +227,39 @@ def sizes(called: str, args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def given_sizes(called: str, by_position: tuple[Any, ...], named: dict[str, Any]) -> tuple[int, ...]:
+    """Lengths that are given by position, or as `size`.  Raises TypeError in PyTorch's words, and as `sizes`."""
+    for name in named:
+        if name != "size":
+            raise TypeError(f"{called}() got an unexpected keyword argument '{name}'")
+        if by_position:
+            raise TypeError(f"{called}() got multiple values for argument 'size'")
+        by_position = (named[name],)
+    if not by_position:
+        raise TypeError(f'{called}() missing 1 required positional arguments: "size"')
+    return sizes(called, by_position)
+
+
 def plain(value: Any) -> Any:
     """A 0-d tensor as its number; anything else as it is."""
     refuse_complex(value)
     return item(value) if isinstance(value, Tensor) else value
+
+
+def _numbers(called: str, first: int, **values: Any) -> list[Any]:
+    """Arguments that are numbers or 0-d tensors, by name, as numbers; first: the position of the first.  Raises in PyTorch's words."""
+    found = [plain(v) for v in values.values()]
+    for i, (name, v) in enumerate(zip(values, found, strict=True)):
+        if not isinstance(v, REAL):
+            raise TypeError(f"{called}(): argument '{name}' (position {first + i}) must be Number, not {type(v).__name__}")
+    return found
+
+
+def _whole(called: str, position: int, name: str, value: Any) -> int:
+    """An argument that is an integer.  Raises in PyTorch's words."""
+    if not hasattr(value, "__index__") or isinstance(value, bool):
+        raise TypeError(f"{called}(): argument '{name}' (position {position}) must be int, not {type(value).__name__}")
+    return index(value)
 
 
 def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool,
@@ -241,12 +275,8 @@ def _constant(called: str, value: int, doc: str) -> Any:
     def create(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None,
                requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
                **named: Any) -> Tensor:
-        if named:
-            size = (named.pop("size"),) if set(named) == {"size"} else size
-            if named:
-                raise TypeError(f"{called}() got an unexpected keyword argument '{next(iter(named))}'")
         to = made_as(called, out, dtype, get_default_dtype())
-        return _filled(called, sizes(called, size), value, to, device, requires_grad, out)
+        return _filled(called, given_sizes(called, size, named), value, to, device, requires_grad, out)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -263,7 +293,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dtype 
     """A tensor of one value, whose dtype follows from the value unless given."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    fill_value = plain(fill_value)
+    [fill_value] = _numbers("full", 2, fill_value=fill_value)
     to = made_as("full", out, dtype, of_scalar(fill_value))
     return _filled("full", sizes("full", tuple(size)), fill_value, to, device, requires_grad, out)
 
@@ -285,7 +315,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, lay
     if not isinstance(input, Tensor):
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     type_ = input._node.type
-    fill_value = plain(fill_value)
+    [fill_value] = _numbers(called, 2, fill_value=fill_value)
     return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
                    requires_grad)
 
@@ -299,7 +329,7 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype
         device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
     check_device(device, "eye")
-    n, m = index(n), m if m is None else index(m)
+    n, m = _whole("eye", 1, "n", n), m if m is None else _whole("eye", 2, "m", m)
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
@@ -309,13 +339,15 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
 
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
-           device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = None, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dtype | None = None,
+           layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... below end; of ints int64, else the default dtype."""
     check_device(device, "arange")
     if end is None:
-        start, end = 0, start
-    start, end, step = plain(start), plain(end), plain(step)
+        start, [end] = 0, _numbers("arange", 1, end=start)
+    start, end, step = _numbers("arange", 1, start=0 if start is None else start, end=end, step=step)
+    if not (np.isfinite(start) and np.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -339,11 +371,11 @@ def _spaced(called: str, start: Any, end: Any, steps: int, to: dtype) -> np.ndar
     if any(dims):
         raise RuntimeError(f"{called} only supports 0-dimensional start and end tensors, but got start with {dims[0]} dimension(s) and "
                            f"end with {dims[1]} dimension(s).")
-    steps = index(steps)
+    steps = _whole(called, 3, "steps", steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     kind = to.np.type if to.category == 2 else np.float64
-    first, last = [kind(to.np.type(plain(v))) for v in (start, end)]
+    first, last = [kind(to.np.type(v)) for v in _numbers(called, 1, start=start, end=end)]
     at = np.arange(steps)
     step = (last - first) / kind(max(steps - 1, 1))
     forward = first + step * at.astype(kind)

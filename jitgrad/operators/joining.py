@@ -8,7 +8,7 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import EVERYWHERE, OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST
-from jitgrad.operators.operands import Integers, Tensors, cast, describe, integers, normal_dim, normal_dims, result_dtype
+from jitgrad.operators.operands import Integers, Tensors, cast, integers, normal_dim, normal_dims, result_dtype
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -23,7 +23,7 @@ def clone(input: Node, *, memory_format: Any = None) -> Node:
 def _tensors(tensors: Any) -> list[Node]:
     for i, n in enumerate(tensors):
         if type(n) is not Node:
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {describe(n) if n is not None else 'NoneType'}")
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(n).__name__}")
     return list(tensors)
 
 

@@ -95,12 +95,13 @@ def result_dtype(operands: tuple[Any, ...]) -> dtype:
                    [of_scalar(v) for v in operands if type(v) is not Node])
 
 
-def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None, fitting: bool = False) -> list[Node]:
+def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None = None, fitting: bool = False,
+             alone: bool = False) -> list[Node]:
     """Nodes and Python numbers as nodes of their common dtype (a floating one if asked for).
 
-    Numbers become run-time scalars.  Raises TypeError for operands that are neither; if `fitting`, RuntimeError for numbers that the
-    dtype does not hold."""
-    if not any([type(v) is Node for v in operands]):
+    Numbers become run-time scalars; alone: they need no tensor beside them.  Raises TypeError for operands that are neither; if
+    `fitting`, RuntimeError for numbers that the dtype does not hold."""
+    if not alone and not any([type(v) is Node for v in operands]):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
     for v in operands:
         if type(v) is not Node and not isinstance(v, Number):

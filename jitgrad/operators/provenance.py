@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import warnings
+from opcode import opname
 from pathlib import Path
 from sys import _getframe
 from types import CodeType
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 
+# The modules of what is called between a user's call and the reading of its arguments.
+_BETWEEN = ("jitgrad.operators.declaration.", "jitgrad.operators.native.", "jitgrad.operators.templates.",
+            "jitgrad.operators.views.view", "jitgrad.operators.provenance", "jitgrad.tensors.storage", "jitgrad.methods")
 
 OUTSIDE: set[str] = set()      # files seen that are not the package's
 _inside: set[str] = set()       # and that are
@@ -32,6 +36,17 @@ def user_line(level: int = 2) -> tuple[CodeType, int] | None:
                 return code, frame.f_lasti
             _inside.add(name)
         level += 1
+
+
+def called_as_method(given: int) -> bool:
+    """Whether an operator that was given so many arguments was called with one less: as a method, whose tensor is not among them."""
+    frame = _getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        frame = frame.f_back
+    code, at = frame.f_code.co_code, frame.f_lasti
+    while opname[code[at]] == "CACHE":          # CPython 3.11 is at the end of a call
+        at -= 2
+    return opname[code[at]] in ("PRECALL", "CALL", "CALL_KW") and code[at + 1] == given - 1
 
 
 def warn_user(message: str) -> None:

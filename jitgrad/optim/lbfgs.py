@@ -59,7 +59,7 @@ class LBFGS(Optimizer):
         loss, g = number(first), gradient()
         evaluations = 1
         state["func_evals"] += 1
-        if not _largest(g) > group["tolerance_grad"]:
+        if most < 1 or not _largest(g) > group["tolerance_grad"]:
             return first
         memory = _Memory(state)
         before = loss

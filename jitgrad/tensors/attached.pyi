@@ -157,19 +157,19 @@ class Attached:
         """addr(), written to this tensor."""
     def adjoint(self) -> Tensor:
         """The last two dimensions exchanged: there are no complex numbers."""
-    def all(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Tensor:
+    def all(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """whether all are true, of bools; numbers other than 0 count as true.  Of uint8 the result is uint8."""
     def allclose(self, other: Tensor, rtol: builtins.float = 1e-05, atol: builtins.float = 1e-08, equal_nan: builtins.bool = False) -> builtins.bool:
         """Whether all elements are close, see isclose."""
-    def amax(self, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False) -> Tensor:
+    def amax(self, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] = (), keepdims: builtins.bool = False) -> Tensor:
         """the largest, nan if any is; ties share the gradient evenly."""
-    def amin(self, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False) -> Tensor:
+    def amin(self, dim: builtins.int | Sequence[builtins.int] = (), keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] = (), keepdims: builtins.bool = False) -> Tensor:
         """the smallest, nan if any is; ties share the gradient evenly."""
-    def aminmax(self, *, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> return_types.aminmax:
+    def aminmax(self, *, dim: builtins.int | None = None, keepdim: builtins.bool = False, axis: builtins.int | None = None, keepdims: builtins.bool = False) -> return_types.aminmax:
         """(smallest, largest) of all elements or along `dim`."""
     def angle(self) -> Tensor:
         """0 for positive numbers, pi for negative ones, nan for nan; its derivative is 0."""
-    def any(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Tensor:
+    def any(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """whether any is true, of bools; numbers other than 0 count as true.  Of uint8 the result is uint8."""
     def arccos(self) -> Tensor:
         """inverse cosine; derivative -inf at -1, 1, element by element."""
@@ -199,15 +199,15 @@ class Attached:
         """inverse hyperbolic tangent; derivative inf at -1, 1, element by element."""
     def arctanh_(self) -> Tensor:
         """arctanh(), written to this tensor."""
-    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The position of the first largest element, of all or along `dim`."""
-    def argmin(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+    def argmin(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The position of the first smallest element, of all or along `dim`."""
     @overload
-    def argsort(self, dim: builtins.int = -1, descending: builtins.bool = False) -> Tensor:
+    def argsort(self, dim: builtins.int = -1, descending: builtins.bool = False, *, axis: builtins.int = -1) -> Tensor:
         """The positions that sort the elements along `dim`; equal elements stay in their order, nan is largest."""
     @overload
-    def argsort(self, *, stable: builtins.bool, dim: builtins.int = -1, descending: builtins.bool = False) -> Tensor:
+    def argsort(self, *, stable: builtins.bool, dim: builtins.int = -1, descending: builtins.bool = False, axis: builtins.int = -1) -> Tensor:
         """The positions that sort the elements along `dim`; equal elements stay in their order, nan is largest."""
     def argwhere(self) -> Tensor:
         """The positions of the elements that are not 0, a row each."""
@@ -299,7 +299,7 @@ class Attached:
         """The inverse of A, given its Cholesky factor: A = input @ input.T, or input.T @ input if `upper`."""
     def cholesky_solve(self, input2: Tensor, upper: builtins.bool = False) -> Tensor:
         """X with A @ X = input, given A's Cholesky factor input2 = L: A = L @ L.T, or L.T @ L if `upper`."""
-    def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def chunk(self, chunks: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """At most `chunks` parts of dimension `dim`, all but the last of one length."""
     def clamp(self, min: Tensor | builtins.int | builtins.float | None = None, max: Tensor | builtins.int | builtins.float | None = None) -> Tensor:
         """min(max(input, min), max); the gradient passes where min <= input <= max."""
@@ -343,27 +343,51 @@ class Attached:
         """hyperbolic cosine, element by element."""
     def cosh_(self) -> Tensor:
         """cosh(), written to this tensor."""
-    def count_nonzero(self, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
+    def count_nonzero(self, dim: builtins.int | Sequence[builtins.int] | None = None, *, axis: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
         """The number of elements that are not 0, of all or over `dim`."""
     def cov(self, *, correction: builtins.int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
         """The covariances of the rows, columns being observations, weighted by how often they came and by what they count."""
     def cpu(self, memory_format: Any = None) -> Tensor:
         """The tensor itself: it is on the CPU."""
-    def cross(self, other: Tensor, dim: builtins.int | None = None) -> Tensor:
+    def cross(self, other: Tensor, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Tensor:
         """The vector product along `dim`, or the first dimension of length 3."""
     def cuda(self, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
         """Raises: tensors live on the CPU."""
+    @overload
     def cummax(self, dim: builtins.int) -> return_types.cummax:
         """(values, indices) of the largest element up to each along `dim`."""
+    @overload
+    def cummax(self, *, axis: builtins.int) -> return_types.cummax:
+        """(values, indices) of the largest element up to each along `dim`."""
+    @overload
     def cummin(self, dim: builtins.int) -> return_types.cummin:
         """(values, indices) of the smallest element up to each along `dim`."""
+    @overload
+    def cummin(self, *, axis: builtins.int) -> return_types.cummin:
+        """(values, indices) of the smallest element up to each along `dim`."""
+    @overload
     def cumprod(self, dim: builtins.int, *, dtype: dtype | None = None) -> Tensor:
         """the product of the elements up to each along dim; of integers and bools in int64."""
+    @overload
+    def cumprod(self, *, axis: builtins.int, dtype: dtype | None = None) -> Tensor:
+        """the product of the elements up to each along dim; of integers and bools in int64."""
+    @overload
     def cumprod_(self, dim: builtins.int, *, dtype: dtype | None = None) -> Tensor:
         """cumprod(), written to this tensor."""
+    @overload
+    def cumprod_(self, *, axis: builtins.int, dtype: dtype | None = None) -> Tensor:
+        """cumprod(), written to this tensor."""
+    @overload
     def cumsum(self, dim: builtins.int, *, dtype: dtype | None = None) -> Tensor:
         """the sum of the elements up to each along dim; of integers and bools in int64."""
+    @overload
+    def cumsum(self, *, axis: builtins.int, dtype: dtype | None = None) -> Tensor:
+        """the sum of the elements up to each along dim; of integers and bools in int64."""
+    @overload
     def cumsum_(self, dim: builtins.int, *, dtype: dtype | None = None) -> Tensor:
+        """cumsum(), written to this tensor."""
+    @overload
+    def cumsum_(self, *, axis: builtins.int, dtype: dtype | None = None) -> Tensor:
         """cumsum(), written to this tensor."""
     def data_ptr(self) -> builtins.int:
         """The address of the first element at this moment.  Values are immutable underneath: a write changes it."""
@@ -385,7 +409,7 @@ class Attached:
         """The diagonal of two dimensions, `offset` above the main one, as the last dimension."""
     def diagonal_scatter(self, src: Tensor, offset: builtins.int = 0, dim1: builtins.int = 0, dim2: builtins.int = 1) -> Tensor:
         """input with its diagonal replaced by src."""
-    def diff(self, n: builtins.int = 1, dim: builtins.int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+    def diff(self, n: builtins.int = 1, dim: builtins.int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, axis: builtins.int = -1) -> Tensor:
         """The differences of neighbours along `dim`, n times."""
     def digamma(self) -> Tensor:
         """derivative of lgamma; -inf at 0, nan at the other poles, element by element."""
@@ -504,7 +528,11 @@ class Attached:
         """x - trunc(x), element by element."""
     def frac_(self) -> Tensor:
         """frac(), written to this tensor."""
+    @overload
     def gather(self, dim: builtins.int, index: Tensor, *, sparse_grad: builtins.bool = False) -> Tensor:
+        """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
+    @overload
+    def gather(self, *, axis: builtins.int, index: Tensor, sparse_grad: builtins.bool = False) -> Tensor:
         """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
     def ge(self, other: Tensor | builtins.int | builtins.float) -> Tensor:
         """a >= b, elementwise, element by element, with broadcasting and type promotion."""
@@ -557,27 +585,63 @@ class Attached:
     @property
     def imag(self) -> Tensor:
         """Raises: there are no complex numbers."""
+    @overload
     def index_add(self, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: builtins.int | builtins.float = 1) -> Tensor:
         """input with alpha times the parts of source added at the positions `index` of `dim`."""
+    @overload
+    def index_add(self, *, axis: builtins.int, index: Tensor, source: Tensor, alpha: builtins.int | builtins.float = 1) -> Tensor:
+        """input with alpha times the parts of source added at the positions `index` of `dim`."""
+    @overload
     def index_add_(self, dim: builtins.int, index: Tensor, source: Tensor, *, alpha: builtins.int | builtins.float = 1) -> Tensor:
         """index_add(), written to this tensor."""
+    @overload
+    def index_add_(self, *, axis: builtins.int, index: Tensor, source: Tensor, alpha: builtins.int | builtins.float = 1) -> Tensor:
+        """index_add(), written to this tensor."""
+    @overload
     def index_copy(self, dim: builtins.int, index: Tensor, source: Tensor) -> Tensor:
         """input with the parts at the positions `index` of `dim` replaced by those of source."""
+    @overload
+    def index_copy(self, *, axis: builtins.int, index: Tensor, source: Tensor) -> Tensor:
+        """input with the parts at the positions `index` of `dim` replaced by those of source."""
+    @overload
     def index_copy_(self, dim: builtins.int, index: Tensor, source: Tensor) -> Tensor:
         """index_copy(), written to this tensor."""
+    @overload
+    def index_copy_(self, *, axis: builtins.int, index: Tensor, source: Tensor) -> Tensor:
+        """index_copy(), written to this tensor."""
+    @overload
     def index_fill(self, dim: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
         """input with the parts at the positions `index` of `dim` replaced by a number."""
+    @overload
+    def index_fill(self, *, axis: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
+        """input with the parts at the positions `index` of `dim` replaced by a number."""
+    @overload
     def index_fill_(self, dim: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
+        """index_fill(), written to this tensor."""
+    @overload
+    def index_fill_(self, *, axis: builtins.int, index: Tensor, value: Tensor | builtins.int | builtins.float) -> Tensor:
         """index_fill(), written to this tensor."""
     def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: builtins.bool = False) -> Tensor:
         """input with the elements at input[indices] replaced by values, or with values added (equal positions add up)."""
     def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: builtins.bool = False) -> Tensor:
         """index_put(), written to this tensor."""
+    @overload
     def index_reduce(self, dim: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True) -> Tensor:
         """The parts written to each position of `dim`, reduced ("prod", "mean", "amax", "amin"), with what was there if include_self."""
+    @overload
+    def index_reduce(self, *, axis: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, include_self: builtins.bool = True) -> Tensor:
+        """The parts written to each position of `dim`, reduced ("prod", "mean", "amax", "amin"), with what was there if include_self."""
+    @overload
     def index_reduce_(self, dim: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True) -> Tensor:
         """index_reduce(), written to this tensor."""
+    @overload
+    def index_reduce_(self, *, axis: builtins.int, index: Tensor, source: Tensor, reduce: builtins.str, include_self: builtins.bool = True) -> Tensor:
+        """index_reduce(), written to this tensor."""
+    @overload
     def index_select(self, dim: builtins.int, index: Tensor) -> Tensor:
+        """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
+    @overload
+    def index_select(self, *, axis: builtins.int, index: Tensor) -> Tensor:
         """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
     def inner(self, other: Tensor) -> Tensor:
         """Products summed over the last dimension of both; of a 0-d tensor the product."""
@@ -641,7 +705,7 @@ class Attached:
         """Bytes per element."""
     def kron(self, other: Tensor) -> Tensor:
         """Kronecker's product: each element of input times all of other."""
-    def kthvalue(self, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False) -> return_types.kthvalue:
+    def kthvalue(self, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False, *, axis: builtins.int = -1, keepdims: builtins.bool = False) -> return_types.kthvalue:
         """(values, indices) of the k-th smallest element along `dim`, k counted from 1."""
     @property
     def layout(self) -> Any:
@@ -688,7 +752,11 @@ class Attached:
         """log(), written to this tensor."""
     def log_normal_(self, mean: builtins.float = 1, std: builtins.float = 2, *, generator: Generator | None = None) -> Tensor:
         """Overwrite with numbers of which the logarithms are normal, with this mean and deviation."""
+    @overload
     def log_softmax(self, dim: builtins.int | None, dtype: dtype | None = None) -> Tensor:
+        """log(softmax(input)) along `dim`, without overflow."""
+    @overload
+    def log_softmax(self, *, axis: builtins.int | None, dtype: dtype | None = None) -> Tensor:
         """log(softmax(input)) along `dim`, without overflow."""
     def logaddexp(self, other: Tensor) -> Tensor:
         """log(e ** a + e ** b), without overflow, element by element, with broadcasting and type promotion."""
@@ -696,7 +764,11 @@ class Attached:
         """log2(2 ** input + 2 ** other), without overflow."""
     def logaddexp_(self, other: Tensor) -> Tensor:
         """logaddexp(), written to this tensor."""
+    @overload
     def logcumsumexp(self, dim: builtins.int) -> Tensor:
+        """log(cumsum(exp(input))) along `dim`, without overflow."""
+    @overload
+    def logcumsumexp(self, *, axis: builtins.int) -> Tensor:
         """log(cumsum(exp(input))) along `dim`, without overflow."""
     def logdet(self) -> Tensor:
         """The logarithm of the determinants: nan where they are negative."""
@@ -720,7 +792,11 @@ class Attached:
         """log(x / (1 - x)), of x clamped to [eps, 1 - eps] if eps is given; no gradient passes where it was clamped."""
     def logit_(self, eps: builtins.float | None = None) -> Tensor:
         """logit(), written to this tensor."""
-    def logsumexp(self, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False) -> Tensor:
+    @overload
+    def logsumexp(self, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, *, keepdims: builtins.bool = False) -> Tensor:
+        """log(sum(exp(input))) over `dim`, without overflow."""
+    @overload
+    def logsumexp(self, *, axis: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = False, keepdims: builtins.bool = False) -> Tensor:
         """log(sum(exp(input))) over `dim`, without overflow."""
     def long(self, memory_format: Any = None) -> Tensor:
         """The tensor as torch.int64; itself if it is."""
@@ -755,17 +831,23 @@ class Attached:
     def max(self, other: Tensor) -> Tensor:
         """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
     @overload
-    def max(self, dim: builtins.int, keepdim: builtins.bool = False) -> return_types.max:
+    def max(self, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False) -> return_types.max:
+        """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
+    @overload
+    def max(self, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False) -> return_types.max:
         """Max of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
     def maximum(self, other: Tensor) -> Tensor:
         """the larger, nan if either is; a tie gives half of the gradient to each, element by element, with broadcasting and type promotion."""
-    def mean(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def mean(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The mean over all elements or over `dim`, of floating-point tensors."""
     @overload
     def median(self) -> Tensor:
         """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
     @overload
-    def median(self, dim: builtins.int, keepdim: builtins.bool = False) -> return_types.median:
+    def median(self, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False) -> return_types.median:
+        """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
+    @overload
+    def median(self, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False) -> return_types.median:
         """The lower of the two elements in the middle, of all elements, or (values, indices) along `dim`."""
     @overload
     def min(self) -> Tensor:
@@ -774,13 +856,16 @@ class Attached:
     def min(self, other: Tensor) -> Tensor:
         """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
     @overload
-    def min(self, dim: builtins.int, keepdim: builtins.bool = False) -> return_types.min:
+    def min(self, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False) -> return_types.min:
+        """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
+    @overload
+    def min(self, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False) -> return_types.min:
         """Min of all elements; with `dim`, (values, indices) along it; with a second tensor, of the two element by element."""
     def minimum(self, other: Tensor) -> Tensor:
         """the smaller, nan if either is; a tie gives half of the gradient to each, element by element, with broadcasting and type promotion."""
     def mm(self, mat2: Tensor) -> Tensor:
         """The product of two matrices."""
-    def mode(self, dim: builtins.int = -1, keepdim: builtins.bool = False) -> return_types.mode:
+    def mode(self, dim: builtins.int = -1, keepdim: builtins.bool = False, *, axis: builtins.int = -1, keepdims: builtins.bool = False) -> return_types.mode:
         """(values, indices) of the most frequent element along `dim`, the smallest of several."""
     @overload
     def moveaxis(self, source: builtins.int | Sequence[builtins.int], destination: builtins.int | Sequence[builtins.int]) -> Tensor:
@@ -816,21 +901,32 @@ class Attached:
         """nan replaced by `nan` (0), the infinities by `posinf` and `neginf` (the largest finite numbers)."""
     def nan_to_num_(self, nan: builtins.float | None = None, posinf: builtins.float | None = None, neginf: builtins.float | None = None) -> Tensor:
         """nan_to_num(), written to this tensor."""
-    def nanmean(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def nanmean(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The mean over all elements or over `dim`, of those that are not nan."""
     @overload
     def nanmedian(self) -> Tensor:
         """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
     @overload
-    def nanmedian(self, dim: builtins.int, keepdim: builtins.bool = False) -> return_types.nanmedian:
+    def nanmedian(self, dim: builtins.int, keepdim: builtins.bool = False, *, keepdims: builtins.bool = False) -> return_types.nanmedian:
         """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
-    def nanquantile(self, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear') -> Tensor:
+    @overload
+    def nanmedian(self, *, axis: builtins.int, keepdim: builtins.bool = False, keepdims: builtins.bool = False) -> return_types.nanmedian:
+        """The lower of the two elements in the middle, nans left out, of all elements, or (values, indices) along `dim`."""
+    def nanquantile(self, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', axis: builtins.int | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`, nans left out."""
-    def nansum(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def nansum(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The sum over all elements or over `dim`, nans counting as 0."""
+    @overload
     def narrow(self, dim: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
         """`length` positions of dimension `dim` from `start` on."""
+    @overload
+    def narrow(self, *, axis: builtins.int, start: Tensor | builtins.int, length: builtins.int) -> Tensor:
+        """`length` positions of dimension `dim` from `start` on."""
+    @overload
     def narrow_copy(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
+        """A copy of narrow()."""
+    @overload
+    def narrow_copy(self, *, axis: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
         """A copy of narrow()."""
     @property
     def nbytes(self) -> builtins.int:
@@ -877,7 +973,7 @@ class Attached:
         """A tensor of zeros of the given shape."""
     def nonzero(self, *, as_tuple: builtins.bool = False) -> Any:
         """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
-    def norm(self, p: builtins.int | builtins.float | builtins.str | None = 'fro', dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def norm(self, p: builtins.int | builtins.float | builtins.str | None = 'fro', dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The p-norm of the elements, of all or over `dim`; "fro" is 2."""
     def normal_(self, mean: builtins.float = 0.0, std: builtins.float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Overwrite with normal numbers."""
@@ -910,7 +1006,7 @@ class Attached:
         """input ** exponent; either may be a number."""
     def pow_(self, exponent: Tensor | builtins.int | builtins.float) -> Tensor:
         """pow(), written to this tensor."""
-    def prod(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def prod(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The product of all elements or along `dim`; of integers and bools in int64."""
     def put(self, index: Tensor, source: Tensor, accumulate: builtins.bool = False) -> Tensor:
         """input, as one dimension, with the elements at `index` replaced by those of source, or with those added."""
@@ -918,7 +1014,7 @@ class Attached:
         """put(), written to this tensor."""
     def qr(self, some: builtins.bool = True) -> return_types.qr:
         """(Q, R) of input = Q @ R; some: with as many columns of Q as the smaller dimension."""
-    def quantile(self, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear') -> Tensor:
+    def quantile(self, q: Tensor | builtins.int | builtins.float, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, interpolation: builtins.str = 'linear', axis: builtins.int | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`."""
     def rad2deg(self) -> Tensor:
         """Radians as degrees."""
@@ -947,9 +1043,17 @@ class Attached:
         """input - other * floor(input / other): with the sign of other, as Python's %."""
     def remainder_(self, other: Tensor | builtins.int | builtins.float) -> Tensor:
         """remainder(), written to this tensor."""
+    @overload
     def renorm(self, p: builtins.int | builtins.float, dim: builtins.int, maxnorm: builtins.int | builtins.float) -> Tensor:
         """Each part along `dim` scaled down to a p-norm of at most maxnorm."""
+    @overload
+    def renorm(self, p: builtins.int | builtins.float, *, axis: builtins.int, maxnorm: builtins.int | builtins.float) -> Tensor:
+        """Each part along `dim` scaled down to a p-norm of at most maxnorm."""
+    @overload
     def renorm_(self, p: builtins.int | builtins.float, dim: builtins.int, maxnorm: builtins.int | builtins.float) -> Tensor:
+        """renorm(), written to this tensor."""
+    @overload
+    def renorm_(self, p: builtins.int | builtins.float, *, axis: builtins.int, maxnorm: builtins.int | builtins.float) -> Tensor:
         """renorm(), written to this tensor."""
     @overload
     def repeat(self, repeats: builtins.int | Sequence[builtins.int]) -> Tensor:
@@ -958,7 +1062,7 @@ class Attached:
     def repeat(self, *repeats: builtins.int) -> Tensor:
         """The tensor repeated along each dimension; more numbers than dimensions add dimensions in front."""
     @overload
-    def repeat_interleave(self, repeats: Tensor | builtins.int, dim: builtins.int | None = None, *, output_size: builtins.int | None = None) -> Tensor:
+    def repeat_interleave(self, repeats: Tensor | builtins.int, dim: builtins.int | None = None, *, output_size: builtins.int | None = None, axis: builtins.int | None = None) -> Tensor:
         """Each element (or part along `dim`) as often as `repeats` says."""
     @overload
     def repeat_interleave(self, *, output_size: builtins.int | None = None) -> Tensor:
@@ -1006,37 +1110,85 @@ class Attached:
     def scatter(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
         """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
     @overload
+    def scatter(self, *, axis: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+        """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+    @overload
     def scatter(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float) -> Tensor:
+        """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+    @overload
+    def scatter(self, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float) -> Tensor:
         """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
     @overload
     def scatter(self, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str) -> Tensor:
         """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
     @overload
+    def scatter(self, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str) -> Tensor:
+        """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+    @overload
     def scatter(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str) -> Tensor:
+        """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
+    @overload
+    def scatter(self, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float, reduce: builtins.str) -> Tensor:
         """input with the elements at the positions `index` along `dim` replaced by those of src, or by a number."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
         """scatter(), written to this tensor."""
     @overload
+    def scatter_(self, *, axis: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+        """scatter(), written to this tensor."""
+    @overload
     def scatter_(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float) -> Tensor:
+        """scatter(), written to this tensor."""
+    @overload
+    def scatter_(self, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float) -> Tensor:
         """scatter(), written to this tensor."""
     @overload
     def scatter_(self, dim: builtins.int, index: Tensor, src: Tensor, *, reduce: builtins.str) -> Tensor:
         """scatter(), written to this tensor."""
     @overload
+    def scatter_(self, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str) -> Tensor:
+        """scatter(), written to this tensor."""
+    @overload
     def scatter_(self, dim: builtins.int, index: Tensor, value: builtins.int | builtins.float, *, reduce: builtins.str) -> Tensor:
         """scatter(), written to this tensor."""
+    @overload
+    def scatter_(self, *, axis: builtins.int, index: Tensor, value: builtins.int | builtins.float, reduce: builtins.str) -> Tensor:
+        """scatter(), written to this tensor."""
+    @overload
     def scatter_add(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
         """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
+    @overload
+    def scatter_add(self, *, axis: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+        """input with the elements of src added at the positions `index` along `dim`; equal positions add up."""
+    @overload
     def scatter_add_(self, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
         """scatter_add(), written to this tensor."""
+    @overload
+    def scatter_add_(self, *, axis: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+        """scatter_add(), written to this tensor."""
+    @overload
     def scatter_reduce(self, dim: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True) -> Tensor:
         """What is written to each place along `dim`, reduced (sum, prod, mean, amax, amin), with what was there if include_self."""
+    @overload
+    def scatter_reduce(self, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, include_self: builtins.bool = True) -> Tensor:
+        """What is written to each place along `dim`, reduced (sum, prod, mean, amax, amin), with what was there if include_self."""
+    @overload
     def scatter_reduce_(self, dim: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, *, include_self: builtins.bool = True) -> Tensor:
         """scatter_reduce(), written to this tensor."""
+    @overload
+    def scatter_reduce_(self, *, axis: builtins.int, index: Tensor, src: Tensor, reduce: builtins.str, include_self: builtins.bool = True) -> Tensor:
+        """scatter_reduce(), written to this tensor."""
+    @overload
     def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
         """The part at position `index` of dimension `dim`."""
+    @overload
+    def select(self, *, axis: builtins.int, index: builtins.int) -> Tensor:
+        """The part at position `index` of dimension `dim`."""
+    @overload
     def select_scatter(self, src: Tensor, dim: builtins.int, index: builtins.int) -> Tensor:
+        """A copy with the part at a position of a dimension replaced by src."""
+    @overload
+    def select_scatter(self, src: Tensor, *, axis: builtins.int, index: builtins.int) -> Tensor:
         """A copy with the part at a position of a dimension replaced by src."""
     def sgn(self) -> Tensor:
         """-1, 0 or 1; 0 for nan, element by element."""
@@ -1068,21 +1220,25 @@ class Attached:
         """sinh(), written to this tensor."""
     def size(self, dim: builtins.int | None = None) -> Any:
         """The shape, or the length of one dimension."""
-    def slice_scatter(self, src: Tensor, dim: builtins.int = 0, start: builtins.int | None = None, end: builtins.int | None = None, step: builtins.int = 1) -> Tensor:
+    def slice_scatter(self, src: Tensor, dim: builtins.int = 0, start: builtins.int | None = None, end: builtins.int | None = None, step: builtins.int = 1, *, axis: builtins.int = 0) -> Tensor:
         """A copy with a slice of a dimension replaced by src."""
     def slogdet(self) -> return_types.slogdet:
         """(sign, log |det|) of square matrices."""
+    @overload
     def softmax(self, dim: builtins.int | None, dtype: dtype | None = None) -> Tensor:
         """exp(input), divided by its sum along `dim`."""
     @overload
-    def sort(self, dim: builtins.int = -1, descending: builtins.bool = False) -> return_types.sort:
+    def softmax(self, *, axis: builtins.int | None, dtype: dtype | None = None) -> Tensor:
+        """exp(input), divided by its sum along `dim`."""
+    @overload
+    def sort(self, dim: builtins.int = -1, descending: builtins.bool = False, *, axis: builtins.int = -1) -> return_types.sort:
         """(values, indices) sorted along `dim`; equal elements stay in their order, nan is largest."""
     @overload
-    def sort(self, *, stable: builtins.bool | None, dim: builtins.int = -1, descending: builtins.bool = False) -> return_types.sort:
+    def sort(self, *, stable: builtins.bool | None, dim: builtins.int = -1, descending: builtins.bool = False, axis: builtins.int = -1) -> return_types.sort:
         """(values, indices) sorted along `dim`; equal elements stay in their order, nan is largest."""
-    def split(self, split_size_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def split(self, split_size_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """The parts of dimension `dim`: of one length (the last may be shorter), or of the given lengths."""
-    def split_with_sizes(self, split_sizes: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def split_with_sizes(self, split_sizes: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """The parts of dimension `dim` of the given lengths."""
     def sqrt(self) -> Tensor:
         """square root; derivative inf at 0, element by element."""
@@ -1092,11 +1248,11 @@ class Attached:
         """input * input."""
     def square_(self) -> Tensor:
         """square(), written to this tensor."""
-    def squeeze(self, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
+    def squeeze(self, dim: builtins.int | Sequence[builtins.int] | None = None, *, axis: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
         """The tensor without its dimensions of length 1, or without those among `dim`."""
-    def squeeze_(self, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
+    def squeeze_(self, dim: builtins.int | Sequence[builtins.int] | None = None, *, axis: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
         """squeeze(), which this tensor becomes."""
-    def std(self, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None) -> Tensor:
+    def std(self, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The square root of the variance; the derivative is 0 where it is 0."""
     def storage_offset(self) -> builtins.int:
         """Where the first element lies in the storage, in elements."""
@@ -1110,7 +1266,7 @@ class Attached:
         """input - alpha * other, element by element, with broadcasting and type promotion."""
     def subtract_(self, other: Tensor | builtins.int | builtins.float, *, alpha: builtins.int | builtins.float = 1) -> Tensor:
         """subtract(), written to this tensor."""
-    def sum(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None) -> Tensor:
+    def sum(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False, *, dtype: dtype | None = None, axis: builtins.int | Sequence[builtins.int] | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The sum over all elements or over `dim`; of integers and bools in int64."""
     @overload
     def sum_to_size(self, size: builtins.int | Sequence[builtins.int]) -> Tensor:
@@ -1134,7 +1290,7 @@ class Attached:
         """t(), which this tensor becomes."""
     def take(self, index: Tensor) -> Tensor:
         """The elements of input, as one dimension, at the positions `index`."""
-    def take_along_dim(self, indices: Tensor, dim: builtins.int | None = None) -> Tensor:
+    def take_along_dim(self, indices: Tensor, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Tensor:
         """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the"""
     def tan(self) -> Tensor:
         """tangent, of radians, element by element."""
@@ -1145,13 +1301,13 @@ class Attached:
     def tanh_(self) -> Tensor:
         """tanh(), written to this tensor."""
     @overload
-    def tensor_split(self, sections: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def tensor_split(self, sections: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
     @overload
-    def tensor_split(self, indices: builtins.int | Sequence[builtins.int], dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def tensor_split(self, indices: builtins.int | Sequence[builtins.int], dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
     @overload
-    def tensor_split(self, tensor_indices_or_sections: Tensor, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def tensor_split(self, tensor_indices_or_sections: Tensor, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """Parts of a dimension: as many, of lengths that differ by 1 at most, or those that begin at given positions."""
     @overload
     def tile(self, dims: builtins.int | Sequence[builtins.int]) -> Tensor:
@@ -1163,7 +1319,7 @@ class Attached:
         """to(dtype), to(device), to(device, dtype) or to(other): the tensor itself where nothing changes, unless `copy`."""
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
-    def topk(self, k: builtins.int, dim: builtins.int = -1, largest: builtins.bool = True, sorted: builtins.bool = True) -> return_types.topk:
+    def topk(self, k: builtins.int, dim: builtins.int = -1, largest: builtins.bool = True, sorted: builtins.bool = True, *, axis: builtins.int = -1) -> return_types.topk:
         """(values, indices) of the k largest (or smallest) elements along `dim`, in order."""
     def trace(self) -> Tensor:
         """The sum of a matrix's diagonal; of integers in int64."""
@@ -1193,7 +1349,7 @@ class Attached:
         """type(): the legacy name, such as 'torch.FloatTensor'; with a dtype or such a name, the tensor in it."""
     def type_as(self, other: Tensor) -> Tensor:
         """The tensor in the dtype of another."""
-    def unbind(self, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def unbind(self, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """The parts at each position of dimension `dim`, without it."""
     @overload
     def unflatten(self, dim: builtins.int, sizes: builtins.int | Sequence[builtins.int]) -> Tensor:
@@ -1205,19 +1361,27 @@ class Attached:
         """Windows of a dimension, `size` long and `step` apart, as a new last dimension; a copy here."""
     def uniform_(self, from_: builtins.float = 0.0, to: builtins.float = 1.0, *, generator: Generator | None = None, **named: Any) -> Tensor:
         """Overwrite with uniform numbers in [from, to)."""
-    def unique(self, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
+    def unique(self, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Any:
         """The distinct elements (or parts along `dim`), rising; with where each element is among them, and how often it comes."""
-    def unique_consecutive(self, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
+    def unique_consecutive(self, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Any:
         """The elements (or parts along `dim`) that differ from the one before."""
-    def unsafe_chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def unsafe_chunk(self, chunks: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """chunk()."""
-    def unsafe_split(self, split_size: builtins.int, dim: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
+    def unsafe_split(self, split_size: builtins.int, dim: builtins.int = 0, *, axis: builtins.int = 0) -> builtins.tuple[Tensor, ...]:
         """split()."""
+    @overload
     def unsqueeze(self, dim: builtins.int) -> Tensor:
         """A new dimension of length 1 at `dim`."""
+    @overload
+    def unsqueeze(self, *, axis: builtins.int) -> Tensor:
+        """A new dimension of length 1 at `dim`."""
+    @overload
     def unsqueeze_(self, dim: builtins.int) -> Tensor:
         """unsqueeze(), which this tensor becomes."""
-    def var(self, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None) -> Tensor:
+    @overload
+    def unsqueeze_(self, *, axis: builtins.int) -> Tensor:
+        """unsqueeze(), which this tensor becomes."""
+    def var(self, dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.int | builtins.float | None = None, axis: builtins.int | Sequence[builtins.int] | builtins.bool | None = None, keepdims: builtins.bool = False) -> Tensor:
         """The variance: squared distances from the mean, summed and divided by n - correction (1)."""
     def vdot(self, other: Tensor) -> Tensor:
         """dot(input, other): there are no complex numbers to conjugate."""

@@ -75,6 +75,7 @@ def shapes(x: Tensor) -> tuple[int, ...]:
 
 x = torch.linspace(0, 1, 6, requires_grad=True)
 total: Tensor = torch.sum(x, dim=0)
+by_numpys_names = torch.sum(x, axis=0, keepdims=True) + x.mean(axis=(0,)) + x.cumsum(axis=0) + torch.softmax(x, axis=-1)
 rows = x.sum(dim=(0,), keepdim=True) + jitgrad.sum(x) + x.mean() + torch.einsum("i,i->", x, x)
 x.detach().add_(1, alpha=2).mul_(0.5).clamp_(min=0, max=1).zero_()
 energy(x, k=3.0).backward()

@@ -8,6 +8,8 @@ torch.sumx(x)  # wrong
 torch.sum(x, dims=0)  # wrong
 torch.sum(x, dim="a")  # wrong
 x.summ()  # wrong
+torch.sum(x, axis="a")  # wrong
+x.cumsum()  # wrong
 x.sum(dimension=0)  # wrong
 x.add_("a")  # wrong
 x.add_(1, beta=2)  # wrong

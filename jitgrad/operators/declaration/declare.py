@@ -278,8 +278,8 @@ def unary(op: Op, *, name: str | None = None, floating: bool = False, places: tu
                    doc=f"{op.doc}, element by element.")
 
 
-def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool) -> Node:
-    """One application of a binary elementwise primitive to nodes and numbers, promoted."""
+def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool, alone: bool = True) -> Node:
+    """One application of a binary elementwise primitive to nodes and numbers, promoted; alone: see `promoted`."""
     if type(a) is Node:
         to = a.type.dtype
         if type(b) is Node:
@@ -292,26 +292,29 @@ def binary_nodes(op: Op, called: str, a: Any, b: Any, floating: bool) -> Node:
             return bind(op, (a, scalar_node(wrapped(b, to), to)))
     elif type(b) is Node and type(a) is float and b.type.dtype.category == 2:
         return bind(op, (scalar_node(a, b.type.dtype), b))
-    return bind(op, tuple(promoted(called, a, b, floating=floating)))
+    return bind(op, tuple(promoted(called, a, b, floating=floating, alone=alone)))
 
 
 def binary(op: Op, *, name: str | None = None, floating: bool = False, places: tuple[str, ...] = EVERYWHERE,
            inplace: bool | Overwriting = True, out: str | None = CAST, numbers: str = "as tensors") -> Callable:
     """Declare an operator that is one elementwise primitive of two tensors.
 
-    numbers: what may be a number: either ("as tensors"), only `other` ("other"), or none ("none")."""
+    numbers: what may be a number: both ("as tensors"), one of them ("one"), only `other` ("other"), or none ("none")."""
     called = name or op.name
 
     def as_tensors(input: Operand, other: Operand) -> Node:
         return binary_nodes(op, called, input, other, floating)
 
-    def either(input: Node, other: Node | Scalar) -> Node:
+    def one(input: Operand, other: Operand) -> Node:
+        return binary_nodes(op, called, input, other, floating, False)
+
+    def second(input: Node, other: Node | Scalar) -> Node:
         return binary_nodes(op, called, input, other, floating)
 
     def none(input: Node, other: Node) -> Node:
         return binary_nodes(op, called, input, other, floating)
 
-    fn = {"as tensors": as_tensors, "other": either, "none": none}[numbers]
+    fn = {"as tensors": as_tensors, "one": one, "other": second, "none": none}[numbers]
     return declare(called, fn, finish_binary, places=places, inplace=inplace, kind=NUMBERS, out=out,
                    doc=f"{op.doc}, element by element, with broadcasting and type promotion.")
 

@@ -50,30 +50,27 @@ def inplace_method(op: Operator) -> Callable:
     several = len(op.schemas) > 1
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not tracing.traces and _is_known(self) and all(map(_is_known, (*args, *kwargs.values()))):
-            if kwargs:
-                schema.bind((self, *args), kwargs)
-            if insist(_overwrite, self, op, args, kwargs):
-                return self
-        insist(record, self, args, kwargs)
+        if kwargs and not several:
+            schema.bind((self, *args), kwargs)          # there is no out=
+        try:
+            if tracing.traces or not (_is_known(self) and all(map(_is_known, (*args, *kwargs.values())))) or not insist(
+                    _overwrite, self, op, args, kwargs):
+                insist(record, self, args, kwargs)
+        except TypeError:
+            if not several:
+                schema.bind((self, *args), kwargs)      # which raises it in this method's name
+            raise
         return self
 
     def record(self: Tensor, args: tuple, kwargs: dict[str, Any]) -> bool:
         """The general way; False where somebody has come in between."""
         seen = writes(self)
-        if kwargs and not several:
-            schema.bind((self, *args), kwargs)
         node = self._current()
         if self._chain and (over := written_over(self)) is not node:
             node, operand = over, wrap(over)
         else:
             operand = self
-        try:
-            result = op.call(operand, *args, **kwargs)._node
-        except TypeError:
-            if not several:
-                schema.bind((self, *args), kwargs)      # which raises it in this method's name
-            raise
+        result = op.call(operand, *args, **kwargs)._node
         to = node.spec.type.dtype
         if callable(op.inplace) and grad_mode.enabled and to.category == 2:
             result = op.inplace(cast(result, to), (node, *map(to_node, (*args, *kwargs.values()))))

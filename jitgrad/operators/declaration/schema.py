@@ -9,6 +9,7 @@ Names, order, defaults and what is given by name alone are those of the signatur
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from inspect import CO_VARARGS, Signature
 from inspect import Parameter as PythonParameter
@@ -17,11 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.operators.operands import node_of, to_node
+from jitgrad.operators.provenance import called_as_method
 from jitgrad.operators.templates.template import no_template
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import REAL, refuse_complex
 
 REQUIRED = PythonParameter.empty
+NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}
 # NumPy's, and one of PyTorch's methods.
 OTHER_NAMES = {"dim": ("axis",), "keepdim": ("keepdims",), "input": ("x", "a", "x1"), "other": ("x2",),
                "split_size_or_sections": ("split_size",)}
@@ -171,8 +174,13 @@ class Schema:
             return (*args[:last], args[last:])
         if len(self.forms()) > 1:
             raise self._no_form(args, kwargs)
-        raise TypeError(f"{self.name}() takes {self.positional} positional argument{'s' * (self.positional != 1)} but {len(args)} "
-                        f"{'were' if len(args) > 1 else 'was'} given")
+        takes, given = self.positional, len(args)
+        if called_as_method(given + len(kwargs)):
+            takes, given = takes - 1, given - 1
+            if not takes:
+                raise TypeError(f"TensorBase.{self.name}() takes no arguments ({given} given)")
+        raise TypeError(f"{self.name}() takes {takes} positional argument{'s' * (takes != 1)} but {given} "
+                        f"{'were' if given > 1 else 'was'} given")
 
     def _by_name(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by PyTorch's names."""
@@ -249,7 +257,7 @@ class Schema:
         forms = self.forms()
         if len(forms) > 1 and (parameter is not self.parameters[0] or "Number" in forms[-1]):
             return self._no_form(args, kwargs)
-        where = "" if position is None else f" (position {position + 1})"
+        where = "" if position is None else f" (position {position + 1 - called_as_method(len(args) + len(kwargs))})"
         return TypeError(f"{self.name}(): argument '{parameter.name}'{where} must be {KINDS[parameter.takes[0]].title}, not "
                          f"{type(value).__name__}")
 
@@ -334,6 +342,9 @@ def common(schemas: Sequence[Schema]) -> Signature:
 def no_form(name: str, forms: Sequence[str], args: tuple, kwargs: dict[str, Any]) -> TypeError:
     """The error for arguments that are none of an operator's signatures."""
     got = [type(v).__name__ for v in args] + [f"{k}={type(v).__name__}" for k, v in kwargs.items()]
+    if called_as_method(len(got)):
+        got = got[1:]
+        forms = [re.sub(r"(, )?(\*, )?Tensor out = None\)", ")", re.sub(r"^\(Tensor input(, |(?=\)))", "(", form)) for form in forms]
     listed = "one of:" + "".join([f"\n * {form}" for form in forms]) if len(forms) > 1 else forms[0]
     return TypeError(f"{name}() received an invalid combination of arguments - got ({', '.join(got)}), but expected {listed}")
 

@@ -34,7 +34,7 @@ _POWER, _POW, _MUL = ops.REGISTRY["power"], ops.REGISTRY["pow"], ops.REGISTRY["m
 
 def _scaled(called: str, op: Any, input: Any, other: Any, alpha: Any) -> Node:
     """`input + alpha * other` (or minus), promoted."""
-    a, b = promoted(called, input, other)
+    a, b = promoted(called, input, other, alone=True)
     category = a.type.dtype.category
     if category < 2 and isinstance(alpha, (float, np.floating)):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number; "
@@ -114,7 +114,7 @@ def _div(input: Operand, other: Operand, *, rounding_mode: str | None = None) ->
     if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")
-    nodes = _whole_divisor("div", promoted("div", input, other))
+    nodes = _whole_divisor("div", promoted("div", input, other, alone=True))
     return ops.trunc_divide(*nodes) if rounding_mode == "trunc" else ops.floor_divide(*nodes)
 
 
@@ -135,7 +135,7 @@ reciprocal = unary(ops.REGISTRY["reciprocal"], floating=True)
 @operator("NotImplemented", inplace=True, saves=(), out=CAST)
 def floor_divide(input: Operand, other: Operand) -> Node:
     """floor(input / other).  Its derivative is not implemented: backward through it raises, as in PyTorch."""
-    nodes = _whole_divisor("floor_divide", promoted("floor_divide", input, other))
+    nodes = _whole_divisor("floor_divide", promoted("floor_divide", input, other, alone=True))
     return ops.undefined(ops.floor_divide(*nodes), name="floor_divide")
 
 

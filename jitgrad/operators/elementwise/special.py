@@ -15,7 +15,7 @@ BOTH = ("torch", "method")
 EVERYWHERE = ("torch", "method", "special")
 _R = ops.REGISTRY
 
-binary(_R["xlogy"], floating=True, places=EVERYWHERE)
+binary(_R["xlogy"], floating=True, places=EVERYWHERE, numbers="one")
 
 
 def _float(x: Node) -> Node:

@@ -109,12 +109,14 @@ def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str 
     return made
 
 
+_method_of = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(("PyInstanceMethod_New", ctypes.pythonapi))
+
+
 def method(function: Any) -> Any:
     """A face as an attribute of a class: built-in functions do not bind by themselves."""
     if not isinstance(function, types.BuiltinFunctionType):
         return function
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(("PyInstanceMethod_New", ctypes.pythonapi))
-    return make(function)
+    return _method_of(function)
 
 
 def give_code(address: int, common: np.ndarray, learner: Callable[[FaceState], Callable]) -> None:

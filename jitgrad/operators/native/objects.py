@@ -6,6 +6,7 @@ Invariant: nothing is assumed of a layout that has not been found by looking at 
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from typing import Any
 
@@ -87,6 +88,7 @@ SUPPORTED = (sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_voi
              and _read(id(_pair) + ITEMS + WORD).value == id(_second))
 
 
+@functools.cache
 def api(name: str) -> int:
     """The address of a function of Python's C interface."""
     address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
