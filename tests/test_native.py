@@ -298,7 +298,7 @@ def faces_recorded(chunk: int) -> set[str]:
                 expected = record()
         except Exception as error:
             for _ in range(3):
-                with pytest.raises(type(error), match=re.escape(str(error))):
+                with pytest.raises(type(error), match=re.escape(str(error).split(" - got ")[0])):     # a method's are listed without self
                     record()
             continue
         possible = list(possible)
@@ -340,7 +340,7 @@ def test_evaluates_what_python_computes(numbers: str) -> None:
                     expected = eval(program, names)
             except Exception as error:
                 for _ in range(3):
-                    with pytest.raises(type(error), match=re.escape(str(error))):
+                    with pytest.raises(type(error), match=re.escape(str(error).split(" - got ")[0])):     # a method's are listed without self
                         eval(program, names)
                 continue
             for _ in range(3):
