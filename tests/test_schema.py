@@ -67,7 +67,8 @@ BY_OPERATOR = {
     ("renorm", "maxnorm"): "0.5", ("renorm", "p"): "2", ("renorm", "dim"): "0", ("kthvalue", "k"): "1", ("cdist", "x2"): "y",
     ("index_put", "index"): "c", ("float_power", "exponent"): "y", ("scatter", "index"): "i", ("repeat_interleave", "dim"): "0",
     ("index_reduce", "dim"): "0", ("index_add", "dim"): "1", ("index_copy", "dim"): "1", ("index_fill", "dim"): "1",
-    **{(name, p): "k" for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not") for p in ("input", "other")},
+    **{(name, p): "k" for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "bitwise_left_shift",
+                                   "bitwise_right_shift") for p in ("input", "other")},
 }
 
 
