@@ -242,4 +242,5 @@ def small_integers_are_no_positions(t):
     x, i = t.arange(9.0).reshape(3, 3), t.tensor([0, 2, 1], dtype=t.uint8)
     return [error(lambda f=f: f()) for f in (
         lambda: x.gather(0, i[None]), lambda: x.scatter(0, i[None], 1.0), lambda: t.nn.functional.embedding(i, x),
-        lambda: t.nn.functional.cross_entropy(x, i), lambda: t.nn.functional.cross_entropy(x, i.short()), lambda: x[i.short()])]
+        lambda: round(t.nn.functional.cross_entropy(x, i).item(), 4), lambda: t.nn.functional.cross_entropy(x, i.short()),
+        lambda: x[i.short()])]

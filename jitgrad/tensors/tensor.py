@@ -236,8 +236,11 @@ class Tensor(Attached):
                                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same "
                                    "size")
             if value.dtype is not self.dtype:
-                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} where {self.dtype} was "
-                                   "expected")
+                raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype.c_type}' to a tensor with grad_dtype "
+                                   f"'{self.dtype.title}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's "
+                                   "dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any "
+                                   "dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break "
+                                   "downstream systems that assume they match.")
         self._grad = value
 
     @grad.deleter
