@@ -115,7 +115,7 @@ class Operation(NodeHooks):
         if not start:
             return [None] * len(self._edges)
         [node, *others] = start
-        if not others and tuple([n for n in node.inputs if n in below]) == self._edges:
+        if not others and tuple([n for n in node.inputs if n in below or n.requires_grad]) == self._edges:
             gradients = operand_gradients(node, start[node], below, {})
             found = [g for n, g in zip(node.inputs, gradients, strict=True) if n in below]
         else:
