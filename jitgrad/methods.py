@@ -26,6 +26,7 @@ from jitgrad.tensors.steps import NO_GRAD, apply_step
 from jitgrad.tensors.storage import leaf_node
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import refuse_complex
+from jitgrad.types.memory_layout import strided
 
 _OPERANDS = (Tensor, *Number)
 
@@ -216,7 +217,7 @@ def _itself(self: Tensor) -> Tensor:
 
 def _layout(self: Tensor) -> Any:
     """torch.strided, the only layout."""
-    return "torch.strided"
+    return strided
 
 
 def _nbytes(self: Tensor) -> int:

@@ -37,7 +37,7 @@ SAME = ["T.tensor(1)", "T.tensor(1.5)", "T.tensor(True)", "T.tensor([])", "T.ten
         "T.arange(3, out=T.ones(3, dtype=T.float64))", "T.linspace(0, 1, 3, out=T.ones(3))", "T.logspace(0, 2, 3, out=T.ones(3))",
         "T.randperm(1, out=T.ones(1, dtype=T.int64))", "T.bernoulli(T.ones(2), 0.0)", "T.bernoulli(T.ones(2), out=T.zeros(2))",
         "T.linspace(4.3, -3, 50, dtype=T.int64)", "T.logspace(0, 4.5, 5, base=2, dtype=T.int32)", "T.arange(1.5, 5, dtype=T.int64)",
-        "T.arange(-2.5, 5, 1.7, dtype=T.int32)", "T.zeros(2, layout=T.strided)",
+        "T.arange(-2.5, 5, 1.7, dtype=T.int32)", "T.zeros(2, layout=T.strided)", "float(T.zeros(2).layout == T.strided)",
         "T.ones(2, out=T.zeros(2), requires_grad=True).requires_grad", "T.full((2,), -1, dtype=T.uint8)",
         "T.ones(2, dtype=T.uint8).fill_(-255)",
         "T.ones(2, dtype=T.uint8) + (-1)", "T.ones(2, dtype=T.uint8) > -1", "x.clone(memory_format=T.preserve_format)"]
