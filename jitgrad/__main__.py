@@ -7,13 +7,14 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import jitgrad
 from jitgrad.compiler.numba_cpu import cache, kernels
 from jitgrad.config import config
 from jitgrad.explain import describe, explain
+from jitgrad.memory.cuda import driver
 from jitgrad.nist import NAMES, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.operators import OPERATORS
@@ -88,16 +89,11 @@ def _version(package: str) -> str:
 
 
 def _cuda() -> str:
-    if util.find_spec("numba") is None or util.find_spec("numba.cuda") is None:
-        return "numba.cuda is not installed"
-    import warnings
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")         # Numba's own target tells of its successor
-        try:
-            from numba import cuda
-        except ImportError as error:
-            return f"numba.cuda cannot be imported: {error}"
-        return "a GPU is present" if cuda.is_available() else "no GPU, or no driver"
+    reason = driver.missing()
+    if reason is not None:
+        return reason
+    found = driver.current().properties()
+    return f"{found.name}, compute capability {found.major}.{found.minor}, {found.total_memory / 2**30:.1f} GiB"
 
 
 # -- demo ------------------------------------------------------------------------------------------------------------

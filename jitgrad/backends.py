@@ -17,6 +17,6 @@ def _absent(**switches: Any) -> SimpleNamespace:
 
 
 cudnn = _absent(enabled=False, benchmark=False, deterministic=False, allow_tf32=False, version=lambda: None)
-cuda = _absent(matmul=SimpleNamespace(allow_tf32=False))
+cuda = SimpleNamespace(is_built=_no, matmul=SimpleNamespace(allow_tf32=False))
 mps, mkl, mkldnn, openmp = _absent(), _absent(), _absent(enabled=False), _absent()
 cpu = SimpleNamespace(get_cpu_capability=lambda: "DEFAULT")

@@ -8,7 +8,6 @@
 | JITGRAD_INTERPRET     | 0, 1                        | evaluate every graph with NumPy, compile nothing (0)            |
 | JITGRAD_THREADS       | a positive integer          | threads for large work (OMP_NUM_THREADS, at most as many as cores) |
 | JITGRAD_LOG           | debug, info, warning, error | level of the "jitgrad" logger (warning)                         |
-| JITGRAD_TARGET        | cpu, cuda                   | where kernels run; cuda needs a GPU or NUMBA_ENABLE_CUDASIM=1   |
 | JITGRAD_MAX_NODES     | a positive integer          | more operations that do not repeat: one kernel each (1000)      |
 """
 from __future__ import annotations
@@ -64,7 +63,6 @@ class Config:
     interpret: bool
     threads: int
     log: str
-    target: str
     max_nodes: int
     memory_limit: int | None = None     # see requests.programs.set_memory_limit
 
@@ -76,7 +74,6 @@ _VARIABLES: dict[str, Callable[[str, str], object]] = {
     "JITGRAD_INTERPRET": _choice("0", "1"),
     "JITGRAD_THREADS": _positive,
     "JITGRAD_LOG": _choice("debug", "info", "warning", "error"),
-    "JITGRAD_TARGET": _choice("cpu", "cuda"),
     "JITGRAD_MAX_NODES": _positive,
 }
 
@@ -109,7 +106,6 @@ def parse(environ: Mapping[str, str]) -> Config:
         interpret=get("JITGRAD_INTERPRET", "0") == "1",
         threads=get("JITGRAD_THREADS") or _default_threads(environ),  # type: ignore[arg-type]
         log=get("JITGRAD_LOG", "warning"),  # type: ignore[arg-type]
-        target=get("JITGRAD_TARGET", "cpu"),  # type: ignore[arg-type]
         max_nodes=get("JITGRAD_MAX_NODES", 1000),  # type: ignore[arg-type]
     )
 

@@ -17,3 +17,7 @@ class CacheWarning(UserWarning):
 
 class LinAlgError(RuntimeError):
     """A matrix that has no inverse, is not positive definite, or a decomposition that does not converge (torch.linalg.LinAlgError)."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """The device has not as much memory as is asked for (torch.OutOfMemoryError, torch.cuda.OutOfMemoryError)."""

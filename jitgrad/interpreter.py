@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad.graph.node import Node, Spec, topological
+from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.ops.quiet import quiet
 from jitgrad.types.array import ArrayType
 
 
 def leaf_value(node: Node) -> np.ndarray:
-    """The array of a leaf: the one it holds, or the number as a 0-d array of its dtype."""
+    """The array of a leaf: the one it holds, a copy of one that is on a device, or the number as a 0-d array of its dtype."""
     value = node.value
-    return value if type(value) is np.ndarray else np.asarray(value, node.type.dtype.np)
+    if type(value) is np.ndarray:
+        return value
+    return value.to_host() if type(value) is DeviceArray else np.asarray(value, node.type.dtype.np)
 
 
 def apply(node: Node, arrays: Sequence[np.ndarray | None]) -> np.ndarray:

@@ -161,7 +161,7 @@ def _in_place_view(name: str) -> Callable[..., Tensor]:
             raise
         self._node, self._storage, self._chain, self._seen = result._node, result._storage, result._chain, result._seen
         if leaf is not None:
-            self._become(leaf_node(execute.value(self._node), self._node, leaf))
+            self._become(leaf_node(execute.stored(self._node), self._node, leaf))
         # It counts as a write, of the same values.
         in_grad_mode(False, writing.write, self, apply_step(self._current(), NO_GRAD))
         return self
@@ -205,9 +205,14 @@ def _no(self: Tensor) -> bool:
     return False
 
 
-def _yes(self: Tensor) -> bool:
-    """True on every tensor of this library."""
-    return True
+def _is_cuda(self: Tensor) -> bool:
+    """Whether the tensor is on a CUDA device."""
+    return self._node.spec.type.device != "cpu"
+
+
+def _is_cpu(self: Tensor) -> bool:
+    """Whether the tensor is on the CPU."""
+    return self._node.spec.type.device == "cpu"
 
 
 def _itself(self: Tensor) -> Tensor:
@@ -227,7 +232,7 @@ def _nbytes(self: Tensor) -> int:
 
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
     "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": _itself, "imag": _imaginary,
-    "is_cpu": _yes, "is_mps": _no, "is_xpu": _no, "layout": _layout, "is_cuda": _no,
+    "is_cpu": _is_cpu, "is_mps": _no, "is_xpu": _no, "layout": _layout, "is_cuda": _is_cuda,
     "is_sparse": _no, "is_quantized": _no, "is_meta": _no,
     "itemsize": conversion.element_size, "nbytes": _nbytes}
 
@@ -242,7 +247,8 @@ def text(self: Tensor) -> str:
     if node.requires_grad:
         fn = tensor_grad_fn(self)
         suffixes.append("requires_grad=True" if fn is None else f"grad_fn=<{type(fn).__name__}>")
-    return format_tensor(self._array(), node.type.dtype, suffixes=suffixes)
+    where = node.spec.type.device
+    return format_tensor(self._array(), node.type.dtype, suffixes=suffixes, device=None if where == "cpu" else where)
 
 
 def formatted(self: Tensor, spec: str) -> str:

@@ -16,7 +16,7 @@ from jitgrad.operators.conversion import write_array
 from jitgrad.operators.creation import finished, given_sizes, made_as, plain, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
-from jitgrad.types.device import CPU, DeviceLike, check_device
+from jitgrad.types.device import DeviceLike, known_device, placement
 from jitgrad.types.dtype import as_dtype, dtype, float64, get_default_dtype, int64, refuse_complex
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed", "manual_seed", "normal",
@@ -28,7 +28,7 @@ class Generator:
     """A stream of random numbers: `manual_seed(n)` starts it anew, the same for the same n."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        check_device(device, "Generator")
+        self._device = known_device(placement(device, "Generator"))
         self._lock = threading.RLock()
         self._stream: np.random.Generator | None = None
         self.manual_seed(0)
@@ -87,8 +87,8 @@ class Generator:
 
     @property
     def device(self) -> Any:
-        """The CPU."""
-        return CPU
+        """Whose tensors are drawn; the numbers come from the CPU."""
+        return self._device
 
     def draw(self, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         """Take numbers from the stream, safely among threads."""
@@ -152,13 +152,21 @@ def _gaussian(shape: tuple[int, ...], to: dtype, generator: Generator | None) ->
     return np.asarray((generator or default_generator).draw(lambda g: g.standard_normal(shape, to.np.type)), to.np)
 
 
+def placed_by(generator: Generator | None, device: Any, called: str) -> str:
+    """Where numbers are wanted.  Raises RuntimeError for a generator of another device."""
+    where = placement(device, called)
+    if generator is not None and generator.device != known_device(where):
+        raise RuntimeError(f"Expected a '{where.partition(':')[0]}' device type for generator but found '{generator.device.type}'")
+    return where
+
+
 def _of_shape(called: str, sample: Callable, doc: str) -> Any:
     def create(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
                layout: Any = None, device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False,
                **named: Any) -> Tensor:
-        check_device(device, called)
+        where = placed_by(generator, device, called)
         to = _floating(called, made_as(called, out, dtype, get_default_dtype()))
-        return finished(sample(given_sizes(called, size, named), to, generator), requires_grad, out)
+        return finished(sample(given_sizes(called, size, named), to, generator), requires_grad, out, where)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -168,9 +176,9 @@ def _of_shape(called: str, sample: Callable, doc: str) -> Any:
 def _like(called: str, sample: Callable, doc: str) -> Any:
     def create(input: Tensor, *, generator: Generator | None = None, dtype: dtype | None = None, layout: Any = None,
                device: DeviceLike = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
-        check_device(device, called)
+        where = placed_by(generator, input.device if device is None else device, called)
         to = _floating(called, input.dtype if dtype is None else dtype)
-        return finished(sample(input._node.type.shape, to, generator), requires_grad)
+        return finished(sample(input._node.type.shape, to, generator), requires_grad, device=where)
 
     create.__name__ = create.__qualname__ = called
     create.__doc__ = doc
@@ -193,7 +201,7 @@ def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator 
 def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
             dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Uniform integers from low (0) to below high: randint(high, size) or randint(low, high, size)."""
-    check_device(device, "randint")
+    where = placed_by(generator, device, "randint")
     if size is None:
         low, high, size = 0, low, high
     elif high is None:
@@ -202,7 +210,7 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
     to = made_as("randint", out, dtype, int64)
     array = _integers(int(low), int(high), sizes("randint", tuple(size)), generator)
-    return finished(array.astype(to.np, copy=False), requires_grad, out)
+    return finished(array.astype(to.np, copy=False), requires_grad, out, where)
 
 
 def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, device: DeviceLike = None,
@@ -217,19 +225,20 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dty
 def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
              device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The integers from 0 to below n in random order."""
-    check_device(device, "randperm")
+    where = placed_by(generator, device, "randperm")
     n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     to = made_as("randperm", out, dtype, int64)
-    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad, out)
+    return finished((generator or default_generator).draw(lambda g: g.permutation(n)).astype(to.np), requires_grad, out, where)
 
 
 @tracing.draws(by_element=True)
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
            dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
-    check_device(device, "normal")
+    given = next((v for v in (mean, std) if isinstance(v, Tensor)), None)
+    where = placed_by(generator, device if given is None else given.device, "normal")
     m, s = [v._array() if isinstance(v, Tensor) else np.asarray(v, np.float64) for v in (mean, std)]
     if s.size and s.min() < 0:
         raise RuntimeError("normal expects all elements of std >= 0.0" if isinstance(std, Tensor)
@@ -241,7 +250,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
         if size is None:
             raise TypeError("normal(): with numbers for mean and std, a size is needed")
         to, shape = _floating("normal", dtype), sizes("normal", (size,) if isinstance(size, int) else tuple(size))
-    result = finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad)
+    result = finished((m + s * _gaussian(shape, to, generator)).astype(to.np), requires_grad, device=where)
     name = f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}"
     return drawn_to("normal", out, _with_zero_derivative(result, name, mean, std))
 
@@ -277,7 +286,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         chances, to = input._array(), _floating("bernoulli", input.dtype)
         if chances.size and not (chances.min() >= 0 and chances.max() <= 1):
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")
-    drawn = from_array((_uniform(chances.shape, to, generator) < chances).astype(input.dtype.np))
+    drawn = from_array((_uniform(chances.shape, to, generator) < chances).astype(input.dtype.np), device=input._node.spec.type.device)
     return drawn_to("bernoulli", out, _with_zero_derivative(drawn, f"BernoulliBackward{int(p is not None)}", input))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jitgrad.operators.operands import result_dtype
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.device import CPU, check_device, device
+from jitgrad.types.device import default, device, known_device, placement
 from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, of_scalar, promote, set_default_dtype
 
 
@@ -62,13 +62,13 @@ def can_cast(from_: Any, to: Any) -> bool:
 
 
 def get_default_device() -> device:
-    """The CPU."""
-    return CPU
+    """Where tensors are made unless they are told."""
+    return known_device(default.name)
 
 
 def set_default_device(device: Any) -> None:
-    """Accepts the CPU and None.  Raises RuntimeError for others."""
-    check_device(device, "set_default_device")
+    """Make this thread's tensors on a device unless they are told; None: on the CPU."""
+    default.name = "cpu" if device is None else placement(device, "set_default_device")
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.program import Program
+from jitgrad.compiler.targets import Target
 from jitgrad.differentiate import differentiate
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node, topological
@@ -78,10 +79,10 @@ def tolerance(order: Sequence[Node]) -> float:
     return 1e-4 if any([n.type.dtype.code == "f4" for n in order]) else 1e-11
 
 
-def check(outputs: Sequence[Node], wrt: Sequence[Node] = (), root: Node | None = None) -> Program:
+def check(outputs: Sequence[Node], wrt: Sequence[Node] = (), root: Node | None = None, target: Target | None = None) -> Program:
     """Compile a request, run it twice, and compare with the interpreter."""
     r = request(outputs, wrt, root)
-    program = build(r)
+    program = build(r, target)
     want = reference(r)
     for _ in range(2):
         compare(program.run(r.order), want, tolerance(r.order))

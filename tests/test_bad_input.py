@@ -313,7 +313,7 @@ def test_the_directory_disappears(directory):
     ("JITGRAD_", "1", "unknown environment variable"),
     ("JITGRAD_THREADS", "0", "positive integer"), ("JITGRAD_THREADS", "-1", "positive integer"),
     ("JITGRAD_THREADS", "1.5", "positive integer"), ("JITGRAD_CACHE_MB", "lots", "positive integer"),
-    ("JITGRAD_CACHE", "yes", "on, off"), ("JITGRAD_INTERPRET", "true", "0, 1"), ("JITGRAD_TARGET", "tpu", "cpu, cuda"),
+    ("JITGRAD_CACHE", "yes", "on, off"), ("JITGRAD_INTERPRET", "true", "0, 1"),
     ("JITGRAD_LOG", "loud", "debug, info"), ("JITGRAD_CACHE_DIR", "", "give a directory"), ("JITGRAD_MAX_NODES", "", "positive"),
 ])
 def test_variables(name, text, message):

@@ -8,6 +8,7 @@ from weakref import ref
 from jitgrad import tracing
 from jitgrad.autograd.function import Function, once_differentiable
 from jitgrad.autograd.graph import GradientEdge, Tensors, node_of
+from jitgrad.autograd import moving as moving
 from jitgrad.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -52,7 +53,7 @@ def _roots(outputs: Sequence[Tensor | GradientEdge],
                                f"of {Size(node.type.shape)}.")
         gn = cast(g._current(), node.type.dtype)
         if gn.inputs and not gn.requires_grad and tracing.current() is None:
-            gn = input_node(execute.value(gn), gn.type)
+            gn = input_node(execute.stored(gn), gn.type)
         result.append(gn)
     for i, node in enumerate(roots):
         if not node.requires_grad:

@@ -18,7 +18,7 @@ from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
-from jitgrad.requests.execute import value
+from jitgrad.requests.execute import stored
 from jitgrad.tensors.steps import OfFunction, Part
 from jitgrad.tensors.storage import Storage, stamp
 from jitgrad.tensors.tensor import Tensor, wrap
@@ -232,7 +232,7 @@ class Function:
         ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
         for n in ctx._edges:
             if n is not None:
-                value(n)
+                stored(n)
         output = in_grad_mode(False, cls._forward, ctx, args)
         single = not isinstance(output, tuple)
         outputs = (output,) if single else output
@@ -274,7 +274,7 @@ def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: boo
     if node.type.dtype.category != 2 or id(output) in ctx._non_differentiable:
         ctx._outputs.append(None)
         return output if not any([output is a for a in args]) else output.detach()
-    result = input_node(value(node), node.type, True)
+    result = input_node(stored(node), node.type, True)
     result.ensure_extra().fn = PyFunction(ctx, number)
     result.line = user_line()
     # It has no operands, yet what the Function was applied to lies behind it.
@@ -384,7 +384,7 @@ def fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
     if g.spec.type is not edge.spec.type:
         g = _converted(name, i, g, edge)
-    return input_node(value(g), g.type) if not create_graph and g.inputs and tracing.current() is None else g
+    return input_node(stored(g), g.type) if not create_graph and g.inputs and tracing.current() is None else g
 
 
 def _converted(name: str, i: int, g: Node, edge: Node) -> Node:

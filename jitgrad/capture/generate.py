@@ -26,7 +26,7 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode, input_node
 from jitgrad.operators.native.faces import usual
 from jitgrad.operators.views.layout import layout
-from jitgrad.requests.execute import value
+from jitgrad.requests.execute import stored, value
 from jitgrad.requests.programs import interpreting
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import same_type
@@ -56,7 +56,7 @@ NOTHING = Replay(lambda args, kwargs: None, None, "", [], None)
 
 def settled(node: Node) -> Node:
     """A leaf with the value of a node that needs no gradient."""
-    return input_node(value(node), node.type)
+    return input_node(stored(node), node.type)
 
 
 _INDENT = "\n        "

@@ -16,7 +16,7 @@ from jitgrad.compiler.ir.lower import Lowering
 from jitgrad.compiler.ir.steps import KernelStep, Output
 from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
 from jitgrad.compiler.program import Program
-from jitgrad.compiler.targets import Target, chosen_target
+from jitgrad.compiler.targets import Target, target_of
 from jitgrad.config import config
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph.node import Node, topological
@@ -53,8 +53,8 @@ def why_small(operations: int) -> str:
 def build(request: Request, target: Target | None = None) -> Program:
     """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels.
 
-    target: by default the one that is configured."""
-    target = target or chosen_target()
+    target: by default that of the device of the request's arrays."""
+    target = target or target_of(device_of(request.order))
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
     before = differentiating.sizes
@@ -73,11 +73,12 @@ def build(request: Request, target: Target | None = None) -> Program:
         fused = apart(lowering.values, stored, target.emit, lowering.checks)
     else:
         fused = fuse(lowering.values, stored, target.emit, target.phased, lowering.checks)
+    of = [*request.outputs, *request.wrt]
     outputs: list[Output | None] = []
     by_number = {b.number: k for k, b in enumerate(fused.buffers) if b.kind == "output"}
     for k, node in enumerate(wanted):
         outputs.append(None if node is None else
-                       Output(by_number[k], full_shape(dims[node]), node.type.dtype.np))
+                       Output(by_number[k], full_shape(dims[node]), node.type.dtype.np, of[k].type.device))
     for step in fused.steps:
         if isinstance(step, KernelStep):
             step.function = target.get_kernel(step.info.source)
@@ -85,6 +86,14 @@ def build(request: Request, target: Target | None = None) -> Program:
             step.info.compilation = str(step.function.compilation)
     return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
                    request.small)
+
+
+def device_of(order: Sequence[Node]) -> str:
+    """Where a graph is computed: on the device of any of its arrays that is not the CPU, beside which others are numbers."""
+    for node in order:
+        if node.spec.type.device != "cpu":
+            return node.spec.type.device
+    return "cpu"
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Which target a program is compiled for: the one place that looks.
+"""What a program is compiled for, by the device of its arrays: the one place that looks.
 
 A target is three functions; everything before them (differentiation, lowering, fusion, the kernel IR) is the same for all.
 """
@@ -11,7 +11,6 @@ from typing import Any
 from jitgrad.compiler.ir.loop_nest import LoopNest
 from jitgrad.compiler.ir.steps import StepList
 from jitgrad.compiler.program import Executable
-from jitgrad.config import config
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,12 @@ class Target:
     phased: bool
 
 
-def chosen_target() -> Target:
-    """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda without a GPU and without the simulator."""
-    if config.target == "cuda":
+def target_of(device: str) -> Target:
+    """What compiles and runs programs on a device, as array types have it."""
+    if device != "cpu":
         from jitgrad.compiler.codegen import target_cuda
         from jitgrad.compiler.numba_cuda import kernels as cuda
         from jitgrad.compiler.numba_cuda.launches import Launches
-        cuda.check()
         return Target(target_cuda.emit, cuda.get_kernel, lambda *program: Launches(StepList(*program)), phased=False)
     from jitgrad.compiler.codegen import emit
     from jitgrad.compiler.numba_cpu import kernels

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from jitgrad import tracing
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import CONST, INPUT, SCALAR, Node, Op, Spec
+from jitgrad.memory.cuda.arrays import placed
 from jitgrad.tracing import BORN
 from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import dtype
@@ -61,7 +62,8 @@ differentiating = _Differentiating()
 _signatures: dict[tuple, int] = {}
 _numbers = itertools.count()
 _specs: dict[tuple, Spec] = {}
-_input_specs: dict[ArrayType, Spec] = {}
+_input_specs: dict[ArrayType, Spec] = {}               # of the CPU
+_device_input_specs: dict[ArrayType, Spec] = {}        # of other devices, so that what is common need not ask for the device
 _scalar_specs: dict[tuple[dtype, str], Spec] = {}
 _const_specs: dict[tuple[tuple, str], Spec] = {}        # literals are written in rules: there are few
 MAX_SPECS = 50_000      # then the table starts anew
@@ -139,8 +141,14 @@ postponed: list[Callable[[Node], Any]] = [_unknown]     # computes a node that i
 
 def become_input(node: Node, value: Any) -> None:
     """Turn a node that was computed, and needs no gradient, into a leaf, letting go of what it was computed from."""
+    spec = _input_specs.get(node.spec.type)
+    if spec is None:
+        spec = input_spec(node.spec.type)
+        if spec.type.device != "cpu":
+            node.value, node.depth, node.spec, node.inputs = placed(value), 1, spec, ()
+            return
     # In this order: another thread finds a node whose value is known at any moment.
-    node.value, node.depth, node.spec, node.inputs = value, 0, input_spec(node.spec.type), ()
+    node.value, node.depth, node.spec, node.inputs = value, 0, spec, ()
 
 
 def own_sizes(node: Node) -> None:
@@ -152,17 +160,25 @@ def own_sizes(node: Node) -> None:
 
 def input_spec(type: ArrayType) -> Spec:
     """What a leaf of this type is."""
-    found = _input_specs.get(type)
+    specs = _input_specs if type.device == "cpu" else _device_input_specs
+    found = specs.get(type)
     if found is None:
-        if len(_input_specs) > MAX_SPECS:
-            _input_specs.clear()
-        found = _input_specs[type] = Spec(INPUT, (), None, type, signature(INPUT, (), type))
+        if len(specs) > MAX_SPECS:
+            specs.clear()
+        found = specs[type] = Spec(INPUT, (), None, type, signature(INPUT, (), type))
     return found
 
 
 def input_node(value: Any, type: ArrayType, requires_grad: bool = False) -> Node:
-    """A leaf that holds an array.  The caller vouches that the array is of that type and never written again."""
-    return Node(_input_specs.get(type) or input_spec(type), (), requires_grad, 0, value, BORN if tracing.traces else None)
+    """A leaf that holds an array.  The caller vouches that the array is of that type and never written again.
+
+    One on another device than the CPU has depth 1, so that nothing that is made of it is computed at once, node by node."""
+    spec = _input_specs.get(type)
+    if spec is None:
+        spec = input_spec(type)
+        if type.device != "cpu":
+            return Node(spec, (), requires_grad, 1, placed(value), BORN if tracing.traces else None)
+    return Node(spec, (), requires_grad, 0, value, BORN if tracing.traces else None)
 
 
 def scalar_spec(dtype: dtype, device: str = "cpu") -> Spec:

@@ -11,7 +11,7 @@ from jitgrad.nn.parameter import Parameter, clear_grad
 from jitgrad.nn.state import IncompatibleKeys, load_state, own_state
 from jitgrad.tensors.histories import Hooks
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.device import check_device
+from jitgrad.types.device import known_device, placement
 from jitgrad.types.dtype import dtype as Dtype
 from jitgrad.types.dtype import float32, float64
 
@@ -313,21 +313,22 @@ class Module(HookedCalls):
             clear_grad(parameter, set_to_none)
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Self:
-        """Change the dtype of all floating-point parameters and buffers in place: to(dtype), to(tensor), to("cpu")."""
+        """Change the dtype of all floating-point parameters and buffers in place, or move all to a device: to(dtype), to(tensor), to("cuda")."""
         for value in args:
             if isinstance(value, Tensor):
-                dtype = value.dtype
+                dtype, device = value.dtype, value.device
             elif isinstance(value, Dtype):
                 dtype = value
             elif not isinstance(value, bool):
                 device = value
-        check_device(device, "Module.to")
-        if dtype is None:
-            return self
-        if dtype.category != 2:
+        if dtype is not None and dtype.category != 2:
             raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got desired "
                             f"dtype={dtype}")
-        return self._apply(lambda t: t.to(dtype) if t.dtype.category == 2 else t)     # type: ignore[attr-defined]
+        if device is not None:
+            device = known_device(placement(device, "Module.to"))
+        if dtype is None and device is None:
+            return self
+        return self._apply(lambda t: t.to(device=device, dtype=dtype if t.dtype.category == 2 else None))   # type: ignore[attr-defined]
 
     def _apply(self, fn: Callable[[Tensor], Tensor]) -> Self:
         """Replace the value of every parameter, gradient and buffer by fn of it."""
@@ -349,12 +350,12 @@ class Module(HookedCalls):
         return self.to(float64)
 
     def cpu(self) -> Self:
-        """The module itself: all tensors are on the CPU."""
-        return self
+        """Move all parameters and buffers to the CPU."""
+        return self.to(device="cpu")
 
     def cuda(self, device: Any = None) -> Self:
-        """Raises RuntimeError: there are no tensors on a GPU."""
-        return self.to(device="cuda")
+        """Move all parameters and buffers to the CUDA device."""
+        return self.to(device="cuda" if device is None else device)
 
     # -- text --------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Parameter(Tensor):
             # The parameter becomes the owner and `data` the view: writes, each step of an optimizer, then go to the
             # base directly.
             node = data._current()
-            self._node = input_node(execute.value(node), node.type)
+            self._node = input_node(execute.stored(node), node.type)
             self.requires_grad_(requires_grad)
             storage = self._storage = data._storage = Storage(self._node)
             stamp(node, storage.cell)

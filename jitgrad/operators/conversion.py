@@ -19,9 +19,9 @@ from jitgrad.operators.views.layout import is_contiguous, layout
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import NO_GRAD, apply_step
 from jitgrad.tensors.storage import base_depth
-from jitgrad.tensors.tensor import Size, Tensor, from_array
+from jitgrad.tensors.tensor import Size, Tensor, from_array, wrap
 from jitgrad.types.array import array_type, broadcast_shapes
-from jitgrad.types.device import check_device, device
+from jitgrad.types.device import device, placement
 from jitgrad.types.dtype import as_dtype, bool_, dtype, float32, float64, int8, int16, int32, int64, refuse_complex, uint8
 
 # -- dtypes ----------------------------------------------------------------------------------------------------------
@@ -43,8 +43,8 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blo
     if args:
         first, rest = args[0], args[1:]
         if isinstance(first, Tensor):
-            dtype = first.dtype
-        elif isinstance(first, (str, _device)):
+            dtype, device = first.dtype, first._node.spec.type.device
+        elif isinstance(first, (str, _device)) or type(first) is int:
             device = first
             if rest and rest[0] is not None and not (isinstance(rest[0], bool)):
                 dtype, rest = rest[0], rest[1:]
@@ -53,9 +53,9 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blo
         if len(rest) > 1:
             copy = rest[1]
     if isinstance(other, Tensor):
-        dtype = other.dtype
-    check_device(device, "to")
-    result = input if dtype is None else to_dtype(input, dtype)
+        dtype, device = other.dtype, other._node.spec.type.device
+    where = input._node.spec.type.device if device is None else placement(device, "to")
+    result = moved(input if dtype is None else to_dtype(input, dtype), where)
     return OPERATORS["clone"].call(result) if copy and result is input else result
 
 
@@ -100,13 +100,35 @@ for _name in ("half", "bfloat16", "cfloat", "cdouble"):
 
 
 def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself: it is on the CPU."""
-    return input
+    """The tensor on the CPU; itself if it is there."""
+    return moved(input, "cpu")
 
 
-def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-    """Raises: tensors live on the CPU."""
-    raise AssertionError("Torch not compiled with CUDA enabled: jitgrad's tensors are on the CPU")
+def cuda(input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """The tensor on the CUDA device; itself if it is there."""
+    if device is not None and _device(device).type != "cuda":
+        raise RuntimeError(f"Invalid device, must be cuda device: {_device(device)}")
+    return moved(input, placement("cuda" if device is None else device, "cuda"))
+
+
+# How a tensor that requires a gradient moves to another device: see autograd/moving.py.
+moving: list[Any] = []
+
+
+def moved(input: Tensor, where: str) -> Tensor:
+    """The tensor on a device, named as array types have it; itself if it is there."""
+    if input._node.spec.type.device == where:
+        return input
+    if grad_mode.enabled and input.requires_grad:
+        return moving[0](input, where)
+    return copied(input, where)
+
+
+def copied(input: Tensor, where: str) -> Tensor:
+    """A copy on another device, without history."""
+    node = input._to_look()
+    type_ = array_type(node.spec.type.shape, node.spec.type.dtype, where)
+    return wrap(input_node(execute.value(node), type_))
 
 
 # -- Python numbers and NumPy ----------------------------------------------------------------------------------------
@@ -129,6 +151,10 @@ def tolist(input: Tensor) -> Any:
 def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     """The values as an array: a read-only snapshot.  RuntimeError where gradients are recorded, unless `force`."""
     node = input._node if input._storage is None else input._current()
+    if node.spec.type.device != "cpu":
+        if not force:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+        return execute.value(node)
     if input.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     array = node.value
@@ -253,7 +279,9 @@ def storage_offset(input: Tensor) -> int:
 def data_ptr(input: Tensor) -> int:
     """The address of the first element at this moment.  Values are immutable underneath: a write changes it."""
     node = input._node if input._storage is None else input._storage.node
-    return execute.value(node).ctypes.data + layout(input)[1] * element_size(input)
+    array = execute.stored(node)
+    start = array.ctypes.data if isinstance(array, np.ndarray) else array.address
+    return start + layout(input)[1] * element_size(input)
 
 
 def is_tensor(obj: Any) -> TypeGuard[Tensor]:
@@ -294,8 +322,8 @@ def is_inference(input: Tensor) -> bool:
 
 
 def get_device(input: Tensor) -> int:
-    """-1: the CPU."""
-    return -1
+    """The number of the CUDA device; -1: the CPU."""
+    return -1 if input._node.spec.type.device == "cpu" else 0
 
 
 # -- overwriting -----------------------------------------------------------------------------------------------------
@@ -360,7 +388,7 @@ def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
     """Write an array of this tensor's shape, in this tensor's dtype."""
     refuse_complex(array)
     type = self._node.type
-    write_result(self, called, input_node(array.astype(type.dtype.np, copy=False), array_type(type.shape, type.dtype)))
+    write_result(self, called, input_node(array.astype(type.dtype.np, copy=False), type))
     return self
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.memory import buffers
-from jitgrad.operators.conversion import item, to_dtype
+from jitgrad.operators.conversion import item, moved, to_dtype
 from jitgrad.operators.declaration.out import refuse_gradients, write_to
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensors.tensor import Tensor, from_array
-from jitgrad.types.device import DeviceLike, check_device
+from jitgrad.types.device import DeviceLike, placement
 from jitgrad.types.dtype import (
     REAL,
     as_dtype,
@@ -34,9 +34,9 @@ __all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from
 NO_GRADIENTS = "Only Tensors of floating point and complex dtype can require gradients"
 
 
-def finished(array: np.ndarray, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
-    """A tensor on an array that nobody else writes to; or `out`, with its numbers."""
-    result = from_array(array)
+def finished(array: np.ndarray, requires_grad: bool = False, out: Tensor | None = None, device: str = "cpu") -> Tensor:
+    """A tensor on an array that nobody else writes to, or a copy of it on another device; or `out`, with its numbers."""
+    result = from_array(array, device=device if out is None else out._node.spec.type.device)
     if requires_grad and result.dtype.category != 2:
         raise RuntimeError(NO_GRADIENTS)
     if out is not None:
@@ -157,9 +157,9 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
     return np.asarray(array, to.np)
 
 
-def from_data(data: Any, to: dtype | None) -> Tensor:
+def from_data(data: Any, to: dtype | None, device: str = "cpu") -> Tensor:
     """A tensor with a copy of the data, in `to` or the dtype that PyTorch infers."""
-    return array_tensor(data, to) if type(data) is TracedArray else finished(_data_array(data, to))
+    return moved(array_tensor(data, to), device) if type(data) is TracedArray else finished(_data_array(data, to), device=device)
 
 
 def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False,
@@ -167,12 +167,14 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, 
     """A leaf tensor with a copy of the data: a number, nested sequences, an array, or a tensor.
 
     Floats become the default dtype, ints int64, bools bool; arrays keep their dtype."""
-    check_device(device, "tensor")
+    where = placement(device, "tensor")
     if isinstance(data, Tensor):
+        if device is None:
+            where = data._node.spec.type.device
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)
-    result = from_data(data, None if dtype is None else as_dtype(dtype))
+    result = from_data(data, None if dtype is None else as_dtype(dtype), where)
     if requires_grad:
         if result.dtype.category != 2:
             raise RuntimeError(NO_GRADIENTS)
@@ -182,10 +184,11 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: DeviceLike = None) -> Tensor:
     """A tensor with the data: a tensor itself, in `dtype`; of anything else a copy."""
-    check_device(device, "as_tensor")
+    where = placement(device, "as_tensor")
     if isinstance(data, Tensor):
-        return data if dtype is None else to_dtype(data, dtype)
-    return from_data(data, None if dtype is None else as_dtype(dtype))
+        result = data if dtype is None else to_dtype(data, dtype)
+        return result if device is None else moved(result, where)
+    return from_data(data, None if dtype is None else as_dtype(dtype), where)
 
 
 def asarray(obj: Any, *, dtype: dtype | None = None, device: DeviceLike = None, copy: bool | None = None,
@@ -193,7 +196,7 @@ def asarray(obj: Any, *, dtype: dtype | None = None, device: DeviceLike = None, 
     """as_tensor(), which copies a tensor too if `copy`."""
     result = as_tensor(obj, dtype, device)
     if copy and result is obj:
-        result = finished(result._array().copy())
+        result = finished(result._array().copy(), device=result._node.spec.type.device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -264,11 +267,11 @@ def _whole(called: str, position: int, name: str, value: Any) -> int:
 
 def _filled(called: str, shape: tuple[int, ...], value: Any, to: dtype, device: Any, requires_grad: bool,
             out: Tensor | None = None) -> Tensor:
-    check_device(device, called)
+    where = placement(device, called)
     check_fits(value, to)
     array = buffers.empty(shape, to.np)
     array.fill(wrapped(int(value), to) if to.category == 1 else value)
-    return finished(array, requires_grad, out)
+    return finished(array, requires_grad, out, where)
 
 
 def _constant(called: str, value: int, doc: str) -> Any:
@@ -316,8 +319,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, lay
         raise TypeError(f"{called}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     type_ = input._node.type
     [fill_value] = _numbers(called, 2, fill_value=fill_value)
-    return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype), device,
-                   requires_grad)
+    return _filled(called, type_.shape, fill_value, type_.dtype if dtype is None else as_dtype(dtype),
+                   type_.device if device is None else device, requires_grad)
 
 
 zeros_like = _like("zeros_like", 0)
@@ -328,13 +331,13 @@ empty_like = _like("empty_like", 0)
 def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
         device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an n by m matrix, zeros elsewhere."""
-    check_device(device, "eye")
+    where = placement(device, "eye")
     n, m = _whole("eye", 1, "n", n), m if m is None else _whole("eye", 2, "m", m)
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {length}")
     to = made_as("eye", out, dtype, get_default_dtype())
-    return finished(np.eye(n, m, dtype=to.np), requires_grad, out)
+    return finished(np.eye(n, m, dtype=to.np), requires_grad, out, where)
 
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
@@ -342,7 +345,7 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype
 def arange(start: Any = None, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dtype | None = None,
            layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """start, start + step, ... below end; of ints int64, else the default dtype."""
-    check_device(device, "arange")
+    where = placement(device, "arange")
     if end is None:
         start, [end] = 0, _numbers("arange", 1, end=start)
     start, end, step = _numbers("arange", 1, start=0 if start is None else start, end=end, step=step)
@@ -362,7 +365,7 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, out: Tensor | N
     count = -((start - end) // step) if whole else int(np.ceil((end - start) / step))
     if to.category < 2:
         start, step = int(start), int(step)
-    return finished((np.arange(count) * step + start).astype(to.np), requires_grad, out)
+    return finished((np.arange(count) * step + start).astype(to.np), requires_grad, out, where)
 
 
 def _spaced(called: str, start: Any, end: Any, steps: int, to: dtype) -> np.ndarray:
@@ -386,26 +389,28 @@ def _spaced(called: str, start: Any, end: Any, steps: int, to: dtype) -> np.ndar
 def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None,
              device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included."""
-    check_device(device, "linspace")
+    where = placement(device, "linspace")
     to = made_as("linspace", out, dtype, get_default_dtype())
-    return finished(_spaced("linspace", start, end, steps, to).astype(to.np), requires_grad, out)
+    return finished(_spaced("linspace", start, end, steps, to).astype(to.np), requires_grad, out, where)
 
 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: dtype | None = None,
              layout: Any = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """base to the power of linspace."""
-    check_device(device, "logspace")
+    where = placement(device, "logspace")
     to = made_as("logspace", out, dtype, get_default_dtype())
     exponents = _spaced("logspace", start, end, steps, to if to.category < 2 else float64)
     with np.errstate(all="ignore"):
         powers = np.power(float(base), exponents)
-        return finished(powers.astype(to.np), requires_grad, out)
+        return finished(powers.astype(to.np), requires_grad, out, where)
 
 
 # -- methods ---------------------------------------------------------------------------------------------------------
 
 def _new(name: str, create: Any) -> None:
     def method(self: Tensor, *args: Any, dtype: dtype | None = None, **kwargs: Any) -> Tensor:
+        if kwargs.get("device") is None:
+            kwargs["device"] = self._node.spec.type.device
         return create(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     method.__name__ = method.__qualname__ = name

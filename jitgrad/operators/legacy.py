@@ -8,7 +8,7 @@ import numpy as np
 from jitgrad.operators.creation import finished, from_data, is_sequence, sizes
 from jitgrad.operators.views.view import view
 from jitgrad.tensors.tensor import Size, Tensor
-from jitgrad.types.device import check_device
+from jitgrad.types.device import placement
 from jitgrad.types.dtype import bool_, dtype, float32, float64, get_default_dtype, int8, int16, int32, int64, uint8
 
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "IntTensor", "LongTensor", "ShortTensor"]
@@ -16,21 +16,21 @@ __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTenso
 
 def legacy_tensor(args: tuple[Any, ...], to: dtype | None = None, *, size: Any = None, data: Any = None, device: Any = None) -> Tensor:
     """Of these sizes, filled with 0; of this data, in `to` (the default dtype); or another tensor on a tensor's storage."""
-    check_device(device, "new")
+    where = placement(device, "new")
     args = args or tuple([v for v in (size, data) if v is not None])
     kind = to or get_default_dtype()
     if not args:
-        return finished(np.zeros(0, kind.np))
+        return finished(np.zeros(0, kind.np), device=where)
     first = args[0]
     if len(args) > 1 or size is not None or isinstance(first, (int, Size)):
-        return finished(np.zeros(sizes("new", args), kind.np))
+        return finished(np.zeros(sizes("new", args), kind.np), device=where)
     if isinstance(first, Tensor):
         if to is not None and first.dtype is not to:
             raise TypeError(f"expected a tensor of {to!r} (got one of {first.dtype!r}): convert it with to()")
         return view(first, (), "AliasBackward0")
     if not isinstance(first, (str, bytes, np.ndarray)) and not is_sequence(first):
         raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
-    return from_data(first, kind)
+    return from_data(first, kind, where)
 
 
 class TensorType(type):
@@ -69,7 +69,7 @@ def _init(self: Tensor, *args: Any, **named: Any) -> None:
 
 def new(self: Tensor, *args: Any, **named: Any) -> Tensor:
     """The legacy constructor of tensors of this one's dtype."""
-    return legacy_tensor(args, self.dtype, **named)
+    return legacy_tensor(args, self.dtype, **{"device": self.device, **named})
 
 
 _init.__doc__ = legacy_tensor.__doc__

@@ -119,8 +119,8 @@ def promoted(name: str, *operands: Any, floating: bool = False, to: dtype | None
     return [cast(v, to) if type(v) is Node else number_node(v, to) for v in operands]
 
 
-def number_node(value: Any, to: dtype) -> Node:
-    """A Python number as a run-time scalar of a dtype."""
+def number_node(value: Any, to: dtype, device: str = "cpu") -> Node:
+    """A Python number as a run-time scalar of a dtype; of a device where it is to become an array of it."""
     if type(value) is TracedFloat:
         if to.category == 2:
             return cast(value.node, to)
@@ -128,10 +128,10 @@ def number_node(value: Any, to: dtype) -> Node:
     if type(value) is not float and type(value) is not int:
         refuse_complex(value)
     if to.category == 2:
-        return scalar_node(float(value), to)
+        return scalar_node(float(value), to, device)
     if to.category == 1:
-        return scalar_node(wrapped(int(value), to), to)
-    return scalar_node(bool(value), bool_)
+        return scalar_node(wrapped(int(value), to), to, device)
+    return scalar_node(bool(value), bool_, device)
 
 
 def normal_dim(dim: int, ndim: int) -> int:

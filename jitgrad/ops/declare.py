@@ -61,15 +61,26 @@ def _register(op: Op) -> Op:
 
 
 def check_same(name: str, types: tuple[ArrayType, ...]) -> ArrayType:
-    """The first type, after checking that all have its dtype and device (operators promote before they record)."""
+    """The first type, after checking that all have its dtype (operators promote before they record) and devices agree."""
     first = types[0]
     for t in types[1:]:
         if t.dtype is not first.dtype:
             raise InternalError(f"{name}: operands of {first!r} and {t!r} were not promoted")
         if t.device != first.device:
-            raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but found at least two "
-                               f"devices, {first.device} and {t.device}; move them with .to()")
+            common_device(types)
     return first
+
+
+def common_device(types: tuple[ArrayType, ...]) -> str:
+    """The device of a result: beside tensors of another device, those of the CPU without dimensions count as numbers.
+
+    Raises RuntimeError in PyTorch's words for others."""
+    device = next((t.device for t in types if t.device != "cpu"), "cpu")
+    if device != "cpu":
+        found = list(dict.fromkeys([t.device for t in types if t.device == device or t.shape]))
+        if len(found) > 1:
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {found[0]} and {found[1]}!")
+    return device
 
 
 def literal(value: float | int | bool, dtype: dtype) -> str:
@@ -103,13 +114,11 @@ def elementwise(signature: str, *, scalar: str | Callable[..., str], numpy: Call
     def infer(*types: ArrayType, **kw: Any) -> ArrayType:
         if callable(out):
             dtype = out(*types, **kw)
-            device = types[0].device
         else:
             first = check_same(name, types)
             dtype = bool_ if out == "bool" else first.dtype
-            device = first.device
         shape = types[0].shape if len(types) == 1 else broadcast_shapes(*[t.shape for t in types])
-        return array_type(shape, dtype, device)
+        return array_type(shape, dtype, common_device(types))
 
     return _register(Op(name=name, kind="elementwise", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, scalar=scalar, grad_name=grad_name, shape_only=(), sample=sample, doc=doc,

@@ -210,9 +210,6 @@ def _where_out(c: ArrayType, a: ArrayType, b: ArrayType) -> dtype:
                            f"{c.dtype.title}")
     if a.dtype is not b.dtype:
         raise InternalError(f"where: operands of {a!r} and {b!r} were not promoted")
-    if a.device != b.device or c.device != a.device:
-        raise RuntimeError("where: Expected all tensors to be on the same device, but found at least two devices, "
-                           f"{', '.join(sorted({c.device, a.device, b.device}))}; move them with .to()")
     return a.dtype
 
 

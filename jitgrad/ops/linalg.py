@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
-from jitgrad.ops.declare import library
+from jitgrad.ops.declare import common_device, library
 from jitgrad.ops.movement import permute
 from jitgrad.ops.samples import NUMBERS, structured
 from jitgrad.types.array import ArrayType, array_type, broadcast_shapes
@@ -26,9 +26,7 @@ def _matmul_infer(a: ArrayType, b: ArrayType) -> ArrayType:
     if a.dtype is not b.dtype:
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
                            f"{_C_NAMES[a.dtype.name]} != {_C_NAMES[b.dtype.name]}")
-    if a.device != b.device:
-        raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, "
-                           f"{a.device} and {b.device}; move them with .to()")
+    common_device((a, b))
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if a.shape[-1] != b.shape[-2]:
         n = math.prod(batch)

@@ -28,7 +28,7 @@ class CountedOptimizer(Optimizer):
     def _begin(self, group: Group, p: Tensor, count: Tensor) -> None:
         """Give a parameter its state, all at once."""
         start = self._start(group, p)
-        self.state[p].update({"step": count, **{name: from_array(np.full(p.shape, start, p.dtype.np)) for name in self._names(group)}})
+        self.state[p].update({"step": count, **{name: from_array(np.full(p.shape, start, p.dtype.np), device=p._node.spec.type.device) for name in self._names(group)}})
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         names, rule = self._names(group), self._setting(group, 1.0)[0]
@@ -49,7 +49,7 @@ class CountedOptimizer(Optimizer):
                 after = step._array() + 1
                 step._replace(np.asarray(after))
                 numbers = counted[id(step)] = self._setting(group, float(after))[1]
-            rows.append(Row(p._grad._array(), (p, *[state[name] for name in names]), numbers, state, step))
+            rows.append(Row(p._grad._stored(), (p, *[state[name] for name in names]), numbers, state, step))
         return [(rule, rows)]
 
     def _part(self, params: list[Tensor]) -> None:

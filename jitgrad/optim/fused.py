@@ -10,6 +10,7 @@ from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node, scalar_node
 from jitgrad.interpreter import quiet
+from jitgrad.memory.cuda.arrays import hosted
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Group, Settings, State, Steady, Update, steady
 from jitgrad.requests import execute
@@ -51,7 +52,7 @@ class FusedSteps:
         program = None if interpreting.active or config.interpret else self._program(rule, rows)
         if program is None:
             for gradient, tensors, numbers, *_ in rows:
-                new = quiet.run(rule, gradient, *[t._array() for t in tensors], *numbers)
+                new = quiet.run(rule, hosted(gradient), *[t._array() for t in tensors], *numbers)
                 for tensor, value in zip(tensors, new, strict=True):
                     tensor._replace(np.asarray(value, tensor._node.spec.type.dtype.np))
             return None
@@ -72,7 +73,7 @@ class FusedSteps:
         program = self._programs.get(key)
         if program is None:
             seen = self._seen[key] = self._seen.get(key, 0) + 1
-            if seen > (SHORT_WARM_UP if rule.short else WARM_UP):
+            if seen > (SHORT_WARM_UP if rule.short else WARM_UP) or any([t.device != "cpu" for t in types]):
                 program = self._programs[key] = _Program()
         return program
 
@@ -98,8 +99,8 @@ class _Program:
 
     def run(self, rule: Rule, rows: Sequence[Row]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The new values: of the parameters, and of what is kept, row by row."""
-        gradients, values = [row.gradient for row in rows], [row.tensors[0]._array() for row in rows]
-        kept = [t._array() for row in rows for t in row.tensors[1:]]
+        gradients, values = [row.gradient for row in rows], [row.tensors[0]._stored() for row in rows]
+        kept = [t._stored() for row in rows for t in row.tensors[1:]]
         layouts = [a.flags.c_contiguous for a in (*gradients, *values, *kept)]
         update = self.update
         if update is None or layouts != self._layouts:

@@ -184,7 +184,7 @@ def _loaded(parameter: Tensor, name: str, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     value = value.detach().clone()          # type: ignore[attr-defined]
-    return value if name == "step" else value.to(parameter.dtype)
+    return value if name == "step" else value.to(parameter.device, parameter.dtype)
 
 
 def checked(name: str, value: Any, low: float = 0.0) -> None:

@@ -85,7 +85,7 @@ class SGD(Optimizer):
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         rule, numbers = self._setting(group, 1.0)
         if not isinstance(rule, MomentumRule):
-            return [(rule, [Row(p._grad._array(), (p,), numbers) for p in group["params"] if p._grad is not None])]
+            return [(rule, [Row(p._grad._stored(), (p,), numbers) for p in group["params"] if p._grad is not None])]
         rows: tuple[list[Row], list[Row]] = ([], [])
         for p in group["params"]:
             if p._grad is None:
@@ -93,6 +93,6 @@ class SGD(Optimizer):
             state = self.state[p]
             first = "momentum_buffer" not in state
             if first:
-                state["momentum_buffer"] = from_array(np.zeros(p.shape, p.dtype.np))
-            rows[first].append(Row(p._grad._array(), (p, state["momentum_buffer"]), numbers, state))
+                state["momentum_buffer"] = from_array(np.zeros(p.shape, p.dtype.np), device=p._node.spec.type.device)
+            rows[first].append(Row(p._grad._stored(), (p, state["momentum_buffer"]), numbers, state))
         return [(rule, rows[0]), (rule._replace(first=True), rows[1])]

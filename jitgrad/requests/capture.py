@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from jitgrad import interpreter
-from jitgrad.config import config
 from jitgrad.graph.node import INPUT, Node, topological
 from jitgrad.graph.recording import become_input, input_spec
 
@@ -71,7 +70,6 @@ def capture(roots: Sequence[Node], gradients: bool = True, anew: bool = False) -
     parts: list[int] = []
     special = False
     functions: dict[Any, int] = {}
-    anew = anew or config.target != "cpu"
     stack: list[Node | None] = [None]       # None stands for what has the roots as inputs
     while stack:
         node = stack[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from sys import getrefcount
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from jitgrad import interpreter, tracing
 from jitgrad.config import config
 from jitgrad.graph.node import Node, Spec, topological
 from jitgrad.graph.recording import become_input, postponed
+from jitgrad.memory.cuda.arrays import DeviceArray, placed
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
@@ -40,13 +42,13 @@ def cut(node: Node) -> None:
     """Bound the chain of pending operations: compute the value here (but a trace is to see all of it)."""
     if node.depth <= MAX_HISTORY and (node.requires_grad or tracing.current() is not None):
         return
-    array = value(node)
+    array = stored(node)
     if not node.requires_grad:      # the history stays, as it does in PyTorch
         become_input(node, array)
 
 
 def value(node: Node) -> np.ndarray:
-    """The array of a node; computed and kept on the node if it is not known yet."""
+    """The array of a node; computed and kept on the node if it is not known yet; a copy for the host of what is on a device."""
     if tracing.traces:
         trace = tracing.current()
         if trace is not None:
@@ -54,8 +56,21 @@ def value(node: Node) -> np.ndarray:
     array = node.value
     if array is None:
         _look(node)
-        return node.value
+        array = node.value
     return array if type(array) is np.ndarray else interpreter.leaf_value(node)
+
+
+def stored(node: Node) -> Any:
+    """`value`, where it is: of a node of a device an array of that device."""
+    if node.spec.type.device == "cpu":
+        return value(node)
+    if tracing.traces and (trace := tracing.current()) is not None:
+        trace.reads.append(node)
+    if node.value is None:
+        _look(node)
+    elif type(node.value) is not DeviceArray:           # a number
+        node.value = placed(interpreter.leaf_value(node))
+    return node.value
 
 
 def _look(node: Node) -> None:
@@ -166,7 +181,7 @@ def _compute(node: Node, captured: Capture, few: list[Node] | None) -> None:
     if known is not None:
         hits[0] += 1
         hit(known)
-    elif not programs.is_new(key, MEETINGS if few is None else OFTEN):
+    elif node.spec.type.device != "cpu" or not programs.is_new(key, MEETINGS if few is None else OFTEN):
         known = find(key, captured, (), (), keep)
     if known is None:
         if few is not None:
@@ -195,8 +210,8 @@ _ends: dict[Spec, int] = {}
 
 
 def _is_single(node: Node) -> bool:
-    """Whether one small operation is all that is to be computed."""
-    if node.spec.type.size > SMALL:
+    """Whether one small operation is all that is to be computed, on the CPU."""
+    if node.spec.type.size > SMALL or node.spec.type.device != "cpu":
         return False
     for n in node.inputs:
         if (n.value is None and n.inputs) or n.spec.type.size > SMALL:
@@ -213,8 +228,8 @@ def _one_by_one(order: Sequence[Node]) -> None:
 
 
 def _few(node: Node) -> list[Node] | None:
-    """The operations that are to be computed for a node's value, inputs first, if they are few, and small."""
-    if node.spec.type.size > SMALL:
+    """The operations that are to be computed for a node's value, inputs first, if they are few, and small, and on the CPU."""
+    if node.spec.type.size > SMALL or node.spec.type.device != "cpu":
         return None
     order: list[Node] = []
     stack = [node]

@@ -17,6 +17,7 @@ from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import become_input, in_grad_mode
+from jitgrad.memory.cuda.arrays import placed
 from jitgrad.requests import programs
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, repeats, unreturned
@@ -137,7 +138,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     key = make_key(captured, at, None if wanted is None else places, extra)
     known = programs.known.get(key)
     reason = interpret_reason()
-    if reason is None and known is None and programs.is_to_wait(key, captured):
+    if reason is None and known is None and roots[0].spec.type.device == "cpu" and programs.is_to_wait(key, captured):
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         calls = callbacks(order) if captured.stops else Callbacks()
@@ -200,7 +201,7 @@ def note_value(node: Node, array: np.ndarray | None) -> None:
         if node.depth < 0:
             become_input(node, array)
         else:
-            node.value = array
+            node.value = array if node.spec.type.device == "cpu" else placed(array)
 
 
 def _leading_to(order: Sequence[Node], interior: Sequence[int], wanted: Collection[Node]) -> set[Node]:

@@ -19,6 +19,7 @@ from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node, Spec, topological
 from jitgrad.graph.recording import in_grad_mode, input_node
 from jitgrad.interpreter import as_array, quiet
+from jitgrad.memory.cuda.arrays import hosted, placed
 from jitgrad.ops.movement import constant_in
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
@@ -114,7 +115,7 @@ def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Seque
     quiet.run(graph.compute)
     for k, _ in roots:
         if order[k].value is None:
-            order[k].value = graph.values[k]
+            order[k].value = _kept(order[k], graph.values[k])
     arrays = iter(seeds)
     start = {k: next(arrays) if given else ONE for k, given in roots}
     if captured.stops:
@@ -126,12 +127,17 @@ def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Seque
             return [(k, _array(order[k], found[k])) for k in part.gives if k in found]
 
         def add(k: int, a: Any, b: Any) -> np.ndarray:
-            return np.asarray(quiet.run(np.add, explicit(order[k], a), b))
+            return np.asarray(quiet.run(np.add, hosted(explicit(order[k], a)), hosted(b)))
 
         found = schedule.sweep(start, segment, add, callbacks)
     else:
         found = quiet.run(graph.sweep, start, range(len(order)))
-    return [own(_array(order[k], explicit(order[k], found[k]))) if k in found else None for k in places]
+    return [_kept(order[k], own(_array(order[k], explicit(order[k], found[k])))) if k in found else None for k in places]
+
+
+def _kept(node: Node, array: Any) -> Any:
+    """An array that was computed for a node, on the node's device."""
+    return array if node.spec.type.device == "cpu" else placed(array)
 
 
 class _Graph:
@@ -186,7 +192,7 @@ class _Graph:
     def sweep(self, gradients: dict[int, Any], body: Sequence[int]) -> dict[int, Any]:
         """Go back through the operations at these places from the gradients of some: those of what is wanted, and of what is read."""
         order, children, values, wanted = self.order, self.children, self.values, self.wanted
-        found = {k: explicit(order[k], g) for k, g in gradients.items()}
+        found = {k: hosted(explicit(order[k], g)) for k, g in gradients.items()}
         for k in reversed(body):
             rule = self.pullbacks[k]
             if rule is None or k not in found:

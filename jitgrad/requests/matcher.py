@@ -39,13 +39,13 @@ class Pattern:
     types: of the order.  leaves, interior: places of leaves with gradients, and of what gradients go through.
     number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
-    native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
+    on_cpu: whether all arrays are on the CPU.  native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
     there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
     depths turned out to be the same."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types", "on_cpu")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -95,7 +95,8 @@ class Pattern:
         self.applications = len(first)
         # Where values were overwritten: who owns the nodes, which decides what of that was saved for gradients.
         self.owners = [_owner(n) for n in order] if self.for_gradients and any([visit[8] for visit in self.visits]) else None
-        self.native: Any = None
+        self.on_cpu = all([t.device == "cpu" for t in self.types])
+        self.native: Any = None if self.on_cpu else False
         self.number = next(_numbers)
         self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
         self.others: dict[tuple[Spec, ...], Any] = {}
@@ -122,7 +123,7 @@ class Pattern:
     @property
     def is_simple(self) -> bool:
         """Whether machine code can do all: nothing calls Python, the root is to be computed."""
-        return not self.stops and self.root not in self.known
+        return self.on_cpu and not self.stops and self.root not in self.known
 
     def match(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
         """The order of the graph below `roots` if it is the pattern's, and whether all run-time sizes are the pattern's, too."""

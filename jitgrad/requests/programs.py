@@ -72,8 +72,8 @@ def make_key(captured: Capture, roots: Sequence[tuple[int, bool]], wrt: Sequence
     roots: places, and whether their gradients are arrays.  wrt: places; None: all leaves."""
     stops = tuple(captured.stops)
     if len(roots) == 1 and wrt is None and not outputs and not stops and not roots[0][1]:
-        return tuple(captured.parts), roots[0][0], config.target
-    return (tuple(captured.parts), tuple(roots), None if wrt is None else tuple(wrt), tuple(outputs), stops, config.target)
+        return tuple(captured.parts), roots[0][0]
+    return (tuple(captured.parts), tuple(roots), None if wrt is None else tuple(wrt), tuple(outputs), stops)
 
 
 def interpret_reason() -> str | None:

@@ -65,13 +65,13 @@ def derived(tensor: Any, record: bool) -> Node:
                 node = derive(apply_step(base, NO_GRAD), steps)
                 if not record:
                     return node
-                node = leaf_node(execute.value(node), node, Accumulator(tensor))   # whose gradient nobody wants
+                node = leaf_node(execute.stored(node), node, Accumulator(tensor))   # whose gradient nobody wants
             else:
                 node = recorded(rederive, base, steps)
         else:
             node = recorded(rederive, base, steps)
             if tensor._leaf is not None and not node.requires_grad:
-                node = leaf_node(execute.value(node), node, tensor._leaf)
+                node = leaf_node(execute.stored(node), node, tensor._leaf)
         stamp(node, cell, version)
         retain_along(old, node)
     tensor._node = node

@@ -134,7 +134,8 @@ class Storage:
         array, node = self.private, self.node
         if array is not None:
             return array
-        if node.spec.op is not INPUT or node.requires_grad or self.history is not None or tracing.traces:
+        if node.spec.op is not INPUT or node.requires_grad or self.history is not None or tracing.traces or (
+                type(node.value) is not np.ndarray):
             return None
         return node.value.copy()
 
@@ -353,7 +354,7 @@ def keep(old: Node, value: Node) -> Node:
     if not old.requires_grad:
         return value
     if old.extra is not None and old.extra.leaf is not None:
-        return leaf_node(execute.value(value), value, old.extra.leaf)
+        return leaf_node(execute.stored(value), value, old.extra.leaf)
     return recorded(bind, ATTACH, (gradient_edge(old), value))
 
 

@@ -24,7 +24,7 @@ from jitgrad.tensors.storage import (
     stamp,
 )
 from jitgrad.types.array import array_type, same_type
-from jitgrad.types.device import CPU, device
+from jitgrad.types.device import device, known_device
 from jitgrad.types.dtype import dtype, from_numpy_dtype
 
 COPY = REGISTRY["copy"]
@@ -158,7 +158,7 @@ class Tensor(Attached):
 
     @property
     def device(self) -> device:
-        return CPU
+        return known_device(self._node.spec.type.device)
 
     @property
     def requires_grad(self) -> bool:
@@ -185,7 +185,7 @@ class Tensor(Attached):
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._leaf is None:
                 self._leaf = Accumulator(self)
-            new = leaf_node(execute.value(node), node, self._leaf)
+            new = leaf_node(execute.stored(node), node, self._leaf)
         else:
             if not self.is_leaf:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -269,6 +269,13 @@ class Tensor(Attached):
             return storage.value(self)
         return execute.value(self._to_look())
 
+    def _stored(self) -> Any:
+        """The current value where it is: of a tensor on a device an array of that device."""
+        storage = self._storage
+        if storage is not None and storage.deferred:
+            return storage.value(self)
+        return execute.stored(self._to_look())
+
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut off from the graph."""
         storage = self._storage
@@ -289,7 +296,7 @@ class Tensor(Attached):
             return                          # x.data += 1: what is assigned is this tensor's own data, written already
         self._ensure_storage()
         node = value._current()
-        new = input_node(execute.value(node), node.type)
+        new = input_node(execute.stored(node), node.type)
         if self._leaf is not None:
             new = leaf_node(new.value, new, self._leaf)
         elif (old := self._current()).requires_grad and same_type(old.type, new.type):
@@ -309,7 +316,7 @@ class Tensor(Attached):
         import copy
         result = memo[id(self)] = blank(type(self))
         node = self._current()
-        result._node = input_node(execute.value(node), node.type)
+        result._node = input_node(execute.stored(node), node.type)
         result.__dict__.update(copy.deepcopy({**self._own(), "_grad": self._grad}, memo))
         return result.requires_grad_(node.requires_grad)
 
@@ -328,11 +335,11 @@ class Tensor(Attached):
     def __reduce_ex__(self, protocol: Any) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("a tensor that is part of a graph cannot be pickled: use detach() first")
-        return _rebuild, (type(self), self._array(), self.requires_grad), self._own() or None
+        return _rebuild, (type(self), self._array(), self.requires_grad, self._node.spec.type.device), self._own() or None
 
 
-def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
-    return from_array(array, cls).requires_grad_(requires_grad)
+def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool, device: str = "cpu") -> Tensor:
+    return from_array(array, cls, device).requires_grad_(requires_grad)
 
 
 alike: list[type[Tensor]] = [Tensor]      # the classes of tensors that operators treat alike, the last from nn
@@ -380,8 +387,8 @@ def wrap(node: Node) -> Tensor:
     return result
 
 
-def from_array(array: np.ndarray, cls: type[Tensor] = Tensor) -> Tensor:
-    """A tensor on an array that nobody will write to again (the caller vouches)."""
+def from_array(array: np.ndarray, cls: type[Tensor] = Tensor, device: str = "cpu") -> Tensor:
+    """A tensor on an array that nobody will write to again (the caller vouches), or a copy of that on another device."""
     result = blank(cls)
-    result._node = input_node(array, array_type(array.shape, from_numpy_dtype(array.dtype)))
+    result._node = input_node(array, array_type(array.shape, from_numpy_dtype(array.dtype), device))
     return result

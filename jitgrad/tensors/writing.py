@@ -102,7 +102,7 @@ def _write(tensor: Tensor, value: Node, name: str | None, seen: int | None, beyo
 def _with_history(base: Node, new: Node, value: Node, steps: tuple[Step, ...], reads_old: bool, name: str | None) -> Node:
     """The new node of a base that has a history.  reads_old: whether `value` has a gradient to pass on to it."""
     if base.extra is not None and base.extra.leaf is not None:      # written without grad mode
-        return leaf_node(execute.value(new), new, base.extra.leaf)
+        return leaf_node(execute.stored(new), new, base.extra.leaf)
     if not grad_mode.enabled:                                       # the history stays as it was
         return recorded(bind, ATTACH, (gradient_edge(base), new))
     if not reads_old and covers(steps):      # nothing of it is left

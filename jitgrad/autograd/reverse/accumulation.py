@@ -24,7 +24,7 @@ def add(a: Node, b: Node) -> Node:
     """The sum of two gradients, computed at once unless it is recorded."""
     node = bind(REGISTRY["add"], (a, b))
     if tracing.current() is None and (not grad_mode.enabled or not (a.requires_grad or b.requires_grad)):
-        become_input(node, interpreter.evaluate([node])[0])
+        become_input(node, interpreter.evaluate([node])[0] if node.spec.type.device == "cpu" else execute.stored(node))
     return node
 
 
@@ -82,6 +82,8 @@ def _add_to(tensor: Tensor, g: Node, first: Tensor, create_graph: bool) -> bool:
         return True
     if node.requires_grad:              # it has a history of its own, which goes on
         return in_grad_mode(True, _write_sum, have, node, g, seen)
+    if node.spec.type.device != "cpu":
+        return have._replace(execute.stored(bind(REGISTRY["add"], (node, g))), seen)
     return have._replace(np.asarray(interpreter.quiet.run(np.add, execute.value(node), execute.value(g))), seen)
 
 

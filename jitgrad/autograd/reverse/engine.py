@@ -114,7 +114,7 @@ def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
 def _distinct(roots: Sequence[Node], cotangents: Sequence[Node | None]) -> tuple[Sequence[Node], Sequence[np.ndarray | None]]:
     """Each root once, and its gradient as an array, or None for an implicit 1."""
     if len(roots) == 1 or len(set(roots)) == len(roots):
-        return roots, [None if g is None else own(execute.value(g)) for g in cotangents]
+        return roots, [None if g is None else own(execute.stored(g)) for g in cotangents]
     summed = cotangent_map(roots, cotangents)
     return list(summed), [own(interpreter.evaluate([g])[0]) for g in summed.values()]
 
@@ -173,7 +173,7 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], c
         for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
             tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
             if array is not None and tensor is not None and tensor._leaf is not None:   # the latter: it still wants one
-                g = Node(node.spec, (), False, 0, array)
+                g = Node(node.spec, (), False, node.depth, array)
                 result = new_tensor(Tensor)
                 result._node = g
                 result._storage = None
@@ -212,14 +212,14 @@ class _Calls(Callbacks):
             return gradient
         running.task = ref(self)
         g = visited(node, input_node(explicit(node, gradient), node.spec.type))
-        return own(execute.value(g))
+        return own(execute.stored(g))
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """See Callbacks."""
         nodes = [self._order[k] for k in stop.outputs]
         given = [None if g is None else input_node(explicit(n, g), n.spec.type)
                  for n, g in zip(nodes, gradients, strict=True)]
-        return [None if g is None else own(execute.value(g)) for g in called(nodes, given, False, self._retain_graph)]
+        return [None if g is None else own(execute.stored(g)) for g in called(nodes, given, False, self._retain_graph)]
 
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""

@@ -28,7 +28,7 @@ from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.differentiate import differentiate, operand_gradients
 from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec
-from jitgrad.requests.execute import value
+from jitgrad.requests.execute import stored
 from jitgrad.tensors.storage import gradient_edge
 from jitgrad.tensors.tensor import wrap
 
@@ -55,7 +55,7 @@ class Operation(NodeHooks):
         self._inner: list[Node | None] = [None] * (max(outputs) + 1)        # as they were recorded
         self._packed: list[tuple[Node, Packed]] = []         # of what was saved, what hooks have made of it
         for n in dict.fromkeys(saved):
-            value(n)
+            stored(n)
         for number, node in outputs.items():
             self._take(number, node)
 
@@ -65,7 +65,7 @@ class Operation(NodeHooks):
 
     def _take(self, number: int, node: Node) -> None:
         """Make the node of an output one without operands."""
-        array = value(node)
+        array = stored(node)
         inner = Node(node.spec, node.inputs, True, node.depth, array, node.line)
         inner.run = node.run
         extra = node.ensure_extra()

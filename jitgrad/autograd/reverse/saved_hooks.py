@@ -13,7 +13,7 @@ from jitgrad import tracing
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import in_grad_mode, input_node
 from jitgrad.operators.declaration.declare import saving
-from jitgrad.requests.execute import value
+from jitgrad.requests.execute import stored
 from jitgrad.tensors.storage import keep
 from jitgrad.tensors.tensor import Tensor, wrap
 
@@ -119,5 +119,5 @@ class Packed:
         if node.type.shape != self._type.shape or node.type.dtype is not self._type.dtype:
             raise RuntimeError(f"a saved tensor unpack_hook returned {node.type!r} for {self._type!r}: it must give back the shape and "
                                "dtype that was packed")
-        plain = input_node(value(node), self._type)
+        plain = input_node(stored(node), self._type)
         return wrap(plain if history is None else keep(history, plain))

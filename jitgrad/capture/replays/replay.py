@@ -152,7 +152,7 @@ class CapturedGraph:
         return self.instantiate([
             given if leaf is None else Node(given.spec, (), False, 0, given.value)
             if type(given) is Node and given.spec.op is not INPUT and not given.inputs
-            else input_node(execute.value(given) if type(given) is Node else given, self.nodes[leaf].type,
+            else input_node(execute.stored(given) if type(given) is Node else given, self.nodes[leaf].type,
                             self.nodes[leaf].requires_grad)
             for given, leaf in zip(inputs, self.leaves, strict=True)])
 

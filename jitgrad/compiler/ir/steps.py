@@ -139,11 +139,14 @@ class Buffer:
 
 @dataclass
 class Output:
-    """Where a result is: a buffer and its shape; None where there is structurally no gradient."""
+    """Where a result is: a buffer and its shape; None where there is structurally no gradient.
+
+    device: of the tensor that the result is for, which may be one without dimensions on the CPU beside those of another device."""
 
     buffer: int
     shape: tuple[Expr, ...]
     dtype: np.dtype
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.compiler.build import Request, build
+from jitgrad.compiler.build import Request, build, device_of
 from jitgrad.compiler.loops import checkpoints
 from jitgrad.compiler.loops.arrange import arranged
 from jitgrad.compiler.loops.layout import Layout
@@ -35,7 +35,7 @@ MAX_BOUND = 8           # sets of lengths that are kept
 
 def roll(order: Sequence[Node], children: Sequence[Sequence[int]], request: Places) -> RolledProgram | None:
     """The program of a request if its graph repeats itself; compiled for the lengths at hand."""
-    if config.target != "cpu":
+    if device_of(order) != "cpu":
         return None
     program = RolledProgram(children, request)
     try:

@@ -1,34 +1,37 @@
-"""Running a program whose kernels are CUDA's.
+"""Running a program on a CUDA device.
 
-Input: steps, buffers, outputs, and the captured dimensions that tell the lengths.  Output: the results of a run.
-Invariant: as in plan.py, results are fresh arrays of the host.  A buffer is on the host, on the device, or, unchanged, on
-both; kernels work on the device, library steps (NumPy) on the host, and a buffer moves when the other side asks for it.
+Input: steps, buffers, outputs, and the captured dimensions that tell the lengths.  Output: the results of a run, arrays of the device.
+Invariant: results are fresh; nothing waits for the device, and nothing goes to the host but what `through_host` names.
+
+For a set of lengths all that does not depend on values is worked out once (`_Bound`): sizes, launches, the order in which memory is
+taken and given back.  A run takes memory from the pool, launches, and makes library calls on the arrays.
 """
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Number, Pointer
+from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
-from jitgrad.compiler.numba_cuda.kernels import GRID
-from jitgrad.compiler.numba_cuda.vocabulary import cuda
+from jitgrad.compiler.numba_cuda import device_calls, kernels
 from jitgrad.compiler.runtime.evaluator import Evaluator
-from jitgrad.compiler.runtime.library_calls import LibraryCall
-from jitgrad.graph.node import INPUT, SCALAR, Node
-from jitgrad.memory import buffers
-from jitgrad.ops.quiet import quiet
+from jitgrad.graph.node import Node
+from jitgrad.memory.cuda import arrays, driver, streams
+from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.types.dtype import BY_CODE
+
+MAX_BOUND = 64
 
 
 class Launches:
-    """Runs a program on the device; nothing is kept from one run to the next."""
+    """Runs a program on the device."""
 
     def __init__(self, program: StepList) -> None:
         self._program = program
+        self._bound: dict[tuple, _Bound] = {}
 
     def steps(self) -> StepList:
         """See program.Executable."""
@@ -36,140 +39,153 @@ class Launches:
 
     def bind(self, order: Sequence[Node]) -> _Bound:
         """See Program.bind."""
-        return _Bound(self, order)
+        key = tuple([n.spec for n in order])
+        found = self._bound.get(key)
+        if found is None:
+            if len(self._bound) >= MAX_BOUND:
+                self._bound.pop(next(iter(self._bound)), None)
+            found = self._bound[key] = _Bound(self._program, order)
+        return found
 
-    def run(self, order: Sequence[Node]) -> list[np.ndarray | None]:
+    def run(self, order: Sequence[Node]) -> list[Any]:
         """See Program.run."""
-        program = self._program
-        value = Evaluator(program.sources, order)
-        memory = Memory(program.buffers, order, value)
-        results: list[np.ndarray | None] = []
-        for output in program.outputs:
-            if output is not None:
-                memory.host[output.buffer] = buffers.empty(tuple([value(n) for n in output.shape]), output.dtype)
-            results.append(None if output is None else memory.host[output.buffer])
-        for step in program.steps:
-            quiet.run(_launch if isinstance(step, KernelStep) else _call, step, memory, order, value)
-        for output in program.outputs:
-            if output is not None:
-                memory.on_host(output.buffer)
-        return results
+        bound = self.bind(order)
+        return bound.run([order[k].value for k in bound.positions])
+
+
+class _Launch(NamedTuple):
+    """A kernel with its arguments, but for memory and run-time numbers.
+
+    fixed: numbers by name; pointers: buffers by name; numbers: by name the position of a run-time number, and its type;
+    partial: by name the dtype of the results of blocks."""
+
+    kernel: kernels.CudaKernel
+    fixed: dict[str, Any]
+    pointers: dict[str, int]
+    numbers: dict[str, tuple[int, Callable[[Any], Any]]]
+    partial: dict[str, np.dtype]
 
 
 class _Bound:
-    """A program with the lengths of one order, on values of other graphs of those lengths."""
+    """A program for one set of lengths: see program.Bound."""
 
-    def __init__(self, launches: Launches, order: Sequence[Node]) -> None:
-        self._launches = launches
-        self._order = [Node(n.spec, (), False, 0, n.value) for n in order]
-        self.positions = [k for k, n in enumerate(order) if n.op is INPUT or n.op is SCALAR]
+    def __init__(self, program: StepList, order: Sequence[Node]) -> None:
+        value = Evaluator(program.sources, order)
+        self.positions = _positions(program)
+        self._fixed: dict[int, float | int] = {}
+        self._buffers = program.buffers
+        self._counts = [value(b.size) if b.kind != "input" else 0 for b in program.buffers]
+        self._results = [None if o is None else (o.buffer, tuple([value(n) for n in o.shape]), o.device) for o in program.outputs]
+        self._steps: list[_Launch | device_calls.DeviceCall] = []
+        last: dict[int, int] = {}
+        for at, step in enumerate(program.steps):
+            if isinstance(step, KernelStep):
+                self._steps.append(_launch(step, value))
+                used = step.buffers
+            else:
+                assert isinstance(step, LibraryStep)
+                self._steps.append(device_calls.DeviceCall(step, program.buffers, value))
+                used = step.buffers
+            last.update(dict.fromkeys(used, at))
+        kept = {r[0] for r in self._results if r is not None}
+        # Of each step, which buffers nobody reads after it.
+        self._over = [[b for b, when in last.items() if when == at and b not in kept] for at in range(len(program.steps))]
 
     def fixing(self, numbers: Mapping[int, float | int]) -> _Bound:
-        """See program.Bound: numbers are part of the order, anyway."""
-        fixed = copy.copy(self)
-        fixed._order = [Node(n.spec, (), False, 0, numbers[k]) if k in numbers else n for k, n in enumerate(self._order)]
+        """See program.Bound."""
+        fixed = _Bound.__new__(_Bound)
+        fixed.__dict__.update(self.__dict__)
+        fixed._fixed = {**self._fixed, **{k: v for k, v in numbers.items() if k in self.positions}}
         fixed.positions = [k for k in self.positions if k not in numbers]
         return fixed
 
-    def run(self, values: list[Any]) -> list[np.ndarray | None]:
+    def run(self, values: list[Any]) -> list[Any]:
         """See program.Bound."""
-        order = list(self._order)
-        for k, value in zip(self.positions, values, strict=True):
-            n = order[k]
-            order[k] = Node(n.spec, (), False, 0, value)
-        return self._launches.run(order)
-
-
-class Memory:
-    """The buffers of one run.  It is also the workspace that a LibraryCall asks for temporaries (library_calls.py).
-
-    host: arrays by number, of any shape; device: flat arrays by number.  stale: the device alone has what the buffer holds."""
-
-    def __init__(self, bufs: list[Buffer], order: Sequence[Node], value: Evaluator) -> None:
-        self.buffers = bufs
-        self.value = value
-        self.host: dict[int, np.ndarray] = {k: order[b.number].value for k, b in enumerate(bufs) if b.kind == "input"}
-        self.device: dict[int, Any] = {}
-        self.starts: dict[int, int] = {}
-        self.stale: set[int] = set()
-        self.views: dict[Any, np.ndarray] = {}
-
-    def on_device(self, number: int) -> Any:
-        """The buffer as a flat array of the device; position `starts[number]` holds its element 0."""
-        array = self.device.get(number)
-        if array is None:
-            b = self.buffers[number]
-            if number in self.host:
-                flat, self.starts[number] = flatten(self.host[number])
+        given: dict[int, Any] = {**self._fixed, **dict(zip(self.positions, values, strict=True))}
+        memory = _Memory(self._buffers, self._counts, given)
+        for step, over in zip(self._steps, self._over, strict=True):
+            if isinstance(step, _Launch):
+                _run_launch(step, memory, given)
             else:
-                flat = np.empty(self.value(b.size), b.dtype)
-            array = self.device[number] = cuda.to_device(flat)
+                step.run(memory, given)
+            for number in over:
+                memory.held.pop(number, None)
+        results: list[Any] = []
+        for result in self._results:
+            if result is None:
+                results.append(None)
+                continue
+            number, shape, device = result
+            array = memory[number].reshape(shape)
+            results.append(array if device != "cpu" else array.to_host())
+        return results
+
+
+def _positions(program: StepList) -> list[int]:
+    """The positions of the order whose values a run reads."""
+    found = {b.number for b in program.buffers if b.kind == "input"}
+    for step in program.steps:
+        if isinstance(step, KernelStep):
+            found.update([slot.position for slot in step.kernel.slots if isinstance(slot, Number)])
+        else:
+            found.update([o.position for o in step.operands if o.kind == "scalar"])
+    return sorted(found)
+
+
+class _Memory:
+    """The buffers of one run, as arrays of the device: taken when they are first written to, given back after their last use."""
+
+    def __init__(self, buffers: list[Buffer], counts: list[int], given: Mapping[int, Any]) -> None:
+        self.held: dict[int, DeviceArray] = {}
+        self._buffers = buffers
+        self._counts = counts
+        self._given = given
+
+    def __getitem__(self, number: int) -> DeviceArray:
+        array = self.held.get(number)
+        if array is None:
+            b = self._buffers[number]
+            if b.kind == "input":
+                array = self._given[b.number]
+                if type(array) is not DeviceArray:          # a number, or a tensor of the CPU that counts as one
+                    array = arrays.to_device(np.asarray(array, b.dtype))
+                array.used_by(streams.current())
+            else:
+                array = arrays.empty((self._counts[number],), b.dtype)
+            self.held[number] = array
         return array
 
-    def on_host(self, number: int) -> np.ndarray:
-        """The buffer as an array of the host."""
-        if number not in self.host:
-            b = self.buffers[number]
-            self.host[number] = np.empty(self.value(b.size), b.dtype)
-        if number in self.stale:
-            self.stale.remove(number)
-            self.host[number].reshape(-1)[...] = self.device[number].copy_to_host()
-        return self.host[number]
 
-    def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
-        """A temporary as a flat array of the host."""
-        return self.on_host(number)
-
-    def written_on_device(self, number: int) -> None:
-        self.stale.add(number)
-
-    def written_on_host(self, number: int) -> None:
-        self.stale.discard(number)
-        self.device.pop(number, None)
-
-
-def _launch(step: KernelStep, memory: Memory, order: Sequence[Node], value: Evaluator) -> None:
+def _launch(step: KernelStep, value: Evaluator) -> _Launch:
     kernel = step.kernel
-    arguments: dict[str, Any] = {"hi": value(step.outer)}
+    fixed: dict[str, Any] = {"hi": value(step.outer)}
+    pointers: dict[str, int] = {}
+    numbers: dict[str, tuple[int, Callable[[Any], Any]]] = {}
     for k, slot in enumerate(kernel.slots):
         if isinstance(slot, Integer):
-            arguments[f"n{k}"] = value(slot.expr)
+            fixed[f"n{k}"] = value(slot.expr)
         elif isinstance(slot, Number):
-            arguments[f"c{k}"] = BY_CODE[slot.code].np.type(order[slot.position].value)
+            numbers[f"c{k}"] = slot.position, BY_CODE[slot.code].np.type
         else:
-            arguments[f"p{k}"] = memory.on_device(slot.buffer)
-            arguments[f"s{k}"] = memory.starts.get(slot.buffer, 0) + value(slot.offset)
-    for k, r in enumerate(kernel.reductions):
-        if all(r.reduced):
-            arguments[f"w{k}"] = cuda.device_array(GRID, BY_CODE[r.code].np)
-    step.function(arguments)
-    for number in _written(kernel):
-        memory.written_on_device(number)
+            assert isinstance(slot, Pointer)
+            pointers[f"p{k}"] = slot.buffer
+            fixed[f"s{k}"] = value(slot.offset)
+    partial = {f"w{k}": BY_CODE[r.code].np for k, r in enumerate(kernel.reductions) if all(r.reduced)}
+    return _Launch(step.function, fixed, pointers, numbers, partial)
 
 
-def _written(kernel: LoopNest) -> set[int]:
-    """The buffers that a kernel writes."""
-    slots = [kernel.slots[access.slot] for access in kernel.written()]
-    return {s.buffer for s in slots if isinstance(s, Pointer)}
+def _run_launch(launch: _Launch, memory: _Memory, given: Mapping[int, Any]) -> None:
+    arguments = dict(launch.fixed)
+    for name, number in launch.pointers.items():
+        arguments[name] = _view(memory[number])
+    for name, (position, convert) in launch.numbers.items():
+        arguments[name] = convert(given[position])
+    partial = {name: arrays.empty((kernels.GRID,), dtype) for name, dtype in launch.partial.items()}
+    arguments.update({name: _view(array) for name, array in partial.items()})
+    launch.kernel(arguments)
 
 
-def _call(step: LibraryStep, memory: Memory, order: Sequence[Node], value: Evaluator) -> None:
-    for number in [*step.sources, step.target]:
-        if number >= 0 and memory.buffers[number].kind != "result" or number in memory.stale:
-            memory.on_host(number)
-    result = LibraryCall(step, memory.buffers, value).run(lambda position: order[position].value, memory, memory.host)
-    if result is not None:
-        memory.host[step.target] = result
-    memory.written_on_host(step.target)
-
-
-def flatten(array: np.ndarray) -> tuple[np.ndarray, int]:
-    """All memory from the lowest to the highest element as one flat array, and the position of element 0 in it."""
-    if array.flags.c_contiguous or not array.size:
-        return array.reshape(-1), 0
-    strides = [s // array.itemsize for s in array.strides]
-    ends = [s * (n - 1) for s, n in zip(strides, array.shape, strict=True)]
-    start = -sum([e for e in ends if e < 0])
-    lowest = array[tuple([slice(None, None, -1) if s < 0 else slice(None) for s in strides])]
-    count = sum([abs(e) for e in ends]) + 1
-    return np.lib.stride_tricks.as_strided(lowest, (count,), (array.itemsize,), writeable=False), start
+def _view(array: DeviceArray) -> Any:
+    """An array of the device as Numba's launches take it."""
+    simulator: Any = driver.current()
+    return FakeCUDAArray(simulator.view(array.address, array.dtype)[:array.size])

@@ -90,7 +90,7 @@ def pad(input: Node, pad: Integers, mode: str = "constant", value: float | None 
         if any([b + a + n < 0 for b, a, n in zip(before, after, input.type.shape, strict=True)]):
             raise RuntimeError(f"The input size {list(input.type.shape)}, plus negative padding {list(pads)} resulted in a negative "
                                "output size, which is invalid.")
-        return _placed(input, before, after, scalar_node(value or 0, input.type.dtype))
+        return _placed(input, before, after, scalar_node(value or 0, input.type.dtype, input.type.device))
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if ndim not in (rank + 1, rank + 2):

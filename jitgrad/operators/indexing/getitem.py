@@ -134,7 +134,7 @@ def value_node(value: Any, like: Node) -> Node:
         return cast(value._current(), like.type.dtype)
     if isinstance(value, Number):
         check_fits(value, like.type.dtype)
-        return number_node(value, like.type.dtype)
+        return number_node(value, like.type.dtype, like.type.device)
     refuse_complex(value)
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

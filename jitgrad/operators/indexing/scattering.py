@@ -61,7 +61,7 @@ def _scattered(input: Node, dim: int, index: Node, src: Node, op: Any, called: s
 
 def _filled(input: Node, index: Node, value: Any) -> Node:
     check_fits(value, input.type.dtype)
-    return ops.expand(number_node(value, input.type.dtype), sizes=index.type.shape)
+    return ops.expand(number_node(value, input.type.dtype, input.type.device), sizes=index.type.shape)
 
 
 @operator("ScatterBackward0", name="scatter.src", places=(), edges=("input", "src"), saves=("index",), out=EXACT)
@@ -243,7 +243,7 @@ def index_fill(input: Node, dim: int, index: Node, value: Node | Scalar) -> Node
         number = cast(value, x.type.dtype)
     else:
         check_fits(value, x.type.dtype)         # type: ignore[arg-type]
-        number = number_node(value, x.type.dtype)
+        number = number_node(value, x.type.dtype, x.type.device)
     row = ops.expand(ops.number(False, ops.gt(number, number)), sizes=(x.type.shape[d],))
     filled = ops.index_put(row, ops.expand(ops.number(True, row), sizes=at.type.shape), at, axes=(0,))
     filled = ops.unsqueeze(filled, dims=tuple(range(1, x.type.ndim - d)))

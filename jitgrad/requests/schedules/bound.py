@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad.graph.node import Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.schedules.segment import find_program, incoming
+from jitgrad.requests.schedules.sums import ones_on_device, sum_on_device, summed
 from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop, explicit
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ class BoundSchedule:
             known.update(zip(call.values, results, strict=False))
             return [(k, g) for k, g, present in zip(call.gradients, results[len(call.values):], call.present, strict=True) if present]
 
-        def add(place: int, a: Any, b: Any) -> np.ndarray:
-            return np.asarray(quiet.run(np.add, *[explicit(order[place], g) for g in (a, b)]))
+        def add(place: int, a: Any, b: Any) -> Any:
+            return summed(order[place], a, b)
 
         for i, segment in enumerate(schedule.segments):
             if segment.outs and i != joint:
@@ -209,7 +210,7 @@ def _apart(arrays: list[np.ndarray | None], given: list[Any]) -> list[np.ndarray
     for i, array in enumerate(arrays):
         if array is not None:
             if id(array) in taken:
-                arrays[i] = np.array(array)
+                arrays[i] = array.copy()
             taken.add(id(array))
     return arrays
 
@@ -256,7 +257,11 @@ class _Linearizer(Callbacks):
         """The slot of a gradient, also where it is a root's implicit 1."""
         if gradient is not ONE:
             return gradient
-        self.steps.append(Instruction(ONES, self.order[place].spec.type, (), (self.slot(),), ()))
+        type_ = self.order[place].spec.type
+        if type_.device == "cpu":
+            self.steps.append(Instruction(ONES, type_, (), (self.slot(),), ()))
+        else:
+            self.steps.append(Instruction(PROGRAM, ones_on_device(type_), (), (self.slot(),), ()))
         return self.count - 1
 
     def program(self, number: int, taken: dict[int, Any]) -> Iterable[tuple[int, Any]]:
@@ -273,7 +278,11 @@ class _Linearizer(Callbacks):
     def add(self, place: int, a: Any, b: Any) -> int:
         """The sum of two gradients."""
         both = self.explicit(place, a), self.explicit(place, b)
-        self.steps.append(Instruction(SUM, None, both, (self.slot(),), both))
+        type_ = self.order[place].spec.type
+        if type_.device == "cpu":
+            self.steps.append(Instruction(SUM, None, both, (self.slot(),), both))
+        else:
+            self.steps.append(Instruction(PROGRAM, sum_on_device(type_), both, (self.slot(),), both))
         return self.count - 1
 
     def visit(self, place: int, gradient: Any) -> Any:

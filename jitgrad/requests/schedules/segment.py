@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jitgrad.config import config, logger
+from jitgrad.config import logger
 from jitgrad.graph.node import INPUT, Node
 from jitgrad.graph.recording import input_spec
 from jitgrad.memory.threads import building
@@ -104,7 +104,7 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
         wiring.append([local[j] for j in children[k]])
         parts += wiring[-1]
     at = [local[k] for k in outputs], [(local[k], given) for k, given in roots], [local[k] for k in wrt]
-    key = (tuple(parts), *map(tuple, at), config.target)
+    key = (tuple(parts), *map(tuple, at))
     program = _programs.get(key)
     if program is None:
         seeds = [incoming(order[k]) for k, given in roots if given]

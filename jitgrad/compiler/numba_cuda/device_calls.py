@@ -1,0 +1,138 @@
+"""Library calls on arrays of a CUDA device.
+
+Input: a step and the lengths of one program.  Output: an object that a run calls with its memory.
+Invariant: on a device the primitive's NumPy function is called with CuPy's arrays, to which NumPy hands on; what CuPy has not is
+computed by NumPy on the host, which a line in the log says, once for each primitive, and `jitgrad.explain`.  In the simulator the
+arrays are views of its memory, of which NumPy computes.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from jitgrad.compiler.ir.expr import Expr
+from jitgrad.compiler.ir.steps import Buffer, LibraryOperand, LibraryStep
+from jitgrad.compiler.runtime.library_calls import Strided
+from jitgrad.config import logger
+from jitgrad.memory.cuda import driver, streams
+from jitgrad.memory.cuda.arrays import DeviceArray
+from jitgrad.ops.quiet import quiet
+
+through_host: set[str] = set()      # primitives that CuPy did not compute in this process
+
+
+class Memory(Protocol):
+    """The buffers of a run, by number."""
+
+    def __getitem__(self, number: int) -> DeviceArray: ...
+
+
+class _Operand(Strided):
+    """How to see a buffer of the device; or a number, or a shape."""
+
+    def __init__(self, operand: LibraryOperand, source: int, value: Callable[[Expr], int]) -> None:
+        self.kind = operand.kind
+        self.source = source
+        self.position = operand.position
+        self.literal = operand.literal
+        self.offset = 0
+        if operand.kind == "shape":
+            self.shape = tuple([value(n) for n in operand.shape])
+            return
+        super().__init__(operand, value)
+        self.offset = value(operand.offset) * self.dtype.itemsize
+
+    def of(self, memory: Memory, given: Mapping[int, Any], library: _Library) -> Any:
+        """What the primitive's function is called with."""
+        if self.kind == "shape":
+            return self.shape
+        if self.source >= 0:
+            return library.view(memory[self.source], self.shape, self.dtype, self.strides, self.offset)
+        value = self.literal if self.kind == "const" else given[self.position]
+        return library.number(value, self.shape, self.dtype)
+
+
+class DeviceCall:
+    """A library call for one set of lengths."""
+
+    def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Callable[[Expr], int]) -> None:
+        self._op = step.op
+        self._kwargs = dict(step.params)
+        if step.sizes is not None:
+            self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
+        self._target = step.target
+        self._shape = tuple([value(n) for n in step.shape])
+        self._operands = [_Operand(o, source, value) for o, source in zip(step.operands, step.sources, strict=True)]
+
+    def run(self, memory: Memory, given: Mapping[int, Any]) -> None:
+        """Call, and write the result to the step's target."""
+        library = _library()
+        target = memory[self._target]
+        quiet.run(library.call, self._op, [o.of(memory, given, library) for o in self._operands], self._kwargs, target, self._shape)
+
+
+class _Library(Protocol):
+    def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any: ...
+    def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any: ...
+    def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None: ...
+
+
+class _Simulated:
+    """NumPy on the simulator's memory."""
+
+    def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        simulator: Any = driver.current()
+        flat, at = simulator.view_around(array.address + offset, dtype)
+        return np.ndarray(shape, dtype, flat, at * dtype.itemsize, strides)
+
+    def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        return np.broadcast_to(np.asarray(value, dtype), shape)
+
+    def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None:
+        strides = DeviceArray(0, shape, target.dtype, None).strides
+        self.view(target, shape, target.dtype, strides, 0)[...] = op.numpy(*args, **kwargs)
+
+
+class _Cupy:
+    """CuPy on the device, on the stream that is current."""
+
+    def __init__(self) -> None:
+        import cupy                                     # type: ignore[import-not-found]
+        self._cupy = cupy
+
+    def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:
+        cupy = self._cupy
+        memory = cupy.cuda.UnownedMemory(array.address, max(array.nbytes, 1), array)
+        return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, offset), strides)
+
+    def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        return self._cupy.broadcast_to(self._cupy.asarray(value, dtype), shape)
+
+    def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None:
+        cupy = self._cupy
+        out = cupy.ndarray(shape, target.dtype, cupy.cuda.MemoryPointer(
+            cupy.cuda.UnownedMemory(target.address, max(target.nbytes, 1), target), 0))
+        with cupy.cuda.ExternalStream(int(streams.current().handle.handle)):
+            if op.name not in through_host:
+                try:
+                    out[...] = op.numpy(*args, **kwargs)
+                    return
+                except (TypeError, NotImplementedError, AttributeError) as error:       # what CuPy raises for what it has not
+                    through_host.add(op.name)
+                    logger.warning("%s is computed by NumPy on the host, for CuPy does not: %s", op.name, error)
+            args = [cupy.asnumpy(a) if isinstance(a, cupy.ndarray) else a for a in args]
+            out[...] = cupy.asarray(np.asarray(op.numpy(*args, **kwargs), target.dtype))
+
+
+_made: list[_Library] = []
+
+
+def _library() -> _Library:
+    """What computes, by the driver of this process."""
+    if not _made:
+        _made.append(_Simulated() if driver.current().name == "simulator" else _Cupy())
+    return _made[0]
