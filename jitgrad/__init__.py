@@ -27,6 +27,7 @@ from jitgrad.types.dtype import (
     set_default_dtype,
     uint8,
 )
+from jitgrad.errors import OutOfMemoryError
 from jitgrad.explain import cache_info, clear_cache, explain        # now: a function and its module have one name
 from jitgrad.operators.conversion import is_tensor
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS

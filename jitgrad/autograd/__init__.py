@@ -6,9 +6,9 @@ from typing import Any
 from weakref import ref
 
 from jitgrad import tracing
+from jitgrad.autograd import moving as moving
 from jitgrad.autograd.function import Function, once_differentiable
 from jitgrad.autograd.graph import GradientEdge, Tensors, node_of
-from jitgrad.autograd import moving as moving
 from jitgrad.autograd.modes import (
     enable_grad,
     inference_mode,

@@ -109,7 +109,7 @@ class FunctionCtx(NodeHooks):
 
     def name(self) -> str:
         """The class's name followed by Backward."""
-        return self._function.__name__ + "Backward"
+        return type(self).__name__
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:

@@ -14,7 +14,7 @@ from jitgrad.tensors.tensor import Tensor
 class ToCopy(Function):
     """The copy on another device; backward, the gradient's copy on the one that it came from."""
 
-    _contexts = type("ToCopyBackward0", (FunctionCtx,), {})
+    _contexts = type("ToCopyBackward0", (FunctionCtx,), {"_reason": "the tensor moves to another device"})
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, where: str) -> Tensor:

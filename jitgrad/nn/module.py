@@ -313,7 +313,8 @@ class Module(HookedCalls):
             clear_grad(parameter, set_to_none)
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> Self:
-        """Change the dtype of all floating-point parameters and buffers in place, or move all to a device: to(dtype), to(tensor), to("cuda")."""
+        """Change the dtype of all floating-point parameters and buffers in place, or move all to a device: to(dtype), to(tensor),
+        to("cuda")."""
         for value in args:
             if isinstance(value, Tensor):
                 dtype, device = value.dtype, value.device

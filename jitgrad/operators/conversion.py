@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode, input_node
+from jitgrad.memory.cuda.arrays import NOT_ON_THE_HOST
 from jitgrad.operators.declaration.declare import OPERATORS, finish_composite, function, operator
 from jitgrad.operators.declaration.inplace import write_result
 from jitgrad.operators.indexing.getitem import broadcast_value, value_node
@@ -153,7 +154,7 @@ def numpy(input: Tensor, *, force: bool = False) -> np.ndarray:
     node = input._node if input._storage is None else input._current()
     if node.spec.type.device != "cpu":
         if not force:
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+            raise TypeError(NOT_ON_THE_HOST)
         return execute.value(node)
     if input.requires_grad and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
@@ -335,6 +336,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if not isinstance(src, Tensor):
         refuse_complex(src)
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    src = moved(src, self._node.spec.type.device)
     node, source = self._current(), src._current()
     shape = node.type.shape
     value = value_node(src, node)

@@ -79,7 +79,8 @@ def common_device(types: tuple[ArrayType, ...]) -> str:
     if device != "cpu":
         found = list(dict.fromkeys([t.device for t in types if t.device == device or t.shape]))
         if len(found) > 1:
-            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {found[0]} and {found[1]}!")
+            raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, "
+                               f"{found[0]} and {found[1]}!")
     return device
 
 

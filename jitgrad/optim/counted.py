@@ -28,7 +28,9 @@ class CountedOptimizer(Optimizer):
     def _begin(self, group: Group, p: Tensor, count: Tensor) -> None:
         """Give a parameter its state, all at once."""
         start = self._start(group, p)
-        self.state[p].update({"step": count, **{name: from_array(np.full(p.shape, start, p.dtype.np), device=p._node.spec.type.device) for name in self._names(group)}})
+        on = p._node.spec.type.device
+        self.state[p].update({"step": count, **{name: from_array(np.full(p.shape, start, p.dtype.np), device=on)
+                                                for name in self._names(group)}})
 
     def _updates(self, group: Group) -> Sequence[tuple[Rule, list[Row]]]:
         names, rule = self._names(group), self._setting(group, 1.0)[0]

@@ -39,13 +39,15 @@ class Pattern:
     types: of the order.  leaves, interior: places of leaves with gradients, and of what gradients go through.
     number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
-    on_cpu: whether all arrays are on the CPU.  native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
+    on_cpu: whether all arrays are on the CPU.
+    native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
     there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
     depths turned out to be the same."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types", "on_cpu")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types",
+                 "on_cpu")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:

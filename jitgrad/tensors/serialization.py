@@ -21,7 +21,7 @@ import numpy as np
 
 from jitgrad import tracing
 from jitgrad.tensors.tensor import Size, Tensor, alike, from_array
-from jitgrad.types.device import device
+from jitgrad.types.device import device, placement
 from jitgrad.types.dtype import dtype, from_numpy_dtype
 
 SAVED = "None, numbers, texts, bytes, tensors, NumPy arrays, and dicts, lists, tuples and sets of them"
@@ -61,16 +61,17 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
          **pickle_load_args: Any) -> Any:
     """What `save` has written, or the dict of tensors in a safetensors file, by path or opened for reading in binary.
 
-    Raises RuntimeError for files of torch.save, whose pickles may execute anything: write them with safetensors.  map_location: all
-    tensors are on the CPU."""
+    Raises RuntimeError for files of torch.save, whose pickles may execute anything: write them with safetensors.  map_location:
+    the device of all tensors; None: the ones that they were on."""
     tracing.refuse("loads a file")
+    where = None if map_location is None else placement(map_location, "load")
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:
             data = file.read()
     else:
         data = f.read()
     if data[:4] != b"PK\x03\x04":
-        return _from_safetensors(data)
+        return _from_safetensors(data, where or "cpu")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         if "tree.json" not in names:
@@ -86,7 +87,7 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
                     arrays[i] = np.lib.format.read_array(entry, allow_pickle=False)
             return arrays[i]
 
-        return _decoded(json.loads(archive.read("tree.json"))["tree"], array, {})
+        return _decoded(json.loads(archive.read("tree.json"))["tree"], array, {}, where)
 
 
 def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, Any]) -> Any:
@@ -96,7 +97,8 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
     if kind in alike:
         if id(value) not in seen:
             arrays.append(value._array())
-            seen[id(value)] = ["tensor", len(arrays) - 1, kind.__name__, value.requires_grad]
+            on = value._node.spec.type.device
+            seen[id(value)] = ["tensor", len(arrays) - 1, kind.__name__, value.requires_grad, *([] if on == "cpu" else [on])]
         return seen[id(value)]
     if kind is np.ndarray or isinstance(value, np.generic):
         if np.asarray(value).dtype.hasobject:
@@ -117,15 +119,15 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
     raise TypeError(f"save: {place} is a {kind.__module__}.{kind.__qualname__}: what can be saved is {SAVED}; save its state_dict()")
 
 
-def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, Tensor]) -> Any:
+def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, Tensor], where: str | None) -> Any:
     if not isinstance(tree, list):
         return tree
     kind, *rest = tree
     if kind == "tensor":
-        i, name, requires_grad = rest
+        i, name, requires_grad, *on = rest
         if i not in tensors:        # one that was there in two places is again
             cls: Any = next(c for c in alike if c.__name__ == name)
-            made = from_array(array(i))
+            made = from_array(array(i), device=where or (on[0] if on else "cpu"))
             tensors[i] = made.requires_grad_(requires_grad) if cls is Tensor else cls(made, requires_grad)
         return tensors[i]
     if kind in ("array", "scalar"):
@@ -135,11 +137,11 @@ def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, T
     if kind in ("dtype", "device"):
         return _dtype(rest[0]) if kind == "dtype" else device(rest[0])
     if kind in DICTS:
-        found = DICTS[kind]([(_decoded(k, array, tensors), _decoded(v, array, tensors)) for k, v in rest[0]])
+        found = DICTS[kind]([(_decoded(k, array, tensors, where), _decoded(v, array, tensors, where)) for k, v in rest[0]])
         if len(rest) > 1:
-            found._metadata = _decoded(rest[1], array, tensors)
+            found._metadata = _decoded(rest[1], array, tensors, where)
         return found
-    return LISTS[kind]([_decoded(v, array, tensors) for v in rest])
+    return LISTS[kind]([_decoded(v, array, tensors, where) for v in rest])
 
 
 def _dtype(name: str) -> dtype:
@@ -166,7 +168,7 @@ def _safetensors(tensors: Any) -> bytes:
     return struct.pack("<Q", len(text)) + text + b"".join(parts)
 
 
-def _from_safetensors(data: bytes) -> dict[str, Tensor]:
+def _from_safetensors(data: bytes, where: str) -> dict[str, Tensor]:
     length = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else 0
     if not 2 <= length <= len(data) - 8 or data[8:9] != b"{":
         raise RuntimeError("load: this is neither a file of jitgrad.save nor of safetensors")
@@ -184,5 +186,5 @@ def _from_safetensors(data: bytes) -> dict[str, Tensor]:
         if end - start != kind.itemsize * math.prod(about["shape"]) or not 0 <= start <= end <= len(body):
             raise RuntimeError(f"load: the place of {name} is not what its shape and dtype say")
         array = np.frombuffer(body[start:end], kind).reshape(about["shape"]).astype(kind.newbyteorder("="))
-        found[name] = from_array(array)
+        found[name] = from_array(array, device=where)
     return found

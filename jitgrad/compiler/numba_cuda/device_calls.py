@@ -101,7 +101,7 @@ class _Cupy:
     """CuPy on the device, on the stream that is current."""
 
     def __init__(self) -> None:
-        import cupy                                     # type: ignore[import-not-found]
+        import cupy  # type: ignore[import-not-found]
         self._cupy = cupy
 
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from jitgrad.memory.cuda import driver, streams
 from jitgrad.memory.cuda.pool import Piece, pool
 
+NOT_ON_THE_HOST = "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
 _CONTIGUOUS = SimpleNamespace(c_contiguous=True)
 
 
@@ -76,7 +77,7 @@ class DeviceArray:
             self.owner.used_by(queue)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+        raise TypeError(NOT_ON_THE_HOST)
 
     def __repr__(self) -> str:
         return f"<{self.dtype.name}{list(self.shape)} on cuda:0>"

@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 import numpy as np
-from cuda.bindings import driver as api                                             # type: ignore[import-not-found]
-from cuda.core import Device, LaunchConfig, ObjectCode, launch                      # type: ignore[import-not-found]
+from cuda.bindings import driver as api  # type: ignore[import-not-found]
+from cuda.core import Device, LaunchConfig, ObjectCode, launch  # type: ignore[import-not-found]
 
 from jitgrad.memory.buffers import address as address_of
 from jitgrad.memory.cuda.driver import INSTALL, DeviceProperties

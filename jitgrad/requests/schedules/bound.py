@@ -16,8 +16,8 @@ import numpy as np
 from jitgrad.graph.node import Node
 from jitgrad.ops.quiet import quiet
 from jitgrad.requests.schedules.segment import find_program, incoming
-from jitgrad.requests.schedules.sums import ones_on_device, sum_on_device, summed
 from jitgrad.requests.schedules.stops import ONE, Callbacks, Stop, explicit
+from jitgrad.requests.schedules.sums import ones_on_device, sum_on_device, summed
 
 if TYPE_CHECKING:
     from jitgrad.compiler.program import Bound
