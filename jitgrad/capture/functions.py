@@ -34,7 +34,7 @@ _capturing = False          # whether some thread captures a function
 def interpret() -> Iterator[None]:
     """Evaluate with NumPy, node by node, all gradients that this thread asks for inside the `with`."""
     before = interpreting.active
-    interpreting.active = True          # by stores: see graph.in_grad_mode
+    interpreting.active = True          # by stores: see recording.in_grad_mode
     compiling_thread[0] = 0
     try:
         yield
@@ -86,7 +86,7 @@ class Compiled:
             return self.record(args, kwargs)
         if _capturing:
             return self.record(args, kwargs)        # never wait for a function that another thread captures
-        _capturing = True               # by stores: see graph.in_grad_mode.  No other thread runs between test and store.
+        _capturing = True               # by stores: see recording.in_grad_mode.  No other thread runs between test and store.
         try:
             return self._capture(args, kwargs)
         finally:
@@ -136,7 +136,7 @@ class Compiled:
     def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         """Call the function under a capture: its result, and what becomes of the capture.
 
-        A function without effects is called once more, with stand-ins for its arrays and dynamic floats: see shadow.py."""
+        A function without effects is called once more, with stand-ins for its arrays and dynamic floats: see double_capture.py."""
         trace = Trace(self.function, None)
         prepared = trace.prepare(args, kwargs)
         result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)

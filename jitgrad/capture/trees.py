@@ -1,6 +1,6 @@
 """Argument and result trees: dicts, lists, tuples and what they hold, as lines of generated Python.
 
-`Arguments` describes one structure of arguments by tests (see guards.py) that name each tensor t0, t1, ... and each number
+`Arguments` describes one structure of arguments by tests (see guards/) that name each tensor t0, t1, ... and each number
 x0, x1, ...; `Results` writes the expression that builds a result of the same structure again.
 """
 from __future__ import annotations

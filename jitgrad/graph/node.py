@@ -54,7 +54,7 @@ class Extra:
     def __init__(self) -> None:
         self.fn: Any = None         # Composite or autograd.function.PyFunction: who owns the grad_fn
         self.watch: Any = None      # autograd.reverse.hooks.Watch: tensor hooks and retain_grad
-        self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
+        self.leaf: Any = None       # histories.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
         # Of what an operator in place gave: the operand that it was written over, of which backward has a copy; True where it has

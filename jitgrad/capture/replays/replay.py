@@ -1,7 +1,7 @@
 """From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
 A `CapturedGraph` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
-is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (standin.py):
+is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (lazy_result.py):
 backward() and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
 (`Call.record`), as the function would have done, and from there on the tensor is like any other.
 """

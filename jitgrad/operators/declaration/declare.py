@@ -5,7 +5,7 @@ it, and wraps the result.  What depends on no gradient leaf and on nothing pendi
 An operator owns one grad_fn, however many primitives it records (`Composite`).
 
 A declaration is a row (`unary`, `binary`), a function of nodes (`operator`), or one of tensors that calls other operators
-(`function`); views are declared in views.py.  `inspect.signature`, help() and type stubs show the schema.
+(`function`); views are declared in views/view.py.  `inspect.signature`, help() and type stubs show the schema.
 """
 from __future__ import annotations
 
@@ -235,8 +235,7 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
 def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,
                inplace: bool = False, kind: int | None = PLAIN) -> Callable:
     """Declare an operator that has several forms, each an operator: that which the arguments fit, the first of several, is called."""
-    by_call = {op.call: op.schemas[0] for op in OPERATORS.values()}
-    schemas = tuple([by_call[form] for form in forms])
+    schemas = tuple([next(op.schemas[0] for op in reversed(OPERATORS.values()) if op.call is form) for form in forms])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         for schema, form in zip(schemas, forms, strict=True):

@@ -38,7 +38,7 @@ def enter(state: FaceState, call: CallWords, encoded: Encoded) -> None:
     for word in call.words:
         encoded.mixed = ((encoded.mixed ^ word) * W.HASH) & _MASK
     # Whoever finds another in here does not wait: it may be a finalizer of this very thread.  (A store rather than a lock: see
-    # graph.in_grad_mode.  No other thread runs between test and store.)
+    # recording.in_grad_mode.  No other thread runs between test and store.)
     if not _writing[0]:
         _writing[0] = True
         try:
