@@ -32,7 +32,7 @@ from jitgrad.operators.conversion import is_tensor
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.memory.threads import get_num_threads, set_num_threads
-from jitgrad.requests.programs import get_memory_limit, set_memory_limit
+from jitgrad.requests.schedule_cache import get_memory_limit, set_memory_limit
 from jitgrad.missing import lookup as _lookup
 from jitgrad.version import __version__
 from jitgrad import methods as _methods  # attaches the operators to Tensor

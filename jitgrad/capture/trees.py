@@ -16,8 +16,8 @@ from jitgrad.capture.guards.reads import Reads
 from jitgrad.capture.guards.understood import CONSTANTS, is_named_tuple
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import scalar_node
-from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import TracedArray
+from jitgrad.operators.traced_float import TracedFloat
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.device import device
 from jitgrad.types.dtype import dtype, float64

@@ -101,7 +101,7 @@ class Node:
     `depth`: 0 for what depends on no gradient leaf and no pending node, and can be computed at once; otherwise the
     length of the longest pending chain below, which recording bounds.  Negative for what is postponed: recorded without gradient
     mode, to be computed when somebody asks for it; -1 times the length of the longest chain of such operations below, and, from bit
-    native.words.HOLDS on, about how much memory their operands hold.  A node that is recorded otherwise refers to no postponed one
+    native.layout.HOLDS on, about how much memory their operands hold.  A node that is recorded otherwise refers to no postponed one
     (`postponed`)."""
 
     __slots__ = ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra", "__weakref__")

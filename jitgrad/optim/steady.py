@@ -19,7 +19,7 @@ from jitgrad.generated import function
 from jitgrad.graph.node import Extra, Node
 from jitgrad.graph.recording import input_node, input_spec
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.requests.programs import interpreting
+from jitgrad.requests.schedule_cache import interpreting
 from jitgrad.tensors.storage import Storage
 from jitgrad.tensors.tensor import Tensor
 

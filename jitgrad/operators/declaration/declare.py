@@ -18,8 +18,8 @@ from jitgrad.graph.node import Composite, Node, Op
 from jitgrad.graph.recording import become_input, bind, scalar_node
 from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, common, no_form, shown_text
-from jitgrad.operators.native.faces import face
-from jitgrad.operators.native.words import NUMBERS, PLAIN
+from jitgrad.operators.native.entry_points import entry_point
+from jitgrad.operators.native.layout import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, node_of, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
@@ -133,7 +133,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
              fn: Callable | None = None, finish: Finish | None = None, inplace: bool | Overwriting = False) -> Callable:
     """Add to the table that methods.py and the public modules are made from; what users call.
 
-    kind: given for operators that may be recorded by machine code, one of native.words.PLAIN, NUMBERS, VIEWS and CHAINS: those
+    kind: given for operators that may be recorded by machine code, one of native.layout.PLAIN, NUMBERS, VIEWS and CHAINS: those
     whose calls record the same for operands of the same types, or say that they do not (template.no_template)."""
     if name in OPERATORS:
         raise InternalError(f"operator {name} is declared twice")
@@ -142,7 +142,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
         doc = f"{doc}\n\n" + "\n".join([f"{called}{schema.text()}" for schema in schemas])
     function.__doc__ = doc
     function.__module__ = "jitgrad"         # where pickle finds it
-    call = function if kind is None else face(function, name, kind, shown_text(schemas))
+    call = function if kind is None else entry_point(function, name, kind, shown_text(schemas))
     if call is function:
         function.__signature__ = common(schemas)        # type: ignore[attr-defined]
     OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace, kind)

@@ -142,7 +142,7 @@ class Schema:
             raise AttributeError(name)
         self.parameters = tuple([_argument(n, self.annotations[n], default, i >= self.positional)
                                  for i, (n, default) in enumerate(zip(self.names, self.defaults, strict=True))])
-        self.rest = self.rest_name and _argument(self.rest_name, self.annotations[self.rest_name], REQUIRED, False)
+        self.rest = None if self.rest_name is None else _argument(self.rest_name, self.annotations[self.rest_name], REQUIRED, False)
         self.one_by_one = self.positional > 0 and "Integers" in self.parameters[self.positional - 1].takes
         self._aliases = {alias: n for n in self.names for alias in OTHER_NAMES.get(n, ()) if alias not in self.names}
         return getattr(self, name)

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 from jitgrad import tracing
+from jitgrad.capture.callables import Made, remade
 from jitgrad.capture.double_capture import same_call, same_result
-from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
+from jitgrad.capture.guard_code import NOTHING, Replay, generate, recording, replay_of
 from jitgrad.capture.guards.lines import changed
-from jitgrad.capture.made import Made, remade
 from jitgrad.capture.release import let_go, release
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger
-from jitgrad.requests.programs import compiling_thread, interpreting
+from jitgrad.requests.schedule_cache import compiling_thread, interpreting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 MAX_CAPTURES = 32           # structures of one function that are kept
