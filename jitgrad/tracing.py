@@ -74,7 +74,7 @@ def refuse(reason: str) -> None:
 def traced(trace: TraceNotes | None, function: Callable[..., _T], *args: Any) -> _T:
     """function(*args), this thread being traced.
 
-    Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since
+    Set and set back by stores alone, for what recording.in_grad_mode says; a count that a store follows at once needs no lock, since
     threads take turns where signals are looked at, too."""
     global traces
     outer = _state.trace

@@ -304,13 +304,13 @@ def documents_print_the_same() -> None:
 
 
 def programs_of_two_devices_are_two() -> None:
-    from jitgrad.requests import programs
-    programs.clear()
+    from jitgrad.requests import schedule_cache
+    schedule_cache.clear()
     for device in ("cuda", "cpu", "cuda", "cpu"):
         x = torch.ones(3, device=device, requires_grad=True)
         (x * 7).sum().backward()
         assert x.grad.device.type == device
-    assert len(programs.known) == 2
+    assert len(schedule_cache.known) == 2
     assert "def total0(" in str(jitgrad.explain((torch.ones(3, device="cuda", requires_grad=True) * 7).sum()))
 
 

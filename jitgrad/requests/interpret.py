@@ -23,7 +23,8 @@ from jitgrad.memory.cuda.arrays import hosted, placed
 from jitgrad.ops.movement import constant_in
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
-from jitgrad.requests.schedules.schedule import Schedule, leading
+from jitgrad.requests.schedules.cutting import leading
+from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import ONE, Callbacks, explicit
 from jitgrad.types.array import ArrayType
 

@@ -20,7 +20,7 @@ from jitgrad.operators.declaration.declare import (
     unary,
 )
 from jitgrad.operators.declaration.out import CAST
-from jitgrad.operators.native.words import NUMBERS, PLAIN
+from jitgrad.operators.native.layout import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, cast, number_node, promoted, result_dtype
 from jitgrad.operators.templates.template import no_template
 from jitgrad.requests import execute
@@ -169,7 +169,7 @@ def _constant_power(x: Node, exponent: Any) -> Node:
         return bind(_POW, (x, number_node(exponent, to)))
     if exponent == -1:
         return ops.reciprocal(x)
-    return ops.special.raised(scalar_node(float(exponent), float64), x)
+    return ops.analysis.raised(scalar_node(float(exponent), float64), x)
 
 
 def _pow(input: Node | Scalar, exponent: Node | Scalar) -> Node:

@@ -33,7 +33,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
-from jitgrad.operators.native.words import (
+from jitgrad.operators.native.layout import (
     ALONE,
     ANY,
     ARRAY,

@@ -25,7 +25,7 @@ from jitgrad.ops.declare import REGISTRY
 class BodyStep:
     """One program.  order: its nodes, leaves first; sources: what each leaf stands for; results: what is computed, by the nodes of
     the iteration; outputs: places of these in the order.  base: what is updated in place, whose memory the only output has.
-    prepared: of programs.py, by the number of iterations where lengths advance."""
+    prepared: of step_programs.py, by the number of iterations where lengths advance."""
 
     order: list[Node]
     sources: list[Node]

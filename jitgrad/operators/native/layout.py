@@ -47,7 +47,7 @@ NOT_WRITTEN, WRITTEN_WHOLE = -1, -2     # Extra.in_place, False and True, where 
 MOST_WAITING = 128              # values that wait to be written, see Storage.wait
 READ, UPDATE, SET, COUNT_ALONE, APPLY = range(5)    # what is done with what is being filled
 RECORDED, AT_ONCE = 1, 2        # instead of an evaluator: the template of what is postponed follows, or recorded to be computed at once
-# Of matching.py and again.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node and how
+# Of matching.py and backward.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node, how
 # it was written in place, and how many nodes and stops there may be.
 (PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA) = range(7)
 PATTERN_HEADER = 7
@@ -87,7 +87,7 @@ SLOTS = (
     *[f"Storage.{name}" for name in ("node", "writes", "cell", "private", "waiting", "owner", "history")],
     "Version.value", "Version.writer", "Run.entry", "Run.freed", "Run.reason", "Watch.hooks", "Watch.tensor", "PyFunction.ctx",
     "PyFunction.number", "Spec.sig",
-    "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
+    "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "EntryPoint.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
 RECORD, MATCH, AGAIN, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "deliver", "usual")]

@@ -26,8 +26,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
-from jitgrad.operators.native.matching import Matching
-from jitgrad.operators.native.words import (
+from jitgrad.operators.native.layout import (
     AGAIN,
     DELIVER,
     PATTERN_COMMON,
@@ -38,6 +37,7 @@ from jitgrad.operators.native.words import (
     PATTERN_VALUES,
     USUAL,
 )
+from jitgrad.operators.native.matching import Matching
 
 
 class Delivery(ObjectAssembly):

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.graph.node import Node
-from jitgrad.operators.native import words as W
+from jitgrad.operators.native import layout as W
 from jitgrad.tensors.histories import is_fixed
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor
