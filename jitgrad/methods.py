@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad.autograd.reverse.history import tensor_grad_fn
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.missing import absent_method
-from jitgrad.operators import conversion
+from jitgrad.operators import conversion, exchange
 from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
 from jitgrad.operators.declaration.schema import shown_text
@@ -91,7 +91,7 @@ def _attach_methods() -> None:
                 function = inplace_method(op)
                 shown = shown_text(op.schemas, out=False)
                 setattr(Tensor, f"{name}_", method(entry_point(function, f"{name}_", _writing(name), shown)))
-    for function in conversion.METHODS:
+    for function in (*conversion.METHODS, *exchange.METHODS):
         setattr(Tensor, function.__name__, function)
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),
                            ("nelement", conversion.numel), ("where", _where)):
@@ -232,6 +232,7 @@ def _nbytes(self: Tensor) -> int:
 
 
 _PROPERTIES: dict[str, Callable[[Tensor], Any]] = {
+    "__cuda_array_interface__": exchange.__cuda_array_interface__,
     "T": _transposed, "mT": _matrix_transposed, "H": _adjoint, "mH": _matrix_transposed, "real": _itself, "imag": _imaginary,
     "is_cpu": _is_cpu, "is_mps": _no, "is_xpu": _no, "layout": _layout, "is_cuda": _is_cuda,
     "is_sparse": _no, "is_quantized": _no, "is_meta": _no,

@@ -505,8 +505,74 @@ def files_and_copies() -> None:
         assert torch.load(file, map_location=where)["x"].device.type == torch.device(where).type
 
 
+def other_libraries_share_the_memory() -> None:
+    x = torch.arange(6.0, device="cuda").reshape(2, 3)
+    x.sum().item()
+    address, used = x._stored().address, torch.cuda.memory_allocated()
+    with copies():
+        y = torch.from_dlpack(x)
+        z = torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x))
+        w = torch.as_tensor(Interface(x))
+        for t in (y, z, w):
+            assert t._stored().address == address and t.device == x.device and t.shape == (2, 3)
+        assert torch.from_dlpack(x, copy=True)._stored().address != address
+        assert torch.tensor(Interface(x), device="cuda")._stored().address != address
+    assert torch.cuda.memory_allocated() == used
+    del x, t
+    assert torch.cuda.memory_allocated() == used            # others have it
+    assert y.tolist() == z.tolist() == w.tolist() == [[0, 1, 2], [3, 4, 5]]
+    del y, z, w
+    gc.collect()
+    assert torch.cuda.memory_allocated() < used
+    for dtype in (torch.float64, torch.int64, torch.int32, torch.bool):
+        there = torch.ones(3, dtype=dtype, device="cuda")
+        assert torch.from_dlpack(there).dtype is dtype
+    capsule = torch.ones(3, device="cuda").__dlpack__()
+    torch.from_dlpack(capsule)
+    with raises(RuntimeError, "DLTensor capsules can be consumed only once"):
+        torch.from_dlpack(capsule)
+    used = torch.cuda.memory_allocated()
+    torch.ones(1000, device="cuda").__dlpack__()        # nobody takes it
+    assert torch.cuda.memory_allocated() == used
+    turned = Interface(torch.arange(6.0, device="cuda").reshape(2, 3), (3, 2), (4, 12))
+    assert torch.as_tensor(turned).tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+class Interface:
+    """What another library has, as `__cuda_array_interface__` tells."""
+
+    def __init__(self, x: torch.Tensor, *layout: tuple[int, ...]) -> None:
+        self.__cuda_array_interface__ = dict(x.__cuda_array_interface__)
+        if layout:
+            self.__cuda_array_interface__.update(shape=layout[0], strides=layout[1])
+        self.kept = x
+
+
+def sharing_is_ordered_and_refused_where_gradients_are() -> None:
+    x = torch.ones(3, device="cuda")
+    calls.clear()
+    x.__dlpack__(stream=7)
+    found = [(c.method, c.arguments[-1]) for c in calls.calls if c.method in ("record", "wait")]
+    assert [m for m, _ in found] == ["record", "wait"] and found[1][1] == 7        # the other's stream waits for ours
+    calls.clear()
+    x.__dlpack__(stream=-1)
+    assert not calls.count("wait")
+    owner = Interface(x)
+    owner.__cuda_array_interface__["stream"] = 5
+    calls.clear()
+    torch.as_tensor(owner)
+    found = [(c.method, c.arguments[-1]) for c in calls.calls if c.method in ("record", "wait")]
+    assert found == [("record", 5), ("wait", streams.DEFAULT.handle)]               # ours waits for the other's
+    with raises(BufferError, "Can't export tensors that require gradient, use tensor.detach()"):
+        vector().__dlpack__()
+    with raises(RuntimeError, "Can't get __cuda_array_interface__ on Variable that requires grad"):
+        _ = vector().__cuda_array_interface__
+    assert not hasattr(torch.ones(1), "__cuda_array_interface__") and torch.ones(1).__dlpack_device__() == (1, 0)
+    assert np.from_dlpack(torch.arange(3)).tolist() == [0, 1, 2] and torch.from_dlpack(np.arange(3)).tolist() == [0, 1, 2]
+
+
 CASES: dict[str, Callable[[], None]] = {k: f for k, f in vars().items() if callable(f) and getattr(f, "__module__", "") == __name__
-                                        and not k.startswith("_") and k not in ("copies", "raises", "vector", "Double")}
+                                        and not k.startswith("_") and k not in ("copies", "raises", "vector", "Double", "Interface")}
 
 if __name__ == "__main__":
     for case in sys.argv[1:]:

@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad.memory import buffers
 from jitgrad.operators.conversion import item, moved, to_dtype
 from jitgrad.operators.declaration.out import refuse_gradients, write_to
+from jitgrad.operators.exchange import from_interface
 from jitgrad.operators.traced_array import TracedArray, array_tensor
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.device import DeviceLike, placement
@@ -159,7 +160,15 @@ def _data_array(data: Any, to: dtype | None) -> np.ndarray:
 
 def from_data(data: Any, to: dtype | None, device: str = "cpu") -> Tensor:
     """A tensor with a copy of the data, in `to` or the dtype that PyTorch infers."""
-    return moved(array_tensor(data, to), device) if type(data) is TracedArray else finished(_data_array(data, to), device=device)
+    if type(data) is TracedArray:
+        return moved(array_tensor(data, to), device)
+    if type(data) not in _HERE and hasattr(data, "__cuda_array_interface__") and not isinstance(data, Tensor):
+        found = from_interface(data)
+        return moved(found if to is None else to_dtype(found, to), device).clone()          # type: ignore[attr-defined]
+    return finished(_data_array(data, to), device=device)
+
+
+_HERE = {list, tuple, float, int, bool, np.ndarray}         # what is on the host, of the types that are met
 
 
 def tensor(data: Any, *, dtype: dtype | None = None, device: DeviceLike = None, requires_grad: bool = False,
@@ -188,6 +197,9 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: DeviceLike = None) 
     if isinstance(data, Tensor):
         result = data if dtype is None else to_dtype(data, dtype)
         return result if device is None else moved(result, where)
+    if type(data) not in _HERE and hasattr(data, "__cuda_array_interface__"):
+        found = from_interface(data)
+        return moved(found if dtype is None else to_dtype(found, dtype), "cuda:0" if device is None else where)
     return from_data(data, None if dtype is None else as_dtype(dtype), where)
 
 

@@ -28,7 +28,8 @@ class ArrayType:
         self.key = (dtype.code, device, tuple([n == 1 for n in shape]))
 
     def __repr__(self) -> str:
-        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+        where = "" if self.device == "cpu" else f" on {self.device}"
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]{where}"
 
 
 _types: dict[tuple[Shape, dtype, str], ArrayType] = {}

@@ -97,6 +97,16 @@ def to_device(array: np.ndarray) -> DeviceArray:
     return result
 
 
+def contiguous(address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None, owner: Any) -> DeviceArray:
+    """An array in memory that somebody else owns; a copy of what does not lie in row-major order."""
+    array = DeviceArray(address, shape, dtype, owner)
+    if strides is None or not array.size or all([n == 1 or s == own for n, s, own in zip(shape, strides, array.strides, strict=True)]):
+        return array
+    result = empty(shape, dtype)
+    driver.current().strided_copy(result.address, address, shape, strides, dtype, streams.current().handle)
+    return result
+
+
 def hosted(value: Any) -> Any:
     """A value for NumPy: an array of the device is copied to the host."""
     return value.to_host() if type(value) is DeviceArray else value

@@ -57,6 +57,15 @@ class Driver(Protocol):
         """A new stream."""
         ...
 
+    def foreign_stream(self, address: int) -> Any:
+        """The stream of another library at an address; 1: the default one, 2: that of each thread."""
+        ...
+
+    def strided_copy(self, target: int, source: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype,
+                     stream: Any) -> None:
+        """Device to device: an array that lies somehow to one in row-major order; strides in bytes."""
+        ...
+
     def synchronize(self, stream: Any = None) -> None:
         """Wait for a stream; for all work of the device where none is given."""
         ...

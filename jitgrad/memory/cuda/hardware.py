@@ -81,6 +81,22 @@ class HardwareDriver:
         self._enter()
         return self._device.create_stream()
 
+    def foreign_stream(self, address: int) -> Any:
+        self._enter()
+        return Stream.from_handle(address)
+
+    def strided_copy(self, target: int, source: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype,
+                     stream: Any) -> None:
+        self._enter()
+        import cupy                                     # type: ignore[import-not-found]
+
+        def array(address: int, *layout: Any) -> Any:
+            memory = cupy.cuda.UnownedMemory(address, 1, self)
+            return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0), *layout)
+
+        with cupy.cuda.ExternalStream(int(stream.handle)):
+            array(target)[...] = array(source, strides)
+
     def synchronize(self, stream: Any = None) -> None:
         self._enter()
         if stream is None:

@@ -6,6 +6,7 @@ where its memory ends, so that an index out of bounds raises IndexError.  Stream
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 import time
 from typing import Any
@@ -87,6 +88,15 @@ class SimulatedDriver:
 
     def stream(self) -> Any:
         return object()
+
+    def foreign_stream(self, address: int) -> Any:
+        return address
+
+    def strided_copy(self, target: int, source: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype,
+                     stream: Any) -> None:
+        flat, at = self.view_around(source, dtype)
+        result = self.view(target, dtype)[:math.prod(shape)].reshape(shape)
+        result[...] = np.ndarray(shape, dtype, flat, at * dtype.itemsize, strides)
 
     def synchronize(self, stream: Any = None) -> None:
         pass
