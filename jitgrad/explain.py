@@ -91,7 +91,17 @@ def explain(tensor: Any) -> str:
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")
+    if root.type.device != "cpu":
+        lines.append(_through_host())
     return "\n".join([*lines, *describe(program)])
+
+
+def _through_host() -> str:
+    """What of library calls is not computed on the device."""
+    from jitgrad.compiler.numba_cuda.device_calls import through_host
+    if not through_host:
+        return "on the device: all kernels and library calls"
+    return f"by NumPy, by way of the host, as CuPy has not (so far in this process): {', '.join(sorted(through_host))}"
 
 
 def describe(program: Schedule) -> list[str]:

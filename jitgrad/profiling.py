@@ -87,9 +87,20 @@ class profile:
             row.elements = (row.elements or 0) + iterations * work.inner
             row.bytes = (row.bytes or 0) + work.bytes * iterations // work.outer
 
+    def launched(self, info: KernelInfo, elements: int, nbytes: int, nanoseconds: int) -> None:
+        """A kernel of a device was launched, and waited for."""
+        row = self._rows.get(info.source)
+        if row is None:
+            row = self._rows[info.source] = _row_of(info)
+        row.calls += 1
+        row.seconds += nanoseconds * 1e-9
+        row.elements = (row.elements or 0) + elements
+        row.bytes = (row.bytes or 0) + nbytes
+
     def library(self, name: str, elements: int, nbytes: int, nanoseconds: int) -> None:
-        """NumPy was called, for a result of so many elements."""
-        row = self._rows.setdefault(name, Row(f"NumPy: {name}", [], [name]))
+        """A library was called, for a result of so many elements.  name: of NumPy's function, or which of what library."""
+        library, _, operation = name.rpartition(": ")
+        row = self._rows.setdefault(name, Row(f"{library or 'NumPy'}: {operation}", [], [operation]))
         row.calls += 1
         row.seconds += nanoseconds * 1e-9
         row.elements = (row.elements or 0) + elements
@@ -116,6 +127,10 @@ def _row(address: int, work: Any) -> Row:
     known = told.get(address)
     if known is None:
         return Row(*(("BLAS", [], ["matmul"]) if work is not None else ("loop", [], ["a compiled loop"])))
-    info = KernelInfo(*known)
+    return _row_of(KernelInfo(*known))
+
+
+def _row_of(info: KernelInfo) -> Row:
+    """The row of a kernel."""
     lines = dict.fromkeys([line_text(line) if line is not None else "derivative" for _, line in info.ops])
     return Row(info.name, list(lines), list(dict.fromkeys([op for op, _ in info.ops])))

@@ -505,6 +505,23 @@ def files_and_copies() -> None:
         assert torch.load(file, map_location=where)["x"].device.type == torch.device(where).type
 
 
+def what_ran_is_told() -> None:
+    x = torch.ones(4, 4, device="cuda", requires_grad=True)
+    loss = (torch.tanh(x) @ x).sum()
+    text = str(jitgrad.explain(loss))
+    assert "float32[] on cuda:0" in text and "for CUDA" in text and "on the device: all kernels and library calls" in text
+    before = jitgrad.cache_info()
+    loss.backward()
+    assert jitgrad.cache_info().memory_hits > before.memory_hits
+    x.grad = None
+    with jitgrad.profile() as p:
+        (torch.tanh(x) @ x).sum().backward()
+    rows = {row.name: row for row in p.kernels}
+    assert p.programs == p.runs == 1 and rows["NumPy: matmul"].calls == 3 and "tanh" in str(p)
+    kernel = next(row for row in p.kernels if "tanh" in row.operations)
+    assert kernel.elements == 16 and kernel.bytes and any(["cuda_device_cases.py" in line for line in kernel.lines])
+
+
 def other_libraries_share_the_memory() -> None:
     x = torch.arange(6.0, device="cuda").reshape(2, 3)
     x.sum().item()

@@ -79,8 +79,8 @@ def __cuda_array_interface__(self: Tensor) -> dict[str, Any]:
     """Address, shape and dtype of a CUDA tensor for CuPy, Numba and others, and the stream that they are to wait for."""
     type_ = self._node.spec.type
     if type_.device == "cpu":
-        raise AttributeError(f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.dtype.legacy} If CUDA data is required "
-                             "use tensor.cuda() to copy tensor to device memory.")
+        raise AttributeError(f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.dtype.legacy} If CUDA data is "
+                             "required use tensor.cuda() to copy tensor to device memory.")
     if self.requires_grad and grad_mode.enabled:
         raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't required, use "
                            "var.detach() to get Variable that doesn't require grad.")

@@ -62,18 +62,23 @@ class DeviceCall:
         self._kwargs = dict(step.params)
         if step.sizes is not None:
             self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
-        self._target = step.target
+        self.target = step.target
         self._shape = tuple([value(n) for n in step.shape])
         self._operands = [_Operand(o, source, value) for o, source in zip(step.operands, step.sources, strict=True)]
+
+    def __str__(self) -> str:
+        return f"{_library().name}: {self._op.name}"
 
     def run(self, memory: Memory, given: Mapping[int, Any]) -> None:
         """Call, and write the result to the step's target."""
         library = _library()
-        target = memory[self._target]
+        target = memory[self.target]
         quiet.run(library.call, self._op, [o.of(memory, given, library) for o in self._operands], self._kwargs, target, self._shape)
 
 
 class _Library(Protocol):
+    name: str
+
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any: ...
     def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any: ...
     def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None: ...
@@ -81,6 +86,8 @@ class _Library(Protocol):
 
 class _Simulated:
     """NumPy on the simulator's memory."""
+
+    name = "NumPy"
 
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:
         if 0 in shape:
@@ -99,6 +106,8 @@ class _Simulated:
 
 class _Cupy:
     """CuPy on the device, on the stream that is current."""
+
+    name = "CuPy"
 
     def __init__(self) -> None:
         import cupy  # type: ignore[import-not-found]

@@ -9,6 +9,7 @@ taken and given back.  A run takes memory from the pool, launches, and makes lib
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
 from jitgrad.compiler.numba_cuda import device_calls, kernels
+from jitgrad.compiler.runtime import workspace
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.graph.node import Node
 from jitgrad.memory.cuda import arrays, driver, streams
@@ -57,13 +59,26 @@ class _Launch(NamedTuple):
     """A kernel with its arguments, but for memory and run-time numbers.
 
     fixed: numbers by name; pointers: buffers by name; numbers: by name the position of a run-time number, and its type;
-    partial: by name the dtype of the results of blocks."""
+    partial: by name the dtype of the results of blocks.  elements: that it goes over."""
 
+    step: KernelStep
+    elements: int
     kernel: kernels.CudaKernel
     fixed: dict[str, Any]
     pointers: dict[str, int]
     numbers: dict[str, tuple[int, Callable[[Any], Any]]]
     partial: dict[str, np.dtype]
+
+    def run(self, memory: _Memory, given: Mapping[int, Any]) -> None:
+        """Launch it; nobody waits."""
+        arguments = dict(self.fixed)
+        for name, number in self.pointers.items():
+            arguments[name] = _view(memory[number])
+        for name, (position, convert) in self.numbers.items():
+            arguments[name] = convert(given[position])
+        partial = {name: arrays.empty((kernels.GRID,), dtype) for name, dtype in self.partial.items()}
+        arguments.update({name: _view(array) for name, array in partial.items()})
+        self.kernel(arguments)
 
 
 class _Bound:
@@ -103,9 +118,11 @@ class _Bound:
         """See program.Bound."""
         given: dict[int, Any] = {**self._fixed, **dict(zip(self.positions, values, strict=True))}
         memory = _Memory(self._buffers, self._counts, given)
+        if workspace.timing:
+            workspace.timing[0].ran(self)
         for step, over in zip(self._steps, self._over, strict=True):
-            if isinstance(step, _Launch):
-                _run_launch(step, memory, given)
+            if workspace.timing:
+                _timed(step, memory, given)
             else:
                 step.run(memory, given)
             for number in over:
@@ -171,18 +188,23 @@ def _launch(step: KernelStep, value: Evaluator) -> _Launch:
             pointers[f"p{k}"] = slot.buffer
             fixed[f"s{k}"] = value(slot.offset)
     partial = {f"w{k}": BY_CODE[r.code].np for k, r in enumerate(kernel.reductions) if all(r.reduced)}
-    return _Launch(step.function, fixed, pointers, numbers, partial)
+    return _Launch(step, value(step.outer) * value(step.inner), step.function, fixed, pointers, numbers, partial)
 
 
-def _run_launch(launch: _Launch, memory: _Memory, given: Mapping[int, Any]) -> None:
-    arguments = dict(launch.fixed)
-    for name, number in launch.pointers.items():
-        arguments[name] = _view(memory[number])
-    for name, (position, convert) in launch.numbers.items():
-        arguments[name] = convert(given[position])
-    partial = {name: arrays.empty((kernels.GRID,), dtype) for name, dtype in launch.partial.items()}
-    arguments.update({name: _view(array) for name, array in partial.items()})
-    launch.kernel(arguments)
+def _timed(step: _Launch | device_calls.DeviceCall, memory: _Memory, given: Mapping[int, Any]) -> None:
+    """Run a step alone, for a profile."""
+    driver.current().synchronize(streams.current().handle)
+    start = perf_counter_ns()
+    step.run(memory, given)
+    driver.current().synchronize(streams.current().handle)
+    taken = perf_counter_ns() - start
+    profile = workspace.timing[0]
+    if isinstance(step, _Launch):
+        nbytes = sum([memory[number].nbytes for number in set(step.pointers.values())])
+        profile.launched(step.step.info, step.elements, nbytes, taken)
+    else:
+        result = memory[step.target]
+        profile.library(str(step), result.size, result.nbytes, taken)
 
 
 def _view(array: DeviceArray) -> Any:

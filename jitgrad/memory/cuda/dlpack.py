@@ -93,10 +93,10 @@ class _Taken:
 
 
 def take(capsule: Any) -> DeviceArray:
-    """The array in a capsule, which is taken.  Raises RuntimeError for one that is not of this device, or of a dtype that is not here."""
+    """The array in a capsule, which is taken.  Raises RuntimeError for one of another device, or of a dtype that is not here."""
     if not _is_valid(id(capsule), _FRESH):
-        raise RuntimeError("from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you might "
-                           "have already constructed a tensor from it once.")
+        raise RuntimeError("from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you "
+                           "might have already constructed a tensor from it once.")
     managed = ctypes.cast(_pointer(id(capsule), _FRESH), ctypes.POINTER(_Managed))
     tensor = managed.contents.tensor
     if tensor.device_type != CUDA or tensor.device_id != 0:

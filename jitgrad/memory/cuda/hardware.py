@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from cuda.bindings import driver as api  # type: ignore[import-not-found]
-from cuda.core import Device, LaunchConfig, ObjectCode, launch  # type: ignore[import-not-found]
+from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch  # type: ignore[import-not-found]
 
 from jitgrad.memory.buffers import address as address_of
 from jitgrad.memory.cuda.driver import INSTALL, DeviceProperties
@@ -88,7 +88,7 @@ class HardwareDriver:
     def strided_copy(self, target: int, source: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype,
                      stream: Any) -> None:
         self._enter()
-        import cupy                                     # type: ignore[import-not-found]
+        import cupy  # type: ignore[import-not-found]
 
         def array(address: int, *layout: Any) -> Any:
             memory = cupy.cuda.UnownedMemory(address, 1, self)
