@@ -26,13 +26,15 @@ class Target:
 
 
 def chosen_target() -> Target:
-    """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda without a GPU and without the simulator."""
+    """The target that JITGRAD_TARGET names.  Raises RuntimeError for cuda where kernels are not to be simulated."""
     if config.target == "cuda":
         from jitgrad.compiler.codegen import target_cuda
         from jitgrad.compiler.numba_cuda import kernels as cuda
-        from jitgrad.compiler.numba_cuda.launches import Launches
-        cuda.check()
-        return Target(target_cuda.emit, cuda.get_kernel, lambda *program: Launches(StepList(*program)), phased=False)
+        from jitgrad.compiler.numba_cuda import simulated
+        from jitgrad.compiler.numba_cuda.launches import Launches, check
+        check()
+        return Target(target_cuda.emit, lambda source: cuda.get_kernel(source, simulated.THREADS, simulated.BLOCKS),
+                      lambda *program: Launches(StepList(*program)), phased=True)
     from jitgrad.compiler.codegen import emit
     from jitgrad.compiler.numba_cpu import kernels
     from jitgrad.compiler.runtime.plans import Plans

@@ -7,6 +7,7 @@ both; kernels work on the device, library steps (NumPy) on the host, and a buffe
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,20 @@ import numpy as np
 
 from jitgrad.compiler.ir.loop_nest import Integer, LoopNest, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
-from jitgrad.compiler.numba_cuda.kernels import GRID
-from jitgrad.compiler.numba_cuda.vocabulary import cuda
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.graph.node import INPUT, SCALAR, Node
 from jitgrad.memory import buffers
+from jitgrad.memory.addresses import simulated as known
 from jitgrad.ops.quiet import quiet
 from jitgrad.types.dtype import BY_CODE
+
+
+def check() -> None:
+    """Raises RuntimeError where there is nothing to run CUDA kernels on."""
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+        raise RuntimeError("JITGRAD_TARGET=cuda: programs are not run on a GPU yet. Set NUMBA_ENABLE_CUDASIM=1 before Python "
+                           "starts to run the kernels in a simulator (slow), or JITGRAD_TARGET=cpu")
 
 
 class Launches:
@@ -48,11 +55,15 @@ class Launches:
             if output is not None:
                 memory.host[output.buffer] = buffers.empty(tuple([value(n) for n in output.shape]), output.dtype)
             results.append(None if output is None else memory.host[output.buffer])
-        for step in program.steps:
-            quiet.run(_launch if isinstance(step, KernelStep) else _call, step, memory, order, value)
-        for output in program.outputs:
-            if output is not None:
-                memory.on_host(output.buffer)
+        try:
+            for step in program.steps:
+                quiet.run(_launch if isinstance(step, KernelStep) else _call, step, memory, order, value)
+            for output in program.outputs:
+                if output is not None:
+                    memory.on_host(output.buffer)
+        finally:
+            for number in list(memory.device):
+                memory.written_on_host(number)
         return results
 
 
@@ -83,7 +94,8 @@ class _Bound:
 class Memory:
     """The buffers of one run.  It is also the workspace that a LibraryCall asks for temporaries (library_calls.py).
 
-    host: arrays by number, of any shape; device: flat arrays by number.  stale: the device alone has what the buffer holds."""
+    host: arrays by number, of any shape; device: flat arrays by number, in memory that the simulator knows.  stale: the device
+    alone has what the buffer holds."""
 
     def __init__(self, bufs: list[Buffer], order: Sequence[Node], value: Evaluator) -> None:
         self.buffers = bufs
@@ -91,20 +103,19 @@ class Memory:
         self.host: dict[int, np.ndarray] = {k: order[b.number].value for k, b in enumerate(bufs) if b.kind == "input"}
         self.device: dict[int, Any] = {}
         self.starts: dict[int, int] = {}
+        self.addresses: dict[int, int] = {}
         self.stale: set[int] = set()
         self.views: dict[Any, np.ndarray] = {}
 
-    def on_device(self, number: int) -> Any:
-        """The buffer as a flat array of the device; position `starts[number]` holds its element 0."""
-        array = self.device.get(number)
-        if array is None:
+    def on_device(self, number: int) -> int:
+        """The address of element 0 of the buffer on the device."""
+        if number not in self.device:
             b = self.buffers[number]
-            if number in self.host:
-                flat, self.starts[number] = flatten(self.host[number])
-            else:
-                flat = np.empty(self.value(b.size), b.dtype)
-            array = self.device[number] = cuda.to_device(flat)
-        return array
+            flat, self.starts[number] = flatten(self.host[number]) if number in self.host else \
+                (np.empty(self.value(b.size), b.dtype), 0)
+            self.device[number] = np.array(flat)
+            self.addresses[number] = known.register(self.device[number])
+        return self.addresses[number] + self.starts[number] * self.device[number].itemsize
 
     def on_host(self, number: int) -> np.ndarray:
         """The buffer as an array of the host."""
@@ -113,7 +124,7 @@ class Memory:
             self.host[number] = np.empty(self.value(b.size), b.dtype)
         if number in self.stale:
             self.stale.remove(number)
-            self.host[number].reshape(-1)[...] = self.device[number].copy_to_host()
+            self.host[number].reshape(-1)[...] = self.device[number]
         return self.host[number]
 
     def array(self, number: int, dtype: np.dtype, count: int) -> np.ndarray:
@@ -125,24 +136,24 @@ class Memory:
 
     def written_on_host(self, number: int) -> None:
         self.stale.discard(number)
-        self.device.pop(number, None)
+        if number in self.device:
+            del self.device[number]
+            known.unregister(self.addresses.pop(number))
 
 
 def _launch(step: KernelStep, memory: Memory, order: Sequence[Node], value: Evaluator) -> None:
     kernel = step.kernel
     arguments: dict[str, Any] = {"hi": value(step.outer)}
+    used = {name for stage in step.function.stages for name in stage.parameters}
     for k, slot in enumerate(kernel.slots):
         if isinstance(slot, Integer):
             arguments[f"n{k}"] = value(slot.expr)
         elif isinstance(slot, Number):
             arguments[f"c{k}"] = BY_CODE[slot.code].np.type(order[slot.position].value)
-        else:
-            arguments[f"p{k}"] = memory.on_device(slot.buffer)
-            arguments[f"s{k}"] = memory.starts.get(slot.buffer, 0) + value(slot.offset)
-    for k, r in enumerate(kernel.reductions):
-        if all(r.reduced):
-            arguments[f"w{k}"] = cuda.device_array(GRID, BY_CODE[r.code].np)
-    step.function(arguments)
+        elif f"p{k}" in used:
+            size = memory.buffers[slot.buffer].dtype.itemsize
+            arguments[f"p{k}"] = memory.on_device(slot.buffer) + size * value(slot.offset)
+    step.function.run_simulated(arguments)
     for number in _written(kernel):
         memory.written_on_device(number)
 
