@@ -27,10 +27,10 @@ from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled
 from jitgrad.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from jitgrad.autograd.modes import no_grad as no_grad
 from jitgrad.autograd.modes import set_grad_enabled as set_grad_enabled
-from jitgrad.capture.derivative import grad as grad
-from jitgrad.capture.derivative import value_and_grad as value_and_grad
 from jitgrad.capture.compiled import compile as compile
 from jitgrad.capture.compiled import interpret as interpret
+from jitgrad.capture.derivative import grad as grad
+from jitgrad.capture.derivative import value_and_grad as value_and_grad
 from jitgrad.capture.jacobians import hessian as hessian
 from jitgrad.capture.jacobians import hvp as hvp
 from jitgrad.capture.jacobians import jacobian as jacobian
@@ -401,6 +401,8 @@ def fmod(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: T
     """input - other * trunc(input / other): with the sign of input, as C's fmod."""
 def frac(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """x - trunc(x), element by element."""
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Tensor:
+    """A tensor of what another library has, or of a capsule: on the memory of what is on the device, a copy of what is on the CPU."""
 @overload
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, sparse_grad: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""

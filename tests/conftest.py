@@ -13,6 +13,14 @@ from which_ran import WhichRan
 os.environ.setdefault("JITGRAD_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"))
 
 
+@pytest.fixture
+def cuda_device():
+    """A simulated CUDA device."""
+    import cuda_device
+    with cuda_device.in_use():
+        yield
+
+
 def pytest_addoption(parser):
     parser.addoption("--plain", action="store_true", help="record by the Python functions, not by machine code")
     parser.addoption("--cfunc", action="store_true", help="compile by numba.cfunc, as with a Numba that jitgrad does not know")

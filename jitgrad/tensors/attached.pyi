@@ -34,9 +34,16 @@ class Attached:
     def __bool__(self) -> builtins.bool: ...
     def __complex__(self) -> builtins.complex: ...
     def __contains__(self, element: Any) -> builtins.bool: ...
+    @property
+    def __cuda_array_interface__(self) -> builtins.dict[builtins.str, Any]:
+        """Address, shape and dtype of a CUDA tensor for CuPy, Numba and others, and the stream that they are to wait for."""
     def __dir__(self) -> builtins.list[builtins.str]:
         """What dir() shows: no names that raise."""
     def __div__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
+    def __dlpack__(self, *, stream: builtins.int | None = None, max_version: Any = None, dl_device: Any = None, copy: builtins.bool | None = None) -> Any:
+        """A DLPack capsule of the values: of a CUDA tensor of its memory, of one on the CPU of a copy."""
+    def __dlpack_device__(self) -> builtins.tuple[builtins.int, builtins.int]:
+        """DLPack's number of the kind of device, and the device's."""
     def __eq__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...  # type: ignore[override]
     def __float__(self) -> builtins.float: ...
     def __floordiv__(self, other: Tensor | builtins.float | np.ndarray[Any, Any]) -> Tensor: ...
@@ -348,11 +355,11 @@ class Attached:
     def cov(self, *, correction: builtins.int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
         """The covariances of the rows, columns being observations, weighted by how often they came and by what they count."""
     def cpu(self, memory_format: Any = None) -> Tensor:
-        """The tensor itself: it is on the CPU."""
+        """The tensor on the CPU; itself if it is there."""
     def cross(self, other: Tensor, dim: builtins.int | None = None, *, axis: builtins.int | None = None) -> Tensor:
         """The vector product along `dim`, or the first dimension of length 3."""
-    def cuda(self, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
-        """Raises: tensors live on the CPU."""
+    def cuda(self, device: Any = None, non_blocking: builtins.bool = False, memory_format: Any = None) -> Tensor:
+        """The tensor on the CUDA device; itself if it is there."""
     @overload
     def cummax(self, dim: builtins.int) -> return_types.cummax:
         """(values, indices) of the largest element up to each along `dim`."""
@@ -543,7 +550,7 @@ class Attached:
     def ger(self, vec2: Tensor) -> Tensor:
         """outer(input, vec2)."""
     def get_device(self) -> builtins.int:
-        """-1: the CPU."""
+        """The number of the CUDA device; -1: the CPU."""
     @property
     def grad_fn(self) -> Any:
         """Tensor.grad_fn: None for leaves."""
@@ -655,10 +662,10 @@ class Attached:
         """Whether the elements lie in memory in row-major order without gaps, as PyTorch would have placed them."""
     @property
     def is_cpu(self) -> builtins.bool:
-        """True on every tensor of this library."""
+        """Whether the tensor is on the CPU."""
     @property
     def is_cuda(self) -> builtins.bool:
-        """False on every tensor of this library."""
+        """Whether the tensor is on a CUDA device."""
     def is_floating_point(self) -> builtins.bool:
         """Whether the dtype is float32 or float64."""
     def is_inference(self) -> builtins.bool:

@@ -30,6 +30,16 @@ class Fragments(Protocol):
     def store(self, code: str, pointer: str, position: str, value: str) -> str: ...
 
 
+class ByAddress:
+    """Elements by the address of an array and a position."""
+
+    def load(self, code: str, pointer: str, position: str) -> str:
+        return f"load_{code}({pointer}, {position})"
+
+    def store(self, code: str, pointer: str, position: str, value: str) -> str:
+        return f"store_{code}({pointer}, {position}, {value})"
+
+
 T = TypeVar("T", bound=Fragments)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from jitgrad.compiler.codegen.emitter import ByAddress
+
 # Elements that are summed on their own before they join the total: bounds the rounding error.  In registers there are some
 # tens of sums side by side; in memory one, so that in float32 fewer elements are as many as a sum should have.
 BLOCK = 1024
@@ -31,7 +33,7 @@ def interleaving(depth: int, body: Sequence[str]) -> int:
     return ROW if depth else FLAT.get(sum([len(_FORMULA.findall(line)) for line in body]), 0)
 
 
-class CpuTarget:
+class CpuTarget(ByAddress):
     """Text fragments.  All methods return lines or expressions."""
 
     header = "def kernel(lo, hi, args):"
@@ -44,12 +46,6 @@ class CpuTarget:
 
     def number(self, slot: int, code: str) -> str:
         return f"arg_{code}(args, {slot})"
-
-    def load(self, code: str, pointer: str, position: str) -> str:
-        return f"load_{code}({pointer}, {position})"
-
-    def store(self, code: str, pointer: str, position: str, value: str) -> str:
-        return f"store_{code}({pointer}, {position}, {value})"
 
     def load_accumulator(self, code: str, pointer: str, position: str) -> str:
         return f"accload_{code}({pointer}, {position})"

@@ -25,7 +25,7 @@ from jitgrad.memory.threads import building
 
 PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # The files that decide what code a source text becomes, besides objectcode.py.
-_GENERATORS = ("kernels.py", "pipeline.py", "plain.py", "numba_types.py", "vocabulary/*.py", "vocabulary/vecmath/*.py")
+_GENERATORS = ("kernels.py", "pipeline.py", "plain.py", "numba_types.py", "intrinsics.py", "vocabulary/*.py", "vocabulary/vecmath/*.py")
 
 
 class KernelCounters:
@@ -113,7 +113,7 @@ def forget() -> None:
 
 def compilations() -> list[Compilation]:
     """Those of the kernels on disk."""
-    heads = [_unpack(cache.head(entry.name, len(_MARK) + 200)) for entry in cache.entries()]
+    heads = [unpack(cache.head(entry.name, len(_MARK) + 200)) for entry in cache.entries()]
     return [head[0] for head in heads if head is not None]
 
 
@@ -193,7 +193,7 @@ def _make(source: str) -> Kernel:
     name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
     key = cache.key(source, fingerprint())
     data = cache.load(key)
-    kept = None if data is None else _unpack(data)
+    kept = None if data is None else unpack(data)
     if kept is not None:
         compilation, data = kept
         kernel = Kernel(name, source, data, "disk", compilation, start)
@@ -204,7 +204,7 @@ def _make(source: str) -> Kernel:
         data = objectcode.emit(lower(source, name))
         compilation = Compilation(numba, pipeline, time.perf_counter() - began)
         kernel = Kernel(name, source, data, "compiled", compilation, start)
-        cache.save(key, _pack(compilation, data), source)
+        cache.save(key, pack(compilation, data), source)
         stats.kernels_compiled += 1
         logger.info("compiled %s %s", name, compilation)
     return kernel
@@ -215,11 +215,12 @@ def _make(source: str) -> Kernel:
 _MARK = b"kernel "
 
 
-def _pack(compilation: Compilation, data: bytes) -> bytes:
+def pack(compilation: Compilation, data: bytes) -> bytes:
+    """What is kept of object code."""
     return _MARK + json.dumps(compilation).encode() + b"\n" + data
 
 
-def _unpack(kept: bytes) -> tuple[Compilation, bytes] | None:
+def unpack(kept: bytes) -> tuple[Compilation, bytes] | None:
     """None of what is no such line and code (of another version of jitgrad, where somebody lists what is there)."""
     line, _, data = kept.partition(b"\n")
     try:

@@ -13,12 +13,11 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba.core.errors import NumbaError, TypingError
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
+from jitgrad.compiler.numba_cpu.intrinsics import as_intrinsic
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
-from jitgrad.compiler.numba_cpu.vocabulary.operation import Operation
 from jitgrad.errors import InternalError
 
 _ARGUMENTS = "(i64, i64, i64)"
@@ -31,27 +30,8 @@ define void @"{name}"(i64 %lo, i64 %hi, i64 %args) nounwind {{
 """
 
 
-def _intrinsic(name: str, operation: Operation) -> Any:
-    def codegen(context, builder, signature, values):
-        result = operation.build(builder, *values)
-        return context.get_dummy_value() if result is None else result
-
-    def typed(*arguments):
-        plain = [numba.types.unliteral(t) for t in arguments]
-        try:
-            result = operation.check(tuple([KINDS.get(t, str(t)) for t in plain]))
-        except TypeError as error:
-            raise TypingError(str(error)) from error
-        return (numba.types.void if result is None else TYPES[result])(*plain), codegen
-
-    names = ", ".join([f"a{k}" for k in range(operation.arity)])
-    namespace: dict[str, Any] = {"typed": typed}
-    exec(f"def {name}(typingctx{', ' if names else ''}{names}):\n    return typed({names})\n", namespace)
-    return intrinsic(namespace[name])
-
-
 VOCABULARY: dict[str, Any] = {"inf": math.inf, "nan": math.nan,
-                              **{name: _intrinsic(name, operation) for name, operation in OPERATIONS.items()}}
+                              **{name: as_intrinsic(name, operation, intrinsic) for name, operation in OPERATIONS.items()}}
 
 
 def lower(source: str, name: str) -> str:

@@ -1,202 +1,216 @@
-"""Kernels for CUDA: from source text to something to launch, on a GPU or in Numba's simulator.
+"""Kernels for CUDA: from source text to what is launched, and how.
 
-Input: the source of one kernel (target_cuda.py).  Output: a `CudaKernel`.  Invariant: one source text is compiled at most
-once in a process; every launch has the same size, so that results do not depend on the machine's.
-
-The simulator (NUMBA_ENABLE_CUDASIM=1) runs a kernel's Python text, one thread of the interpreter for each thread of a
-block: right for tests, slow for everything else.
+Input: the source of one kernel (codegen/target_cuda.py).  Output: a `CudaKernel`: its functions, the shapes of their launches and
+the memory for partial results that some lengths take, and a cubin for a GPU.
+Invariant: one source text is compiled at most once in a process for one kind of GPU, and not at all if the disk cache has it for
+that and these versions: then numba-cuda is not even imported.
 """
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import inspect
-import linecache
-import sys
+import platform
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FunctionType
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache as memoize
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import from_dtype, types
 
-from jitgrad.compiler.ir import loop_nest
-from jitgrad.compiler.numba_cpu.kernels import stats
-from jitgrad.compiler.numba_cuda.vocabulary import SIMULATED, VOCABULARY, cuda
+from jitgrad.compiler.numba_cpu import cache
+from jitgrad.compiler.numba_cpu.kernels import Compilation, pack, stats, unpack
+from jitgrad.compiler.numba_cuda.shapes import BLOCKS, THREADS, shape
 from jitgrad.config import logger
+from jitgrad.memory.addresses import simulated as known
 from jitgrad.types.dtype import BY_CODE
+from jitgrad.version import __version__
 
-# Blocks and threads a block of every launch.  A thread of the simulator is a thread of Python, which takes about 2 ms to
-# start and to pass the barriers of a reduction.
-GRID, BLOCK = (2, 8) if SIMULATED else (256, 256)
-# The simulator waits for its threads by polling; with Python's usual 5 ms a turn, that is nearly all it does.
-_SWITCH_SECONDS = 5e-5
+Capability = tuple[int, int]
+# The files that decide what code a source text becomes, and the packages.
+_GENERATORS = ("numba_cuda/*.py", "numba_cpu/intrinsics.py", "numba_cpu/numba_types.py", "numba_cpu/vocabulary/*.py",
+               "numba_cpu/vocabulary/vecmath/*.py")
+_PACKAGES = ("numba", "llvmlite", "numba-cuda", "cuda-core", "cuda-bindings", "nvidia-nvvm", "nvidia-cuda-nvcc", "nvidia-nvjitlink",
+             "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12")
+PARTS = ("chunks", "lanes", "blocks")       # parameters that follow from the shape of the launch before
 
 
 @dataclass(frozen=True)
 class CudaFunction:
-    """One function of a kernel's source: how it is launched, and the names of its arguments."""
+    """One function of a kernel's source.
 
-    launch: Callable[..., None]
+    kind: how loops become threads, the name without its number.  parameters, codes: names in order, and what each is: "i8" of an
+    address or an integer, or the kind of a number.  lengths(...): how often its outer and its inner loops run, from `sizes`."""
+
+    name: str
+    kind: str
     parameters: tuple[str, ...]
+    codes: tuple[str, ...]
+    lengths: Callable[..., tuple[int, int]]
+    sizes: tuple[str, ...]
 
 
+class Launch(NamedTuple):
+    """Of one function: its shape, and the integers among its arguments that the lengths alone do not give."""
+
+    function: CudaFunction
+    grid: tuple[int, int]
+    block: tuple[int, int]
+    parts: Mapping[str, int]
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """In order, each of its kind, by name: addresses, integers, numbers."""
+        function = self.function
+        return tuple([BY_CODE[code].np.type(values[name]) for name, code in zip(function.parameters, function.codes, strict=True)])
+
+
+@dataclass
 class CudaKernel:
-    """The functions of one source, in order.  name: unique by the hash of the source.  origin: always "compiled" (Numba
-    keeps no CUDA kernels on disk).  seconds: what it took; a GPU's code is made at the first launch."""
+    """The functions of one source, in order.  name: unique by the hash of the source.
 
-    origin = "compiled"
-    compilation = f"by Numba {numba.__version__} for CUDA"
+    origin: "compiled" or "disk", once there is an image; bytes: of it.  threads, blocks: what bounds launches."""
 
-    def __init__(self, name: str, source: str, stages: tuple[CudaFunction, ...], seconds: float) -> None:
-        self.name = name
-        self.source = source
-        self.stages = stages
-        self.seconds = seconds
+    name: str
+    source: str
+    stages: tuple[CudaFunction, ...]
+    origin: str = ""
+    compilation: Compilation | str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    threads: int = THREADS
+    blocks: int = BLOCKS
+    _images: dict[Capability, bytes] = field(default_factory=dict, repr=False)
 
-    def __call__(self, arguments: Mapping[str, Any]) -> None:
-        """Launch all stages with the arguments by name (see target_cuda.py); the arrays are on the device."""
-        with _running():
-            for stage in self.stages:
-                stage.launch(*[arguments[name] for name in stage.parameters])
+    @property
+    def once(self) -> bool:
+        """Whether an element is touched by one function, once: then a result may have the memory of an operand."""
+        return len([s for s in self.stages if s.kind != "combine"]) == 1 and self.stages[0].kind not in ("phases", "added")
 
-    def __repr__(self) -> str:
-        return f"<Kernel {self.name} for CUDA>"
+    def launches(self, lengths: Mapping[str, int]) -> list[Launch]:
+        """What is launched, in order, for these lengths: "hi", and the integers of the kernel by name ("n3")."""
+        found: list[Launch] = []
+        parts: dict[str, int] = {}
+        for stage in self.stages:
+            if stage.kind == "combine" and "chunks" in stage.parameters and parts["chunks"] == 1:
+                continue                # the function before has stored the results
+            known = {**lengths, **parts}
+            made = shape(stage.kind, *stage.lengths(*[known[n] for n in stage.sizes]), self.threads, self.blocks)
+            if stage.kind != "combine":
+                parts = {"chunks": made.grid[1], "lanes": made.grid[0] * made.block[1], "blocks": made.grid[0]}
+            found.append(Launch(stage, made.grid, made.block, parts))
+        return found
+
+    def scratch(self, lengths: Mapping[str, int]) -> dict[str, int]:
+        """Bytes of the partial results by parameter: those that are not here have none, and are 0."""
+        found: dict[str, int] = {}
+        for launch in self.launches(lengths):
+            if launch.function.kind == "combine":
+                kept, count = launch.function.lengths(*[{**lengths, **launch.parts}[n] for n in launch.function.sizes])
+                found |= {name: 8 * max(1, kept * count) for name in launch.function.parameters if name[0] == "w"}
+        return found
+
+    def image(self, capability: Capability) -> bytes:
+        """The cubin for GPUs of a compute capability, from memory, else from disk, else compiled now; the symbol of a function is
+        NAME_FUNCTION.  Needs no GPU.  Raises ImportError without numba-cuda."""
+        with _lock:
+            known = self._images.get(capability)
+            if known is None:
+                known = self._images[capability] = self._made(capability)
+            return known
+
+    def _made(self, capability: Capability) -> bytes:
+        start = time.perf_counter()
+        key = cache.key(self.source, "sm_{}{}".format(*capability), fingerprint())
+        data = cache.load(key)
+        kept = None if data is None else unpack(data)
+        if kept is not None:
+            self.compilation, cubin = kept
+            self.origin = "disk"
+            stats.disk_hits += 1
+        else:
+            from jitgrad.compiler.numba_cuda import device
+            cubin = device.image(self.source, self.name, capability).cubin
+            self.compilation = Compilation(_version("numba-cuda"), "numba-cuda for sm_{}{}".format(*capability),
+                                           time.perf_counter() - start)
+            self.origin = "compiled"
+            cache.save(key, pack(self.compilation, cubin), self.source)
+            stats.kernels_compiled += 1
+            logger.info("compiled %s %s", self.name, self.compilation)
+        self.seconds, self.bytes = time.perf_counter() - start, len(cubin)
+        return cubin
+
+    def functions(self) -> dict[str, Callable[..., None]]:
+        """For the simulator: by name what runs a function with (grid, block, arguments)."""
+        from jitgrad.compiler.numba_cuda import simulated
+        return {name: partial(simulated.run, function) for name, function in simulated.define(self.source, self.name).items()}
+
+    def run_simulated(self, arguments: Mapping[str, Any]) -> None:
+        """Run all of it on the host: addresses that memory/addresses.py knows, integers and numbers, by name."""
+        lengths = {name: value for name, value in arguments.items() if name[0] in "nh"}
+        partials = [(name, np.empty(size, np.uint8)) for name, size in self.scratch(lengths).items()]
+        addresses = {name: known.register(array) for name, array in partials}
+        functions = self.functions()
+        try:
+            for launch in self.launches(lengths):
+                values = {**dict.fromkeys(launch.function.parameters, 0), **addresses, **arguments, **launch.parts}
+                functions[launch.function.name](launch.grid, launch.block, launch.arguments(values))
+        finally:
+            for address in addresses.values():
+                known.unregister(address)
 
 
-_kernels: dict[str, CudaKernel] = {}
-_lock = threading.RLock()       # the simulator keeps its state in globals
+_kernels: dict[tuple[str, int, int], CudaKernel] = {}
+_lock = threading.RLock()
 
 
-def check() -> None:
-    """Raises RuntimeError when there is nothing to run CUDA kernels on."""
-    if not cuda.is_available():
-        raise RuntimeError("JITGRAD_TARGET=cuda, but Numba finds no CUDA GPU. Set NUMBA_ENABLE_CUDASIM=1 before Python "
-                           "starts to run the kernels in Numba's simulator (slow), or JITGRAD_TARGET=cpu")
-
-
-def get_kernel(source: str) -> CudaKernel:
-    """The kernel of a source text.  Raises RuntimeError without a GPU or the simulator."""
+def get_kernel(source: str, threads: int = THREADS, blocks: int = BLOCKS) -> CudaKernel:
+    """The kernel of a source text, whose launches these bound."""
     with _lock:
-        kernel = _kernels.get(source)
+        kernel = _kernels.get((source, threads, blocks))
         if kernel is None:
-            check()
-            kernel = _kernels[source] = _make(source)
+            name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
+            kernel = CudaKernel(name, source, _functions(source), threads=threads, blocks=blocks)
+            _kernels[source, threads, blocks] = kernel
         return kernel
 
 
-def define(source: str, name: str) -> dict[str, Callable[..., None]]:
-    """Execute the source over the vocabulary: its functions by name, not compiled."""
-    filename = f"<jitgrad {name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {**VOCABULARY, "GRID": GRID, "BLOCK": BLOCK}
-    if SIMULATED:
-        namespace["cuda"] = SimulatedCuda(namespace)
-    known = set(namespace)
-    exec(compile(source, filename, "exec"), namespace)
-    return {key: value for key, value in namespace.items() if key not in known and inspect.isfunction(value)}
+def _functions(source: str) -> tuple[CudaFunction, ...]:
+    """What a source says of its functions, which are not run."""
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<jitgrad>", "exec", dont_inherit=True), namespace)
+    found = []
+    for name, function in namespace.items():
+        twin = namespace.get(f"{name}_lengths")
+        if twin is None:
+            continue
+        given = inspect.signature(function).parameters
+        codes = tuple(["i8" if p.annotation is p.empty else p.annotation for p in given.values()])
+        sizes = tuple(inspect.signature(twin).parameters)
+        found.append(CudaFunction(name, name.rstrip("0123456789"), tuple(given), codes, twin, sizes))
+    return tuple(found)
 
 
-def ptx(kernel: loop_nest.LoopNest, source: str, capability: tuple[int, int] = (9, 0)) -> dict[str, str]:
-    """The assembly of each function of a kernel's source, for a GPU of this compute capability; it needs no GPU, but
-    Numba's CUDA compiler instead of the simulator."""
-    known = argument_types(kernel)
-    result = {}
-    for key, function in define(source, "ptx").items():
-        signature = tuple([known[name] for name in inspect.signature(function).parameters])
-        result[key], _ = cuda.compile_ptx(function, signature, cc=capability)
-    return result
+def forget() -> None:
+    """Drop all kernels of this process; the disk is left alone."""
+    with _lock:
+        _kernels.clear()
 
 
-def argument_types(kernel: loop_nest.LoopNest) -> dict[str, types.Type]:
-    """Numba's type of every argument by name (see target_cuda.py)."""
-    found: dict[str, types.Type] = {"hi": types.int64}
-    loads = [e.access for e in kernel.body if isinstance(e, loop_nest.Load)]
-    for access in [*loads, *kernel.written()]:
-        found[f"p{access.slot}"] = _array(access.code)
-        found[f"s{access.slot}"] = types.int64
-    for k, slot in enumerate(kernel.slots):
-        if isinstance(slot, loop_nest.Integer):
-            found[f"n{k}"] = types.int64
-        elif isinstance(slot, loop_nest.Number):
-            found[f"c{k}"] = from_dtype(BY_CODE[slot.code].np)
-    for k, r in enumerate(kernel.reductions):
-        found[f"w{k}"] = _array(r.code)
-    return found
+@memoize
+def fingerprint() -> str:
+    """All that a cubin depends on besides its source and the capability; computed without importing what makes it."""
+    here = Path(__file__).parents[1]
+    files = [file for pattern in _GENERATORS for file in sorted(here.glob(pattern))]
+    return cache.key("cuda", __version__, platform.python_version(), *[f"{name} {_version(name)}" for name in _PACKAGES],
+                     *[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 
 
-def _array(code: str) -> types.Type:
-    return types.Array(from_dtype(BY_CODE[code].np), 1, "C")
-
-
-def _make(source: str) -> CudaKernel:
-    start = time.perf_counter()
-    name = "jitgrad_" + hashlib.sha256(source.encode()).hexdigest()[:24]
-    stages = []
-    for key, function in define(source, name).items():
-        function.__name__ = f"{name}_{key}"
-        parameters = tuple(inspect.signature(function).parameters)
-        compiled = cuda.jit(_quiet(function) if SIMULATED else function)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Grid size")      # of less than a whole GPU
-            stages.append(CudaFunction(compiled[1 if key.startswith("combine") else GRID, BLOCK], parameters))
-    seconds = time.perf_counter() - start
-    stats.kernels_compiled += 1
-    logger.info("prepared %s for CUDA", name)
-    return CudaKernel(name, source, tuple(stages), seconds)
-
-
-class SimulatedCuda:
-    """`cuda` for simulated kernels: Numba's, apart from shared memory, which Numba's simulator gives out without a lock,
-    so that two threads of a block now and then get two different arrays.  Since blocks, and launches, run one after
-    the other, one array for each line of the source is enough."""
-
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        namespace["numba_cuda"] = cuda      # the simulator puts its own there while a kernel runs
-        self._namespace = namespace
-        self._arrays: dict[int, np.ndarray] = {}
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._namespace["numba_cuda"], name)
-
-    @property
-    def shared(self) -> SimulatedCuda:
-        """What has the method `array`."""
-        return self
-
-    def array(self, size: int, dtype: type) -> np.ndarray:
-        """The array of the line that calls."""
-        line = sys._getframe(1).f_lineno
-        with self._lock:
-            if line not in self._arrays:
-                self._arrays[line] = np.empty(size, dtype)
-            return self._arrays[line]
-
-
-def _quiet(function: Callable[..., None]) -> Callable[..., None]:
-    """The function without NumPy's warnings, which every simulated thread, being new, would have to switch off."""
-    def quiet(*arguments: Any) -> None:
-        with np.errstate(all="ignore"):
-            function(*arguments)
-    # The simulator changes the globals of what it runs, so they must be the kernel's.
-    return FunctionType(quiet.__code__, function.__globals__, quiet.__name__, closure=quiet.__closure__)
-
-
-@contextmanager
-def _running() -> Iterator[None]:
-    if not SIMULATED:
-        yield
-        return
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+def _version(package: str) -> str:
     try:
-        with _lock:
-            yield
-    finally:
-        sys.setswitchinterval(before)
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

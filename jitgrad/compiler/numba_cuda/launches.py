@@ -13,7 +13,6 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
 from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
@@ -26,6 +25,8 @@ from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.types.dtype import BY_CODE
 
 MAX_BOUND = 64
+SIMULATOR = "simulator"
+_BYTE = np.dtype(np.uint8)
 
 
 class Launches:
@@ -41,7 +42,7 @@ class Launches:
 
     def bind(self, order: Sequence[Node]) -> _Bound:
         """See Program.bind."""
-        key = tuple([n.spec for n in order])
+        key = tuple([n.spec for n in order] + [n.value.strides for n in order if type(n.value) is np.ndarray])
         found = self._bound.get(key)
         if found is None:
             if len(self._bound) >= MAX_BOUND:
@@ -56,29 +57,89 @@ class Launches:
 
 
 class _Launch(NamedTuple):
-    """A kernel with its arguments, but for memory and run-time numbers.
+    """A kernel with what does not depend on values.
 
-    fixed: numbers by name; pointers: buffers by name; numbers: by name the position of a run-time number, and its type;
-    partial: by name the dtype of the results of blocks.  elements: that it goes over."""
+    elements: that it goes over.  calls: what is launched, in order: a function of the driver, the names of its arguments with what
+    makes each of its type, grid and block.  fixed: numbers by name; pointers: by name a buffer, and the bytes from its start;
+    numbers: by name the position of a run-time number; scratch: by name the bytes of partial results."""
 
     step: KernelStep
     elements: int
-    kernel: kernels.CudaKernel
+    calls: list[tuple[Any, list[tuple[str, Callable[[Any], Any]]], tuple[int, int], tuple[int, int], dict[str, int]]]
     fixed: dict[str, Any]
-    pointers: dict[str, int]
-    numbers: dict[str, tuple[int, Callable[[Any], Any]]]
-    partial: dict[str, np.dtype]
+    pointers: dict[str, tuple[int, int]]
+    numbers: dict[str, int]
+    scratch: dict[str, int]
 
     def run(self, memory: _Memory, given: Mapping[int, Any]) -> None:
         """Launch it; nobody waits."""
-        arguments = dict(self.fixed)
-        for name, number in self.pointers.items():
-            arguments[name] = _view(memory[number])
-        for name, (position, convert) in self.numbers.items():
-            arguments[name] = convert(given[position])
-        partial = {name: arrays.empty((kernels.GRID,), dtype) for name, dtype in self.partial.items()}
-        arguments.update({name: _view(array) for name, array in partial.items()})
-        self.kernel(arguments)
+        values = dict(self.fixed)
+        for name, (number, offset) in self.pointers.items():
+            values[name] = memory[number].address + offset
+        for name, position in self.numbers.items():
+            values[name] = given[position]
+        scratch = {name: arrays.empty((nbytes,), _BYTE) for name, nbytes in self.scratch.items()}
+        for name, array in scratch.items():
+            values[name] = array.address
+        here, stream = driver.current(), streams.current().handle
+        for function, parameters, grid, block, parts in self.calls:
+            values.update(parts)
+            here.launch(function, grid, block, tuple([make(values[name]) for name, make in parameters]), stream)
+
+
+def _launch(step: KernelStep, buffers: list[Buffer], value: Evaluator) -> _Launch:
+    kernel = step.kernel
+    fixed: dict[str, Any] = {"hi": value(step.outer)}
+    pointers: dict[str, tuple[int, int]] = {}
+    numbers: dict[str, int] = {}
+    used = {name for stage in step.function.stages for name in stage.parameters}
+    for k, slot in enumerate(kernel.slots):
+        if isinstance(slot, Integer):
+            fixed[f"n{k}"] = value(slot.expr)
+        elif isinstance(slot, Number):
+            numbers[f"c{k}"] = slot.position
+        elif f"p{k}" in used:
+            assert isinstance(slot, Pointer)
+            pointers[f"p{k}"] = slot.buffer, value(slot.offset) * buffers[slot.buffer].dtype.itemsize
+    scratch = step.function.scratch(fixed)
+    functions = loaded(step.function)
+    calls = []
+    for launch in step.function.launches(fixed):
+        function = launch.function
+        parameters = [(name, BY_CODE[code].np.type) for name, code in zip(function.parameters, function.codes, strict=True)]
+        calls.append((functions[function.name], parameters, launch.grid, launch.block, dict(launch.parts)))
+        fixed = {**dict.fromkeys([n for n in function.parameters if n[0] == "w"], 0), **fixed}      # without partial results
+    return _Launch(step, value(step.outer) * value(step.inner), calls, fixed, pointers, numbers, scratch)
+
+
+_loaded: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def loaded(kernel: kernels.CudaKernel) -> dict[str, Any]:
+    """The functions of a kernel as the driver launches them, by name."""
+    here = driver.current()
+    found = _loaded.get((here.name, kernel.name))
+    if found is None:
+        if here.name == SIMULATOR:
+            found = kernel.functions()
+        else:
+            properties = here.properties()
+            module = here.load(kernel.image((properties.major, properties.minor)))
+            found = {stage.name: here.function(module, f"{kernel.name}_{stage.name}") for stage in kernel.stages}
+        _loaded[here.name, kernel.name] = found
+    return found
+
+
+def get_kernel(source: str) -> kernels.CudaKernel:
+    """The kernel of a source text, ready to be launched on the device at hand."""
+    if driver.current().name == SIMULATOR:
+        from jitgrad.compiler.numba_cuda import simulated
+        kernel = kernels.get_kernel(source, simulated.THREADS, simulated.BLOCKS)
+        kernel.compilation = kernel.compilation or "for CUDA, simulated"
+        return kernel
+    kernel = kernels.get_kernel(source)
+    loaded(kernel)
+    return kernel
 
 
 class _Bound:
@@ -95,7 +156,7 @@ class _Bound:
         last: dict[int, int] = {}
         for at, step in enumerate(program.steps):
             if isinstance(step, KernelStep):
-                self._steps.append(_launch(step, value))
+                self._steps.append(_launch(step, program.buffers, value))
                 used = step.buffers
             else:
                 assert isinstance(step, LibraryStep)
@@ -165,7 +226,7 @@ class _Memory:
             if b.kind == "input":
                 array = self._given[b.number]
                 if type(array) is not DeviceArray:          # a number, or a tensor of the CPU that counts as one
-                    array = arrays.to_device(np.asarray(array, b.dtype))
+                    array = _copied(np.asarray(array, b.dtype))
                 array.used_by(streams.current())
             else:
                 array = arrays.empty((self._counts[number],), b.dtype)
@@ -173,22 +234,16 @@ class _Memory:
         return array
 
 
-def _launch(step: KernelStep, value: Evaluator) -> _Launch:
-    kernel = step.kernel
-    fixed: dict[str, Any] = {"hi": value(step.outer)}
-    pointers: dict[str, int] = {}
-    numbers: dict[str, tuple[int, Callable[[Any], Any]]] = {}
-    for k, slot in enumerate(kernel.slots):
-        if isinstance(slot, Integer):
-            fixed[f"n{k}"] = value(slot.expr)
-        elif isinstance(slot, Number):
-            numbers[f"c{k}"] = slot.position, BY_CODE[slot.code].np.type
-        else:
-            assert isinstance(slot, Pointer)
-            pointers[f"p{k}"] = slot.buffer
-            fixed[f"s{k}"] = value(slot.offset)
-    partial = {f"w{k}": BY_CODE[r.code].np for k, r in enumerate(kernel.reductions) if all(r.reduced)}
-    return _Launch(step, value(step.outer) * value(step.inner), step.function, fixed, pointers, numbers, partial)
+def _copied(array: np.ndarray) -> DeviceArray:
+    """An array of the host on the device, as it lies there: all from its lowest to its highest element, from its first on."""
+    if array.flags.c_contiguous or not array.size:
+        return arrays.to_device(array)
+    ends = [s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True)]
+    lowest = array[tuple([slice(None, None, -1) if s < 0 else slice(None) for s in array.strides])]
+    count = sum([abs(e) for e in ends]) // array.itemsize + 1
+    made = arrays.to_device(np.lib.stride_tricks.as_strided(lowest, (count,), (array.itemsize,), writeable=False))
+    first = -sum([e for e in ends if e < 0])
+    return DeviceArray(made.address + first, array.shape, array.dtype, made)
 
 
 def _timed(step: _Launch | device_calls.DeviceCall, memory: _Memory, given: Mapping[int, Any]) -> None:
@@ -200,14 +255,8 @@ def _timed(step: _Launch | device_calls.DeviceCall, memory: _Memory, given: Mapp
     taken = perf_counter_ns() - start
     profile = workspace.timing[0]
     if isinstance(step, _Launch):
-        nbytes = sum([memory[number].nbytes for number in set(step.pointers.values())])
+        nbytes = sum([memory[number].nbytes for number in {number for number, _ in step.pointers.values()}])
         profile.launched(step.step.info, step.elements, nbytes, taken)
     else:
         result = memory[step.target]
         profile.library(str(step), result.size, result.nbytes, taken)
-
-
-def _view(array: DeviceArray) -> Any:
-    """An array of the device as Numba's launches take it."""
-    simulator: Any = driver.current()
-    return FakeCUDAArray(simulator.view(array.address, array.dtype)[:array.size])

@@ -1,275 +1,123 @@
-"""The vocabulary of kernels (numba_cpu/vocabulary) for CUDA: every name that a kernel's source may use, as plain Python.
+"""The vocabulary of kernels for CUDA: the CPU's (numba_cpu/vocabulary), and what a thread needs to know its share.
 
-Input: scalars of one type; output: a scalar of that type, or bool.  The same text serves a device, where Numba compiles
-it, and the simulator, where it runs on NumPy scalars; only PRIMITIVES is bound differently: to `math`, which Numba
-lowers to CUDA's libdevice, or to NumPy's function of the same meaning.
+The formulas are the same objects, so a GPU computes the same bits; only what NVVM has no word for is built from others
+(irvalue.py).  Additional names, all of integers i8:
 
-Invariant: nothing widens.  A Python literal beside a float32 would make Numba compute in float64, so constants are made
-by `type(x)(...)`; `type(x)(0.5) == 0` asks whether x is an integer and is decided at compile time.  Results agree with
-the CPU's vocabulary at inf, nan, both zeros and ties; the last bits of exp, log, ... are libdevice's or NumPy's.
+| names                                | meaning                                                                       |
+|--------------------------------------|-------------------------------------------------------------------------------|
+| thread_x() thread_y()                | this thread's place in its block                                              |
+| threads_x() threads_y()              | the size of a block                                                           |
+| block_x() block_y()                  | this block's place in the grid                                                |
+| blocks_x() blocks_y()                | the size of the grid                                                          |
+| quotient(a, b), rest(a, b)           | of integers that are not negative, b not 0                                    |
+| keep_T(k, i, v), kept_T(k, i)        | element i of array number k, a literal, that the threads of a block share     |
+| wait()                               | until all threads of the block are here                                       |
+| first_load_T, first_store_T          | load_T, store_T of the first of four neighbours, at a multiple of 16 bytes    |
+| atomic_add_T(p, i, v)                | element i of the array at p += v, in any order                                |
 """
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numba import config as numba_config
-from numba import cuda as numba_cuda
-from numba.extending import register_jitable
-
-from jitgrad.ops import reference
-
-# Numba makes the attributes of both at run time: which module `cuda` is depends on the setting.
-config: Any = numba_config
-cuda: Any = numba_cuda
-SIMULATED = bool(config.ENABLE_CUDASIM)
-
-Function = Callable[..., Any]
-
-
-def _scalar(function: Callable[[np.ndarray], np.ndarray]) -> Function:
-    """A function of arrays, for a NumPy scalar."""
-    return lambda x: function(np.asarray(x))[()]
-
-
-# name -> (on a device, in the simulator)
-PRIMITIVES: dict[str, tuple[Function, Function]] = {
-    "exp": (math.exp, np.exp), "expm1": (math.expm1, np.expm1), "log": (math.log, np.log),
-    "log1p": (math.log1p, np.log1p), "log2": (math.log2, np.log2), "log10": (math.log10, np.log10),
-    "sin": (math.sin, np.sin), "cos": (math.cos, np.cos), "tan": (math.tan, np.tan), "asin": (math.asin, np.arcsin),
-    "acos": (math.acos, np.arccos), "atan": (math.atan, np.arctan), "sinh": (math.sinh, np.sinh),
-    "cosh": (math.cosh, np.cosh), "tanh": (math.tanh, np.tanh), "asinh": (math.asinh, np.arcsinh),
-    "acosh": (math.acosh, np.arccosh), "atanh": (math.atanh, np.arctanh), "sqrt": (math.sqrt, np.sqrt),
-    "floor": (math.floor, np.floor), "ceil": (math.ceil, np.ceil), "fabs": (math.fabs, np.fabs),
-    "isnan": (math.isnan, np.isnan), "isinf": (math.isinf, np.isinf), "isfinite": (math.isfinite, np.isfinite),
-    "atan2": (math.atan2, np.arctan2), "copysign": (math.copysign, np.copysign), "fmod": (math.fmod, np.fmod),
-    "erf": (math.erf, _scalar(reference.erf)), "erfc": (math.erfc, _scalar(reference.erfc)),
-    "lgamma": (math.lgamma, _scalar(reference.lgamma)),
-    "float_pow": (math.pow, np.power),
-}
-_bound = {name: pair[SIMULATED] for name, pair in PRIMITIVES.items()}
-# Formulas below call these, so Numba must find them as globals.
-exp, log, log1p, tan, sqrt, floor, fabs, copysign, fmod, float_pow = [
-    _bound[name] for name in "exp log log1p tan sqrt floor fabs copysign fmod float_pow".split()]
-
-f4, f8, i4, i8, b1 = np.float32, np.float64, np.int32, np.int64, np.bool_
-pi = math.pi
-
-FORMULAS: dict[str, Function] = {}
-
-
-def formula(function: Function) -> Function:
-    """Enter a function into the vocabulary under its own name."""
-    FORMULAS[function.__name__] = function
-    return function if SIMULATED else register_jitable(function)
-
-
-# -- selection and comparison ----------------------------------------------------------------------------------------
-
-
-@formula
-def where(condition, a, b):
-    return a if condition else b
-
-
-@formula
-def maximum(a, b):
-    """The larger; nan if either is; the second where they are equal, as NumPy has it (which matters for zeros)."""
-    return a if a > b or a != a else b
-
-
-@formula
-def minimum(a, b):
-    """The smaller, with the same rules."""
-    return a if a < b or a != a else b
-
-
-@formula
-def fmax(a, b):
-    """The larger; the other one if one is nan."""
-    return a if a > b or b != b else b
-
-
-@formula
-def fmin(a, b):
-    """The smaller; the other one if one is nan."""
-    return a if a < b or b != b else b
-
-
-@formula
-def sign(x):
-    """-1, 0 or 1; nan stays."""
-    if x > 0:
-        return type(x)(1)
-    if x < 0:
-        return type(x)(-1)
-    return x if x != x else type(x)(0)
-
-
-# -- rounding --------------------------------------------------------------------------------------------------------
-
-
-@formula
-def trunc(x):
-    return copysign(floor(fabs(x)), x)
-
-
-@formula
-def rint(x):
-    """The nearest whole number, the even one of two."""
-    down = floor(x)
-    over = x - down
-    half, one = type(x)(0.5), type(x)(1)
-    up = over > half or (over == half and fmod(down, type(x)(2)) != 0)
-    return copysign(down + one if up else down, x)
-
-
-# -- floating functions that `math` or NumPy lack --------------------------------------------------------------------
-
-
-@formula
-def exp2(x):
-    return float_pow(type(x)(2), x)
-
-
-@formula
-def rsqrt(x):
-    return type(x)(1) / sqrt(x)
-
-
-@formula
-def sigmoid(x):
-    """1 / (1 + exp(-x)), from exp of a negative number, which cannot overflow."""
-    e = exp(-fabs(x))
-    one = type(x)(1)
-    return (one if x >= 0 else e if x < 0 else x) / (one + e)
-
-
-@formula
-def softplus0(x):
-    """log(1 + exp(x))."""
-    return (type(x)(0) if x < 0 else x) + log1p(exp(-fabs(x)))
-
-
-@formula
-def digamma(x):
-    """The derivative of lgamma: reflection, upward recurrence, asymptotic series (Abramowitz and Stegun 6.3.18)."""
-    kind = type(x)
-    low = x < kind(0.5)
-    t = kind(1) - x if low else x
-    total = kind(0)
-    while t < kind(10):
-        total += kind(1) / t
-        t += kind(1)
-    z = kind(1) / (t * t)
-    s = kind(-3617 / 8160)
-    s = s * z + kind(1 / 12)
-    s = s * z + kind(-691 / 32760)
-    s = s * z + kind(1 / 132)
-    s = s * z + kind(-1 / 240)
-    s = s * z + kind(1 / 252)
-    s = s * z + kind(-1 / 120)
-    s = s * z + kind(1 / 12)
-    result = log(t) - kind(0.5) / t - s * z - total
-    if t > kind(1e30):
-        result = log(t)
-    if low:
-        fraction = x - rint(x)
-        if x == 0:
-            return copysign(kind(np.inf), -x)
-        if fraction == 0:
-            return kind(np.nan)
-        result -= kind(pi) / tan(fraction * kind(pi))
-    return result
-
-
-# -- division and powers ---------------------------------------------------------------------------------------------
-
-
-@formula
-def ifmod(a, b):
-    """The remainder of integers with the sign of the dividend; 0 for a zero divisor."""
-    if b == 0 or b == -1:       # lowest % -1 traps
-        return type(a)(0)
-    rest = a % b
-    return type(a)(rest - b if rest != 0 and (a < 0) != (b < 0) else rest)
-
-
-@formula
-def floordiv(a, b):
-    """NumPy's floor_divide; an integer divided by zero is 0."""
-    if type(a)(0.5) == 0:
-        if b == 0:
-            return type(a)(0)
-        return type(a)(-a if b == -1 else a // b)
-    rest = type(a)(fmod(a, b))
-    quotient = type(a)((a - rest) / b)
-    if b == 0:
-        return type(a)(a / b)
-    if rest != 0 and (rest < 0) != (b < 0):
-        quotient -= type(a)(1)
-    if quotient == 0:
-        return type(a)(copysign(type(a)(0), a / b))
-    whole = type(a)(floor(quotient))
-    return type(a)(whole + type(a)(1) if quotient - whole > type(a)(0.5) else whole)
-
-
-@formula
-def remainder(a, b):
-    """NumPy's remainder, with the sign of the divisor; an integer's by zero is 0."""
-    if type(a)(0.5) == 0:
-        return type(a)(0) if b == 0 or b == -1 else type(a)(a % b)
-    rest = type(a)(fmod(a, b))
-    if rest == 0:
-        return type(a)(copysign(rest, b))
-    return type(a)(rest + b if (rest < 0) != (b < 0) else rest)
-
-
-@formula
-def integer_power(a, b):
-    """Wraps around; a negative exponent gives 0 unless the base is 1 or -1."""
-    if b < 0:
-        odd = b % i8(2) != 0
-        return a if a == 1 or (a == -1 and odd) else i8(1) if a == -1 else i8(0)
-    result = i8(1)
-    while b > 0:
-        if b % i8(2) != 0:
-            result = i8(result * a)
-        a = i8(a * a)
-        b //= i8(2)
-    return result
-
-
-@formula
-def pow(a, b):
-    if type(a)(0.5) == 0:
-        return type(a)(integer_power(i8(a), i8(b)))
-    return type(a)(float_pow(a, b))
-
-
-# -- integers and booleans -------------------------------------------------------------------------------------------
-
-
-@formula
-def iabs(x):
-    return type(x)(-x) if x < 0 else x
-
-
-@formula
-def lnot(x):
-    return x == b1(False)
-
-
-_KINDS = {"f4": f4, "f8": f8, "i4": i4, "i8": i8, "b1": b1}
-
-VOCABULARY: dict[str, Any] = {
-    "cuda": cuda, "np": np, "inf": math.inf, "nan": math.nan,
-    **_KINDS, **{f"to_{code}": kind for code, kind in _KINDS.items()},
-    **_bound, **FORMULAS, "rmax": maximum, "rmin": minimum, "radd": operator.add, "rmul": operator.mul,
-    "land": operator.and_, "lor": operator.or_, "lxor": operator.ne,
-    "band": operator.and_, "bor": operator.or_, "bxor": operator.xor, "bnot": operator.invert,
-    "shl": operator.lshift, "shr": operator.rshift,
+from llvmlite import ir
+
+from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS as CPU
+from jitgrad.compiler.numba_cpu.vocabulary import foreign, vectors
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, I8, declare
+from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, SCALARS, Operation, signature
+from jitgrad.compiler.numba_cuda.shapes import THREADS
+
+_SHARED = 3             # the address space of what the threads of a block share
+_SIZE = {"f4": 4, "f8": 8, "i4": 4, "i8": 8, "b1": 1}
+_REGISTERS = {"thread": "tid", "threads": "ntid", "block": "ctaid", "blocks": "nctaid"}
+
+
+def _register(name: str, axis: str) -> Operation:
+    def build(builder):
+        function = declare(builder.module, f"llvm.nvvm.read.ptx.sreg.{_REGISTERS[name]}.{axis}", I4, [])
+        return builder.zext(builder.call(function, []), I8)
+    return Operation(0, signature(f"{name}_{axis}", (), "i8"), build)
+
+
+def _unsigned(name: str, instruction: str) -> Operation:
+    def build(builder, a, b):
+        return getattr(builder, instruction)(a, b)
+    return Operation(2, signature(name, ("i8", "i8"), "i8"), build)
+
+
+def _shared(builder: Any, kind: str, number: Any, index: Any) -> Any:
+    """The address of an element; a boolean takes a byte."""
+    element = ir.IntType(8) if kind == "b1" else IR[kind]
+    name = f"jitgrad.shared.{number.constant}.{kind}"
+    array: Any = builder.module.globals.get(name)
+    if array is None:
+        array = ir.GlobalVariable(builder.module, ir.ArrayType(element, THREADS), name, _SHARED)
+        array.linkage = "internal"
+        array.initializer = ir.Constant(array.value_type, ir.Undefined)
+        array.align = 8
+    return builder.gep(array, [I8(0), index], inbounds=True)
+
+
+def _keep(kind: str) -> Operation:
+    def build(builder, number, index, value):
+        value = builder.zext(value, ir.IntType(8)) if kind == "b1" else value
+        builder.store(value, _shared(builder, kind, number, index), align=_SIZE[kind])
+    return Operation(3, signature(f"keep_{kind}", ("i8", "i8", kind), None), build)
+
+
+def _kept(kind: str) -> Operation:
+    def build(builder, number, index):
+        value = builder.load(_shared(builder, kind, number, index), align=_SIZE[kind])
+        return builder.icmp_signed("!=", value, value.type(0)) if kind == "b1" else value
+    return Operation(2, signature(f"kept_{kind}", ("i8", "i8"), kind), build)
+
+
+def _wait() -> Operation:
+    def build(builder):
+        builder.call(declare(builder.module, "llvm.nvvm.barrier0", ir.VoidType(), []), [])
+    return Operation(0, signature("wait", (), None), build)
+
+
+def _atomic(kind: str) -> Operation:
+    def build(builder, base, index, value):
+        pointer = builder.gep(builder.inttoptr(base, IR[kind].as_pointer()), [index], inbounds=True)
+        if kind[0] == "i":
+            builder.atomic_rmw("add", pointer, value, "monotonic")
+            return
+        suffix = "f32" if kind == "f4" else "f64"
+        add = declare(builder.module, f"llvm.nvvm.atomic.load.add.{suffix}.p0{suffix}", IR[kind], [pointer.type, IR[kind]])
+        builder.call(add, [pointer, value])
+    return Operation(3, signature(f"atomic_add_{kind}", ("i8", "i8", kind), None), build)
+
+
+def _first(verb: str, kind: str) -> Operation:
+    """The alignment (of four booleans, 4) lets LLVM join what is done to neighbours in one instruction."""
+    plain = CPU[f"acc{verb}_{kind}"]
+
+    def build(builder, *values):
+        value = plain.build(builder, *values)
+        touching = [i for i in builder.block.instructions if i.opname == verb][-1]
+        touching.align = 4 if kind == "b1" else 16
+        return value
+    return Operation(plain.arity, plain.check, build)
+
+
+def _nothing(builder: Any, *values: Any) -> None:
+    """What builds no code."""
+
+
+# Of the CPU's argument block, its matrix products, and the promises about its innermost loops there is nothing here.
+_ELSEWHERE = {*foreign.OPERATIONS, *vectors.OPERATIONS, "interleave", *[f"arg_{kind}" for kind in SCALARS]}
+OPERATIONS: dict[str, Operation] = {
+    **{name: operation for name, operation in CPU.items() if name not in _ELSEWHERE},
+    **{f"{verb}_{kind}": CPU[f"acc{verb}_{kind}"] for verb in ("load", "store") for kind in SCALARS},
+    **{f"first_{verb}_{kind}": _first(verb, kind) for verb in ("load", "store") for kind in SCALARS},
+    **{f"{name}_{axis}": _register(name, axis) for name in _REGISTERS for axis in "xy"},
+    "quotient": _unsigned("quotient", "udiv"),
+    "rest": _unsigned("rest", "urem"),
+    **{f"keep_{kind}": _keep(kind) for kind in SCALARS},
+    **{f"kept_{kind}": _kept(kind) for kind in SCALARS},
+    "wait": _wait(),
+    **{f"atomic_add_{kind}": _atomic(kind) for kind in SCALARS if kind != "b1"},
+    "interleave": Operation(1, signature("interleave", ("i8",), None), _nothing),
 }

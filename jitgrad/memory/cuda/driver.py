@@ -1,7 +1,7 @@
 """What drives a CUDA device: memory, copies, streams, events, launches; and which one drives this process.
 
-Three classes do what `Driver` says: HardwareDriver (hardware.py) a GPU, SimulatedDriver (simulator.py) Numba's simulator, whose
-device memory is the host's, and RecordingDriver (recording.py) either of these, noting each call for tests.
+Three classes do what `Driver` says: HardwareDriver (hardware.py) a GPU, SimulatedDriver (simulator.py) a simulator, whose device
+memory is the host's, and RecordingDriver (recording.py) either of these, noting each call for tests.
 Invariant: addresses are integers; a call waits for nothing unless it says so.
 """
 from __future__ import annotations
@@ -120,13 +120,13 @@ class Driver(Protocol):
 
 
 def is_simulated() -> bool:
-    """Whether Numba simulates CUDA in this process, which it decides when it is imported."""
+    """Whether the device is to be simulated: by the variable that Numba reads for its own simulator."""
     return os.environ.get("NUMBA_ENABLE_CUDASIM", "0").strip() not in ("", "0")
 
 
 def missing() -> str | None:
     """Why there is no device, and what to do; None where there is one."""
-    if is_simulated():
+    if _current or is_simulated():
         return None
     for module in ("numba_cuda", "cuda.bindings", "cuda.core", "cupy"):
         if not _is_installed(module):
@@ -171,6 +171,6 @@ def is_started() -> bool:
     return bool(_current)
 
 
-def use(driver: Driver) -> None:
-    """Have another object drive the device, for tests."""
-    _current[:] = [driver]
+def use(driver: Driver | None) -> None:
+    """Have this object drive the device, for tests; None: what this machine has."""
+    _current[:] = [] if driver is None else [driver]

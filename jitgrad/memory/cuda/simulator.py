@@ -1,7 +1,6 @@
-"""A device that is none: memory of the host, in which Numba's simulator runs kernels.
+"""A device that is none: memory of the host, in which the text of kernels is run (compiler/numba_cuda/simulated.py).
 
-Invariant: as strict as a device can be: an address outside of memory that is allocated raises, and an array of the device ends
-where its memory ends, so that an index out of bounds raises IndexError.  Streams do their work at once.
+Invariant: as strict as a device can be: an address outside of memory that is allocated raises.  Streams do their work at once.
 """
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import InternalError
+from jitgrad.memory.addresses import simulated as known
 from jitgrad.memory.buffers import address as address_of
 from jitgrad.memory.cuda.driver import DeviceProperties
 
@@ -40,6 +40,7 @@ class SimulatedDriver:
             chunk = np.full(nbytes + 8, FREED, np.uint8)        # (memory of its own, though nothing is asked for)
             start = address_of(chunk)
             self._memory[start] = chunk[:nbytes]
+            known.register(chunk[:nbytes])
             bisect.insort(self._starts, start)
             self._bytes += nbytes
             return start
@@ -50,6 +51,7 @@ class SimulatedDriver:
             if chunk is None:
                 raise InternalError(f"device memory at {address:#x} is freed that is not allocated")
             self._starts.remove(address)
+            known.unregister(address)
             self._bytes -= chunk.size
             chunk.fill(FREED)
 
@@ -132,7 +134,7 @@ class SimulatedDriver:
         return module[name]
 
     def launch(self, function: Any, grid: tuple[int, int], block: tuple[int, int], arguments: tuple[Any, ...], stream: Any) -> None:
-        function[grid, block](*arguments)
+        function(grid, block, arguments)
 
     def properties(self) -> DeviceProperties:
-        return DeviceProperties("Numba's CUDA simulator", 9, 0, self.limit, 1)
+        return DeviceProperties("simulated CUDA device", 9, 0, self.limit, 1)

@@ -3,6 +3,8 @@
 A `IRValue` is an SSA value in the block that its builder is at.  Python numbers on either side of an operator become
 constants of the other side's type; types are never mixed or promoted.  Floating-point operations carry no fast-math
 flag.
+
+The same formulas build code for GPUs.  NVVM takes LLVM's text, but not all of it (`on_gpu`).
 """
 from __future__ import annotations
 
@@ -73,10 +75,20 @@ class IRValue:
     __sub__, __rsub__ = _arithmetic("fsub", "sub")
     __mul__, __rmul__ = _arithmetic("fmul", "mul")
     __truediv__, __rtruediv__ = _arithmetic("fdiv", "sdiv")
-    __mod__ = _arithmetic("frem", "srem")[0]        # C's remainder, with the sign of the dividend
+
+    def __mod__(self, other: IRValue | float) -> IRValue:
+        """C's remainder, with the sign of the dividend."""
+        b, other = self.builder, self._coerce(other)
+        if self.is_float and on_gpu(b):         # whose `frem` is a - b * trunc(a / b), with the rounding of the quotient
+            return _libdevice("fmod", self, other)
+        return IRValue(b, (b.frem if self.is_float else b.srem)(self.ir, other.ir))
 
     def __neg__(self) -> IRValue:
-        return IRValue(self.builder, self.builder.fneg(self.ir) if self.is_float else self.builder.neg(self.ir))
+        if not self.is_float:
+            return IRValue(self.builder, self.builder.neg(self.ir))
+        if on_gpu(self.builder):
+            return (self.bits() ^ -(1 << (31 if self.is_f4 else 63))).as_float()
+        return IRValue(self.builder, self.builder.fneg(self.ir))
 
     __and__ = _arithmetic("and_", "and_")[0]
     __or__ = _arithmetic("or_", "or_")[0]
@@ -142,9 +154,23 @@ def select(condition: IRValue, a: IRValue | float, b: IRValue | float) -> IRValu
     return IRValue(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
 
 
+def on_gpu(builder: Any) -> bool:
+    """Whether the code is for NVVM, which knows neither fneg nor some of LLVM's intrinsics."""
+    return builder.module.triple.startswith("nvptx")
+
+
+def _libdevice(name: str, *args: IRValue) -> IRValue:
+    """Call a function of CUDA's library, of its arguments' type."""
+    builder, type = args[0].builder, args[0].type
+    function = declare(builder.module, f"__nv_{name}{'f' if type == F4 else ''}", type, [type] * len(args))
+    return IRValue(builder, builder.call(function, [a.ir for a in args]))
+
+
 def intrinsic(name: str, *args: IRValue) -> IRValue:
     """Call LLVM's intrinsic `llvm.<name>` of one overloaded type."""
     builder = args[0].builder
+    if name in ("fabs", "rint") and on_gpu(builder):
+        return _libdevice(name, *args)
     type = args[0].type
     suffix = {F4: "f32", F8: "f64", I4: "i32", I8: "i64"}[type]
     function = declare(builder.module, f"llvm.{name}.{suffix}", type, [type] * len(args))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, declare, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, declare, inlined, intrinsic, on_gpu, select
 
 
 def maximum(a: IRValue, b: IRValue) -> IRValue:
@@ -34,11 +34,19 @@ def fmin(a: IRValue, b: IRValue) -> IRValue:
 
 def reduction_maximum(a: IRValue, b: IRValue) -> IRValue:
     """The maximum in the form that LLVM vectorises as a reduction (it orders -0 below 0, so the order is free)."""
-    return intrinsic("maximum", a, b) if a.is_float else select(a > b, a, b)
+    if not a.is_float:
+        return select(a > b, a, b)
+    if on_gpu(a.builder):       # equal numbers that are not equal bits are both zeros
+        return select(a.eq(b), (a.bits() & b.bits()).as_float(), maximum(a, b))
+    return intrinsic("maximum", a, b)
 
 
 def reduction_minimum(a: IRValue, b: IRValue) -> IRValue:
-    return intrinsic("minimum", a, b) if a.is_float else select(a < b, a, b)
+    if not a.is_float:
+        return select(a < b, a, b)
+    if on_gpu(a.builder):
+        return select(a.eq(b), (a.bits() | b.bits()).as_float(), minimum(a, b))
+    return intrinsic("minimum", a, b)
 
 
 def sign(x: IRValue) -> IRValue:

@@ -11,6 +11,8 @@ inlined once the vectoriser has placed them (objectcode.py).  Sample of a varian
     slow:   ; for each lane: y[i] = jitgrad.lanes.sin_huge.double.lane(x[i], y[i])
     done:   ret <4 x double>, y as it came or as the lanes left it
     }
+
+On a GPU each thread is a lane, and the branch is one.
 """
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.objectcode import LANES, host_features
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, IRValue, declare
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, IRValue, declare, intrinsic, on_gpu
 
 
 def corrected(x: IRValue, y: IRValue, limit: float, slow: Callable[[IRValue], IRValue]) -> IRValue:
@@ -28,7 +30,12 @@ def corrected(x: IRValue, y: IRValue, limit: float, slow: Callable[[IRValue], IR
     module, type = x.builder.module, x.type
     name = f"{LANES}{slow.__name__}.{type}"
     function = module.globals.get(name)
-    if function is None:
+    if function is None and on_gpu(x.builder):
+        function = _lane(module, name, type, limit, slow)
+        function.linkage = "internal"
+        function.attributes.discard("noinline")
+        function.attributes.add("alwaysinline")
+    elif function is None:
         lane = _lane(module, f"{name}.lane", type, limit, slow)
         function = _function(module, name, type, "noinline")
         b = ir.IRBuilder(function.append_basic_block())
@@ -51,6 +58,8 @@ def _function(module: ir.Module, name: str, type: Any, *attributes: str) -> ir.F
 
 
 def _is_rare(b: ir.IRBuilder, x: Any, limit: float) -> Any:
+    if on_gpu(b):
+        return (intrinsic("fabs", IRValue(b, x)) > limit).ir
     vector = isinstance(x.type, ir.VectorType)
     element = x.type.element if vector else x.type
     suffix = (f"v{x.type.count}" if vector else "") + ("f32" if element == ir.FloatType() else "f64")

@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, IRValue, declare, fma, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, IRValue, declare, fma, intrinsic, on_gpu, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, flipped, format_of, polynomial, sign_bit
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.rare_arguments import corrected
 
@@ -138,6 +138,7 @@ def _finite(x: IRValue, y: IRValue) -> IRValue:
 # -- Payne and Hanek ---------------------------------------------------------------------------------------------------
 
 _I16: Any = ir.IntType(128)
+_CONSTANT = 4           # the address space of constants on a GPU
 # The first 1216 bits of 2 / pi.
 _TWO_OVER_PI = (
     "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921c"
@@ -146,18 +147,27 @@ _TWO_OVER_PI = (
     "56033046fc7b6bab")
 
 
-def _words(module: ir.Module) -> Any:
+def _words(b: ir.IRBuilder) -> Any:
     """The bits of 2 / pi after 64 zeros, as a constant array of 64-bit words."""
     name = "jitgrad.two_over_pi"
+    module = b.module
     known: Any = module.globals.get(name)
     if known is None:
         digits = "0" * 16 + _TWO_OVER_PI
         words = [int(digits[k:k + 16], 16) for k in range(0, len(digits), 16)]
-        known = ir.GlobalVariable(module, ir.ArrayType(I8, len(words)), name)
+        known = ir.GlobalVariable(module, ir.ArrayType(I8, len(words)), name, _CONSTANT if on_gpu(b) else 0)
         known.initializer = ir.Constant(known.value_type, words)
         known.global_constant = True
         known.linkage = "internal"
     return known
+
+
+def _leading_zeros(x: IRValue) -> IRValue:
+    """Of 128 bits, as an I8."""
+    b = x.builder
+    count = declare(b.module, "llvm.ctlz.i64", I8, [I8, I1])
+    high, low = [IRValue(b, b.call(count, [half.cast(I8).ir, I1(0)])) for half in (x >> 64, x)]
+    return select(high.eq(64), low + 64, high)
 
 
 def _reduced_exactly(x: IRValue) -> tuple[IRValue, IRValue]:
@@ -175,7 +185,7 @@ def _reduced_exactly(x: IRValue) -> tuple[IRValue, IRValue]:
     # inf and nan read the last words; their result is not used.
     start = select(start > 1033, 1033, start)
     word, shift = start >> 6, start & 63
-    table = _words(b.module)
+    table = _words(b)
     loaded = [IRValue(b, b.load(b.gep(table, [I8(0), (word + k).ir], inbounds=True))) for k in range(4)]
     window = [IRValue(b, b.zext(intrinsic("fshl", loaded[k], loaded[k + 1], shift).ir, _I16)) for k in range(3)]
     wide = IRValue(b, b.zext(m.ir, _I16))
@@ -185,8 +195,8 @@ def _reduced_exactly(x: IRValue) -> tuple[IRValue, IRValue]:
     fraction = product << 2
     negative = fraction < 0
     magnitude = select(negative, -fraction, fraction)
-    zeros = IRValue(b, b.call(declare(b.module, "llvm.ctlz.i128", _I16, [_I16, I1]), [magnitude.ir, I1(0)]))
-    digits = IRValue(b, b.shl(magnitude.ir, zeros.ir))
+    zeros = _leading_zeros(magnitude)
+    digits = magnitude << zeros.cast(_I16)
     width = form.mantissa + 1
     leading = digits >> (128 - width)
     trailing = (digits << width) >> (128 - width)
