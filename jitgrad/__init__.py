@@ -63,6 +63,7 @@ _LATER = {name: f"jitgrad.{name}" for name in (
         "capture": ("compile", "grad", "interpret", "value_and_grad"),
         "capture.jacobians": ("hessian", "hvp", "jacobian", "value_and_jacobian"),
         "func": ("vmap",),
+        "operators.exchange": ("from_dlpack",),
         "profiling": ("profile",),
         "tensors.formatting": ("set_printoptions",),
         "tensors.serialization": ("load", "save"),
@@ -78,10 +79,10 @@ __getattr__ = _lookup("", _LATER)
 
 # What `from jitgrad import *` gives: no modules, as of torch.
 __all__ = [
-    "Size", "Tensor", "bool", "cache_info", "clear_cache", "device", "double", "dtype", "e", "enable_grad", "explain", "float",
-    "float32", "float64", "get_default_dtype", "get_memory_limit", "get_num_threads", "inf", "inference_mode", "int", "int16", "int32",
-    "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad", "pi", "set_default_dtype",
-    "set_grad_enabled", "set_memory_limit", "set_num_threads", "short", "uint8"]
+    "OutOfMemoryError", "Size", "Tensor", "bool", "cache_info", "clear_cache", "device", "double", "dtype", "e", "enable_grad",
+    "explain", "float", "float32", "float64", "get_default_dtype", "get_memory_limit", "get_num_threads", "inf", "inference_mode",
+    "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "long", "nan", "no_grad",
+    "pi", "set_default_dtype", "set_grad_enabled", "set_memory_limit", "set_num_threads", "short", "uint8"]
 __all__ += ["compile", "grad", "interpret", "set_printoptions", "value_and_grad"]      # pyright: ignore[reportUnsupportedDunderAll]
 __all__ += creation.__all__
 __all__ += legacy.__all__

@@ -35,6 +35,7 @@ from jitgrad.capture.jacobians import hessian as hessian
 from jitgrad.capture.jacobians import hvp as hvp
 from jitgrad.capture.jacobians import jacobian as jacobian
 from jitgrad.capture.jacobians import value_and_jacobian as value_and_jacobian
+from jitgrad.errors import OutOfMemoryError as OutOfMemoryError
 from jitgrad.explain import cache_info as cache_info
 from jitgrad.explain import clear_cache as clear_cache
 from jitgrad.explain import explain as explain
@@ -53,6 +54,7 @@ from jitgrad.operators.creation import linspace as linspace
 from jitgrad.operators.creation import logspace as logspace
 from jitgrad.operators.creation import scalar_tensor as scalar_tensor
 from jitgrad.operators.creation import tensor as tensor
+from jitgrad.operators.exchange import from_dlpack as from_dlpack
 from jitgrad.profiling import profile as profile
 from jitgrad.random import Generator as Generator
 from jitgrad.random import bernoulli as bernoulli
@@ -401,8 +403,6 @@ def fmod(input: Tensor, other: Tensor | builtins.int | builtins.float, *, out: T
     """input - other * trunc(input / other): with the sign of input, as C's fmod."""
 def frac(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """x - trunc(x), element by element."""
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Tensor:
-    """A tensor of what another library has, or of a capsule: on the memory of what is on the device, a copy of what is on the CPU."""
 @overload
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, sparse_grad: builtins.bool = False, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""

@@ -9,6 +9,7 @@ from jitgrad.autograd.reverse.engine import stop_reasons
 from jitgrad.autograd.reverse.history import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
+from jitgrad.memory.cuda import through_host
 from jitgrad.operators.templates import constant_cache
 from jitgrad.requests import counters, schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
@@ -98,10 +99,10 @@ def explain(tensor: Any) -> str:
 
 def _through_host() -> str:
     """What of library calls is not computed on the device."""
-    from jitgrad.compiler.numba_cuda.device_calls import through_host
-    if not through_host:
+    if not through_host.names:
         return "on the device: all kernels and library calls"
-    return f"by NumPy, by way of the host, as CuPy has not (so far in this process): {', '.join(sorted(through_host))}"
+    return "\n".join(["by NumPy, by way of the host, so far in this process:",
+                      *[f"  {name}: {why}" for name, why in sorted(through_host.names.items())]])
 
 
 def describe(program: Schedule) -> list[str]:

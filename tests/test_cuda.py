@@ -24,7 +24,7 @@ import jitgrad
 import jitgrad as torch
 from jitgrad.graph.recording import input_node
 from jitgrad.interpreter import evaluate
-from jitgrad.memory.cuda import pool, streams
+from jitgrad.memory.cuda import pool, streams, through_host
 from jitgrad.ops.declare import REGISTRY
 from jitgrad.requests import execute
 from jitgrad.types.array import array_type
@@ -132,6 +132,22 @@ def test_indices_of_the_cpu_select() -> None:
     assert x.detach()[torch.tensor([True, False, True, False, False])].tolist() == [1, 3]
     chosen = x.detach()[x.detach() > 3]
     assert chosen.is_cuda and chosen.tolist() == [4, 5]
+
+
+def test_a_bad_index_is_an_error_when_a_value_is_asked_for() -> None:
+    x = vector(5)
+    at = torch.tensor([0, 7], device="cuda")
+    for operation, words in ((lambda: x[at] * 2, "index out of range for dimension 0 with size 5, in an index on cuda:0"),
+                             (lambda: torch.gather(x, 0, at) * 2, "in gather or scatter on cuda:0")):
+        for _ in range(2):
+            y = operation()
+            with raises(IndexError, words):
+                y.sum().item()
+            with copies(out=1):
+                assert x.detach().sum().item() == 15            # it is told once
+    good = x[torch.tensor([0, 4, -5], device="cuda")]
+    good.sum().backward()
+    assert x.grad.tolist() == [2, 0, 0, 0, 1] and good.tolist() == [1, 5, 1]
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------
@@ -255,17 +271,16 @@ def test_a_network_trains_without_copies() -> None:
             for step in range(5):
                 optimizer.zero_grad()
                 loss = torch.nn.functional.cross_entropy(model(x), y)
-                if step == 4 and device == "cuda":
-                    with copies():
-                        loss.backward()
-                        optimizer.step()
-                else:
-                    loss.backward()
-                    optimizer.step()
+                loss.backward()
+                optimizer.step()
                 found.append(loss.item())
             assert all([p.device.type == p.grad.device.type == device for p in model.parameters()])
             state = model.state_dict()
             assert all([v.device.type == device for v in state.values()])
+        with copies():                  # the last was on the device
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
         np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4)
     assert all([p.is_cpu for p in model.cpu().parameters()])
 
@@ -340,6 +355,23 @@ def test_operations() -> None:
 @pytest.mark.full
 def test_all_operations() -> None:
     _operations(("elementwise", "reduction", "movement", "library"), None)
+
+
+def test_what_numpy_computes_is_told_and_goes_back() -> None:
+    x = torch.tensor([3.0, 1.0, 3.0, 2.0], device="cuda")
+    through_host.names.clear()
+    made = [x.unique(), torch.bincount(x.to(torch.int64)), torch.histc(x, 3), torch.searchsorted(x.sort()[0], x), torch.isin(x, x[:1]),
+            x.nonzero(), x.median(), x.median(0).values, x.mode().values, x.quantile(0.5), torch.linalg.lstsq(x[:, None], x)[2],
+            x.scatter_reduce(0, x.to(torch.int64), x, "amax"), x.repeat_interleave(2), x[x > 1], torch.linalg.inv(x.reshape(2, 2)),
+            torch.combinations(x), x.unfold(0, 2, 1), torch.nn.functional.one_hot(x.to(torch.int64)), x.masked_select(x > 2)]
+    assert all([t.is_cuda for t in made])
+    there = torch.tensor([3.0, 1.0, 3.0, 2.0])
+    assert made[0].tolist() == there.unique().tolist() and made[9].item() == there.quantile(0.5).item()
+    for name in ("unique", "bincount", "histc", "searchsorted", "isin", "nonzero", "median", "mode", "quantile", "scatter_reduce"):
+        assert name in through_host.names, name
+    text = str(jitgrad.explain(vector().sum()))
+    assert "by NumPy, by way of the host, so far in this process:" in text and "unique: it is NumPy's" in text
+    through_host.names.clear()
 
 
 # -- memory and streams ----------------------------------------------------------------------------------------------

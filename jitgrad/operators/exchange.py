@@ -10,7 +10,6 @@ import numpy as np
 
 from jitgrad.graph.recording import grad_mode, input_node
 from jitgrad.memory.cuda import streams
-from jitgrad.operators.declaration.declare import function
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import from_numpy_dtype
@@ -90,4 +89,3 @@ def __cuda_array_interface__(self: Tensor) -> dict[str, Any]:
 
 
 METHODS = (__dlpack__, __dlpack_device__)
-function(kind=None)(from_dlpack)

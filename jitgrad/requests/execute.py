@@ -18,6 +18,7 @@ from jitgrad import interpreter, tracing
 from jitgrad.config import config
 from jitgrad.graph.node import Node, Spec, topological
 from jitgrad.graph.recording import become_input, postponed
+from jitgrad.memory.cuda import through_host
 from jitgrad.memory.cuda.arrays import DeviceArray, placed
 from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import Capture, capture, passed
@@ -71,6 +72,13 @@ def stored(node: Node) -> Any:
     elif type(node.value) is not DeviceArray:           # a number
         node.value = placed(interpreter.leaf_value(node))
     return node.value
+
+
+def on_host(node: Node, operation: str) -> np.ndarray:
+    """`value`, for an operation that NumPy computes wherever its operands are."""
+    if node.spec.type.device != "cpu":
+        through_host.note(operation, "what it records depends on values")
+    return value(node)
 
 
 def _look(node: Node) -> None:

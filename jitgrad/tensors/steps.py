@@ -217,8 +217,8 @@ def _put_at_positions(base: Node, chain: tuple[Step, ...], value: Node, uniform:
                            "memory location. Please clone() the tensor before performing the operation.")
     values = settle(ops.reshape(value, sizes=(positions.size,)))
     if once.size < positions.size:
-        values = settle(ops.index(values, input_node(first, array_type(first.shape, int64)), axes=(0,)))
+        values = settle(ops.index(values, input_node(first, array_type(first.shape, int64, base.type.device)), axes=(0,)))
         positions = once
-    at = input_node(positions.reshape(-1), array_type((positions.size,), int64))
+    at = input_node(positions.reshape(-1), array_type((positions.size,), int64, base.type.device))
     flat = settle(ops.reshape(base, sizes=(size,)))
     return settle(ops.reshape_like(settle(ops.index_put(flat, values, at, axes=(0,))), base))

@@ -15,12 +15,9 @@ import numpy as np
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.steps import Buffer, LibraryOperand, LibraryStep
 from jitgrad.compiler.runtime.library_calls import Strided
-from jitgrad.config import logger
-from jitgrad.memory.cuda import driver, streams
+from jitgrad.memory.cuda import driver, streams, through_host
 from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.ops.quiet import quiet
-
-through_host: set[str] = set()      # primitives that CuPy did not compute in this process
 
 
 class Memory(Protocol):
@@ -126,13 +123,12 @@ class _Cupy:
         out = cupy.ndarray(shape, target.dtype, cupy.cuda.MemoryPointer(
             cupy.cuda.UnownedMemory(target.address, max(target.nbytes, 1), target), 0))
         with cupy.cuda.ExternalStream(int(streams.current().handle.handle)):
-            if op.name not in through_host:
+            if op.name not in through_host.names:
                 try:
                     out[...] = op.numpy(*args, **kwargs)
                     return
                 except (TypeError, NotImplementedError, AttributeError) as error:       # what CuPy raises for what it has not
-                    through_host.add(op.name)
-                    logger.warning("%s is computed by NumPy on the host, for CuPy does not: %s", op.name, error)
+                    through_host.note(op.name, f"CuPy has it not ({error})")
             args = [cupy.asnumpy(a) if isinstance(a, cupy.ndarray) else a for a in args]
             out[...] = cupy.asarray(np.asarray(op.numpy(*args, **kwargs), target.dtype))
 

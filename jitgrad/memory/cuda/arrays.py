@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.memory.cuda import driver, streams
+from jitgrad.memory.cuda import driver, flag, streams
 from jitgrad.memory.cuda.pool import Piece, pool
 
 NOT_ON_THE_HOST = "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
@@ -52,11 +52,12 @@ class DeviceArray:
         return tuple(reversed(found))
 
     def to_host(self) -> np.ndarray:
-        """A copy for the host, which waits for what the device has to do before."""
+        """A copy for the host, which waits for what the device has to do before.  Raises errors that were found there."""
         self.used_by(streams.current())
         result = np.empty(self.shape, self.dtype)
         if result.size:
             driver.current().copy_out(result, self.address, streams.current().handle)
+        flag.check(streams.current().handle)
         return result
 
     def copy(self) -> DeviceArray:

@@ -15,7 +15,8 @@ from typing import Any
 from jitgrad import interpreter, tracing
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Composite, Node, Op
-from jitgrad.graph.recording import become_input, bind, scalar_node
+from jitgrad.graph.recording import become_input, bind, input_node, scalar_node
+from jitgrad.memory.cuda import through_host
 from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, common, no_form, shown_text
 from jitgrad.operators.native.entry_points import entry_point
@@ -24,8 +25,9 @@ from jitgrad.operators.operands import Operand, Scalar, node_of, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.requests.counters import repeats
-from jitgrad.requests.execute import MAX_DEPTH, cut
+from jitgrad.requests.execute import MAX_DEPTH, cut, value
 from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import array_type
 from jitgrad.types.dtype import bool_, wrapped
 
 FEW = 8                 # inputs of which interpreter.compute, which looks through those before each, takes no longer
@@ -214,10 +216,11 @@ def operator(grad: str | Callable[[dict[str, Any]], str] | None = None, *, name:
 
 
 def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), out: str | None = None,
-             kind: int | None = PLAIN, inplace: bool = False) -> Callable[[Callable], Callable]:
-    """Declare an operator that is made of others: a function of tensors."""
+             kind: int | None = PLAIN, inplace: bool = False, by_host: bool = False) -> Callable[[Callable], Callable]:
+    """Declare an operator that is made of others: a function of tensors.  by_host: it computes with NumPy, on whatever device."""
 
     def decorate(fn: Callable) -> Callable:
+        run = _by_host(fn) if by_host else fn
         schema = Schema(name or fn.__name__, fn, False, out)
         bound = schema.bind
 
@@ -225,11 +228,36 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
             if kwargs and "out" in kwargs and out is not None:
                 return write_out(schema, call, args, kwargs)
             args, kwargs = bound(args, kwargs)
-            return fn(*args, **kwargs)
+            return run(*args, **kwargs)
 
         return register(name or fn.__name__, (schema,), call, fn.__doc__, places, kind=kind, inplace=inplace)
 
     return decorate
+
+
+def _by_host(fn: Callable) -> Callable:
+    """A function that computes with NumPy, whose results go where its operands are."""
+    def run(*args: Any, **kwargs: Any) -> Any:
+        result = fn(*args, **kwargs)
+        where = next((v._node.spec.type.device for v in (*args, *kwargs.values())
+                      if isinstance(v, Tensor) and v._node.spec.type.device != "cpu"), None)
+        if where is None:
+            return result
+        through_host.note(fn.__name__, "it is NumPy's")
+        if isinstance(result, tuple):
+            made = [_placed(v, where) for v in result]
+            return type(result)(*made) if hasattr(result, "_fields") else tuple(made)
+        return _placed(result, where)
+
+    return run
+
+
+def _placed(tensor: Tensor, where: str) -> Tensor:
+    """A tensor that was made of an array, on a device."""
+    type_ = tensor._node.spec.type
+    if type_.device == where:
+        return tensor
+    return wrap(input_node(value(tensor._current()), array_type(type_.shape, type_.dtype, where)))
 
 
 def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,

@@ -99,7 +99,7 @@ def rsub(input: Node, other: Node | Scalar, *, alpha: Scalar = 1) -> Node:
 def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     """The operands, after checking that no integer is divided by 0."""
     divisor = nodes[1]
-    if divisor.type.dtype.category < 2:
+    if divisor.type.dtype.category < 2 and divisor.type.device == "cpu":
         no_template()
         value = divisor.value if divisor.op.kind == "leaf" else execute.value(divisor)
         if not np.all(value):

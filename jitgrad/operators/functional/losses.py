@@ -343,5 +343,5 @@ def one_hot(input: Node, num_classes: int = -1) -> Node:
         num_classes = int(value.max()) + 1
     elif value.size and value.max() >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    numbers = input_node(np.arange(num_classes), array_type((num_classes,), int64))
+    numbers = input_node(np.arange(num_classes), array_type((num_classes,), int64, input.type.device))
     return cast(ops.eq(ops.unsqueeze(input, dims=(input.type.ndim,)), numbers), int64)

@@ -108,7 +108,7 @@ def pad(input: Node, pad: Integers, mode: str = "constant", value: float | None 
             at = np.where(at >= n, 2 * (n - 1) - at, at)
         else:
             at = np.clip(at, 0, n - 1) if mode == "replicate" else at % n
-        input = ops.index(input, input_node(at, array_type(at.shape, int64)), axes=(dim,))
+        input = ops.index(input, input_node(at, array_type(at.shape, int64, input.type.device)), axes=(dim,))
     return input
 
 
@@ -239,7 +239,7 @@ def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
     places = np.array([(i * apart[0], j * apart[1]) for i, j in itertools.product(*[range(k) for k in kernel])])
     width = input.type.shape[-1]
     table = ((rows[:, None, None] + places[:, 0]) * width + across[None, :, None] + places[:, 1]).astype(np.int64)
-    numbers = ops.expand_like(input_node(table, array_type(table.shape, int64)), columns)
+    numbers = ops.expand_like(input_node(table, array_type(table.shape, int64, input.type.device)), columns)
     return result, ops.squeeze(ops.take_along(numbers, chosen, dim=ndim), dims=(ndim,))
 
 
@@ -263,4 +263,4 @@ def avg_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
         end = np.minimum(start + k, n + p)
         counts.append(end - start if count_include_pad else np.minimum(end, n) - np.maximum(start, 0))
     table = np.asarray(counts[0][:, None] * counts[1], x.type.dtype.np)
-    return total / input_node(table, array_type(table.shape, x.type.dtype))
+    return total / input_node(table, array_type(table.shape, x.type.dtype, x.type.device))

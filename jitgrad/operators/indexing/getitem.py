@@ -181,7 +181,7 @@ def _waits(self: Tensor, key: Any, value: Node) -> bool:
     plan = None if self._chain or self._leaf is not None or (known := _plan_key(of, key)) is None else _plans.get(known)
     if plan is None or plan.nodes[-1][0].type is not value.spec.type or storage is None or storage.deferred or (
             storage.owner is not None):
-        execute.value(value)
+        execute.stored(value)
         return False
     return storage.wait(key, value, writes(self))
 

@@ -177,6 +177,13 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
     return Key(views, positions)
 
 
+def _on_device_of(source: Node, positions: Node) -> Node:
+    """Positions of the CPU for a tensor on a device.  Raises RuntimeError in PyTorch's words for others."""
+    if positions.type.device != "cpu":
+        raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+    return input_node(execute.value(positions), array_type(positions.type.shape, int64, source.type.device))
+
+
 def read_at(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
     """The dimensions of `source` that are read at positions, and the positions: int64 nodes of one shape.
 
@@ -189,14 +196,17 @@ def read_at(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
             cell = tensor._ensure_storage().cell
             for i, array in enumerate(np.nonzero(execute.value(node))):
                 axes.append(dim + i)
-                nodes.append(input_node(array, array_type(array.shape, int64)))
+                nodes.append(input_node(array, array_type(array.shape, int64, source.type.device)))
                 stamp(nodes[-1], cell)      # a write to the mask is seen by what has read at these positions
         else:
             axes.append(dim)
-            nodes.append(cast(node, int64))
+            if node.type.device != source.type.device:
+                nodes.append(_on_device_of(source, cast(node, int64)))
+            else:
+                nodes.append(cast(node, int64))
             trace = tracing.current()
             length = source.type.shape[dim]
-            if node.value is not None and (trace is None or not trace.positions(node, -length, length)):
+            if node.value is not None and node.type.device == "cpu" and (trace is None or not trace.positions(node, -length, length)):
                 check_positions(source.type.shape, (execute.value(node),), (dim,))
     try:
         shape = broadcast_shapes(*[n.type.shape for n in nodes])

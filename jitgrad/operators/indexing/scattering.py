@@ -90,7 +90,7 @@ def _included(x: Node, at: Node, dim: int) -> Node:
 def _extreme_of(x: Node, d: int, at: Node, value: Node, include_self: bool, largest: bool) -> Node:
     """The largest (or smallest) of what is written to each place; ties share the gradient evenly."""
     no_template()
-    positions, n = execute.value(at), x.type.shape[d]
+    positions, n = execute.on_host(at, "scatter_reduce"), x.type.shape[d]
     kept = np.array(execute.value(x))
     function = np.maximum if largest else np.minimum
     key = tuple([positions if i == d else g for i, g in enumerate(np.ogrid[tuple([slice(0, m) for m in positions.shape])])])
@@ -134,7 +134,7 @@ def _reduced(x: Node, d: int, at: Node, value: Node, reduce: str, include_self: 
 def _product(x: Node, d: int, at: Node, value: Node) -> Node:
     """x times all that is written to each place: through a table of as many rows as elements that meet."""
     no_template()
-    positions = np.moveaxis(execute.value(at), d, 0)
+    positions = np.moveaxis(execute.on_host(at, "scatter_reduce"), d, 0)
     order = np.zeros(positions.shape, np.int64)
     for i in range(len(positions)):
         order[i] = (positions[:i] == positions[i]).sum(0)
@@ -194,7 +194,10 @@ def _parts(called: str, input: Node, dim: int, index: Node, source: Node | None)
     n = x.type.shape[d]
     positions = index.value
     no_template()
-    positions = execute.value(index) if positions is None else positions
+    if index.type.device == "cpu":
+        positions = execute.value(index) if positions is None else positions
+    else:
+        positions = np.zeros(0, np.int64)       # what is not there is found on the device
     if ((positions < -n * (called == "index_fill")) | (positions >= n)).any():
         raise IndexError("index out of range in self")
     if source is not None:
@@ -283,7 +286,8 @@ def index_put(input: Tensor, indices: Tensors, values: Tensor, accumulate: bool 
 
 def _positions(input: Tensor) -> Tensor:
     n = input.numel()
-    return wrap(input_node(np.arange(n).reshape(tuple(input.shape)), array_type(tuple(input.shape), int64)))
+    where = input._node.spec.type.device
+    return wrap(input_node(np.arange(n).reshape(tuple(input.shape)), array_type(tuple(input.shape), int64, where)))
 
 
 @operator("PutBackward0", edges=("input", "source"), saves=("index",), inplace=True)
@@ -354,7 +358,7 @@ def _interleaved(input: Tensor, repeats: Any, dim: int | None) -> Tensor:
         raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {counts.size} and "
                            f"input.size({d}) = {n}")
     at = np.repeat(np.arange(n), counts if counts.ndim == 0 or counts.size == n else counts[0])
-    return OPERATORS["index_select"].call(input, d, wrap(input_node(at, array_type(at.shape, int64))))
+    return OPERATORS["index_select"].call(input, d, wrap(input_node(at, array_type(at.shape, int64, input._node.spec.type.device))))
 
 
 @function(name="repeat_interleave.self", places=(), kind=None)
@@ -367,7 +371,7 @@ def _repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = N
 def _repeat_positions(repeats: Tensor, *, output_size: int | None = None) -> Tensor:
     """The position of each element as often as the element says."""
     at = np.arange(len(repeats._array()))
-    return _interleaved(wrap(input_node(at, array_type(at.shape, int64))), repeats, 0)
+    return _interleaved(wrap(input_node(at, array_type(at.shape, int64, repeats._node.spec.type.device))), repeats, 0)
 
 
 overloaded("repeat_interleave", (_repeat_interleave, _repeat_positions), "Each element (or part along `dim`) as often as "
@@ -385,7 +389,7 @@ def unfold(input: Node, dimension: int, size: int, step: int) -> Node:
         raise RuntimeError(f"step is {step} but must be > 0")
     windows = (n - size) // step + 1
     at = np.arange(windows)[:, None] * step + np.arange(size)
-    picked = ops.index(x, input_node(at, array_type(at.shape, int64)), axes=(d,))
+    picked = ops.index(x, input_node(at, array_type(at.shape, int64, x.type.device)), axes=(d,))
     order = (*range(d + 1), *range(d + 2, x.type.ndim + 1), d + 1)
     picked = ops.permute(picked, dims=order)
     return picked if input.type.ndim else ops.reshape(picked, sizes=(size,))

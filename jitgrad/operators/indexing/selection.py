@@ -29,7 +29,7 @@ def _outside(index: Node, length: int) -> int | None:
     """The first position that is not in range(length), of those that are known; a trace, or a template, is told of the look."""
     holds(index, within(0, length))
     trace = tracing.current()
-    if index.value is None or (trace is not None and trace.positions(index, 0, length)):
+    if index.value is None or index.type.device != "cpu" or (trace is not None and trace.positions(index, 0, length)):
         return None
     at = execute.value(index)
     outside = at[(at < 0) | (at >= length)]
@@ -106,7 +106,7 @@ def masked_select(input: Node, mask: Node) -> Node:
     shape = broadcast_shapes(input.type.shape, mask.type.shape) or (1,)
     x = input if input.type.shape == shape else ops.expand(input, sizes=shape)
     arrays = np.nonzero(np.broadcast_to(execute.value(mask), shape))
-    positions = [input_node(a, array_type(a.shape, int64)) for a in arrays]
+    positions = [input_node(a, array_type(a.shape, int64, input.type.device)) for a in arrays]
     return ops.index(x, *positions, axes=tuple(range(len(shape))))
 
 
@@ -115,7 +115,7 @@ def _nonzero(input: Tensor) -> tuple[np.ndarray, ...]:
     return np.nonzero(array if array.ndim else array.reshape(1))
 
 
-@function(name="nonzero", places=EVERYWHERE, kind=None, out=EXACT)
+@function(name="nonzero", places=EVERYWHERE, kind=None, out=EXACT, by_host=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not 0: a row each, or with as_tuple a tensor a dimension."""
     found = _nonzero(input)

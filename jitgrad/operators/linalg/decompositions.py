@@ -152,7 +152,7 @@ def _qr(a: Node, mode: str) -> tuple[Node, Node]:
         if a.requires_grad:
             raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
                                "linalg.qr(A, mode='reduced') if you are going to require gradients through linalg.qr.")
-        q = input_node(np.zeros(0, q.type.dtype.np), array_type((0,), q.type.dtype))
+        q = input_node(np.zeros(0, q.type.dtype.np), array_type((0,), q.type.dtype, q.type.device))
     return q, r
 
 

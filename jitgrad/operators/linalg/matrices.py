@@ -84,11 +84,11 @@ def attempted(a: Node, order: Callable[[np.ndarray], int], called: str | None,
 
     called: of an operator that raises LinAlgError for those, with this message; None of one that goes on."""
     no_template()
-    array = execute.value(a)
+    array = execute.on_host(a, "linalg: the check for singular matrices")
     orders = np.zeros(array.shape[:-2], np.int32)
     for at in np.ndindex(orders.shape):
         orders[at] = order(array[at])
-    info = input_node(orders, array_type(orders.shape, int32))
+    info = input_node(orders, array_type(orders.shape, int32, a.type.device))
     if not orders.any():
         return a, info
     if called is not None:

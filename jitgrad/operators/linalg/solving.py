@@ -135,7 +135,7 @@ def _least_squares(A: Node, B: Node, rcond: float) -> Node:
     return ops.matmul(ops.pinv(a, atol=0.0, rtol=rcond, symmetric=False), b)
 
 
-@function(places=LINALG, kind=None, out=EXACT)
+@function(places=LINALG, kind=None, out=EXACT, by_host=True)
 def linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """(solution, residuals, rank, singular_values): the X of least |A @ X - B|, and of these the one of least norm."""
     check_matrix("torch.linalg.lstsq", A._current(), "input")

@@ -27,7 +27,7 @@ def _several(first: Tensor, inverse: Any, counts: Any, return_inverse: bool, ret
     return found[0] if len(found) == 1 else tuple(found)
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, by_host=True)
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
            dim: int | None = None) -> Any:
     """The distinct elements (or parts along `dim`), rising; with where each element is among them, and how often it comes."""
@@ -38,7 +38,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
                     return_counts)
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, by_host=True)
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """The elements (or parts along `dim`) that differ from the one before."""
     array = input.detach()._array()
@@ -55,7 +55,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
                     return_counts)
 
 
-@function(places=BOTH, kind=None)
+@function(places=BOTH, kind=None, by_host=True)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on comes, or the sum of the weights where it does."""
     if input.ndim != 1 or input.dtype.category == 2 or (input.numel() and int(input._array().min()) < 0):
@@ -80,7 +80,7 @@ def _range(array: np.ndarray, low: float, high: float, called: str) -> tuple[flo
     return (low - 1, high + 1) if low == high and called == "torch.histc" else (low - 0.5, high + 0.5) if low == high else (low, high)
 
 
-@function(places=BOTH, kind=None, out=EXACT)
+@function(places=BOTH, kind=None, out=EXACT, by_host=True)
 def histc(input: Tensor, bins: int = 100, min: Scalar = 0, max: Scalar = 0) -> Tensor:
     """How many elements are in each of `bins` equal parts of [min, max]; of the elements' own range if these are equal."""
     if bins <= 0:
@@ -90,7 +90,7 @@ def histc(input: Tensor, bins: int = 100, min: Scalar = 0, max: Scalar = 0) -> T
     return from_array(np.histogram(array[np.isfinite(array)], bins, (low, high))[0].astype(input.dtype.np))
 
 
-@function(places=BOTH, kind=None, out=EXACT)
+@function(places=BOTH, kind=None, out=EXACT, by_host=True)
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Any:
     """(hist, bin_edges): how many elements are between neighbouring edges, which are given, or as many equal parts of a range."""
     array = input.detach()._array().reshape(-1)
@@ -128,7 +128,7 @@ def _side(right: bool, side: str | None) -> bool:
     return right or side == "right"
 
 
-@function(kind=None, out=EXACT)
+@function(kind=None, out=EXACT, by_host=True)
 def searchsorted(sorted_sequence: Tensor, input: Tensor | Scalar, *, out_int32: bool = False, right: bool = False,
                  side: str | None = None,
                  sorter: Tensor | None = None) -> Tensor:
@@ -145,7 +145,7 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Scalar, *, out_int32: 
     return _searched(rows, values, _side(right, side), out_int32)
 
 
-@function(kind=None, out=EXACT)
+@function(kind=None, out=EXACT, by_host=True)
 def bucketize(input: Tensor | Scalar, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """Between which boundaries each value lies: searchsorted(boundaries, input)."""
     if boundaries.ndim != 1:
@@ -154,7 +154,7 @@ def bucketize(input: Tensor | Scalar, boundaries: Tensor, *, out_int32: bool = F
     return _searched(boundaries.detach()._array(), values, right, out_int32)
 
 
-@function(kind=None, out=EXACT)
+@function(kind=None, out=EXACT, by_host=True)
 def isin(elements: Tensor | Scalar, test_elements: Tensor | Scalar, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among test_elements."""
     a, b = [v.detach()._array() if isinstance(v, Tensor) else np.asarray(v) for v in (elements, test_elements)]

@@ -122,7 +122,7 @@ def _at(input: Node, d: int, position: np.ndarray, keepdim: bool, kind: Any) -> 
     """The element at a known position of each row."""
     x = _row(input)
     shape = (*x.type.shape[:d], 1, *x.type.shape[d + 1:])
-    at = input_node(np.ascontiguousarray(position.reshape(shape), np.int64), array_type(shape, int64))
+    at = input_node(np.ascontiguousarray(position.reshape(shape), np.int64), array_type(shape, int64, input.type.device))
     values, at = ops.take_along(x, at, dim=d), ops.copy(at)
     if not input.type.ndim:
         return kind(*[ops.squeeze(n, dims=(0,)) for n in (values, at)])
@@ -143,7 +143,7 @@ def _declare_median(called: str, skip_nan: bool, kind: Any) -> None:
     title = called.capitalize()
 
     def along(input: Node, dim: int, keepdim: bool = False) -> tuple[Node, Node]:
-        d, array = normal_dim(dim, input.type.ndim), execute.value(_row(input))
+        d, array = normal_dim(dim, input.type.ndim), execute.on_host(_row(input), called)
         if not array.shape[d]:
             raise IndexError(f"{called}(): Expected reduction dim {d} to have non-zero size.")
         return _at(input, d, _median_position(array, d, skip_nan), keepdim, kind)
@@ -153,7 +153,7 @@ def _declare_median(called: str, skip_nan: bool, kind: Any) -> None:
         if not input.type.size:
             to = input.type.dtype
             return cast(ops.number(math.nan if to.category == 2 else int(np.iinfo(to.np).min), flat), to)
-        return ops.squeeze(_at(flat, 0, _median_position(execute.value(flat), 0, skip_nan), True, kind)[0], dims=(0,))
+        return ops.squeeze(_at(flat, 0, _median_position(execute.on_host(flat, called), 0, skip_nan), True, kind)[0], dims=(0,))
 
     doc = f"The lower of the two elements in the middle{', nans left out' if skip_nan else ''}"
     along.__doc__, of_all.__doc__ = f"{doc}: (values, indices) along `dim`.", f"{doc}, of all elements."
@@ -174,7 +174,7 @@ def _mode_position(row: np.ndarray) -> int:
 @operator("ModeBackward0", saves=(), out=EXACT, kind=None)
 def mode(input: Node, dim: int = -1, keepdim: bool = False) -> tuple[Node, Node]:
     """(values, indices) of the most frequent element along `dim`, the smallest of several."""
-    d, array = normal_dim(dim, input.type.ndim), execute.value(_row(input))
+    d, array = normal_dim(dim, input.type.ndim), execute.on_host(_row(input), "mode")
     if not array.shape[d]:
         raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
     positions = np.apply_along_axis(_mode_position, d, array) if array.size else np.zeros(array.shape[:d] + array.shape[d + 1:])
@@ -203,7 +203,7 @@ def _quantile(called: str, input: Tensor, q: Any, dim: Any, keepdim: bool, inter
     x = input.reshape(-1) if dim is None else input if ndim else input.unsqueeze(0)
     d = 0 if dim is None else normal_dim(dim, ndim)
     values = OPERATORS["movedim"].call(OPERATORS["sort"].call(x, d)[0], d, -1)
-    array = values.detach()._array()
+    array = execute.on_host(values.detach()._current(), called)
     missing = np.isnan(array).sum(-1, keepdims=True)
     last = array.shape[-1] - 1
     count = np.maximum(last - missing, 0) if skip_nan else np.asarray(last)
@@ -215,11 +215,11 @@ def _quantile(called: str, input: Tensor, q: Any, dim: Any, keepdim: bool, inter
     below = np.floor(rank).astype(np.int64)
     above = np.ceil(rank).astype(np.int64)
     shape = (*array.shape[:-1], levels.size)
-    lower, upper = [values.gather(-1, _tensor(np.broadcast_to(at, shape))) for at in (below, above)]
-    weight = _tensor(np.broadcast_to(0.5 if interpolation == "midpoint" else rank - below, shape).astype(array.dtype))
+    lower, upper = [values.gather(-1, _tensor(np.broadcast_to(at, shape), x)) for at in (below, above)]
+    weight = _tensor(np.broadcast_to(0.5 if interpolation == "midpoint" else rank - below, shape).astype(array.dtype), x)
     if interpolation == "linear" and isinstance(q, Tensor) and q.requires_grad:
         moved = q.reshape(-1) * _tensor(np.broadcast_to(np.where(missing > 0, 0, count) if not skip_nan else count, shape)
-                                        .astype(array.dtype))
+                                        .astype(array.dtype), x)
         weight = weight + (moved - moved.detach())
     result = OPERATORS["lerp"].call(lower, upper, weight)
     result = OPERATORS["movedim"].call(result, -1, 0)
@@ -230,9 +230,8 @@ def _quantile(called: str, input: Tensor, q: Any, dim: Any, keepdim: bool, inter
     return result if levels.ndim else result.squeeze(0)
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-
-    return from_array(np.array(array, order="C"))
+def _tensor(array: np.ndarray, like: Tensor) -> Tensor:
+    return from_array(np.array(array, order="C"), device=like._node.spec.type.device)
 
 
 def _declare_quantile(called: str, skip_nan: bool) -> None:
