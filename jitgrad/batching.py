@@ -193,7 +193,7 @@ def _matmul(node: Node, operands: Sequence[BatchedOperand], size: int) -> Batche
 def _positions(positions: Sequence[BatchedOperand], size: int) -> tuple[Node, ...]:
     """Of each element its own: the number of the element, and the positions in it."""
     shape = (size, *[1] * (positions[0].node.type.ndim - positions[0].batched))
-    number = input_node(np.arange(size).reshape(shape), array_type(shape, int64))
+    number = input_node(np.arange(size).reshape(shape), array_type(shape, int64, positions[0].node.type.device))
     given = tuple([whole(x, size) for x in positions])
     return (bind(REGISTRY["expand_like"], (number, given[0])), *given)
 

@@ -41,7 +41,8 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         times = source.draw(lambda g: g.exponential(size=rows.shape))
         with np.errstate(divide="ignore"):
             drawn = np.argsort(np.where(rows > 0, times / rows, np.inf), 1, kind="stable")[:, :num_samples]
-    return drawn_to("multinomial", out, from_array(np.ascontiguousarray(drawn.reshape(*weights.shape[:-1], num_samples), np.int64)))
+    return drawn_to("multinomial", out, from_array(
+        np.ascontiguousarray(drawn.reshape(*weights.shape[:-1], num_samples), np.int64), device=input._node.spec.type.device))
 
 
 @tracing.draws(by_element=True)
@@ -50,14 +51,16 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     rates = input.detach()._array()
     if rates.size and not rates.min() >= 0:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return from_array((generator or default_generator).draw(lambda g: np.asarray(g.poisson(rates))).astype(rates.dtype))
+    return from_array((generator or default_generator).draw(lambda g: np.asarray(g.poisson(rates))).astype(rates.dtype),
+                      device=input._node.spec.type.device)
 
 
 @tracing.draws(by_element=True)
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Binomial random numbers of these counts and probabilities."""
     n, p = count.detach()._array(), prob.detach()._array()
-    return from_array((generator or default_generator).draw(lambda g: np.asarray(g.binomial(n.astype(np.int64), p))).astype(n.dtype))
+    return from_array((generator or default_generator).draw(lambda g: np.asarray(g.binomial(n.astype(np.int64), p))).astype(n.dtype),
+                      device=count._node.spec.type.device)
 
 
 # -- in place ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import drawn
 import numpy as np
 import pytest
 from cuda_device import calls, simulator
+from cuda_programs import PROGRAMS
 from document_cells import CELLS
 from test_documents import run_cell
 
@@ -268,7 +270,7 @@ def test_a_network_trains_without_copies() -> None:
             x, y = torch.randn(6, 3).to(device), torch.tensor([0, 1, 0, 1, 1, 0]).to(device)
             optimizer = make(model.parameters())
             found = losses[device] = []
-            for step in range(5):
+            for _ in range(5):
                 optimizer.zero_grad()
                 loss = torch.nn.functional.cross_entropy(model(x), y)
                 loss.backward()
@@ -327,6 +329,24 @@ def test_programs_of_two_devices_are_two() -> None:
         assert x.grad.device.type == device
     assert len(schedule_cache.known) == 2
     assert "def rows0(" in str(jitgrad.explain((torch.ones(3, device="cuda", requires_grad=True) * 7).sum()))
+
+
+def arrays_of(value: object) -> list[np.ndarray]:
+    """All numbers in a result."""
+    if isinstance(value, torch.Tensor):
+        return [np.asarray(value.detach().cpu(), float)]
+    if isinstance(value, (list, tuple)):
+        return [a for v in value for a in arrays_of(v)]
+    return [np.asarray(value, float)] if isinstance(value, (int, float, np.ndarray)) else []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_give_what_they_give_on_the_cpu(name: str) -> None:
+    warnings.simplefilter("ignore", UserWarning)        # anomaly mode tells that it is on
+    want, found = [arrays_of(PROGRAMS[name](device)) for device in ("cpu", "cuda")]
+    for a, b in zip(want, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
 
 
 # -- every operation -------------------------------------------------------------------------------------------------

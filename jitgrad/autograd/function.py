@@ -343,7 +343,7 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
     for g, type in zip(given, ctx._types, strict=True):
         if g is None and ctx.materialize_grads and type is not None:
             from jitgrad.operators.creation import zeros
-            g = zeros(type.shape, dtype=type.dtype)
+            g = zeros(type.shape, dtype=type.dtype, device=type.device)
         arguments.append(g)
     found: Any = _backward_of(ctx._function)(ctx, *arguments)
     results: tuple = found if isinstance(found, tuple) else tuple(found) if isinstance(found, list) else (found,)

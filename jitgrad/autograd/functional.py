@@ -133,7 +133,7 @@ def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = Fal
 
 def basis(tensor: Tensor) -> Tensor:
     """Every unit vector of a tensor's shape, one after the other."""
-    return eye(tensor.numel(), dtype=tensor.dtype).reshape((tensor.numel(), *tensor.shape))
+    return eye(tensor.numel(), dtype=tensor.dtype, device=tensor.device).reshape((tensor.numel(), *tensor.shape))
 
 
 def rows(call: Jacobian) -> list[tuple[Tensor, ...]]:
@@ -154,7 +154,7 @@ def rows(call: Jacobian) -> list[tuple[Tensor, ...]]:
             found = [None if t is None else next(results) for t in made]
         shapes = [(*out.shape, *x.shape) for x in call.inputs]
         table.append(call.settled([None if t is None else t.reshape(s) for t, s in zip(found, shapes, strict=True)],
-                                  [zeros(s, dtype=x.dtype) for x, s in zip(call.inputs, shapes, strict=True)],
+                                  [zeros(s, dtype=x.dtype, device=x.device) for x, s in zip(call.inputs, shapes, strict=True)],
                                   f"Output {k} of the user-provided function is independent of input {{}}."))
     return table
 

@@ -34,7 +34,7 @@ def _outputs(func: Callable, inputs: Sequence[Any]) -> list[Tensor]:
 
 def _numerical(func: Callable, inputs: tuple, k: int, eps: float) -> list[np.ndarray]:
     """The Jacobian of each output by input k, (elements of the input, elements of the output), by central differences."""
-    base = np.array(inputs[k].detach().numpy(), np.float64)
+    base = np.array(inputs[k]._array(), np.float64)
     columns: list[list[np.ndarray]] = []
     for i in range(base.size):
         ends = []
@@ -42,8 +42,8 @@ def _numerical(func: Callable, inputs: tuple, k: int, eps: float) -> list[np.nda
             moved = base.copy()
             moved.reshape(-1)[i] += step
             given = list(inputs)
-            given[k] = from_array(moved.astype(inputs[k].dtype.np)).requires_grad_()
-            ends.append([o.detach().numpy().astype(np.float64).ravel() for o in _outputs(func, given)])
+            given[k] = from_array(moved.astype(inputs[k].dtype.np), device=inputs[k]._node.spec.type.device).requires_grad_()
+            ends.append([o._array().astype(np.float64).ravel() for o in _outputs(func, given)])
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
     return [np.stack(c) for c in zip(*columns, strict=True)] if columns else []
 
@@ -51,23 +51,23 @@ def _numerical(func: Callable, inputs: tuple, k: int, eps: float) -> list[np.nda
 def _analytical(out: Tensor, inputs: list[Tensor], batched: bool) -> list[np.ndarray]:
     """The Jacobian of one output by each input, (elements of the input, elements of the output), by its rows."""
     n = out.numel()
-    unit = eye(n, dtype=out.dtype).reshape((n, *out.shape))
+    unit = eye(n, dtype=out.dtype, device=out.device).reshape((n, *out.shape))
     if batched:
         found = autograd.grad(out, inputs, unit, retain_graph=True, allow_unused=True, is_grads_batched=True)
-        return [np.zeros((x.numel(), n)) if g is None else g.detach().numpy().reshape(n, -1).T
+        return [np.zeros((x.numel(), n)) if g is None else g._array().reshape(n, -1).T
                 for x, g in zip(inputs, found, strict=True)]
     rows = [autograd.grad(out, inputs, unit[i], retain_graph=True, allow_unused=True) for i in range(n)]
-    return [np.stack([np.zeros(x.numel()) if row[k] is None else row[k].detach().numpy().ravel() for row in rows], 1)     # type: ignore
+    return [np.stack([np.zeros(x.numel()) if row[k] is None else row[k]._array().ravel() for row in rows], 1)     # type: ignore
             if n else np.zeros((x.numel(), 0)) for k, x in enumerate(inputs)]
 
 
 def _forward(outputs: list[Tensor], inputs: list[Tensor], k: int) -> list[np.ndarray]:
     push = push_forward(outputs, inputs)
     batch = Batch(inputs[k].numel())
-    unit = eye(batch.size, dtype=inputs[k].dtype).reshape((batch.size, *inputs[k].shape))
+    unit = eye(batch.size, dtype=inputs[k].dtype, device=inputs[k].device).reshape((batch.size, *inputs[k].shape))
     found = batch.record(lambda: push([batch.element(unit) if i == k else zeros_like(x) for i, x in enumerate(inputs)], False))
     found = [zeros_like(o) if t is None else t for t, o in zip(found, outputs, strict=True)]
-    return [t.detach().numpy().reshape(batch.size, -1) for t in batch.results(found, [0] * len(found))]
+    return [t._array().reshape(batch.size, -1) for t in batch.results(found, [0] * len(found))]
 
 
 def gradcheck(func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
@@ -145,7 +145,8 @@ def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = Non
     outputs = _outputs(func, inputs)
     if grad_outputs is None:
         stream = np.random.default_rng(0)
-        grads = tuple([from_array(np.asarray(stream.standard_normal(o.shape), o.dtype.np)).requires_grad_()
+        grads = tuple([from_array(np.asarray(stream.standard_normal(o.shape), o.dtype.np),
+                                  device=o._node.spec.type.device).requires_grad_()
                        for o in outputs if o.requires_grad])
     else:
         grads = _tuple(grad_outputs)

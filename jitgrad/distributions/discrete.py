@@ -80,7 +80,7 @@ class Bernoulli(_Odds, ExponentialFamily):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         p = self.probs.detach().expand(self._extended_shape(sample_shape))
-        return drawn(lambda g: g.random(tuple(p.shape)) < p.numpy(), p)
+        return drawn(lambda g: g.random(tuple(p.shape)) < p._array(), p)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -122,7 +122,7 @@ class Geometric(_Odds):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         p = self.probs.detach().expand(self._extended_shape(sample_shape))
-        return drawn(lambda g: g.geometric(p.numpy()) - 1, p)
+        return drawn(lambda g: g.geometric(p._array()) - 1, p)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -163,7 +163,7 @@ class Poisson(ExponentialFamily):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         rate = self.rate.detach().expand(self._extended_shape(sample_shape))
-        return drawn(lambda g: g.poisson(rate.numpy()), rate)
+        return drawn(lambda g: g.poisson(rate._array()), rate)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -229,10 +229,10 @@ class Categorical(Distribution):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
-        upper = np.cumsum(self.probs.detach().to(float64).numpy(), -1)
+        upper = np.cumsum(self.probs.detach().to(float64)._array(), -1)
         u = default_generator.draw(lambda g: g.random(self._extended_shape(sample_shape)))
         chosen = (upper <= u[..., None] * upper[..., -1:]).sum(-1)
-        return from_array(np.asarray(chosen, np.int64))
+        return from_array(np.asarray(chosen, np.int64), device=self.probs._node.spec.type.device)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -291,7 +291,7 @@ class Binomial(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         shape = self._extended_shape(sample_shape)
-        n, p = [v.detach().expand(shape).numpy() for v in (self.total_count, self.probs)]
+        n, p = [v.detach().expand(shape)._array() for v in (self.total_count, self.probs)]
         return drawn(lambda g: g.binomial(n.astype(np.int64), p), self.probs)
 
     def log_prob(self, value: Tensor) -> Tensor:

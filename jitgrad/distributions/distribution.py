@@ -168,12 +168,14 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     if any([not isinstance(v, (Tensor, int, float)) for v in values]):
         raise ValueError("Input arguments must all be instances of Number, torch.Tensor or objects implementing __torch_function__.")
     dtype = get_default_dtype() if like is None else like.dtype
-    return tuple(jitgrad.broadcast_tensors(*[v if isinstance(v, Tensor) else jitgrad.tensor(v, dtype=dtype) for v in values]))
+    where = None if like is None else like.device
+    return tuple(jitgrad.broadcast_tensors(*[v if isinstance(v, Tensor) else jitgrad.tensor(v, dtype=dtype, device=where)
+                                             for v in values]))
 
 
 def drawn(sample: Any, like: Tensor) -> Tensor:
     """Numbers from the default generator, sample(stream), in the dtype of a tensor."""
-    return from_array(np.asarray(default_generator.draw(sample), like.dtype.np))
+    return from_array(np.asarray(default_generator.draw(sample), like.dtype.np), device=like._node.spec.type.device)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class _StandardGamma(Function):
 
     @staticmethod
     def forward(ctx: Any, concentration: Tensor) -> Tensor:
-        a = concentration.detach().numpy()
+        a = concentration.detach()._array()
         result = drawn(lambda g: np.maximum(g.standard_gamma(np.asarray(a, np.float64)), np.finfo(a.dtype).tiny), concentration)
         ctx.save_for_backward(concentration, result)
         return result
@@ -28,8 +28,8 @@ class _StandardGamma(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         concentration, sample = ctx.saved_tensors
-        slope = quantile_slope(concentration.numpy().astype(np.float64), sample.numpy().astype(np.float64))
-        return grad * from_array(slope.astype(concentration.dtype.np))
+        slope = quantile_slope(concentration._array().astype(np.float64), sample._array().astype(np.float64))
+        return grad * from_array(slope.astype(concentration.dtype.np), device=concentration._node.spec.type.device)
 
 
 def quantile_slope(a: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -46,7 +46,8 @@ class MultivariateNormal(Distribution):
             return jitgrad.linalg.cholesky(given["covariance_matrix"])
         flipped = jitgrad.linalg.cholesky(jitgrad.flip(given["precision_matrix"], (-2, -1)))
         inverse = jitgrad.flip(flipped, (-2, -1)).mT
-        return jitgrad.linalg.solve_triangular(inverse, jitgrad.eye(self.loc.shape[-1], dtype=self.loc.dtype), upper=False)
+        unit = jitgrad.eye(self.loc.shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+        return jitgrad.linalg.solve_triangular(inverse, unit, upper=False)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("scale_tril", "covariance_matrix", "precision_matrix") and "loc" in self.__dict__:

@@ -60,7 +60,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """Ones on the diagonal of a matrix, zeros elsewhere.  Raises ValueError for other ranks."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _fill(tensor, "copy_", eye(*tensor.shape, dtype=tensor.dtype))
+    return _fill(tensor, "copy_", eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:

@@ -94,8 +94,8 @@ class TransposedCtx(FunctionCtx):
 
     def _pushed(self, grads: Sequence[Node | None]) -> list[Node | None]:
         of: FunctionCtx = self.of                       # type: ignore[attr-defined]
-        tangents = [wrap(g) if g is not None else zeros(type.shape, dtype=type.dtype) if type is not None and of.materialize_grads
-                    else None for g, type in zip(grads, self._types, strict=True)]
+        tangents = [wrap(g) if g is not None else zeros(type.shape, dtype=type.dtype, device=type.device)
+                    if type is not None and of.materialize_grads else None for g, type in zip(grads, self._types, strict=True)]
         of._in_jvp = True
         try:
             found: Any = of._function.jvp(of, *tangents)

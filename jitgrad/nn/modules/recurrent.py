@@ -70,7 +70,7 @@ class _Cell(Module):
             if h is not None and h.ndim not in (1, 2):
                 raise ValueError(f"{type(self).__name__}: Expected hidden to be 1D or 2D, got {h.ndim}D instead")
         shape = (*input.shape[:-1], self.hidden_size)
-        return tuple([zeros(shape, dtype=input.dtype) if h is None else h for h in given])
+        return tuple([zeros(shape, dtype=input.dtype, device=input.device) if h is None else h for h in given])
 
     def _products(self, input: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         return F.linear(input, self.weight_ih, self.bias_ih), F.linear(h, self.weight_hh, self.bias_hh)
@@ -183,7 +183,7 @@ class _Layers(Module):
             input = input.transpose(0, 1)
         suffixes = self._suffixes()
         shapes = [(len(suffixes), input.shape[1], n) for n in (self.proj_size or self.hidden_size, self.hidden_size)][:count]
-        states = ([zeros(shape, dtype=input.dtype) for shape in shapes] if given is None else
+        states = ([zeros(shape, dtype=input.dtype, device=input.device) for shape in shapes] if given is None else
                   [s if batched else s.unsqueeze(1) for s in given])
         for s, shape in zip(states, shapes, strict=True):
             if tuple(s.shape) != shape:

@@ -144,7 +144,7 @@ def _convolved(called: str, rank: int, input: Node, weight: Node, bias: Node | N
         raise RuntimeError(f"Given groups={groups}, weight of size {list(weight.type.shape)}, expected "
                            f"input{list(input.type.shape)} to "
                            f"have {each * groups} channels, but got {x.type.shape[1]} channels instead")
-    zero = const(0, x.type.dtype)
+    zero = const(0, x.type.dtype, x.type.device)
     lead = (0, 0)
     if padding == "same":
         if any([s != 1 for s in steps]):
@@ -227,8 +227,9 @@ def max_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
                return_indices: bool = False) -> Any:
     """The largest of each window (and, with return_indices, where it is among the elements of an image)."""
     kernel, steps, pads, apart, out = _windows("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, const(-np.inf if input.type.dtype.category == 2
-                                                              else int(np.iinfo(input.type.dtype.np).min), input.type.dtype))
+    of = input.type.dtype
+    least = const(-np.inf if of.category == 2 else int(np.iinfo(of.np).min), of, input.type.device)
+    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, least)
     ndim = x.type.ndim
     columns = ops.cat(*[ops.unsqueeze(c, dims=(ndim,)) for c in _columns(x, kernel, steps, apart, out)], dim=ndim)
     chosen = ops.argmax(columns, axes=(ndim,))
@@ -250,7 +251,7 @@ def avg_pool2d(input: Node, kernel_size: Integers, stride: Integers | None = Non
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     kernel, steps, pads, apart, out = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
-    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, const(0, input.type.dtype))
+    x = _padded(ops.kept(input), kernel, steps, pads, apart, out, const(0, input.type.dtype, input.type.device))
     columns = _columns(x, kernel, steps, apart, out)
     total = columns[0]
     for c in columns[1:]:
