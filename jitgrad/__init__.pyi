@@ -27,10 +27,10 @@ from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled
 from jitgrad.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from jitgrad.autograd.modes import no_grad as no_grad
 from jitgrad.autograd.modes import set_grad_enabled as set_grad_enabled
-from jitgrad.capture.derivative import grad as grad
-from jitgrad.capture.derivative import value_and_grad as value_and_grad
 from jitgrad.capture.compiled import compile as compile
 from jitgrad.capture.compiled import interpret as interpret
+from jitgrad.capture.derivative import grad as grad
+from jitgrad.capture.derivative import value_and_grad as value_and_grad
 from jitgrad.capture.jacobians import hessian as hessian
 from jitgrad.capture.jacobians import hvp as hvp
 from jitgrad.capture.jacobians import jacobian as jacobian
