@@ -6,7 +6,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitgrad.autograd.reverse.engine import stop_reasons
-from jitgrad.autograd.reverse.history import fn_name
+from jitgrad.autograd.reverse.owners import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.memory.cuda import through_host

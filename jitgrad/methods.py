@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.reverse.history import tensor_grad_fn
+from jitgrad.autograd.reverse.grad_fn import tensor_grad_fn
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.missing import absent_method
 from jitgrad.operators import conversion, exchange

@@ -1,4 +1,4 @@
-"""What happens while a function is traced (jitgrad.compile), as told by those who do it.
+"""Whether a function is being captured (jitgrad.compile), and what operators tell the capture about.
 
 Tracing is recording as usual, with three differences: nothing is computed at once, so that all work on what the function
 was given is in the graph; arrays made meanwhile are marked; and whatever a replay could not repeat is noted here.

@@ -1,4 +1,4 @@
-"""What a program is compiled for, by the device of its arrays: the one place that looks.
+"""The choice between CPU and CUDA for a program, by the device of its arrays.
 
 A target is three functions; everything before them (differentiation, lowering, fusion, the kernel IR) is the same for all.
 """

@@ -1,4 +1,4 @@
-"""Steps of a loop that goes on as it has begun: the same parameters, the same kinds of gradients, the same rule.
+"""Optimizer steps of a steady loop: one compiled program that updates all parameters, as long as the loop stays the same.
 
 What is kept for the parameters (moments, counts of steps) is then kept here as arrays; its tensors are given their values
 when somebody looks at them, which their storages tell (`Storage.owner`).  A step is one generated function: it reads gradients and

@@ -1,5 +1,7 @@
-"""save and load of what a checkpoint holds, in files that execute nothing: an archive of .npy arrays (as numpy.savez writes it) and
-tree.json, which says how dicts, lists and tuples hold them; and safetensors, both ways.
+"""save and load of what a checkpoint holds, in files that execute nothing when they are loaded.
+
+A file is an archive of .npy arrays (as numpy.savez writes it) and tree.json, which says how dicts, lists and tuples hold them;
+safetensors files are read and written, too.
 
 tree.json of {"w": tensor, "step": 3}: ["dict", [["w", ["tensor", 0, "Tensor", false]], ["step", 3]]]; arrays/0.npy is the tensor's.
 A list is always [kind, ...]: numbers, texts, true, false and null stand for themselves.

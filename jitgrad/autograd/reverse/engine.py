@@ -16,8 +16,9 @@ from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
 from jitgrad.autograd.reverse import accumulation, recorded
 from jitgrad.autograd.reverse.accumulation import accumulate, add, keep
-from jitgrad.autograd.reverse.history import check_saved, fn_name
 from jitgrad.autograd.reverse.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
+from jitgrad.autograd.reverse.owners import fn_name
+from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import become_input, in_grad_mode, input_node

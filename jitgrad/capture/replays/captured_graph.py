@@ -14,7 +14,7 @@ import numpy as np
 
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
-from jitgrad.autograd.reverse.history import check_saved
+from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.replays.delivery import delivery

@@ -1,4 +1,4 @@
-"""What a kernel with row loops computes in which phase.
+"""Which values a kernel that goes row by row (softmax, layer norm) computes in which pass over the row.
 
 Input: the body, stores and reductions of a `loop_nest.LoopNest` with `rows` > 0.  Output: the phase of each, and the variables
 worth keeping for a later phase.

@@ -1,4 +1,4 @@
-"""What one iteration does, in order: programs, and updates of arrays in place.
+"""What one iteration of a rolled loop does, in order: programs, and updates of arrays in place.
 
 Input: what is to be computed, and which result takes the place of which leaf from iteration to iteration.
 Output: `BodyStep`s.  Invariant: an array is written to only after everything that reads what is there.

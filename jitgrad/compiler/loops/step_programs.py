@@ -1,4 +1,4 @@
-"""Programs of steps: equal ones are compiled once, and bound to lengths.
+"""Compiled programs of the steps of an iteration: equal steps share one, which is bound to each one's lengths.
 
 Input: a step (iteration.py), and which sizes of it advance.  Output: a `BoundStep` (tables.py).
 Invariant: a program depends on the structure of the step alone.

@@ -1,4 +1,4 @@
-"""The machine code that goes through a graph like one seen before: recognise it (matching.py), run its program, deliver the gradients.
+"""The machine code of a whole backward: recognise the graph (matching.py), run its program, add the gradients to .grad.
 
 Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has
 happened, where the graph is not the pattern's or needs autograd's attention.

@@ -1,4 +1,4 @@
-"""The words that Python and machine code share: headers, tables and templates.
+"""The layout of the integers that Python and machine code share: headers, tables and templates.
 
 An entry of the table is `ENTRY` words: how many arguments there are by position and by name (0: an empty entry), the default
 dtype, which tensors are one (PATTERN), the array that is the template (see templates.py), the words of each argument, and one for each

@@ -1,4 +1,4 @@
-"""What serves a request: programs of segments of a graph, in order, and the stops between them where Python is called.
+"""A schedule: the compiled programs that serve one request, in order, and the stops between them where Python is called.
 
 Input: a captured graph and what is wanted of it.  Output: a `Schedule`, which a caller binds to lengths and runs.
 Invariant: a stop is the last place of its segment, so that all gradient that can reach it has arrived when it is visited;

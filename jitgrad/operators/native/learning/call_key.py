@@ -1,4 +1,4 @@
-"""The words of a call: what the template of what it records depends on."""
+"""The key of an operator's call: types, flags and identities of its arguments as integers, by which its template is found."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an entry point learns: templates, and their places in its table.
+"""Templates of what an operator's Python function has recorded, written as integers for machine code to follow.
 
 Input: the arguments of a call that an operator has recorded, and the template of what it has recorded.  Output: an entry of the
 operator's table, so that the next such call is followed by record.py.
