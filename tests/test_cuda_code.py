@@ -13,11 +13,13 @@ from pathlib import Path
 import drawn
 import numpy as np
 import pytest
-from cuda_cases import FAMILIES, sources
+from cuda_cases import FAMILIES, sources, target
 from graphs import leaf, request
 
 import jitgrad
+from jitgrad.compiler.build import build
 from jitgrad.compiler.codegen import target_cuda
+from jitgrad.compiler.codegen.cuda import scans
 from jitgrad.compiler.numba_cpu import cache
 from jitgrad.compiler.numba_cpu.kernels import compilations
 from jitgrad.compiler.numba_cuda import device, kernels
@@ -39,7 +41,8 @@ def inspect(source: str, capability: tuple[int, int], wide: bool) -> None:
     for key, text in made.assembly.items():
         assert wide or ".f64" not in text, f"{key} computes in float64\n{source}"
         if key.startswith("elementwise") and "first_load_f4" in source:
-            assert "ld.global.v4" in text and "st.global.v4" in text, f"{key} does not load in vectors\n{source}"
+            for verb in ("ld", "st"):       # 16 bytes at a time
+                assert re.search(rf"{verb}\.global\.v(4\.\w+32|2\.\w+64)", text), f"{key} does not {verb} in vectors\n{source}"
     assert made.cubin.startswith(b"\x7fELF")
     spilled = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", made.log)
     registers = re.findall(r"Used (\d+) registers", made.log)
@@ -96,10 +99,19 @@ def test_the_check_of_positions_and_atomics_compile() -> None:
     assert re.search(r"(atom|red)\S*\.add\S*\.f32", "".join(device.ptx(source, "atomic", (7, 5)).values()))
 
 
-def atomic_sources(dtype: type) -> list[str]:
-    from cuda_cases import target
+SCANS = [(op, last) for op in REGISTRY.values() if op.facts.scan for last in (True, False)]
 
-    from jitgrad.compiler.build import build
+
+@compiles
+@pytest.mark.parametrize("op, last", [pytest.param(*pair, marks=[pytest.mark.full] if k > 1 else []) for k, pair in enumerate(SCANS)],
+                         ids=lambda x: getattr(x, "name", x))
+def test_a_scan_compiles(op: Op, last: bool) -> None:
+    case = op.sample.cases(drawn.generator(7), BY_CODE["f4"])[0]
+    scan = op.facts.scan(BY_CODE["f4"], **case.params)
+    inspect(scans.source(scan, dict.fromkeys(op.arg_names, "f4"), last), CAPABILITIES[SCANS.index((op, last)) % 4], wide=False)
+
+
+def atomic_sources(dtype: type) -> list[str]:
     return [k.source for k in build(FAMILIES["scatter"](dtype), target(atomic=True)).kernels]
 
 

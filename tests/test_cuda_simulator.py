@@ -4,6 +4,7 @@ The simulator (compiler/numba_cuda/simulated.py) is strict: it raises where a ke
 where not all of a block wait.  To accept changed golden sources: UPDATE_GOLDEN=1 pytest tests/test_cuda_simulator.py -k golden"""
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.codegen import target_cuda
+from jitgrad.compiler.codegen.cuda import scans
 from jitgrad.compiler.ir.loop_nest import Access, Compute, Load, LoopNest, Pointer, Reduce, Result
 from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import shapes, simulated
@@ -27,7 +29,7 @@ from jitgrad.graph.node import Node, Op
 from jitgrad.graph.recording import scalar_node
 from jitgrad.memory.addresses import simulated as known
 from jitgrad.ops.declare import REGISTRY
-from jitgrad.types.dtype import BY_CODE, float32, int64
+from jitgrad.types.dtype import BY_CODE, float32, from_numpy_dtype, int64
 
 GOLDEN = Path(__file__).parent / "golden"
 DTYPES = {"f4": np.float32, "f8": np.float64}
@@ -212,6 +214,43 @@ def test_rows_with_other_reductions_than_a_stage_has_are_left_to_one_thread() ->
     np.testing.assert_allclose(out, (x - x.max(2, keepdims=True)).sum(0))
 
 
+SCANS = [(op, code) for op in REGISTRY.values() if op.facts.scan for code in op.sample.dtypes]
+
+
+def scanned(op: Op, arrays: list[np.ndarray], params: dict, threads: int) -> np.ndarray:
+    """What the generated kernel gives."""
+    x, dim = arrays[0], params["dim"]
+    scan = op.facts.scan(from_numpy_dtype(x.dtype), **params)
+    kinds = {name: from_numpy_dtype(a.dtype).code for name, a in zip(op.arg_names, arrays, strict=True)}
+    inner = math.prod(x.shape[dim + 1:])
+    kernel = get_kernel(scans.source(scan, kinds, last=inner == 1), threads, 2)
+    out = np.zeros(x.shape, BY_CODE[scan.codes[-1]].np)
+    addresses = [known.register(np.ascontiguousarray(a)) for a in (*arrays, out)]
+    lengths = {"n": x.shape[dim], "inner": inner, "lines": x.size // max(1, x.shape[dim])}
+    try:
+        kernel.run_simulated({f"p{k}": a for k, a in enumerate(addresses)} | lengths)
+    finally:
+        for address in addresses:
+            known.unregister(address)
+    return out
+
+
+@pytest.mark.parametrize("op, code", SCANS, ids=lambda x: getattr(x, "name", x))
+def test_a_scan_equals_the_reference(op: Op, code: str) -> None:
+    cases = [(c.arrays, c.params) for c in op.sample.cases(drawn.generator(7), BY_CODE[code])]
+    params = cases[0][1] | {"dim": 1}
+    if code[0] == "f":      # long lines, of which a block takes several turns
+        cases.append(([drawn.generator(k).normal(size=(3, 21)).astype(BY_CODE[code].np) for k in range(len(op.arg_names))], params))
+        edges = np.array([[1.0, np.inf, 2.0], [-np.inf, -np.inf, 0.0], [3.0, np.nan, 5.0]], BY_CODE[code].np)
+        cases.append(([edges] * len(op.arg_names), params))
+    for arrays, params in cases:
+        for threads in (8, 2, 1):
+            with np.errstate(all="ignore"):
+                want = op.numpy(*arrays, **params)
+            np.testing.assert_allclose(scanned(op, list(arrays), params, threads), want, rtol=2e-5 if code == "f4" else 1e-12,
+                                       atol=1e-5 if code == "f4" else 1e-12)
+
+
 def test_a_position_out_of_bounds_sets_the_flag() -> None:
     kernel = get_kernel(target_cuda.check_positions())
     for low, high, want in ((-5, 4, 0), (-6, 4, 7), (0, 5, 7)):
@@ -226,7 +265,7 @@ def test_a_position_out_of_bounds_sets_the_flag() -> None:
 
 
 def test_the_shape_of_a_launch_is_bounded_and_covers() -> None:
-    for kind in ("elementwise", "rows", "columns", "combine", "phases", "added", "scatter"):
+    for kind in ("elementwise", "rows", "columns", "combine", "phases", "added", "scatter", "scan"):
         for outer in (0, 1, 3, 1000, 10**6, 10**10):
             for inner in (0, 1, 10, 1000, 10**6, 10**10):
                 made = shapes.shape(kind, outer, inner)
@@ -235,6 +274,15 @@ def test_the_shape_of_a_launch_is_bounded_and_covers() -> None:
                 assert 1 <= made.grid[0] < 2**31 and 1 <= made.grid[1] <= 65535
                 if kind == "added":         # partial results of all lanes
                     assert made.grid[0] * made.block[1] * inner <= max(shapes.PARTIAL, made.block[1] * inner)
+
+
+def test_the_vocabulary_is_that_of_the_cpu() -> None:
+    """The same objects, but for what loads and stores say about loops; a formula is declared once."""
+    from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS as CPU
+    from jitgrad.compiler.numba_cuda.vocabulary import OPERATIONS as CUDA
+    other = {name for name, operation in CUDA.items() if name in CPU and operation is not CPU[name]}
+    assert other == {"interleave", *[f"{verb}_{code}" for verb in ("load", "store") for code in ("f4", "f8", "i4", "i8", "b1")]}
+    assert set(simulated.VOCABULARY) >= set(CUDA) - {"wait"}
 
 
 # -- the simulator is strict -------------------------------------------------------------------------------------------

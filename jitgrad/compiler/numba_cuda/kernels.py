@@ -150,7 +150,7 @@ class CudaKernel:
 
     def run_simulated(self, arguments: Mapping[str, Any]) -> None:
         """Run all of it on the host: addresses that memory/addresses.py knows, integers and numbers, by name."""
-        lengths = {name: value for name, value in arguments.items() if name[0] in "nh"}
+        lengths = {name: value for name, value in arguments.items() if name[0] in "nhil"}
         partials = [(name, np.empty(size, np.uint8)) for name, size in self.scratch(lengths).items()]
         addresses = {name: known.register(array) for name, array in partials}
         functions = self.functions()

@@ -190,10 +190,7 @@ class Stage(Emitter[CudaTarget]):
 
     def function(self, kind: str, outer: str, inner: str) -> str:
         """A function of the lines so far, with the parameters that they use, and its twin."""
-        body = "\n".join(self.lines)
-        for call, variable in _PLACES.items():
-            if call in body:
-                body = f"    {variable} = {call}\n" + body.replace(call, variable)
+        body = with_places("\n".join(self.lines))
         name = f"{kind}{self.number}"
         self.number += 1
         self.lines, self.indent = [], 1
@@ -206,6 +203,14 @@ class Stage(Emitter[CudaTarget]):
         names = {f"{letters[type(s)]}{k}": s for k, s in enumerate(self.k.slots)}
         found = [f'{name}: "{s.code}"' if isinstance(s, Number) else name for name, s in names.items() if name in words]
         return found + [n for n in ("hi", *[f"w{j}" for j in range(len(self.k.reductions))], "chunks", "lanes", "blocks") if n in words]
+
+
+def with_places(body: str) -> str:
+    """The lines of a function that asks once where it is."""
+    for call, variable in _PLACES.items():
+        if call in body:
+            body = f"    {variable} = {call}\n" + body.replace(call, variable)
+    return body
 
 
 def _bracketed(text: str) -> str:
