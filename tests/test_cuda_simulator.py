@@ -21,7 +21,7 @@ from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.codegen import target_cuda
 from jitgrad.compiler.codegen.cuda import scans
-from jitgrad.compiler.ir.loop_nest import Access, Compute, Load, LoopNest, Pointer, Reduce, Result
+from jitgrad.compiler.ir.loop_nest import Access, Load, LoopNest, Pointer, Reduce, Result, Store
 from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import shapes, simulated
 from jitgrad.compiler.numba_cuda.kernels import get_kernel
@@ -193,25 +193,27 @@ def test_atomics_on_request() -> None:
         assert not any(["atomic" in k.source for k in build(r, target()).kernels])
 
 
-def test_rows_with_other_reductions_than_a_stage_has_are_left_to_one_thread() -> None:
-    """softmax over the last of three dimensions, and its sums over the first."""
-    amount = [0, 5, 4]
-    access = Access(0, "f8", (20, 4, 1))
-    kernel = LoopNest((0, amount[1], amount[2]), rows=2)
-    kernel.slots = [Pointer(0), Pointer(1)]
-    kernel.body = [Load(access, 3), Result(0, "f8", 2), Compute("{x} - {y}", ("x", "y"), (0, 1), "f8", 3)]
-    kernel.reductions = [Reduce(None, 0, "f8", "rmax({acc}, {x})", "(-f8(inf))", (False, False, True), 1),
-                         Reduce(Access(1, "f8", (0, 4, 1)), 2, "f8", "radd({acc}, {x})", "f8(0.0)", (True, False, False), 20)]
+def test_positions_that_follow_from_a_row_are_left_to_one_thread() -> None:
+    """y[largest of the row] += each of the row."""
+    kernel = LoopNest((0, 4), [Pointer(0), Pointer(1)], rows=1)
+    kernel.body = [Load(Access(0, "i8", (4, 1)), 2), Result(0, "i8", 1)]
+    kernel.reductions = [Reduce(None, 0, "i8", "rmax({acc}, {x})", "i8(-1)", (False, True), 1)]
+    kernel.stores = [Store(Access(1, "i8", (0, 0), ((1, 1),)), 0, 2, accumulate=True)]
     source = target_cuda.emit(kernel)
     assert source.startswith("def alone0(")
-    x, out = drawn.generator().normal(size=(3, 5, 4)), np.zeros((5, 4))
-    arguments = {"p0": known.register(x), "p1": known.register(out), "hi": 3}
+    x, out = np.array([[0, 1, 2, 1], [1, 0, 1, 0], [2, 2, 0, 2]]), np.zeros(3, np.int64)
+    run(source, [x, out], {"hi": 3})
+    assert out.tolist() == [0, 2, 10]
+
+
+def run(source: str, arrays: list[np.ndarray], others: dict[str, int], threads: int = simulated.THREADS) -> None:
+    """A kernel on arrays p0, p1 ..."""
+    addresses = [known.register(a) for a in arrays]
     try:
-        get_kernel(source).run_simulated(arguments)
+        get_kernel(source, threads, 2).run_simulated({f"p{k}": a for k, a in enumerate(addresses)} | others)
     finally:
-        known.unregister(arguments["p0"])
-        known.unregister(arguments["p1"])
-    np.testing.assert_allclose(out, (x - x.max(2, keepdims=True)).sum(0))
+        for address in addresses:
+            known.unregister(address)
 
 
 SCANS = [(op, code) for op in REGISTRY.values() if op.facts.scan for code in op.sample.dtypes]
@@ -223,15 +225,9 @@ def scanned(op: Op, arrays: list[np.ndarray], params: dict, threads: int) -> np.
     scan = op.facts.scan(from_numpy_dtype(x.dtype), **params)
     kinds = {name: from_numpy_dtype(a.dtype).code for name, a in zip(op.arg_names, arrays, strict=True)}
     inner = math.prod(x.shape[dim + 1:])
-    kernel = get_kernel(scans.source(scan, kinds, last=inner == 1), threads, 2)
     out = np.zeros(x.shape, BY_CODE[scan.codes[-1]].np)
-    addresses = [known.register(np.ascontiguousarray(a)) for a in (*arrays, out)]
     lengths = {"n": x.shape[dim], "inner": inner, "lines": x.size // max(1, x.shape[dim])}
-    try:
-        kernel.run_simulated({f"p{k}": a for k, a in enumerate(addresses)} | lengths)
-    finally:
-        for address in addresses:
-            known.unregister(address)
+    run(scans.source(scan, kinds, last=inner == 1), [*map(np.ascontiguousarray, arrays), out], lengths, threads)
     return out
 
 
@@ -252,16 +248,12 @@ def test_a_scan_equals_the_reference(op: Op, code: str) -> None:
 
 
 def test_a_position_out_of_bounds_sets_the_flag() -> None:
-    kernel = get_kernel(target_cuda.check_positions())
     for low, high, want in ((-5, 4, 0), (-6, 4, 7), (0, 5, 7)):
-        arrays = [np.array([low]), np.array([high]), np.zeros(1, np.int32)]
-        p0, p1, flag = [known.register(a) for a in arrays]
-        try:
-            kernel.run_simulated({"p0": p0, "p1": p1, "least": -5, "n": 5, "number": 7, "flag": flag})
-        finally:
-            for address in (p0, p1, flag):
-                known.unregister(address)
-        assert arrays[2][0] == want
+        flag = np.zeros(1, np.int32)
+        address = known.register(flag)
+        run(target_cuda.check_positions(), [np.array([low]), np.array([high])], {"least": -5, "n": 5, "number": 7, "flag": address})
+        known.unregister(address)
+        assert flag[0] == want
 
 
 def test_the_shape_of_a_launch_is_bounded_and_covers() -> None:

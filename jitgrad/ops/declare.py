@@ -172,7 +172,7 @@ def library(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable |
             has_sizes: bool = False, shape_only: Container[int] = (), grad_name: str | None = None, sample: Any = None,
             doc: str = "", role: str = "", extremum: str = "", put: Callable | None = None,
             scan: Callable[..., Scan] | None = None) -> Op:
-    """Declare an op that is a NumPy call between kernels (matmul, sort, gather).  role, extremum, scan: see Facts; put: see movement."""
+    """Declare an op that is a NumPy call between kernels (matmul, sort).  role, extremum, scan: see Facts; put: see movement."""
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="library", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, dims=dims, put=put, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,

@@ -105,9 +105,13 @@ class CudaKernel:
         return found
 
     def scratch(self, lengths: Mapping[str, int]) -> dict[str, int]:
-        """Bytes of the partial results by parameter: those that are not here have none, and are 0."""
+        """Bytes of partial results, and of what one function leaves to another, by parameter: those that are not here have none, and
+        are 0."""
         found: dict[str, int] = {}
         for launch in self.launches(lengths):
+            if launch.function.kind in ("phases", "added"):
+                outer, inner = launch.function.lengths(*[lengths[n] for n in launch.function.sizes])
+                found |= {name: 8 * max(1, outer * inner) for name in launch.function.parameters if name[0] == "s"}
             if launch.function.kind == "combine":
                 kept, count = launch.function.lengths(*[{**lengths, **launch.parts}[n] for n in launch.function.sizes])
                 found |= {name: 8 * max(1, kept * count) for name in launch.function.parameters if name[0] == "w"}
