@@ -31,6 +31,14 @@ class Image(NamedTuple):
     log: str
     assembly: dict[str, str]
 
+    def registers(self) -> list[int]:
+        """Of a thread, for each function."""
+        return [int(n) for n in re.findall(r"Used (\d+) registers", self.log)]
+
+    def spilled(self) -> int:
+        """Bytes that did not fit into registers."""
+        return sum([int(n) for n in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", self.log)])
+
 
 def require() -> None:
     """Raise ImportError where there is nothing to compile with."""
