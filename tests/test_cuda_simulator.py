@@ -4,6 +4,7 @@ The simulator (compiler/numba_cuda/simulated.py) is strict: it raises where a ke
 where not all of a block wait.  To accept changed golden sources: UPDATE_GOLDEN=1 pytest tests/test_cuda_simulator.py -k golden"""
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -135,6 +136,14 @@ def test_library_steps_between_kernels() -> None:
     a = normal(5, seed=5)
     part = ops.slice(ops.exp(a), full=(False,), sizes=(1, 2, 2))
     check([total(part) * total(a * ops.flip(a, dims=(0,))), ops.cat(a, 2 * a, dim=0)], [a])
+
+
+def test_kernels_of_one_operation_each() -> None:
+    for name in ("softmax", "columns", "embedding"):
+        r = dataclasses.replace(FAMILIES[name](np.float32), small="as a test")
+        program = build(r, target())
+        assert program.small and len(program.steps) > 6
+        compare(program.run(r.order), reference(r), tolerance(r.order))
 
 
 def test_numbers_at_the_edges() -> None:
