@@ -81,6 +81,14 @@ def layer_norm_family(dtype: type) -> Request:
     return request([total(ops.tanh(y))], [x, w, b])
 
 
+def positional_family(dtype: type) -> Request:
+    """A sum over batches of what layer normalisation hands back."""
+    token, position = normal(3, 4, 5, dtype=dtype), normal(4, 5, seed=1, dtype=dtype)
+    x = token + position
+    centred = x - ops.sum(x, axes=(2,)) / 5.0
+    return request([total(ops.tanh(centred * ops.rsqrt(ops.sum(ops.square(centred), axes=(2,)) / 5.0 + 1e-5)))], [token, position])
+
+
 def cross_entropy_family(dtype: type) -> Request:
     x, y = normal(6, 9, dtype=dtype), leaf([[1], [0], [8], [3], [3], [7]])
     shifted = x - ops.amax(x, axes=(1,))

@@ -4,6 +4,8 @@ The simulator (compiler/numba_cuda/simulated.py) is strict: it raises where a ke
 where not all of a block wait.  To accept changed golden sources: UPDATE_GOLDEN=1 pytest tests/test_cuda_simulator.py -k golden"""
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from graphs import compare, leaf, normal, reference, request, tolerance, total
 from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.codegen import target_cuda
-from jitgrad.compiler.ir.loop_nest import Access, Compute, Load, LoopNest, Pointer, Reduce, Result
+from jitgrad.compiler.codegen.cuda import scans
+from jitgrad.compiler.ir.loop_nest import Access, Load, LoopNest, Pointer, Reduce, Result, Store
 from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import shapes, simulated
 from jitgrad.compiler.numba_cuda.kernels import get_kernel
@@ -24,7 +27,7 @@ from jitgrad.graph.node import Node, Op
 from jitgrad.graph.recording import scalar_node
 from jitgrad.memory.addresses import simulated as known
 from jitgrad.ops.declare import REGISTRY
-from jitgrad.types.dtype import BY_CODE, float32, int64
+from jitgrad.types.dtype import BY_CODE, float32, from_numpy_dtype, int64
 
 pytestmark = pytest.mark.usefixtures("cuda_device")
 GOLDEN = Path(__file__).parent / "golden"
@@ -133,6 +136,14 @@ def test_library_steps_between_kernels() -> None:
     check([total(part) * total(a * ops.flip(a, dims=(0,))), ops.cat(a, 2 * a, dim=0)], [a])
 
 
+def test_kernels_of_one_operation_each() -> None:
+    for name in ("softmax", "columns", "embedding"):
+        r = dataclasses.replace(FAMILIES[name](np.float32), small="as a test")
+        program = build(r, target())
+        assert program.small and len(program.steps) > 6
+        compare(program.run(r.order), reference(r), tolerance(r.order))
+
+
 def test_numbers_at_the_edges() -> None:
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e-45, 3e38, -2.5], np.float32)
     a, b = leaf(special[:, None].copy(), False), leaf(special.copy(), False)
@@ -189,42 +200,71 @@ def test_atomics_on_request() -> None:
         assert not any(["atomic" in k.source for k in build(r, target()).kernels])
 
 
-def test_rows_with_other_reductions_than_a_stage_has_are_left_to_one_thread() -> None:
-    """softmax over the last of three dimensions, and its sums over the first."""
-    amount = [0, 5, 4]
-    access = Access(0, "f8", (20, 4, 1))
-    kernel = LoopNest((0, amount[1], amount[2]), rows=2)
-    kernel.slots = [Pointer(0), Pointer(1)]
-    kernel.body = [Load(access, 3), Result(0, "f8", 2), Compute("{x} - {y}", ("x", "y"), (0, 1), "f8", 3)]
-    kernel.reductions = [Reduce(None, 0, "f8", "rmax({acc}, {x})", "(-f8(inf))", (False, False, True), 1),
-                         Reduce(Access(1, "f8", (0, 4, 1)), 2, "f8", "radd({acc}, {x})", "f8(0.0)", (True, False, False), 20)]
+def test_positions_that_follow_from_a_row_are_left_to_one_thread() -> None:
+    """y[largest of the row] += each of the row."""
+    kernel = LoopNest((0, 4), [Pointer(0), Pointer(1)], rows=1)
+    kernel.body = [Load(Access(0, "i8", (4, 1)), 2), Result(0, "i8", 1)]
+    kernel.reductions = [Reduce(None, 0, "i8", "rmax({acc}, {x})", "i8(-1)", (False, True), 1)]
+    kernel.stores = [Store(Access(1, "i8", (0, 0), ((1, 1),)), 0, 2, accumulate=True)]
     source = target_cuda.emit(kernel)
     assert source.startswith("def alone0(")
-    x, out = drawn.generator().normal(size=(3, 5, 4)), np.zeros((5, 4))
-    arguments = {"p0": known.register(x), "p1": known.register(out), "hi": 3}
+    x, out = np.array([[0, 1, 2, 1], [1, 0, 1, 0], [2, 2, 0, 2]]), np.zeros(3, np.int64)
+    run(source, [x, out], {"hi": 3})
+    assert out.tolist() == [0, 2, 10]
+
+
+def run(source: str, arrays: list[np.ndarray], others: dict[str, int], threads: int = simulated.THREADS) -> None:
+    """A kernel on arrays p0, p1 ..."""
+    addresses = [known.register(a) for a in arrays]
     try:
-        get_kernel(source).run_simulated(arguments)
+        get_kernel(source, threads, 2).run_simulated({f"p{k}": a for k, a in enumerate(addresses)} | others)
     finally:
-        known.unregister(arguments["p0"])
-        known.unregister(arguments["p1"])
-    np.testing.assert_allclose(out, (x - x.max(2, keepdims=True)).sum(0))
+        for address in addresses:
+            known.unregister(address)
+
+
+SCANS = [(op, code) for op in REGISTRY.values() if op.facts.scan for code in op.sample.dtypes]
+
+
+def scanned(op: Op, arrays: list[np.ndarray], params: dict, threads: int) -> np.ndarray:
+    """What the generated kernel gives."""
+    x, dim = arrays[0], params["dim"]
+    scan = op.facts.scan(from_numpy_dtype(x.dtype), **params)
+    kinds = {name: from_numpy_dtype(a.dtype).code for name, a in zip(op.arg_names, arrays, strict=True)}
+    inner = math.prod(x.shape[dim + 1:])
+    out = np.zeros(x.shape, BY_CODE[scan.codes[-1]].np)
+    lengths = {"n": x.shape[dim], "inner": inner, "lines": x.size // max(1, x.shape[dim])}
+    run(scans.source(scan, kinds, last=inner == 1), [*map(np.ascontiguousarray, arrays), out], lengths, threads)
+    return out
+
+
+@pytest.mark.parametrize("op, code", SCANS, ids=lambda x: getattr(x, "name", x))
+def test_a_scan_equals_the_reference(op: Op, code: str) -> None:
+    cases = [(c.arrays, c.params) for c in op.sample.cases(drawn.generator(7), BY_CODE[code])]
+    params = cases[0][1] | {"dim": 1}
+    if code[0] == "f":      # long lines, of which a block takes several turns
+        cases.append(([drawn.generator(k).normal(size=(3, 21)).astype(BY_CODE[code].np) for k in range(len(op.arg_names))], params))
+        edges = np.array([[1.0, np.inf, 2.0], [-np.inf, -np.inf, 0.0], [3.0, np.nan, 5.0]], BY_CODE[code].np)
+        cases.append(([edges] * len(op.arg_names), params))
+    for arrays, params in cases:
+        for threads in (8, 2, 1):
+            with np.errstate(all="ignore"):
+                want = op.numpy(*arrays, **params)
+            np.testing.assert_allclose(scanned(op, list(arrays), params, threads), want, rtol=2e-5 if code == "f4" else 1e-12,
+                                       atol=1e-5 if code == "f4" else 1e-12)
 
 
 def test_a_position_out_of_bounds_sets_the_flag() -> None:
-    kernel = get_kernel(target_cuda.check_positions())
     for low, high, want in ((-5, 4, 0), (-6, 4, 7), (0, 5, 7)):
-        arrays = [np.array([low]), np.array([high]), np.zeros(1, np.int32)]
-        p0, p1, flag = [known.register(a) for a in arrays]
-        try:
-            kernel.run_simulated({"p0": p0, "p1": p1, "least": -5, "n": 5, "number": 7, "flag": flag})
-        finally:
-            for address in (p0, p1, flag):
-                known.unregister(address)
-        assert arrays[2][0] == want
+        flag = np.zeros(1, np.int32)
+        address = known.register(flag)
+        run(target_cuda.check_positions(), [np.array([low]), np.array([high])], {"least": -5, "n": 5, "number": 7, "flag": address})
+        known.unregister(address)
+        assert flag[0] == want
 
 
 def test_the_shape_of_a_launch_is_bounded_and_covers() -> None:
-    for kind in ("elementwise", "rows", "columns", "combine", "phases", "added", "scatter"):
+    for kind in ("elementwise", "rows", "columns", "combine", "phases", "added", "scatter", "scan"):
         for outer in (0, 1, 3, 1000, 10**6, 10**10):
             for inner in (0, 1, 10, 1000, 10**6, 10**10):
                 made = shapes.shape(kind, outer, inner)
@@ -233,6 +273,15 @@ def test_the_shape_of_a_launch_is_bounded_and_covers() -> None:
                 assert 1 <= made.grid[0] < 2**31 and 1 <= made.grid[1] <= 65535
                 if kind == "added":         # partial results of all lanes
                     assert made.grid[0] * made.block[1] * inner <= max(shapes.PARTIAL, made.block[1] * inner)
+
+
+def test_the_vocabulary_is_that_of_the_cpu() -> None:
+    """The same objects, but for what loads and stores say about loops; a formula is declared once."""
+    from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS as CPU
+    from jitgrad.compiler.numba_cuda.vocabulary import OPERATIONS as CUDA
+    other = {name for name, operation in CUDA.items() if name in CPU and operation is not CPU[name]}
+    assert other == {"interleave", *[f"{verb}_{code}" for verb in ("load", "store") for code in ("f4", "f8", "i4", "i8", "b1")]}
+    assert set(simulated.VOCABULARY) >= set(CUDA) - {"wait"}
 
 
 # -- the simulator is strict -------------------------------------------------------------------------------------------

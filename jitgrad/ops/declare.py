@@ -24,13 +24,28 @@ REGISTRY: dict[str, Op] = {}
 CHEAP, MODERATE, COSTLY = 0.2, 1.0, 3.0     # costs of an elementwise op, in nanoseconds an element (float64, AVX2)
 
 
+class Scan(NamedTuple):
+    """A running combination, associative, of states of one or two numbers; the result is the last of them.
+
+    state: an element's own, over the operands' names and {i}, its position.  joined: the state of two neighbours, over {l0}, {l1} of
+    the one before and {r0}, {r1}.  codes: of each number its dtype's.  reverse: whether it begins at the end; ahead: operands of
+    which then the element before counts."""
+
+    state: tuple[str, ...]
+    joined: tuple[str, ...]
+    codes: tuple[str, ...]
+    reverse: bool = False
+    ahead: tuple[str, ...] = ()
+
+
 class Facts(NamedTuple):
     """What the compiler's passes read of an op; none of them knows an op by its name.
 
     role: what it is to them: of a movement or library op the rule by which it is lowered (ir/lower.py, ir/views.py), of an
     elementwise op that of its algebra (simplify.py), of a reduction "sum" or none.  cost: of an elementwise op.  linear:
     operands in which it is homogeneous, op(c * x) = c * op(x).  nonnegative: it has no negative result.  of_bools: the reduction
-    that is the same on bools.  extremum: the reduction whose first position it gives."""
+    that is the same on bools.  extremum: the reduction whose first position it gives.  scan(dtype, **params): of a library op along
+    `dim`, how its elements follow from those before."""
 
     role: str = ""
     cost: float = COSTLY
@@ -38,6 +53,7 @@ class Facts(NamedTuple):
     nonnegative: bool = False
     of_bools: str = ""
     extremum: str = ""
+    scan: Callable[..., Scan] | None = None
 
 
 def _parse(signature: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -161,9 +177,10 @@ def movement(signature: str, *, role: str, infer: Callable, numpy: Callable, vjp
 
 def library(signature: str, *, infer: Callable, numpy: Callable, vjp: Callable | None, dims: Callable | str,
             has_sizes: bool = False, shape_only: Container[int] = (), grad_name: str | None = None, sample: Any = None,
-            doc: str = "", role: str = "", extremum: str = "", put: Callable | None = None) -> Op:
-    """Declare an op that is a NumPy call between kernels (matmul, sort, gather).  role, extremum: see Facts; put: see movement."""
+            doc: str = "", role: str = "", extremum: str = "", put: Callable | None = None,
+            scan: Callable[..., Scan] | None = None) -> Op:
+    """Declare an op that is a NumPy call between kernels (matmul, sort).  role, extremum, scan: see Facts; put: see movement."""
     name, args, params = _parse(signature)
     return _register(Op(name=name, kind="library", arg_names=args, param_names=params, infer=infer, numpy=numpy,
                         vjp=vjp, dims=dims, put=put, has_sizes=has_sizes, shape_only=shape_only, grad_name=grad_name,
-                        sample=sample, doc=doc, facts=Facts(role, extremum=extremum)))
+                        sample=sample, doc=doc, facts=Facts(role, extremum=extremum, scan=scan)))

@@ -5,12 +5,12 @@ the text.
 Invariant: deterministic, in text and in results.  Results depend on lengths alone, not on the device.
 
 A nest without rows is a stage (cuda/spread.py) for the stores and the reductions over the same loops, one for each other set of
-reduced loops, and one for each store that accumulates (cuda/scatter.py).  One with rows is one stage (cuda/rows.py).  A few are
-left to one thread, which runs the text of the CPU: rows whose reductions are over other loops than the rows', all, or those
-around them.
+reduced loops, and one for each store that accumulates (cuda/scatter.py).  One with rows is one stage (cuda/rows.py), and what that
+leaves to others.  One that adds at positions which follow from a row's result is left to one thread, which runs the CPU's text.
 
 Parameters: pk: the address of a Pointer slot's element; nk, ck: an Integer, a Number (whose kind is its annotation); hi: the
-iterations of loop 0; wk: memory for the partial results of reduction k; chunks, lanes, blocks: how many there are of each.
+iterations of loop 0; wk: memory for the partial results of reduction k; sk: for what a stage leaves to another; chunks, lanes,
+blocks: how many there are of each.
 
 Sample, the sum of x * c over all elements and its gradient:
 
@@ -69,7 +69,7 @@ from jitgrad.compiler.ir.loop_nest import LoopNest
 def emit(kernel: LoopNest, atomic: bool = False) -> str:
     """The text, ending in a newline.  atomic: what is added at computed positions may be added in any order."""
     if kernel.rows:
-        return Rows(kernel, 0).run() if Rows.takes(kernel) else alone(kernel)
+        return Rows(kernel, 0).run(atomic) if Rows.takes(kernel) else alone(kernel)
     masks = list(dict.fromkeys([r.reduced for r in kernel.reductions]))
     stores = [s for s in kernel.stores if not s.accumulate]
     groups = [[j for j, r in enumerate(kernel.reductions) if r.reduced == mask] for mask in reversed(masks)]

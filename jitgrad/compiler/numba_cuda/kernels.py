@@ -105,9 +105,13 @@ class CudaKernel:
         return found
 
     def scratch(self, lengths: Mapping[str, int]) -> dict[str, int]:
-        """Bytes of the partial results by parameter: those that are not here have none, and are 0."""
+        """Bytes of partial results, and of what one function leaves to another, by parameter: those that are not here have none, and
+        are 0."""
         found: dict[str, int] = {}
         for launch in self.launches(lengths):
+            if launch.function.kind in ("phases", "added"):
+                outer, inner = launch.function.lengths(*[lengths[n] for n in launch.function.sizes])
+                found |= {name: 8 * max(1, outer * inner) for name in launch.function.parameters if name[0] == "s"}
             if launch.function.kind == "combine":
                 kept, count = launch.function.lengths(*[{**lengths, **launch.parts}[n] for n in launch.function.sizes])
                 found |= {name: 8 * max(1, kept * count) for name in launch.function.parameters if name[0] == "w"}
@@ -133,9 +137,11 @@ class CudaKernel:
             stats.disk_hits += 1
         else:
             from jitgrad.compiler.numba_cuda import device
-            cubin = device.image(self.source, self.name, capability).cubin
-            self.compilation = Compilation(_version("numba-cuda"), "numba-cuda for sm_{}{}".format(*capability),
-                                           time.perf_counter() - start)
+            made = device.image(self.source, self.name, capability)
+            cubin = made.cubin
+            way = "numba-cuda for sm_{}{}; registers: {}".format(*capability, ", ".join(map(str, made.registers())))
+            way += f"; {made.spilled()} bytes spilled" if made.spilled() else ""
+            self.compilation = Compilation(_version("numba-cuda"), way, time.perf_counter() - start)
             self.origin = "compiled"
             cache.save(key, pack(self.compilation, cubin), self.source)
             stats.kernels_compiled += 1
@@ -150,7 +156,7 @@ class CudaKernel:
 
     def run_simulated(self, arguments: Mapping[str, Any]) -> None:
         """Run all of it on the host: addresses that memory/addresses.py knows, integers and numbers, by name."""
-        lengths = {name: value for name, value in arguments.items() if name[0] in "nh"}
+        lengths = {name: arguments[name] for stage in self.stages for name in stage.sizes if name not in PARTS}
         partials = [(name, np.empty(size, np.uint8)) for name, size in self.scratch(lengths).items()]
         addresses = {name: known.register(array) for name, array in partials}
         functions = self.functions()

@@ -37,7 +37,7 @@ def shape(kind: str, outer: int, inner: int, threads: int = THREADS, blocks: int
     if kind == "scatter":
         y = threads // x
         return Shape((max(1, min(_over(outer, y), blocks // 8)), min(_over(inner, x), 8)), (x, y))
-    if kind == "phases":
+    if kind in ("phases", "scan"):
         return Shape((across, 1), (x, y))
     if kind == "added":
         return Shape((max(1, min(across, blocks // 4, PARTIAL // max(1, inner * y))), 1), (x, y))

@@ -6,7 +6,8 @@ an earlier one is computed again, in registers, rather than kept.
 
 A reduction over a row is known to all its threads (a0, a1 ...).  One over all loops has an accumulator a thread for all its rows.
 One over the rows, with an element for each place in a row, is added up in memory, in w0, w1 ...: each lane of rows has an array of
-its own, of which each thread touches its own elements alone.
+its own, of which each thread touches its own elements alone.  What is reduced over other loops, or added at computed positions, is
+left in memory, in s0, s1 ..., for stages of their own.
 
 Sample, of a softmax's first phase:
 
@@ -14,7 +15,8 @@ Sample, of a softmax's first phase:
     while k < hi:
         t = k + ty
         inside = t < hi
-        i0 = minimum(t, hi - 1)
+        at = minimum(t, hi - 1)
+        i0 = at
         a0 = f4(-inf)
         i1 = tx if inside else n1
         while i1 < n1:
@@ -28,13 +30,15 @@ Sample, of a softmax's first phase:
 """
 from __future__ import annotations
 
+from jitgrad.compiler.codegen.cuda.scatter import Scatter
+from jitgrad.compiler.codegen.cuda.spread import Spread
 from jitgrad.compiler.codegen.cuda.stage import Stage, kept_of
 from jitgrad.compiler.codegen.phases import Phases
-from jitgrad.compiler.ir.loop_nest import LoopNest
+from jitgrad.compiler.ir.loop_nest import LoopNest, Result
 
 
 class Rows(Stage):
-    """of_row, of_all, of_column: the reductions over the loops in a row, over all loops, over those around rows."""
+    """of_row, of_all, of_column: the reductions over the loops in a row, over all loops, over those around rows; others: the rest."""
 
     def __init__(self, kernel: LoopNest, number: int) -> None:
         super().__init__(kernel, number)
@@ -45,14 +49,16 @@ class Rows(Stage):
         self.of_row = [j for j, kept in enumerate(masks) if kept == self.outer]
         self.of_all = [j for j, kept in enumerate(masks) if not kept]
         self.of_column = [j for j, kept in enumerate(masks) if kept == self.inner]
+        self.others = [j for j in range(len(masks)) if j not in (*self.of_row, *self.of_all, *self.of_column)]
+        self.added = {len(masks) + k: s for k, s in enumerate(kernel.stores) if s.accumulate}
 
     @staticmethod
     def takes(kernel: LoopNest) -> bool:
-        """Whether all reductions are of one of the three kinds."""
-        row, column = list(range(kernel.rows)), list(range(kernel.rows, kernel.depth))
-        return not kernel.serial and all([kept_of(r) in (row, [], column) for r in kernel.reductions])
+        """Whether no position at which something is added follows from a row's result."""
+        positions = [x for s in kernel.stores if s.accumulate for x, _ in s.access.computed]
+        return not any([isinstance(kernel.body[n], Result) for n in Stage(kernel, 0).needed(positions)])
 
-    def run(self) -> str:
+    def run(self, atomic: bool) -> str:
         """The text of the stage's functions."""
         outer, inner = self.lengths(self.outer), self.lengths(self.inner)
         self.place()
@@ -87,6 +93,14 @@ class Rows(Stage):
         text = [self.function(kind, outer, inner)]
         text += [self.combining(self.of_all, [], "blocks")] if self.of_all else []
         text += [self.combining(self.of_column, self.inner, "lanes")] if self.of_column else []
+        for mask in dict.fromkeys([self.k.reductions[j].reduced for j in self.others]):
+            stage = Spread(self.k, self.number, [j for j in self.others if self.k.reductions[j].reduced == mask], [], left=True)
+            text.append(stage.run())
+            self.number = stage.number
+        for number, s in self.added.items():
+            scatter = Scatter(self.k, self.number, s, number)
+            text.append(scatter.atomically() if atomic else scatter.run())
+            self.number = scatter.number
         return "\n\n".join(text)
 
     def mine(self, place: str) -> str:
@@ -115,8 +129,13 @@ class Rows(Stage):
         for number in sorted(self.phases.needed(phase)[0]):
             self.entry(number)
         for s in stores:
-            self.store(s)
-        self.accumulate([j for j in reductions if j not in self.of_column])
+            if not s.accumulate:
+                self.store(s)
+        for number, value in [(j, self.reduced(j)) for j in self.others if j in reductions] + \
+                [(n, self.operand(s.operand)) for n, s in self.added.items() if s in stores]:
+            code = k.reductions[number].code if number < len(k.reductions) else self.added[number].access.code
+            self.line(self.t.store(code, f"s{number}", f"t * ({total}) + {variable}", value))
+        self.accumulate([j for j in reductions if j in self.of_row or j in self.of_all])
         for j in [j for j in reductions if j in self.of_column]:
             r, at = k.reductions[j], self.mine(variable)
             have = self.t.load(r.code, f"w{j}", at)

@@ -25,12 +25,17 @@ from jitgrad.compiler.ir.loop_nest import LoopNest, Store
 
 
 class Scatter(Stage):
-    """One store."""
+    """One store.  left: the number of the operand where the rows' stage left it, or -1."""
 
-    def __init__(self, kernel: LoopNest, number: int, store: Store) -> None:
+    def __init__(self, kernel: LoopNest, number: int, store: Store, left: int = -1) -> None:
         super().__init__(kernel, number)
         self.added = store
-        self.used = self.needed(list(store.operands))
+        self.number_left = left
+        self.used = self.needed(list(store.operands) if left < 0 else [x for x, _ in store.access.computed])
+
+    def what(self) -> str:
+        """What is added."""
+        return self.operand(self.added.operand) if self.number_left < 0 else self.left(self.number_left, self.added.access.code)
 
     def along_rows(self) -> bool:
         """Whether the last loop is along rows of the target, and all else goes from row to row."""
@@ -65,7 +70,7 @@ class Scatter(Stage):
         self.indent += 1
         for number in sorted(self.late()):
             self.entry(number)
-        total = f"{self.t.load(a.code, f'p{a.slot}', 'place')} + {self.operand(self.added.operand)}"
+        total = f"{self.t.load(a.code, f'p{a.slot}', 'place')} + {self.what()}"
         self.line(self.t.store(a.code, f"p{a.slot}", "place", f"to_i4({total})" if a.code == "i4" else total))
         self.indent -= 1
         for k in [*reversed(loops), *last]:
@@ -91,7 +96,7 @@ class Scatter(Stage):
                 self.divide(loops, variable)
                 self.entries(self.used, set() if loops is outer else {*outer}, {*loops})
         a = self.added.access
-        self.line(f"atomic_add_{a.code}(p{a.slot}, {self.position(a)}, {self.operand(self.added.operand)})")
+        self.line(f"atomic_add_{a.code}(p{a.slot}, {self.position(a)}, {self.what()})")
         for loops, along, block in ((inner, "x", "y"), (outer, "y", "x")):
             if loops:
                 variable = "t" if loops is outer else f"i{inner[0]}"

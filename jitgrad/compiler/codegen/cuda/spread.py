@@ -35,10 +35,12 @@ MOST = 32           # entries of a body that is written five times
 
 
 class Spread(Stage):
-    """kept, reduced: the outer and the inner loops; number: of the first function."""
+    """kept, reduced: the outer and the inner loops; number: of the first function.  left: whether reductions are of what the rows'
+    stage left."""
 
-    def __init__(self, kernel: LoopNest, number: int, reductions: list[int], stores: list[Store]) -> None:
+    def __init__(self, kernel: LoopNest, number: int, reductions: list[int], stores: list[Store], left: bool = False) -> None:
         super().__init__(kernel, number)
+        self.are_left = left
         self.reductions = reductions
         self.stores = stores
         if reductions:
@@ -46,11 +48,15 @@ class Spread(Stage):
         else:
             self.outer = list(range(kernel.depth - 1))
         self.inner = [k for k in range(kernel.depth) if k not in self.outer]
-        used = self.needed([x for s in stores for x in s.operands] + [kernel.reductions[j].operand for j in reductions])
+        operands = [] if left else [kernel.reductions[j].operand for j in reductions]
+        used = self.needed([x for s in stores for x in s.operands] + operands)
         self.used = sorted(used, key=lambda n: not self.is_plain(n))       # what can be loaded is, before anything is computed
         columns = bool(reductions) and bool(self.outer) and self.outer[-1] > self.inner[-1]
         self.kind = "columns" if columns else "rows" if reductions else "elementwise"
         self.along, self.across = ("x", "y") if columns else ("y", "x")        # the axes of the outer and the inner loops
+
+    def reduced(self, j: int) -> str:
+        return self.left(j, self.k.reductions[j].code) if self.are_left else super().reduced(j)
 
     def is_plain(self, number: int) -> bool:
         """Whether a variable is an element whose position nothing computes."""

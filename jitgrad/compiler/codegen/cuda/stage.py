@@ -68,8 +68,8 @@ class Stage(Emitter[CudaTarget]):
         """The outer loops' variables of this thread, of which block starts at k; one with no work has those of the last element."""
         self.line(f"t = k + thread_{axis}()")
         self.line(f"inside = t < {self.lengths(loops)}")
-        self.line(f"s = minimum(t, {self.lengths(loops)} - 1)")
-        self.divide(loops, "s")
+        self.line(f"at = minimum(t, {self.lengths(loops)} - 1)")
+        self.divide(loops, "at")
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -96,6 +96,20 @@ class Stage(Emitter[CudaTarget]):
         a = s.access
         self.line(self.t.store(a.code, f"p{a.slot}", self.position(a), self.operand(s.operand)))
 
+    # -- values that another stage computed ---------------------------------------------------------------------------
+
+    def index(self) -> str:
+        """The number of an iteration, in the order of the loops."""
+        terms = []
+        for k in range(self.k.depth):
+            inside = self.lengths(list(range(k + 1, self.k.depth)))
+            terms.append(f"i{k}" if inside == "1" else f"i{k} * ({inside})")
+        return " + ".join(terms) or "0"
+
+    def left(self, number: int, code: str) -> str:
+        """The value number `number` of this iteration, out of s0, s1 ..., where the rows' stage left one for each."""
+        return self.t.load(code, f"s{number}", self.index())
+
     # -- reductions --------------------------------------------------------------------------------------------------
 
     def initialise(self, reductions: list[int]) -> None:
@@ -106,6 +120,10 @@ class Stage(Emitter[CudaTarget]):
             if r.wide:
                 self.line(f"r{j} = f4(0.0)")
 
+    def reduced(self, j: int) -> str:
+        """What a reduction takes of an iteration."""
+        return self.operand(self.k.reductions[j].operand)
+
     def accumulate(self, reductions: list[int]) -> None:
         """One more element into each accumulator.
 
@@ -113,7 +131,7 @@ class Stage(Emitter[CudaTarget]):
         float64 is slow on many devices."""
         for j in reductions:
             r = self.k.reductions[j]
-            x = self.operand(r.operand)
+            x = self.reduced(j)
             if not r.wide:
                 self.line(f"a{j} = {self.combined(r, f'a{j}', x)}")
                 continue
@@ -190,10 +208,7 @@ class Stage(Emitter[CudaTarget]):
 
     def function(self, kind: str, outer: str, inner: str) -> str:
         """A function of the lines so far, with the parameters that they use, and its twin."""
-        body = "\n".join(self.lines)
-        for call, variable in _PLACES.items():
-            if call in body:
-                body = f"    {variable} = {call}\n" + body.replace(call, variable)
+        body = with_places("\n".join(self.lines))
         name = f"{kind}{self.number}"
         self.number += 1
         self.lines, self.indent = [], 1
@@ -205,7 +220,17 @@ class Stage(Emitter[CudaTarget]):
         letters = {Pointer: "p", Integer: "n", Number: "c"}
         names = {f"{letters[type(s)]}{k}": s for k, s in enumerate(self.k.slots)}
         found = [f'{name}: "{s.code}"' if isinstance(s, Number) else name for name, s in names.items() if name in words]
-        return found + [n for n in ("hi", *[f"w{j}" for j in range(len(self.k.reductions))], "chunks", "lanes", "blocks") if n in words]
+        scratch = [f"w{j}" for j in range(len(self.k.reductions))]
+        scratch += [f"s{j}" for j in range(len(self.k.reductions) + len(self.k.stores))]
+        return found + [n for n in ("hi", *scratch, "chunks", "lanes", "blocks") if n in words]
+
+
+def with_places(body: str) -> str:
+    """The lines of a function that asks once where it is."""
+    for call, variable in _PLACES.items():
+        if call in body:
+            body = f"    {variable} = {call}\n" + body.replace(call, variable)
+    return body
 
 
 def _bracketed(text: str) -> str:
