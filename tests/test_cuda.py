@@ -571,6 +571,9 @@ def test_what_ran_is_told() -> None:
         (torch.tanh(x) @ x).sum().backward()
     rows = {row.name: row for row in p.kernels}
     assert p.programs == p.runs == 1 and rows["NumPy: matmul"].calls == 3 and "tanh" in str(p)
+    with jitgrad.profile() as running:
+        x.detach().cumsum(0).sum().item()
+    assert any([row.name == "kernel: cumsum" for row in running.kernels])
     kernel = next(row for row in p.kernels if "tanh" in row.operations)
     assert kernel.elements == 16 and kernel.bytes and any(["test_cuda.py" in line for line in kernel.lines])
 

@@ -28,7 +28,8 @@ def target_of(device: str) -> Target:
     """What compiles and runs programs on a device, as array types have it."""
     if device != "cpu":
         from jitgrad.compiler.codegen import target_cuda
-        from jitgrad.compiler.numba_cuda.launches import Launches, get_kernel
+        from jitgrad.compiler.numba_cuda.launches import Launches
+        from jitgrad.compiler.numba_cuda.loading import get_kernel
         return Target(target_cuda.emit, get_kernel, lambda *program: Launches(StepList(*program)), phased=True)
     from jitgrad.compiler.codegen import emit
     from jitgrad.compiler.numba_cpu import kernels

@@ -14,20 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.codegen import target_cuda
-from jitgrad.compiler.ir.gathers import CHECK
 from jitgrad.compiler.ir.loop_nest import Integer, Number, Pointer
 from jitgrad.compiler.ir.steps import Buffer, KernelStep, LibraryStep, StepList
-from jitgrad.compiler.numba_cuda import device_calls, kernels
+from jitgrad.compiler.numba_cuda.device_calls import DeviceCall
+from jitgrad.compiler.numba_cuda.library_kernels import Check, Scanning, library_step
+from jitgrad.compiler.numba_cuda.loading import loaded
 from jitgrad.compiler.runtime import workspace
 from jitgrad.compiler.runtime.evaluator import Evaluator
 from jitgrad.graph.node import Node
-from jitgrad.memory.cuda import arrays, driver, flag, streams
+from jitgrad.memory.cuda import arrays, driver, streams
 from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.types.dtype import BY_CODE
 
 MAX_BOUND = 64
-SIMULATOR = "simulator"
 _BYTE = np.dtype(np.uint8)
 
 
@@ -89,36 +88,6 @@ class _Launch(NamedTuple):
             here.launch(function, grid, block, tuple([make(values[name]) for name, make in parameters]), stream)
 
 
-class _Check:
-    """Whether positions are within bounds: a kernel that looks at the extreme ones, and notes an error on the device."""
-
-    def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Evaluator) -> None:
-        low, high, index, donor = step.operands
-        size, axis = value(donor.shape[step.params["axis"]]), step.params["axis"]
-        least = 0 if step.params["along"] else -size
-        self._empty = any([value(n) == 0 for n in index.shape])
-        what = "gather or scatter" if least == 0 else "an index"
-        text = f"index out of range for dimension {axis} with size {size}, in {what} on cuda:0"
-        kernel = get_kernel(target_cuda.check_positions())
-        [self._launch] = kernel.launches({})
-        self._function = loaded(kernel)[self._launch.function.name]
-        self._fixed = {"least": least, "n": size, "number": flag.number(text)}
-        ends = zip((low, high), step.sources, strict=False)
-        self._ends = [(source, value(o.offset) * buffers[source].dtype.itemsize) for o, source in ends]
-        self.target = step.target
-
-    def __str__(self) -> str:
-        return "kernel: check_positions"
-
-    def run(self, memory: _Memory, given: Mapping[int, Any]) -> None:
-        """Launch it; nobody waits."""
-        if self._empty:
-            return
-        low, high = [memory[number].address + offset for number, offset in self._ends]
-        arguments = self._launch.arguments({**self._fixed, "p0": low, "p1": high, "flag": flag.address()})
-        driver.current().launch(self._function, self._launch.grid, self._launch.block, arguments, streams.current().handle)
-
-
 def _launch(step: KernelStep, buffers: list[Buffer], value: Evaluator) -> _Launch:
     kernel = step.kernel
     fixed: dict[str, Any] = {"hi": value(step.outer)}
@@ -144,36 +113,6 @@ def _launch(step: KernelStep, buffers: list[Buffer], value: Evaluator) -> _Launc
     return _Launch(step, value(step.outer) * value(step.inner), calls, fixed, pointers, numbers, scratch)
 
 
-_loaded: dict[tuple[str, str], dict[str, Any]] = {}
-
-
-def loaded(kernel: kernels.CudaKernel) -> dict[str, Any]:
-    """The functions of a kernel as the driver launches them, by name."""
-    here = driver.current()
-    found = _loaded.get((here.name, kernel.name))
-    if found is None:
-        if here.name == SIMULATOR:
-            found = kernel.functions()
-        else:
-            properties = here.properties()
-            module = here.load(kernel.image((properties.major, properties.minor)))
-            found = {stage.name: here.function(module, f"{kernel.name}_{stage.name}") for stage in kernel.stages}
-        _loaded[here.name, kernel.name] = found
-    return found
-
-
-def get_kernel(source: str) -> kernels.CudaKernel:
-    """The kernel of a source text, ready to be launched on the device at hand."""
-    if driver.current().name == SIMULATOR:
-        from jitgrad.compiler.numba_cuda import simulated
-        kernel = kernels.get_kernel(source, simulated.THREADS, simulated.BLOCKS)
-        kernel.compilation = kernel.compilation or "for CUDA, simulated"
-        return kernel
-    kernel = kernels.get_kernel(source)
-    loaded(kernel)
-    return kernel
-
-
 class _Bound:
     """A program for one set of lengths: see program.Bound."""
 
@@ -184,7 +123,7 @@ class _Bound:
         self._buffers = program.buffers
         self._counts = [value(b.size) if b.kind != "input" else 0 for b in program.buffers]
         self._results = [None if o is None else (o.buffer, tuple([value(n) for n in o.shape]), o.device) for o in program.outputs]
-        self._steps: list[_Launch | _Check | device_calls.DeviceCall] = []
+        self._steps: list[_Launch | Check | Scanning | DeviceCall] = []
         last: dict[int, int] = {}
         for at, step in enumerate(program.steps):
             if isinstance(step, KernelStep):
@@ -192,8 +131,7 @@ class _Bound:
                 used = step.buffers
             else:
                 assert isinstance(step, LibraryStep)
-                self._steps.append(_Check(step, program.buffers, value) if step.op is CHECK else
-                                   device_calls.DeviceCall(step, program.buffers, value))
+                self._steps.append(library_step(step, program.buffers, value))
                 used = step.buffers
             last.update(dict.fromkeys(used, at))
         kept = {r[0] for r in self._results if r is not None}
@@ -279,7 +217,7 @@ def _copied(array: np.ndarray) -> DeviceArray:
     return DeviceArray(made.address + first, array.shape, array.dtype, made)
 
 
-def _timed(step: _Launch | _Check | device_calls.DeviceCall, memory: _Memory, given: Mapping[int, Any]) -> None:
+def _timed(step: _Launch | Check | Scanning | DeviceCall, memory: _Memory, given: Mapping[int, Any]) -> None:
     """Run a step alone, for a profile."""
     driver.current().synchronize(streams.current().handle)
     start = perf_counter_ns()
