@@ -12,7 +12,7 @@ from jitgrad.compiler.codegen import target_cuda
 from jitgrad.compiler.codegen.cuda import scans
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.gathers import CHECK
-from jitgrad.compiler.ir.steps import Buffer, LibraryStep
+from jitgrad.compiler.ir.steps import Buffer, LibraryOperand, LibraryStep
 from jitgrad.compiler.numba_cuda.device_calls import DeviceCall, Memory
 from jitgrad.compiler.numba_cuda.loading import get_kernel, loaded
 from jitgrad.memory.cuda import driver, flag, streams
@@ -25,10 +25,15 @@ def library_step(step: LibraryStep, buffers: list[Buffer], value: Value) -> Chec
     """What does a step: a kernel where there is one, else a library."""
     if step.op is CHECK:
         return Check(step, buffers, value)
-    if step.op.facts.scan is not None and all([o.kind == "array" and o.whole and value(o.offset) == 0 and o.dtype in BY_NUMPY and
-                                               BY_NUMPY[o.dtype].in_kernels for o in step.operands]):
+    if step.op.facts.scan is not None and all([_is_plain(o, value) for o in step.operands]):
         return Scanning(step, buffers, value)
     return DeviceCall(step, buffers, value)
+
+
+def _is_plain(operand: LibraryOperand, value: Value) -> bool:
+    """Whether an operand is all of a buffer, in row-major order, of a dtype that kernels know."""
+    return operand.kind == "array" and operand.whole and value(operand.offset) == 0 and operand.dtype is not None and (
+        BY_NUMPY[operand.dtype].in_kernels)
 
 
 class Check:

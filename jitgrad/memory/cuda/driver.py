@@ -132,7 +132,8 @@ def missing() -> str | None:
         if not _is_installed(module):
             return f"jitgrad has no CUDA here: {module} is not installed. To use a GPU, {INSTALL}"
     from jitgrad.memory.cuda import hardware
-    return hardware.why_absent()
+    reason = hardware.why_absent()
+    return None if reason is None else f"{reason}. To use a GPU, {INSTALL}"
 
 
 def _is_installed(module: str) -> bool:

@@ -12,7 +12,7 @@ from cuda.bindings import driver as api  # type: ignore[import-not-found]
 from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch  # type: ignore[import-not-found]
 
 from jitgrad.memory.buffers import address as address_of
-from jitgrad.memory.cuda.driver import INSTALL, DeviceProperties
+from jitgrad.memory.cuda.driver import DeviceProperties
 
 
 def _checked(result: tuple[Any, ...]) -> Any:
@@ -29,9 +29,9 @@ def why_absent() -> str | None:
     try:
         status = api.cuInit(0)[0]
     except RuntimeError as error:       # NVIDIA's driver is no library that can be loaded
-        return f"jitgrad finds no NVIDIA driver on this machine ({error})"
+        return f"jitgrad finds no NVIDIA driver on this machine ({str(error).rstrip('.')})"
     if status != api.CUresult.CUDA_SUCCESS or not _checked(api.cuDeviceGetCount()):
-        return f"jitgrad finds no NVIDIA GPU on this machine, or its driver is older than the toolkit: {INSTALL}"
+        return "jitgrad finds no NVIDIA GPU on this machine, or its driver is older than the toolkit"
     return None
 
 
