@@ -198,7 +198,8 @@ _ABSENT = ("as_strided", "as_strided_", "resize_", "set_", "storage", "untyped_s
 
 def _names(self: Tensor) -> list[str]:
     """What dir() shows: no names that raise."""
-    return sorted({*object.__dir__(self)} - {*_ABSENT})
+    absent = {*_ABSENT} if _is_cuda(self) else {*_ABSENT, "__cuda_array_interface__"}
+    return sorted({*object.__dir__(self)} - absent)
 
 
 def _no(self: Tensor) -> bool:
