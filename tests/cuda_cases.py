@@ -128,6 +128,17 @@ def every_op() -> None:
             compare(build(r).run(r.order), reference(r), 4e-6 if code == "f4" else 0)
 
 
+def random_numbers() -> None:
+    """Integers and uniform numbers have the CPU's bits, normal ones nearly."""
+    for shape in ((40,), (3, 1, 5), ()):
+        for op in (ops.random_word, ops.random_bits, ops.random_uniform, ops.random_normal):
+            given = (normal(*shape), scalar_node(-2**63 + 5, int64), scalar_node(2**33 - 20, int64))
+            r = request([op(*given, **params) for params in ([{"dtype": "f4"}, {"dtype": "f8"}] if op.param_names else [{}])])
+            program = build(r)
+            assert program.kernels and not any([isinstance(s, LibraryStep) for s in program.listing().steps])
+            compare(program.run(r.order), reference(r), 1e-6 if op is ops.random_normal else 0)
+
+
 UNARY = (ops.exp, ops.tanh, ops.sigmoid, ops.sin, ops.square, ops.neg, ops.abs, ops.relu, ops.softplus)
 BINARY = (ops.add, ops.sub, ops.mul, ops.maximum, ops.minimum, ops.hypot)
 SHAPES = ((3, 4), (4,), (1, 4), (3, 1), ())
@@ -215,7 +226,7 @@ def kernels_run_in_the_simulator() -> None:
 
 
 CASES: dict[str, Callable[[], None]] = {f.__name__: f for f in (
-    chains_and_reductions, library_steps, inputs_of_any_layout, numbers_and_integers, every_op, random_graphs,
+    chains_and_reductions, library_steps, inputs_of_any_layout, numbers_and_integers, every_op, random_numbers, random_graphs,
     runs_give_the_same_bits, blocks_of_32_threads, sums_are_compensated, same_vocabulary_as_the_cpu, document_cells,
     kernels_run_in_the_simulator)}
 

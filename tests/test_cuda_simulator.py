@@ -42,7 +42,7 @@ def python(*arguments: str, simulate: bool = True) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("cases", [
     "kernels_run_in_the_simulator same_vocabulary_as_the_cpu chains_and_reductions library_steps inputs_of_any_layout "
-    "numbers_and_integers every_op random_graphs runs_give_the_same_bits document_cells blocks_of_32_threads",
+    "numbers_and_integers every_op random_numbers random_graphs runs_give_the_same_bits document_cells blocks_of_32_threads",
     "sums_are_compensated"])        # it sets the size of the grid, as blocks_of_32_threads does
 def test_simulated_equals_interpreted(cases: str) -> None:
     """As many in a process as can be: imports take longer than most of them."""
@@ -125,7 +125,8 @@ from graphs import leaf, request
 from jitgrad.compiler.numba_cuda import kernels as cuda
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.ir.steps import KernelStep
-from jitgrad.types.dtype import BY_CODE
+from jitgrad.graph.recording import scalar_node
+from jitgrad.types.dtype import BY_CODE, int64
 from jitgrad.ops.declare import REGISTRY
 cuda.check = lambda: None
 
@@ -138,6 +139,11 @@ for name, make in t.PROGRAMS.items():
     assert ".visible .entry" in text and "sm_90" in text
     assert (".f64" in text) == (name == "softmax"), text
 for op in REGISTRY.values():
+    if op.facts.role == "random":
+        [case, *_] = op.sample.cases(np.random.default_rng(0), BY_CODE["f8"])
+        given = [leaf(case.arrays[0], False), *[scalar_node(int(a), int64) for a in case.arrays[1:]]]
+        text = ptx(build(request([op(*given, **case.params)])))
+        assert ".f64" not in text or case.params["dtype"] == "f8", op.name
     if op.kind in ("elementwise", "reduction"):
         for code in {"f4", "i8", "b1"} & set(op.sample.dtypes):
             case = op.sample.cases(np.random.default_rng(0), BY_CODE[code])[1]

@@ -63,7 +63,7 @@ class CapturedGraph:
         for given in trace.inputs:
             node = given.node
             if node in used and node is not None and node not in blank:
-                blank[node] = (input_node(None, node.type, node.requires_grad) if given.kind != "number"
+                blank[node] = (input_node(None, node.type, node.requires_grad) if given.kind not in ("number", "draw")
                                else Node(node.spec, (), False, 0))
         numbers: dict[Any, int] = {n: i for i, n in enumerate(blank)}
         self.leaves = [numbers.get(given.node) for given in trace.inputs]

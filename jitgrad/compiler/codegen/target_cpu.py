@@ -23,7 +23,7 @@ ROWS = {"f4": 64, "f8": 1024}
 ROW = 2
 FLAT = {1: 4, 2: 4, 3: 4, 4: 2, 5: 2}
 _FORMULA = re.compile(r"\b(?:exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|asin|acos|atan|sinh|cosh|tanh|asinh|acosh|atanh|"
-                      r"sigmoid|softplus0|erf|erfc|lgamma|digamma|rsqrt|atan2|pow)\(")
+                      r"sigmoid|softplus0|erf|erfc|lgamma|digamma|rsqrt|atan2|pow|random_\w+)\(")
 
 
 def interleaving(depth: int, body: Sequence[str]) -> int:

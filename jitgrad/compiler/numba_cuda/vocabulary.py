@@ -20,7 +20,7 @@ from numba import config as numba_config
 from numba import cuda as numba_cuda
 from numba.extending import register_jitable
 
-from jitgrad.ops import reference
+from jitgrad.ops import philox, reference
 
 # Numba makes the attributes of both at run time: which module `cuda` is depends on the setting.
 config: Any = numba_config
@@ -64,6 +64,11 @@ FORMULAS: dict[str, Function] = {}
 def formula(function: Function) -> Function:
     """Enter a function into the vocabulary under its own name."""
     FORMULAS[function.__name__] = function
+    return formula_inside(function)
+
+
+def formula_inside(function: Function) -> Function:
+    """A function that formulas call."""
     return function if SIMULATED else register_jitable(function)
 
 
@@ -262,6 +267,31 @@ def iabs(x):
 def lnot(x):
     return x == b1(False)
 
+
+# -- random numbers --------------------------------------------------------------------------------------------------
+
+
+@formula
+def bits_f4(x):
+    return f4(x).view(i4)
+
+
+@formula
+def bits_f8(x):
+    return f8(x).view(i8)
+
+
+@formula
+def of_bits_f4(x):
+    return i4(x).view(f4)
+
+
+@formula
+def of_bits_f8(x):
+    return i8(x).view(f8)
+
+
+FORMULAS.update(philox.formulas(formula_inside, sqrt, f4, f8, f4, f8, bits_f4, bits_f8, of_bits_f4, of_bits_f8))
 
 _KINDS = {"f4": f4, "f8": f8, "i4": i4, "i8": i8, "b1": b1}
 

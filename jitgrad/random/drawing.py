@@ -1,0 +1,162 @@
+"""One draw: a tensor of random numbers, and what an elementwise formula makes of them.
+
+Numbers are computed at once, in NumPy arrays; or recorded, where a function is traced, or where they are drawn like a tensor that is
+recorded itself: then they are part of its graph, and of the kernels that are made of that.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import ops, tracing
+from jitgrad.graph.node import Node
+from jitgrad.graph.recording import bind, const, input_node, scalar_node
+from jitgrad.memory import buffers
+from jitgrad.operators.declaration.declare import finish_composite
+from jitgrad.operators.operands import cast
+from jitgrad.random.filling import fill
+from jitgrad.random.generator import Generator, default_generator
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.types.array import array_type
+from jitgrad.types.dtype import dtype, float32, float64, int64
+
+Formula = Callable[..., Any]        # of functions (NumPy's, or the primitives of the same names), the draw, and Python's numbers
+
+
+class Source:
+    """What can be drawn: a primitive, of floats in each of their dtypes."""
+
+    def __init__(self, op: Any, floating: bool) -> None:
+        self.op = op
+        self.floating = floating
+        kinds = (float32, float64) if floating else (int64,)
+        self.names = {kind: f"{op.name}_{kind.code}" if floating else op.name for kind in kinds}
+
+
+UNIFORM, NORMAL = Source(ops.random_uniform, True), Source(ops.random_normal, True)
+WORD, BITS = Source(ops.random_word, False), Source(ops.random_bits, False)
+
+
+def array(source: Source, shape: tuple[int, ...], kind: dtype, generator: Generator | None) -> np.ndarray:
+    """Numbers, now."""
+    tracing.refuse("it draws random numbers")
+    made = buffers.empty(shape, kind.np)
+    seed, offset = (generator or default_generator).reserve(made.size)
+    fill(source.names[kind], made, seed, offset)
+    return made
+
+
+def node(source: Source, donor: Node, kind: dtype, generator: Generator | None) -> Node:
+    """Numbers, recorded: as many as the donor has elements."""
+    generator, count = generator or default_generator, donor.type.size
+    seed, offset = generator.reserve(count)
+    given = scalar_node(seed, int64), scalar_node(offset, int64)
+    trace = tracing.current()
+    if trace is not None:
+        trace.reserved(generator, count, *given)
+    return bind(source.op, (donor, *given), (kind.code,) if source.floating else ())
+
+
+def drawn(source: Source, shape: tuple[int, ...], kind: dtype, generator: Generator | None, formula: Formula | None = None,
+          *numbers: Any, to: dtype | None = None, like: Node | None = None) -> Node:
+    """A draw of this shape in `kind`, or formula(functions, the draw, *numbers), in `to`.  like: see `recorded`."""
+    traced = tracing.traces and tracing.current() is not None
+    if not traced and like is None:
+        found = array(source, shape, kind, generator)
+        if formula is not None:
+            found = np.asarray(formula(np, found, *numbers), (to or kind).np)
+        return input_node(found, array_type(shape, to or kind))
+    donor = like or bind(ops.expand, (const(0, kind),), (), shape)
+    made = node(source, donor, kind, generator)
+    if formula is not None:
+        made = formula(ops, made, *[scalar_node(n, kind) for n in numbers])
+    return finish_composite(made if to is None else cast(made, to), None, (donor,))
+
+
+@tracing.draws()
+def tensor(source: Source, shape: tuple[int, ...], kind: dtype, generator: Generator | None, formula: Formula | None = None,
+           *numbers: Any, to: dtype | None = None, like: Node | None = None) -> Tensor:
+    """`drawn`, as a tensor: under vmap, for each element anew or the same for all."""
+    return wrap(drawn(source, shape, kind, generator, formula, *numbers, to=to, like=like))
+
+
+def recorded(like: Node) -> Node | None:
+    """What a draw is recorded along with, where it is like this node."""
+    return like if (like.depth > 0 or like.requires_grad) and (not tracing.traces or tracing.current() is None) else None
+
+
+# -- formulas ----------------------------------------------------------------------------------------------------------
+
+def between(m: Any, x: Any, low: Any, span: Any) -> Any:
+    """From low on, span times as far; of normal numbers, of this mean and standard deviation."""
+    return low + span * x
+
+
+def below(m: Any, x: Any, p: Any) -> Any:
+    """Whether uniform numbers are below p."""
+    return x < p
+
+
+def kept(m: Any, x: Any, p: Any, zero: Any, factor: Any) -> Any:
+    """The factor, of uniform numbers; 0 with probability p."""
+    return m.where(x < p, zero, factor)
+
+
+def above_0(m: Any, x: Any, least: Any) -> Any:
+    """Uniform numbers, 0 among them replaced by the least."""
+    return m.maximum(x, least)
+
+
+def exponential(m: Any, x: Any, least: Any, rate: Any) -> Any:
+    """Of uniform numbers; never 0."""
+    return -m.log1p(-m.maximum(x, least)) / rate
+
+
+def geometric(m: Any, x: Any, log_of_failure: Any) -> Any:
+    """The number of trials up to the first success, of uniform numbers."""
+    return m.floor(m.log1p(-x) / log_of_failure) + 1
+
+
+def cauchy(m: Any, x: Any, half_turn: Any, quarter: Any, median: Any, width: Any) -> Any:
+    """Of uniform numbers."""
+    return median + width * m.tan(half_turn * (x - quarter))
+
+
+def log_normal(m: Any, x: Any, mean: Any, std: Any) -> Any:
+    """Of normal numbers."""
+    return m.exp(mean + std * x)
+
+
+def _scaled(m: Any, x: Any, low: Any, span: Any, bits: Any) -> Any:
+    """Of words, for a span of at most 2**31."""
+    return low + m.bitwise_right_shift(x * span, bits)
+
+
+def _rest(m: Any, x: Any, low: Any, span: Any, most: Any) -> Any:
+    """Of 64 bits, for a span of at most 2**63 - 1, which is `most`."""
+    return low + m.remainder(m.bitwise_and(x, most), span)
+
+
+def _wide(m: Any, x: Any, low: Any, span: Any, most: Any, first_bit: Any) -> Any:
+    """Of 64 bits, for a span of 2**63 and more: what is too much by less than the span, that less."""
+    return low + m.where(m.bitwise_xor(x, first_bit) < most, x, x - span)
+
+
+def integers(low: int, high: int) -> tuple[Source, tuple]:
+    """What to draw for integers from low to below high, and what to make of it.  Raises RuntimeError where there are none."""
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    span = high - low
+    if span <= 2**31:
+        return WORD, (_scaled, low, span, 32)
+    if span < 2**63:
+        return BITS, (_rest, low, span, 2**63 - 1)
+    return BITS, (_wide, low, span - 2**64, span - 2**63, -(2**63))
+
+
+def smallest_step(kind: dtype) -> float:
+    """Half of the distance between uniform numbers: what stands for 0 where that must not come."""
+    return 2.0**-25 if kind is float32 else 2.0**-54
+

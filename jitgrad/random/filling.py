@@ -1,0 +1,81 @@
+"""Random numbers in arrays, by kernels once so many are drawn that these pay.
+
+Input: a formula's name (ops.random.AT_PLACE), an array, a seed and an offset.
+Invariant: kernels and NumPy give the same bits, so nobody can tell which of them has drawn.
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.compiler.numba_cpu.kernels import Kernel, get_kernel
+from jitgrad.compiler.runtime import driver
+from jitgrad.config import config
+from jitgrad.memory.buffers import address
+from jitgrad.memory.threads import parallel_for
+from jitgrad.ops import random as reference
+from jitgrad.requests.programs import interpreting
+
+CALLS, ELEMENTS = 256, 1 << 19      # that NumPy does in some 30 ms: then kernels are taken from disk, or compiled
+CHUNK = 1 << 16                     # elements; fewer are not shared out to threads
+_SOURCE = """def kernel(lo, hi, args):
+    p0 = arg_i8(args, 0)
+    n1 = arg_i8(args, 1)
+    n2 = arg_i8(args, 2)
+    for i0 in range(lo, hi):
+        interleave({interleave})
+        v0 = {name}(i0 + n2, n1)
+        store_{code}(p0, i0, v0)
+"""
+
+
+class _Filler:
+    """The kernel of one formula.  `small` fills one array at a time, called without a frame of ctypes."""
+
+    __slots__ = ("kernel", "lock", "words", "calls", "small")
+
+    def __init__(self, name: str, code: str) -> None:
+        self.kernel: Kernel = get_kernel(_SOURCE.format(name=name, code=code, interleave=4 if "normal" in name else 2))
+        self.lock = threading.Lock()
+        self.words = np.zeros(3, np.int64)
+        self.calls = np.array([[self.kernel.address, 0, 0, 0]], np.int64)
+        self.small: Callable[[Any], None] = driver.bind(self.words, np.zeros((1, 3), np.int64), self.calls, False)
+
+    def fill(self, array: np.ndarray, seed: int, offset: int) -> None:
+        count = array.size
+        if count < CHUNK and self.lock.acquire(False):
+            try:
+                words = self.words
+                words[1], words[2] = seed, offset
+                self.calls[0, 2] = count
+                self.small(array)
+            finally:
+                self.lock.release()
+            return
+        block = np.array([address(array), seed, offset], np.int64)
+        at = address(block)
+        parallel_for(self.kernel.call, [(lo, min(lo + CHUNK, count), at) for lo in range(0, count, CHUNK)])
+
+
+_fillers: dict[str, _Filler] = {}
+_done = [0, 0]              # calls and elements so far
+
+
+def fill(name: str, array: np.ndarray, seed: int, offset: int) -> None:
+    """Write the draws of a formula to a C-contiguous array."""
+    filler = _fillers.get(name)
+    if filler is None:
+        _done[0] += 1
+        _done[1] += array.size
+        if config.interpret or interpreting.active or (_done[0] < CALLS and _done[1] < ELEMENTS):
+            reference.fill(name, array.reshape(-1), seed, offset)
+            return
+        code = name.rpartition("_")[2]
+        filler = _fillers[name] = _Filler(name, code if code in ("f4", "f8") else "i8")
+    filler.fill(array, seed, offset)
+
+
+reference.filling[0] = fill
