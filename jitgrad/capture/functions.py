@@ -157,8 +157,8 @@ class Compiled:
         trace = Trace(self.function, dynamic)
         failed, found = True, by_value
         same = False
-        after = [(draw.generator, draw.generator.position()) for draw in first.draws]
-        first.rewind()
+        after = first.draws.positions()
+        first.draws.rewind()
         try:
             prepared = trace.prepare(args, kwargs)
             if prepared is None:

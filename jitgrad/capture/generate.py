@@ -78,7 +78,7 @@ def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, k
     except Exception:
         if not _can_repeat(trace, args, kwargs):
             raise
-    trace.rewind()
+    trace.draws.rewind()
     raise Misled
 
 
@@ -107,7 +107,7 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
     Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
     what it reads."""
     trace.guards.finish()
-    trace.take_draws()
+    trace.add_draws()
     outputs: list[Node] = []
     tensors: list[Tensor] = []
     names: dict[Any, str] = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()},
@@ -213,8 +213,8 @@ def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen:
         others = [given.name for given in trace.arrays.values()] + [e for e, array in trace.compared if id(array) not in reached]
         lines += [f"if id({name}) in {constant(frozenset(reached))}: return None" for name in others]
         lines += [f"if {e} is not {constant(array)}: return None" for e, array in trace.compared if id(array) in reached]
-    kept_inputs = [given for given in trace.inputs if given.kind != "draw"]
-    for i, (given, leaf) in enumerate(zip(kept_inputs, template.leaves, strict=False)):
+    guarded = [given for given in trace.inputs if given.kind != "draw"]
+    for i, (given, leaf) in enumerate(zip(guarded, template.leaves, strict=False)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
         lines += _node_lines(i, given, used, later, constant)
         if given.layout is not None:
@@ -229,32 +229,23 @@ def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen:
             lines.append(_same_line(i, given, constant))
         lines += [f"if {constant(Positions(low, high, also))}.outside(n{i}): return None"
                   for node, low, high, also in trace.bounds if node is given.node]
-    names = [f"n{i}" for i in range(len(kept_inputs))]
-    nodes = _tuple(names)
+    names = [f"n{i}" for i in range(len(guarded))]
     if looks is not None:
-        lines.append(f"if {constant(looks)}.differ({_tuple(names + ['None'] * (2 * len(trace.draws)))}): return None")
+        lines.append(f"if {constant(looks)}.differ({_tuple(names + ['None'] * (len(trace.inputs) - len(guarded)))}): return None")
     given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number", "ndarray")]
     given_back += [name for name, _ in trace.compared]
     used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
     if later:
         lines += [f"if n{i}.value is a{i}: n{i}.value = kept(a{i})" for i, given in enumerate(trace.inputs)
                   if given.kind == "ndarray" and not given.small and template.leaves[i] is not None]
-    lines.append(f"return {nodes}, {_tuple(used_back)}")
+    lines.append(f"return {_tuple(names)}, {_tuple(used_back)}")
     source = "def enter(args, kwargs):\n    try:\n        " + _INDENT.join(lines) + "\n" + _ON_ERROR
     source += "\ndef result(nodes, given):\n    " + "\n    ".join(
-        [f"{_tuple(used_back)} = given"] * bool(used_back) + _draw_lines(trace) + body) + "\n"
+        [f"{_tuple(used_back)} = given"] * bool(used_back) + trace.draws.lines(constant) + body) + "\n"
     namespace = trace.guards.namespace
     namespace["template"] = template
     enter, result = _define(source, namespace, ("enter", "result"))
     return enter, result
-
-
-def _draw_lines(trace: Trace) -> list[str]:
-    """How the seeds and offsets of random numbers follow the nodes of a call."""
-    constant = trace.guards.constant
-    lines = [f"s{k}, f{k} = {constant(draw.generator)}.reserve({draw.count})" for k, draw in enumerate(trace.draws)]
-    made = [f"Node({constant(given.spec)}, (), False, 0, {given.name})" for given in trace.inputs if given.kind == "draw"]
-    return [*lines, f"nodes = (*nodes, {', '.join(made)})"] if made else []
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from jitgrad import random, tracing
 from jitgrad.autograd.function import Function
 from jitgrad.autograd.reverse import engine, hooks
 from jitgrad.capture.arrays import ArrayArgument, is_supported
+from jitgrad.capture.guards.draws import Draw, Draws
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.guards.objects import MAX_BYTES
 from jitgrad.capture.guards.positions import Positions
@@ -97,15 +98,6 @@ class Input:
         self.small = self.spec.type.size * self.spec.type.dtype.itemsize < buffers.LARGE
 
 
-class Draw(NamedTuple):
-    """Random numbers that the function drew: so many, of a generator, by these nodes."""
-
-    generator: random.Generator
-    count: int
-    seed: Node
-    offset: Node
-
-
 class Trace(tracing.TraceNotes):
     """The capture of one call.  After `run`: `reason` (why there is no replay) or inputs, reads and what they are about.
 
@@ -118,7 +110,7 @@ class Trace(tracing.TraceNotes):
         self.numbers: dict[Node, int] = {}              # of the inputs, by node
         self.bounds: dict[tuple[Node, int, int, int | None], None] = {}     # inputs whose elements are positions
         self.divisors: set[Node] = set()                # numbers that something is divided by
-        self.draws: list[Draw] = []
+        self.draws = Draws()
         self.reads: list[Node] = _Looks(self)
         self.guards = Reads(self._tensor)
         self.arrays: dict[Node, ArrayArgument] = {}     # that are inputs, by node
@@ -343,21 +335,10 @@ class Trace(tracing.TraceNotes):
         """See tracing.TraceNotes: replays draw as many."""
         self.draws.append(Draw(generator, count, seed, offset))
 
-    def drawn_from(self, node: Node) -> bool:
-        """Whether a node depends on random numbers."""
-        drawn = {draw.offset for draw in self.draws}
-        return bool(drawn) and not drawn.isdisjoint(topological([node]))
-
-    def take_draws(self) -> None:
-        """Make inputs of the seeds and offsets: the last ones."""
-        for k, draw in enumerate(self.draws):
-            self.add(Input(f"s{k}", None, draw.seed, "draw"))
-            self.add(Input(f"f{k}", None, draw.offset, "draw"))
-
-    def rewind(self) -> None:
-        """Have the generators draw the same once more."""
-        for draw in reversed(self.draws):
-            draw.generator.move((draw.seed.value, draw.offset.value))
+    def add_draws(self) -> None:
+        """Make inputs of seeds and offsets: the last ones."""
+        for name, node in self.draws.nodes():
+            self.add(Input(name, None, node, "draw"))
 
     def divisor(self, node: Node) -> bool:
         """See tracing.TraceNotes: of arguments they do."""
@@ -395,7 +376,7 @@ class _Looks(list):
 
     def append(self, node: Node) -> None:
         """A look."""
-        if self._trace.drawn_from(node):
+        if self._trace.draws.made(node):
             self._trace.refuse("asks for the values of random numbers")
         super().append(node)
 

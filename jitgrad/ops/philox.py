@@ -29,6 +29,15 @@ for _n in range(1, 12):
 _LOGARITHM = [1 / (2 * n + 1) for n in range(11)]
 
 
+def philox(a: Any, b: Any, c: Any, d: Any, low: Any, high: Any) -> Any:
+    """The four words of a counter of four words under a key of two."""
+    for _ in range(_ROUNDS):
+        p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, b, c, d = ((q >> 32) & WORD) ^ b ^ low, q & WORD, ((p >> 32) & WORD) ^ d ^ high, p & WORD
+        low, high = (low + _WEYL[0]) & WORD, (high + _WEYL[1]) & WORD
+    return a, b, c, d
+
+
 def formulas(jit: Callable[[Callable], Any], sqrt: Callable, f4: Callable, f8: Callable, to_f4: Callable, to_f8: Callable,
              bits_f4: Callable, bits_f8: Callable, of_bits_f4: Callable, of_bits_f8: Callable) -> dict[str, Callable]:
     """The formulas, functions of (counter, seed), by name.
@@ -36,16 +45,11 @@ def formulas(jit: Callable[[Callable], Any], sqrt: Callable, f4: Callable, f8: C
     jit: what a function is passed through that another one calls.  T: a constant, of a Python float; to_T: the float of an integer from
     0 to below 2**24 (f4) or 2**53 (f8); bits_T and of_bits_T: from a float to its bits, and back."""
 
+    rounds = jit(philox)
+
     @jit
     def words(counter: Any, seed: Any) -> Any:
-        a, b = counter & WORD, (counter >> 32) & WORD
-        c, d = counter & 0, counter & 0
-        low, high = seed & WORD, (seed >> 32) & WORD
-        for _ in range(_ROUNDS):
-            p, q = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
-            a, b, c, d = ((q >> 32) & WORD) ^ b ^ low, q & WORD, ((p >> 32) & WORD) ^ d ^ high, p & WORD
-            low, high = (low + _WEYL[0]) & WORD, (high + _WEYL[1]) & WORD
-        return a, b, c, d
+        return rounds(counter & WORD, (counter >> 32) & WORD, counter & 0, counter & 0, seed & WORD, (seed >> 32) & WORD)
 
     unit = f4(2.0**-24), f8(2.0**-53)
 

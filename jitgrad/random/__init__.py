@@ -3,8 +3,8 @@
 Numbers are counter-based (Philox4x32-10): each is a function of the generator's seed and of how many were drawn before.  So they depend
 neither on threads nor on when and whether values are computed, nor on what computes them: NumPy, the CPU's kernels and CUDA's agree, in
 integers and uniform numbers to the bit.  What is an elementwise function of uniform or normal numbers is recorded and fused like any
-operation where it belongs to a graph, and `jitgrad.compile` replays it with new numbers at each call.  Poisson, binomial, gamma and beta
-numbers are drawn by NumPy's algorithms, over NumPy's own Philox generator keyed by seed and offset."""
+operation where it belongs to a graph, and `jitgrad.compile` replays it with new numbers at each call.  Poisson, binomial, gamma and
+beta numbers are drawn by NumPy's algorithms, over NumPy's own Philox generator keyed by seed and offset."""
 from __future__ import annotations
 
 from jitgrad.random import creation, sampling, writing
@@ -18,7 +18,7 @@ from jitgrad.random.generator import (
     seed,
     set_rng_state,
 )
-from jitgrad.random.generator import fork_rng as fork_rng           # of torch.random alone
+from jitgrad.random.generator import fork_rng as fork_rng  # of torch.random alone
 from jitgrad.random.sampling import binomial, multinomial, poisson
 from jitgrad.tensors.tensor import Tensor
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops, tracing
-from jitgrad.graph.recording import grad_mode
+from jitgrad.graph.recording import grad_mode, scalar_node
 from jitgrad.operators.creation import NO_GRADIENTS, finished, given_sizes, made_as, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.operators.declaration.out import write_to
@@ -43,8 +43,11 @@ def _of_shape(called: str, source: Source, doc: str) -> Any:
     def create(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
                layout: Any = None, device: DeviceLike = None, requires_grad: bool = False, pin_memory: bool = False,
                **named: Any) -> Tensor:
-        if device is not None:
-            check_device(device, called)
+        if out is None and device is None and not (requires_grad or named or tracing.traces):
+            quick = drawing.small(source, size, get_default_dtype() if dtype is None else dtype, generator)
+            if quick is not None:
+                return quick
+        check_device(device, called)
         to = floating(called, made_as(called, out, dtype, get_default_dtype()))
         return _given(tensor(source, given_sizes(called, size, named), to, generator), requires_grad, out)
 
@@ -103,9 +106,15 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     to = made_as("randperm", out, dtype, int64)
-    keys = tensor(BITS, (n,), int64, generator)._node
-    order = finish_composite(cast(ops.argsort(keys, dim=0, descending=False), to), None, (keys,))
-    return _given(wrap(order), requires_grad, out)
+    keys, below = tensor(BITS, (n,), int64, generator)._node, (1 << max(n - 1, 0).bit_length()) - 1
+    if type(keys.value) is np.ndarray:          # sorted along with the positions, in the bits below
+        array = keys.value & ~below
+        array |= np.arange(n)
+        array.sort()
+        array &= below
+        return finished(array.astype(to.np, copy=False), requires_grad, out)
+    upper = ops.bitwise_and(keys, scalar_node(~below, int64))
+    return _given(wrap(finish_composite(cast(ops.argsort(upper, dim=0, descending=False), to), None, (keys,))), requires_grad, out)
 
 
 @tracing.draws(by_element=True)
@@ -114,6 +123,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     """Normal random numbers; mean and std are numbers (with a size) or tensors that are broadcast."""
     check_device(device, "normal")
     of_tensors = isinstance(mean, Tensor) or isinstance(std, Tensor)
+    if of_tensors:
+        tracing.refuse("it draws random numbers")
     m, s = [v._array() if isinstance(v, Tensor) else v for v in (mean, std)]
     if np.size(s) and np.min(s) < 0:
         raise RuntimeError("normal expects all elements of std >= 0.0" if isinstance(std, Tensor)
@@ -160,6 +171,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
         made = tensor(UNIFORM, node.type.shape, float64, generator, drawing.below, p, to=node.type.dtype, like=recorded(node))
     else:
+        tracing.refuse("it draws random numbers")
         chances, to = input._array(), floating("bernoulli", input.dtype)
         if chances.size and not (chances.min() >= 0 and chances.max() <= 1):
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside [0, 1]")

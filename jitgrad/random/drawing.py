@@ -5,6 +5,7 @@ recorded itself: then they are part of its graph, and of the kernels that are ma
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +13,17 @@ import numpy as np
 
 from jitgrad import ops, tracing
 from jitgrad.graph.node import Node
-from jitgrad.graph.recording import bind, const, input_node, scalar_node
+from jitgrad.graph.recording import bind, const, input_node, input_spec, scalar_node
 from jitgrad.memory import buffers
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.operators.operands import cast
-from jitgrad.random.filling import fill
-from jitgrad.random.generator import Generator, default_generator
+from jitgrad.random.filling import COUNT, fill, fillers
+from jitgrad.random.generator import MOST, Generator, default_generator
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import array_type
 from jitgrad.types.dtype import dtype, float32, float64, int64
 
+SMALL = 4096                        # elements
 Formula = Callable[..., Any]        # of functions (NumPy's, or the primitives of the same names), the draw, and Python's numbers
 
 
@@ -48,6 +50,36 @@ def array(source: Source, shape: tuple[int, ...], kind: dtype, generator: Genera
     return made
 
 
+def small(source: Source, size: tuple[Any, ...], kind: Any, generator: Generator | None) -> Tensor | None:
+    """`tensor` for some numbers, of a shape that is given one by one or as a tuple; None where that is for the longer way."""
+    filler = fillers.get(source.names.get(kind, ""))
+    if filler is None or not size:
+        return None
+    shape = size[0] if len(size) == 1 and type(size[0]) is tuple else size
+    for n in shape:
+        if type(n) is not int:
+            return None
+    found = filler.known.get(shape)
+    if found is None:
+        if not shape or min(shape) < 0 or math.prod(shape) > SMALL:
+            return None
+        if len(filler.known) >= SMALL:
+            filler.known.clear()
+        found = filler.known[shape] = input_spec(array_type(shape, kind)), math.prod(shape)
+    spec, count = found
+    made = np.empty(shape, kind.np)
+    of, words = generator or default_generator, filler.words
+    offset = of.offset
+    of.offset = end = offset + count
+    if end > MOST:
+        of.reserve(0)
+    words[1] = of.key
+    words[2] = offset
+    filler.calls[COUNT] = count
+    filler.run(made)
+    return wrap(Node(spec, (), False, 0, made))
+
+
 def node(source: Source, donor: Node, kind: dtype, generator: Generator | None) -> Node:
     """Numbers, recorded: as many as the donor has elements."""
     generator, count = generator or default_generator, donor.type.size
@@ -66,7 +98,7 @@ def drawn(source: Source, shape: tuple[int, ...], kind: dtype, generator: Genera
     if not traced and like is None:
         found = array(source, shape, kind, generator)
         if formula is not None:
-            found = np.asarray(formula(np, found, *numbers), (to or kind).np)
+            found = np.asarray(formula(np, found, *[kind.np.type(n) for n in numbers]), (to or kind).np)
         return input_node(found, array_type(shape, to or kind))
     donor = like or bind(ops.expand, (const(0, kind),), (), shape)
     made = node(source, donor, kind, generator)
@@ -87,11 +119,13 @@ def recorded(like: Node) -> Node | None:
     return like if (like.depth > 0 or like.requires_grad) and (not tracing.traces or tracing.current() is None) else None
 
 
-# -- formulas ----------------------------------------------------------------------------------------------------------
+# -- formulas, which may overwrite an array that was drawn -------------------------------------------------------------
 
 def between(m: Any, x: Any, low: Any, span: Any) -> Any:
     """From low on, span times as far; of normal numbers, of this mean and standard deviation."""
-    return low + span * x
+    x *= span
+    x += low
+    return x
 
 
 def below(m: Any, x: Any, p: Any) -> Any:
@@ -131,17 +165,19 @@ def log_normal(m: Any, x: Any, mean: Any, std: Any) -> Any:
 
 def _scaled(m: Any, x: Any, low: Any, span: Any, bits: Any) -> Any:
     """Of words, for a span of at most 2**31."""
-    return low + m.bitwise_right_shift(x * span, bits)
+    x *= span
+    x = m.bitwise_right_shift(x, bits)
+    x += low
+    return x
 
 
-def _rest(m: Any, x: Any, low: Any, span: Any, most: Any) -> Any:
-    """Of 64 bits, for a span of at most 2**63 - 1, which is `most`."""
-    return low + m.remainder(m.bitwise_and(x, most), span)
-
-
-def _wide(m: Any, x: Any, low: Any, span: Any, most: Any, first_bit: Any) -> Any:
-    """Of 64 bits, for a span of 2**63 and more: what is too much by less than the span, that less."""
-    return low + m.where(m.bitwise_xor(x, first_bit) < most, x, x - span)
+def _scaled_bits(m: Any, x: Any, low: Any, upper: Any, lower: Any, word: Any, bits: Any) -> Any:
+    """Of 64 bits, for a span of 64 bits, given as two words: the upper 64 bits of their product."""
+    def upper_word(x: Any) -> Any:
+        return m.bitwise_and(m.bitwise_right_shift(x, bits), word)
+    a, b = upper_word(x), m.bitwise_and(x, word)
+    middle = a * lower + upper_word(b * lower)
+    return low + (a * upper + upper_word(middle) + upper_word(b * upper + m.bitwise_and(middle, word)))
 
 
 def integers(low: int, high: int) -> tuple[Source, tuple]:
@@ -151,9 +187,7 @@ def integers(low: int, high: int) -> tuple[Source, tuple]:
     span = high - low
     if span <= 2**31:
         return WORD, (_scaled, low, span, 32)
-    if span < 2**63:
-        return BITS, (_rest, low, span, 2**63 - 1)
-    return BITS, (_wide, low, span - 2**64, span - 2**63, -(2**63))
+    return BITS, (_scaled_bits, low, span >> 32, span % 2**32, 2**32 - 1, 32)
 
 
 def smallest_step(kind: dtype) -> float:

@@ -5,7 +5,6 @@ Invariant: kernels and NumPy give the same bits, so nobody can tell which of the
 """
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from jitgrad.compiler.numba_cpu.kernels import Kernel, get_kernel
 from jitgrad.compiler.runtime import driver
 from jitgrad.config import config
+from jitgrad.graph.node import Spec
 from jitgrad.memory.buffers import address
 from jitgrad.memory.threads import parallel_for
 from jitgrad.ops import random as reference
@@ -21,6 +21,7 @@ from jitgrad.requests.programs import interpreting
 
 CALLS, ELEMENTS = 256, 1 << 19      # that NumPy does in some 30 ms: then kernels are taken from disk, or compiled
 CHUNK = 1 << 16                     # elements; fewer are not shared out to threads
+COUNT = 2                           # see driver.py: the end of a kernel's iterations
 _SOURCE = """def kernel(lo, hi, args):
     p0 = arg_i8(args, 0)
     n1 = arg_i8(args, 1)
@@ -32,41 +33,44 @@ _SOURCE = """def kernel(lo, hi, args):
 """
 
 
-class _Filler:
-    """The kernel of one formula.  `small` fills one array at a time, called without a frame of ctypes."""
+class Filler:
+    """The kernel of one formula.
 
-    __slots__ = ("kernel", "lock", "words", "calls", "small")
+    words: what it reads, the address of the array, a seed and an offset; calls: how it is called, the number of elements at COUNT;
+    `run(array)` does so, with no thread between these stores and the call: see graph.in_grad_mode.  known: of the shapes of small
+    tensors that were drawn, what they are and how many elements they have."""
+
+    __slots__ = ("kernel", "words", "calls", "run", "known")
 
     def __init__(self, name: str, code: str) -> None:
         self.kernel: Kernel = get_kernel(_SOURCE.format(name=name, code=code, interleave=4 if "normal" in name else 2))
-        self.lock = threading.Lock()
-        self.words = np.zeros(3, np.int64)
-        self.calls = np.array([[self.kernel.address, 0, 0, 0]], np.int64)
-        self.small: Callable[[Any], None] = driver.bind(self.words, np.zeros((1, 3), np.int64), self.calls, False)
+        self.known: dict[tuple[int, ...], tuple[Spec, int]] = {}
+        words, calls = np.zeros(3, np.int64), np.array([[self.kernel.address, 0, 0, 0]], np.int64)
+        self.words, self.calls = memoryview(words), memoryview(calls.reshape(-1))      # whose items are stored in half the time
+        self.run: Callable[[Any], None] = driver.bind(words, np.zeros((1, 3), np.int64), calls, False)
 
     def fill(self, array: np.ndarray, seed: int, offset: int) -> None:
+        """Write the draws to an array."""
         count = array.size
-        if count < CHUNK and self.lock.acquire(False):
-            try:
-                words = self.words
-                words[1], words[2] = seed, offset
-                self.calls[0, 2] = count
-                self.small(array)
-            finally:
-                self.lock.release()
+        if count < CHUNK:
+            words = self.words
+            words[1] = seed
+            words[2] = offset
+            self.calls[COUNT] = count
+            self.run(array)
             return
         block = np.array([address(array), seed, offset], np.int64)
         at = address(block)
         parallel_for(self.kernel.call, [(lo, min(lo + CHUNK, count), at) for lo in range(0, count, CHUNK)])
 
 
-_fillers: dict[str, _Filler] = {}
-_done = [0, 0]              # calls and elements so far
+fillers: dict[str, Filler] = {}     # those there are, by the formula's name
+_done = [0, 0]                      # calls and elements so far
 
 
 def fill(name: str, array: np.ndarray, seed: int, offset: int) -> None:
     """Write the draws of a formula to a C-contiguous array."""
-    filler = _fillers.get(name)
+    filler = fillers.get(name)
     if filler is None:
         _done[0] += 1
         _done[1] += array.size
@@ -74,7 +78,7 @@ def fill(name: str, array: np.ndarray, seed: int, offset: int) -> None:
             reference.fill(name, array.reshape(-1), seed, offset)
             return
         code = name.rpartition("_")[2]
-        filler = _fillers[name] = _Filler(name, code if code in ("f4", "f8") else "i8")
+        filler = fillers[name] = Filler(name, code if code in ("f4", "f8") else "i8")
     filler.fill(array, seed, offset)
 
 

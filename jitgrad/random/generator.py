@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.device import CPU, check_device
 from jitgrad.types.dtype import uint8
 
-_SPAN = 2**64
+_SPAN, MOST = 2**64, 2**63 - 1
 
 
 def _signed(number: int) -> int:
@@ -25,12 +24,11 @@ def _signed(number: int) -> int:
 class Generator:
     """A stream of random numbers: `manual_seed(n)` starts it anew, the same for the same n.
 
-    It holds a seed and an offset, both of 64 bits.  Each number drawn is a function of the two (ops/random.py), and moves the offset on
-    by one; a NumPy algorithm that takes an unknown count of them (see `draw`) moves it on by one in all."""
+    It holds a seed and an offset, both of 64 bits (here as int64).  Each number drawn is a function of the two (ops/random.py), and
+    moves the offset on by one; a NumPy algorithm that takes an unknown count of them (see `draw`) moves it on by one in all."""
 
     def __init__(self, device: Any = "cpu") -> None:
         check_device(device, "Generator")
-        self._lock = threading.Lock()
         self.manual_seed(0)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -42,24 +40,21 @@ class Generator:
         return self
 
     def _restart(self, seed: int, offset: int) -> None:
-        with self._lock:
-            self._seed, self._key, self._offset = seed, _signed(seed), _signed(offset)
+        self.key, self.offset = _signed(seed), _signed(offset)
 
     def seed(self) -> int:
         """Start a stream that cannot be foretold, and return its seed."""
         self.manual_seed(int.from_bytes(os.urandom(8)) >> 1)
-        return self._seed
+        return self.key
 
     def initial_seed(self) -> int:
         """The seed that the stream was started with."""
-        return self._seed
+        return self.key % _SPAN
 
     def get_state(self) -> Tensor:
         """Where the stream is: the seed and the offset, 8 bytes each, the least first.  `set_state` goes on from there."""
         tracing.refuse("asks for the state of a random generator")
-        with self._lock:
-            words = np.array([self._key, self._offset], "<i8")
-        return from_array(words.view(np.uint8))
+        return from_array(np.array(self.position(), "<i8").view(np.uint8))
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Go on from where `get_state` was asked.  Raises TypeError or RuntimeError for what is no such state."""
@@ -85,21 +80,19 @@ class Generator:
 
     def position(self) -> tuple[int, int]:
         """The seed and the offset, as int64."""
-        with self._lock:
-            return self._key, self._offset
+        return self.key, self.offset
 
     def move(self, position: tuple[int, int]) -> None:
         """Go (back) to a position."""
-        with self._lock:
-            self._key, self._offset = position
-            self._seed = self._key % _SPAN
+        self.key, self.offset = position
 
     def reserve(self, count: int) -> tuple[int, int]:
         """The seed and the offset of the next numbers, as int64; nobody else gets these numbers."""
-        with self._lock:
-            offset = self._offset
-            self._offset = _signed((offset + count) % _SPAN)
-            return self._key, offset
+        offset = self.offset
+        self.offset = offset + count        # at once: no other thread runs between load and store, see graph.in_grad_mode
+        if self.offset > MOST:
+            self.offset = _signed(self.offset % _SPAN)
+        return self.key, offset
 
     def draw(self, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         """What an algorithm of NumPy draws, from a generator that is a function of the seed and the offset: for what takes an unknown

@@ -28,6 +28,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 @tracing.draws(by_element=True)
 def _positions(input: Tensor, num_samples: int, replacement: bool, generator: Generator | None) -> Tensor:
     """multinomial() of rows in any number of dimensions: under vmap those of all elements come together."""
+    tracing.refuse("it draws random numbers")
     weights = np.asarray(input._array(), np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
@@ -51,6 +52,7 @@ def _positions(input: Tensor, num_samples: int, replacement: bool, generator: Ge
 @tracing.draws(by_element=True)
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson random numbers of these rates, in the rates' dtype; by NumPy."""
+    tracing.refuse("it draws random numbers")
     rates = input.detach()._array()
     if rates.size and not rates.min() >= 0:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
@@ -60,6 +62,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 @tracing.draws(by_element=True)
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Binomial random numbers of these counts and probabilities; by NumPy."""
+    tracing.refuse("it draws random numbers")
     n, p = count.detach()._array(), prob.detach()._array()
     return from_array((generator or default_generator).draw(lambda g: np.asarray(g.binomial(n.astype(np.int64), p))).astype(n.dtype))
 

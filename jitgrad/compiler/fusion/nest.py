@@ -138,7 +138,7 @@ class NestBuilder:
         return is_row(ref, self.domain, self.inner)
 
     def _affine(self, value: Value, index: tuple[AxisMap, ...]) -> tuple[Expr, tuple[Expr, ...]]:
-        """The place of an element, in elements from the first, as a sum: a start, and a coefficient for each dimension of the domain."""
+        """How many elements lie before an element: a start, and a coefficient for each dimension of the domain."""
         coefs: list[Expr] = [0] * len(self.domain)
         start: Expr = 0
         for (dim, first, mult), stride in zip(index, value.strides(), strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, F8, I4, IRValue, inlined, intrinsic
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, I4, IRValue, inlined, intrinsic
 from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, Operation, formula_of, signature
 from jitgrad.ops.philox import formulas
 
