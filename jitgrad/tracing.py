@@ -97,9 +97,9 @@ def draws(by_element: bool = False) -> Callable[[Callable[..., Any]], Callable[.
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            trace = current() if traces else None
-            found = None if trace is None else trace.drawn(call, args, kwargs, by_element)
-            return function(*args, **kwargs) if found is None else found
+            if not traces or (trace := current()) is None or (found := trace.drawn(call, args, kwargs, by_element)) is None:
+                return function(*args, **kwargs)
+            return found
         return call
     return decorate
 

@@ -98,7 +98,7 @@ def drawn(source: Source, shape: tuple[int, ...], kind: dtype, generator: Genera
     if not traced and like is None:
         found = array(source, shape, kind, generator)
         if formula is not None:
-            found = np.asarray(formula(np, found, *[kind.np.type(n) for n in numbers]), (to or kind).np)
+            found = np.asarray(formula(np, found, *numbers), (to or kind).np)
         return input_node(found, array_type(shape, to or kind))
     donor = like or bind(ops.expand, (const(0, kind),), (), shape)
     made = node(source, donor, kind, generator)
@@ -135,6 +135,8 @@ def below(m: Any, x: Any, p: Any) -> Any:
 
 def kept(m: Any, x: Any, p: Any, zero: Any, factor: Any) -> Any:
     """The factor, of uniform numbers; 0 with probability p."""
+    if m is np:             # which would do that in float64
+        return np.multiply(x >= p, factor, out=x, dtype=x.dtype)
     return m.where(x < p, zero, factor)
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.numba_cpu.kernels import Kernel, get_kernel
-from jitgrad.compiler.runtime import driver
 from jitgrad.config import config
 from jitgrad.graph.node import Spec
 from jitgrad.memory.buffers import address
@@ -43,7 +41,9 @@ class Filler:
     __slots__ = ("kernel", "words", "calls", "run", "known")
 
     def __init__(self, name: str, code: str) -> None:
-        self.kernel: Kernel = get_kernel(_SOURCE.format(name=name, code=code, interleave=4 if "normal" in name else 2))
+        from jitgrad.compiler.numba_cpu.kernels import get_kernel  # now: they import LLVM
+        from jitgrad.compiler.runtime import driver
+        self.kernel = get_kernel(_SOURCE.format(name=name, code=code, interleave=4 if "normal" in name else 2))
         self.known: dict[tuple[int, ...], tuple[Spec, int]] = {}
         words, calls = np.zeros(3, np.int64), np.array([[self.kernel.address, 0, 0, 0]], np.int64)
         self.words, self.calls = memoryview(words), memoryview(calls.reshape(-1))      # whose items are stored in half the time
