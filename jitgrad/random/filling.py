@@ -45,7 +45,8 @@ class Filler:
         from jitgrad.compiler.runtime import driver
         self.kernel = get_kernel(_SOURCE.format(name=name, code=code, interleave=4 if "normal" in name else 2))
         self.known: dict[tuple[int, ...], tuple[Spec, int]] = {}
-        words, calls = np.zeros(3, np.int64), np.array([[self.kernel.address, 0, 0, 0]], np.int64)
+        words: Any = np.zeros(3, np.int64)
+        calls: Any = np.array([[self.kernel.address, 0, 0, 0]], np.int64)
         self.words, self.calls = memoryview(words), memoryview(calls.reshape(-1))      # whose items are stored in half the time
         self.run: Callable[[Any], None] = driver.bind(words, np.zeros((1, 3), np.int64), calls, False)
 
