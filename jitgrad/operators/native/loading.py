@@ -29,9 +29,10 @@ from jitgrad.ops.quiet import quiet
 from jitgrad.requests import counters, matcher, schedule_cache
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.tensors.histories import Accumulator
+from jitgrad.tensors.parameter import Parameter
 from jitgrad.tensors.steps import pending_detached
 from jitgrad.tensors.storage import ATTACH, Storage, Version, detached_storages
-from jitgrad.tensors.tensor import Tensor, alike
+from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import default_address
 
 # Files that decide what the code is
@@ -76,7 +77,7 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
         "interpreting": schedule_cache.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
         "accumulate": accumulate, "release": release, "value": value, "attach": ATTACH, "quiet": quiet,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
-        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
+        "Tensor": Tensor, "Parameter": Parameter, "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": schedule_cache.Run, "float": float, "int": int, "ndarray": np.ndarray,
         "PyFunction": applied}
     result: list[int] = []

@@ -34,6 +34,7 @@ from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing import forward_calls
 
 VAIN = 16               # learning of a write that is none to be entered counts as so many, since it takes longer
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
@@ -78,10 +79,14 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
     stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([on(v, in_order) for v in args])
-    result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    forward_calls(1)            # what operators call inside records, too, instead of being evaluated
+    try:
+        result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    finally:
+        forward_calls(-1)
     nodes = [*stand_ins.values()]
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
-    numbered = {} if found is None else given_numbers(found, call.numbers)
+    numbered = {} if found is None else given_numbers(found, call.numbers, True)
     if call.valid and isinstance(result, (Tensor, tuple)):
         call.count += W.VALUES if grad_mode.enabled else W.POSTPONED
         if found is None or len(numbered) != len(call.numbers):
@@ -89,10 +94,11 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
         else:
             evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
             first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
-            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS:
+            whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
+            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and not whole:
                 evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
             call.kept.append(evaluate)
-            words = [*checks, id(evaluate), len(distinct), *first, *(numbered.values() or [-1])]
+            words = [*checks, id(evaluate), len(distinct), *first, *([i + whole for i in numbered.values()] or [-1])]
         enter(state, call, encoded(words, call.kept))
     return _values(result)
 
