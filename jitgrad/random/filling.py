@@ -15,7 +15,7 @@ from jitgrad.graph.node import Spec
 from jitgrad.memory.buffers import address
 from jitgrad.memory.threads import parallel_for
 from jitgrad.ops import random as reference
-from jitgrad.requests.programs import interpreting
+from jitgrad.requests.schedule_cache import interpreting
 
 CALLS, ELEMENTS = 256, 1 << 19      # that NumPy does in some 30 ms: then kernels are taken from disk, or compiled
 CHUNK = 1 << 16                     # elements; fewer are not shared out to threads
