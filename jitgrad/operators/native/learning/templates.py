@@ -96,10 +96,12 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
             first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
             whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
             if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and not whole:
-                evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
+                held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
+                evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, held, checks, found, numbered, first))
             call.kept.append(evaluate)
             words = [*checks, id(evaluate), len(distinct), *first, *([i + whole for i in numbered.values()] or [-1])]
         enter(state, call, encoded(words, call.kept))
+        call.nodes.clear()          # an evaluator may keep the call
     return _values(result)
 
 
@@ -120,10 +122,9 @@ class _Evaluator:
         return self.run(*values)
 
 
-def _postpone(state: EntryPoint, call: CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
+def _postpone(state: EntryPoint, call: CallWords, bytes_held: int, checks: list[int], found: Template, numbered: Mapping[int, int],
               first: list[int]) -> None:
-    """Have such calls recorded from now on, to be computed together with what else is asked for."""
-    bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
+    """Have such calls recorded from now on, to be computed together with what else is asked for.  bytes_held: of the operands."""
     results = [found.nodes[i - len(first)].spec.type for i in found.results]
     at_once = bytes_held > SMALL + TIMES * sum([t.size * t.dtype.itemsize for t in results])    # a list of losses keeps no batches
     if at_once and found.make is not None:
