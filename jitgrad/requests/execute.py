@@ -22,7 +22,7 @@ from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, note_value, read, recognise, run_entry
 from jitgrad.requests.interpret import own
-from jitgrad.requests.matcher import VALUES
+from jitgrad.requests.matcher import ANY_DEPTH, VALUES
 from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import Callbacks
@@ -138,6 +138,9 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
+    for pattern in node.spec.patterns:
+        if pattern.look is not None and (pattern.depth == node.depth or pattern.depth == ANY_DEPTH) and pattern.look(node):
+            return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
         repeats[0]()

@@ -12,14 +12,13 @@ from weakref import ref
 import numpy as np
 
 from jitgrad import interpreter, tracing
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
 from jitgrad.autograd.reverse import accumulation, recorded
 from jitgrad.autograd.reverse.accumulation import accumulate, add, keep
 from jitgrad.autograd.reverse.history import check_saved, fn_name
 from jitgrad.autograd.reverse.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
 from jitgrad.differentiate import cotangent_map
-from jitgrad.graph.node import Node, is_stale
+from jitgrad.graph.node import Node, PyFunction, is_stale
 from jitgrad.graph.recording import become_input, in_grad_mode, input_node
 from jitgrad.memory.threads import building
 from jitgrad.requests import execute, programs
@@ -34,7 +33,7 @@ from jitgrad.tensors.storage import any_detached, detached_storages, gradient_ed
 from jitgrad.tensors.tensor import Tensor, wrap
 
 new_tensor = Tensor.__new__
-CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
+CLASSES = {"Watch": Watch}     # that machine code looks into
 
 
 anomaly: list[Any] = []         # while anomaly mode is on: what looks through a backward before it runs (anomaly_mode.py)

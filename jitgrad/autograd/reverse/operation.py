@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse.history import (
     FREED,
     checked_nodes,
@@ -26,7 +25,7 @@ from jitgrad.autograd.reverse.history import (
 from jitgrad.autograd.reverse.hooks import NodeHooks
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.differentiate import differentiate, operand_gradients
-from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
+from jitgrad.graph.node import CONST, SCALAR, Node, PyFunction, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec
 from jitgrad.requests.execute import value
 from jitgrad.tensors.storage import gradient_edge
