@@ -333,3 +333,37 @@ def test_a_value_that_a_finalizer_asks_for_while_it_is_computed() -> None:
                 gc.set_threshold(*thresholds)
     finally:
         gc.set_threshold(*thresholds)
+
+
+@pytest.mark.parametrize("mode", [jitgrad.no_grad, jitgrad.enable_grad])
+def test_a_look_by_machine_code_leaves_what_the_reference_leaves(mode: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values, and of what no gradient flows through what a leaf of them is; of what does, all that it was."""
+    w = jitgrad.tensor([0.5, 1.5], requires_grad=True)
+    looks: list[Any] = []
+
+    def looked() -> list[tuple]:
+        x = jitgrad.tensor([1.0, 2.0])
+        with mode():
+            h = (x * w).tanh() + x
+            last = (h.exp() * h + x.sin()).cos()
+        operations = last._node.spec
+        last.tolist()
+        looks[:] = [p for p in operations.patterns if p.look is not None]
+        return [(None if n.value is None else n.value.tolist(), n.depth, n.inputs == (), n.spec, n.requires_grad)
+                for n in (h._node, last._node)]
+    for _ in range(OFTEN):
+        found = looked()
+    assert looks
+    called = 0
+
+    def look(node: Node) -> bool:
+        nonlocal called
+        called += 1
+        return by_machine_code(node)
+    for pattern in list(looks):
+        by_machine_code = pattern.look
+        monkeypatch.setattr(pattern, "look", look)
+    assert looked() == found and called == 1
+    for pattern in list(looks):
+        monkeypatch.setattr(pattern, "look", None)
+    assert looked() == found and called == 1
