@@ -378,7 +378,10 @@ def fit(ctx: FunctionCtx, i: int, g: Node, edge: Node, create_graph: bool) -> No
     """A returned gradient in the input's shape and dtype."""
     if g.spec.type is not edge.spec.type:
         g = _converted(ctx.name(), i, g, edge)
-    return input_node(value(g), g.spec.type) if not create_graph and g.inputs and tracing.current() is None else g
+    if create_graph or tracing.current() is not None:
+        return g
+    array = value(g)
+    return input_node(array, g.spec.type) if g.inputs else g        # (what was postponed has none by now)
 
 
 def _converted(name: str, i: int, g: Node, edge: Node) -> Node:

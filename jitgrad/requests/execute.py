@@ -61,6 +61,8 @@ def value(node: Node) -> np.ndarray:
 def _look(node: Node) -> None:
     """Compute a pending node's value: by the joint program of a scalar root, if there is one, whose gradients are then held for
     backward(), or what is not known yet of the graph below."""
+    if node.depth < 0 and _looked(node):
+        return
     if config.interpret or interpreting.active:
         note_value(node, own(interpreter.evaluate([node])[0]))
         return
@@ -138,9 +140,8 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
-    for pattern in node.spec.patterns:
-        if pattern.look is not None and (pattern.depth == node.depth or pattern.depth == ANY_DEPTH) and pattern.look(node):
-            return
+    if _looked(node):
+        return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
         repeats[0]()
@@ -158,6 +159,14 @@ def _values(node: Node) -> None:
         except Exception:
             if captured.is_whole():     # otherwise it may come of what is not there any more
                 raise
+
+
+def _looked(node: Node) -> bool:
+    """Whether machine code has recognised what is below a node, and computed it."""
+    for pattern in node.spec.patterns:
+        if pattern.look is not None and (pattern.depth == node.depth or pattern.depth == ANY_DEPTH) and pattern.look(node):
+            return True
+    return False
 
 
 def _compute(node: Node, captured: Capture, few: list[Node] | None) -> None:
