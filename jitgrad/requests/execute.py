@@ -9,7 +9,6 @@ backward from a scalar is known, that runs, and its gradients are held for backw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sys import getrefcount
 
 import numpy as np
 
@@ -33,7 +32,6 @@ MEETINGS = 2                # of a structure whose values alone are asked for, n
 FEW, SMALL = 4, 4096        # operations, of so many elements, which take little time node by node:
 SELDOM, OFTEN = 64, 32      # so many that end with one operation are not captured; of a structure, then, so many are not compiled
 APART = 8                   # operations between values that a look keeps
-REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
 
 
 def cut(node: Node) -> None:
@@ -254,11 +252,7 @@ def _kept(captured: Capture) -> list[int]:
     order, children = captured.order, captured.children
     found = {len(order) - 1}
     if order[-1].depth < 0:
-        uses = [0] * len(order)
-        for of in children:
-            for k in of:
-                uses[k] += 1
-        found.update([k for k, of in enumerate(children) if of and getrefcount(order[k]) > uses[k] + REFERENCES])
+        found.update(captured.referred_to([k for k, of in enumerate(children) if of]))
         return sorted(found)
     apart = [0] * len(order)
     for k, of in enumerate(children):
