@@ -16,6 +16,7 @@ from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
 from jitgrad.operators.native import words
 from jitgrad.requests import execute
+from jitgrad.requests import gradients as requested
 
 OFTEN = 24      # iterations, after which operators have been met often
 
@@ -367,3 +368,38 @@ def test_a_look_by_machine_code_leaves_what_the_reference_leaves(mode: Callable,
     for pattern in list(looks):
         monkeypatch.setattr(pattern, "look", None)
     assert looked() == found and called == 1
+
+
+@pytest.mark.parametrize(("in_place", "used"), [(True, False), (False, True)])
+def test_a_running_mean_begins_from_the_last_one(in_place: bool, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no gradient goes through has a value once a gradient, or a look, has gone by: the graphs do not grow."""
+    lengths: list[int] = []
+    for module in (requested, execute):
+        original = module.capture
+
+        def noted(*args: Any, original: Callable = original, **kwargs: Any) -> Any:
+            found = original(*args, **kwargs)
+            lengths.append(len(found.order))
+            return found
+        monkeypatch.setattr(module, "capture", noted)
+
+    def run(t: Any) -> list[float]:
+        w, m, found = t.tensor([0.5, -1.0], dtype=t.float64, requires_grad=True), t.zeros(2, dtype=t.float64), []
+        for i in range(12):
+            h = t.tanh(w * t.tensor([[1.0 + i, 2.0], [0.5, i - 3.0]], dtype=t.float64))
+            with t.no_grad():
+                if in_place:
+                    m.mul_(0.9).add_(h.mean(0) * 0.1)
+                else:
+                    m = 0.9 * m + 0.1 * h.mean(0)
+            ((h - m) if used else h).pow(2).sum().backward()
+            with t.no_grad():
+                w -= 0.01 * w.grad
+            w.grad = None
+            if not used and i % 3 == 2:
+                found.append(m.sum().item())
+        return [*found, *m.tolist(), *w.tolist()]
+    found = run(jitgrad)
+    assert lengths and max(lengths) < 80, lengths
+    torch = pytest.importorskip("torch")
+    np.testing.assert_allclose(found, run(torch), rtol=1e-12)

@@ -245,14 +245,14 @@ def _few(node: Node) -> list[Node] | None:
 
 
 def _kept(captured: Capture) -> list[int]:
-    """The places whose values a look keeps: of what it asks for; of what is postponed, all that something else refers to (tensors
-    that may be asked for later; whatever is not kept would be computed again); and, of what gradients go through, those that a
+    """The places whose values a look keeps: of what it asks for; of what no gradient goes through, all that something else refers to
+    (tensors that may be asked for later; whatever is not kept would be computed again); and, of what gradients go through, those that a
     derivative reads, what something smaller is made from (which is mostly what was looked at), where ways meet (a state and its
     change, a total), and a value every few operations."""
     order, children = captured.order, captured.children
     found = {len(order) - 1}
+    found.update(captured.referred_to([k for k, of in enumerate(children) if of and not order[k].requires_grad]))
     if order[-1].depth < 0:
-        found.update(captured.referred_to([k for k, of in enumerate(children) if of]))
         return sorted(found)
     apart = [0] * len(order)
     for k, of in enumerate(children):

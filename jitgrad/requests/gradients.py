@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import Node
@@ -186,19 +187,15 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     """Leave values on nodes; the gradients among results."""
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
-        node = order[k]
-        if node.value is None:
-            if node.depth < 0 or not node.requires_grad:
-                become_input(node, array)
-            else:
-                node.value = array
+        note_value(order[k], array)
     return results[len(outputs):]
 
 
 def note_value(node: Node, array: np.ndarray | None) -> None:
-    """Note the value of a node, unless it is known by now; of one that was postponed nothing else is needed any more."""
+    """Note the value of a node, unless it is known by now; of one that no gradient goes through nothing else is needed any more, but
+    by a trace."""
     if node.value is None:
-        if node.depth < 0:
+        if node.depth < 0 or not (node.requires_grad or tracing.traces):
             become_input(node, array)
         else:
             node.value = array
