@@ -2,6 +2,8 @@
 detach(): values, versions and errors are PyTorch's."""
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import jitgrad

@@ -220,10 +220,10 @@ class _Calls(Callbacks):
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """See Callbacks."""
-        order = self._order
-        given = [None if g is None else input_node(explicit(order[k], g), order[k].spec.type)
-                 for k, g in zip(stop.outputs, gradients, strict=True)]
-        return [None if g is None else own(execute.value(g)) for g in called(order, stop, given, False, self._retain_graph)]
+        nodes = [self._order[k] for k in stop.outputs]
+        given = [None if g is None else input_node(explicit(n, g), n.spec.type)
+                 for n, g in zip(nodes, gradients, strict=True)]
+        return [None if g is None else own(execute.value(g)) for g in called(nodes, given, False, self._retain_graph)]
 
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""
@@ -245,7 +245,7 @@ class _NodeCalls(_Calls):
 
     def function(self, stop: Stop, gradients: list[Any]) -> Sequence[Any]:
         """See Callbacks."""
-        return called(self._order, stop, gradients, self._create_graph, self._retain_graph)
+        return called([self._order[k] for k in stop.outputs], gradients, self._create_graph, self._retain_graph)
 
 
 def visited(node: Node, g: Node) -> Node:
@@ -260,15 +260,15 @@ def visited(node: Node, g: Node) -> Node:
     return g
 
 
-def called(order: Sequence[Node], stop: Stop, gradients: Sequence[Node | None], create_graph: bool,
+def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_graph: bool,
            retain_graph: bool) -> Sequence[Node | None]:
     """The gradients of a Function's operands, from those of the outputs that were reached."""
-    ctx = order[stop.place].extra.fn.ctx                                # type: ignore[union-attr]
+    ctx = outputs[0].extra.fn.ctx                                       # type: ignore[union-attr]
     grads = gradients
     if len(ctx._outputs) > 1:
         grads = [None] * len(ctx._outputs)
-        for k, g in zip(stop.outputs, gradients, strict=True):
-            grads[order[k].extra.fn.number] = g                         # type: ignore[union-attr]
+        for node, g in zip(outputs, gradients, strict=True):
+            grads[node.extra.fn.number] = g                             # type: ignore[union-attr]
     found = ctx._gradients(grads, create_graph)
     if not retain_graph:
         ctx._release()
