@@ -403,3 +403,26 @@ def test_a_running_mean_begins_from_the_last_one(in_place: bool, used: bool, mon
     assert lengths and max(lengths) < 80, lengths
     torch = pytest.importorskip("torch")
     np.testing.assert_allclose(found, run(torch), rtol=1e-12)
+
+
+def test_a_look_behind_a_backward_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a graph was gone through and freed is nothing to what only reads its values."""
+    captured = 0
+    capture = execute.capture
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal captured
+        captured += 1
+        return capture(*args, **kwargs)
+    monkeypatch.setattr(execute, "capture", counted)
+    w, y = jitgrad.ones(4, 3, dtype=jitgrad.float64, requires_grad=True), jitgrad.tensor([0, 2, 1, 1, 0, 2])
+    before = 0
+    for i in range(2 * OFTEN):
+        x = np.random.default_rng(i).normal(size=(6, 4))
+        scores = jitgrad.tensor(x) @ w
+        (scores.exp().sum(1).log() * 0.5).sum().backward()
+        right = (scores.tanh().argmax(1) == y).double().mean() * 2 + 1
+        assert right.item() == 2 * ((x @ w.detach().numpy()).argmax(1) == y.numpy()).mean() + 1
+        if i == OFTEN:
+            before = captured
+    assert captured == before > 0

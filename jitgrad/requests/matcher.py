@@ -3,8 +3,9 @@
 Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which is followed from other roots and gives the same
 order, or None where the graph is not the same.
 Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of
-gradients, equal strides and equal stops at every place, nothing freed, the same overwritten, and nodes shared wherever the pattern
-shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then is right all the same.
+gradients, equal strides and equal stops at every place, nothing freed that gradients are to go through, the same overwritten, and
+nodes shared wherever the pattern shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then
+is right all the same.
 """
 from __future__ import annotations
 
@@ -171,7 +172,7 @@ class Pattern:
             elif active is not stop:
                 return NOTHING
             if what == OPERATION or what == KNOWN:
-                if (n.run is not None and n.run.freed) or (
+                if (n.run is not None and n.run.freed and self.for_gradients) or (
                         what == KNOWN and (n.value is None or not n.value.flags.c_contiguous)):
                     return NOTHING
             elif strides is not None and (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides):
