@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
 from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.replays.delivery import delivery
-from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, is_stale, topological
+from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, PyFunction, is_stale, topological
 from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template
 from jitgrad.requests import counters, execute, schedule_cache

@@ -15,7 +15,7 @@ from jitgrad.operators.provenance import user_line
 from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, remember, view_by_plan
 from jitgrad.requests import execute
 from jitgrad.tensors.histories import count_write, is_fixed, write_to_itself, written_over
-from jitgrad.tensors.steps import is_basic
+from jitgrad.tensors.steps import Step, is_basic, movements
 from jitgrad.tensors.storage import insist
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.tensors.writing import writes
@@ -213,8 +213,8 @@ def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
     elif self._chain and is_fixed(self._chain):         # the view's own grad_fn is in the error
         target, steps = view_by_plan(self, plan), ()
     if isinstance(value, Tensor):
-        if plan.steps != NO_STEPS and value._storage is not None and value._storage is self._storage and grad_mode.enabled and (
-                write_to_itself(self, plan.steps, value)):
+        if plan.steps != NO_STEPS and value._storage is not None and value._storage is self._storage and (
+                write_to_itself(self, plan.steps, value) if grad_mode.enabled else _write_again(self, plan.steps, value)):
             return True
     seen = writes(target)
     new = value_node(value, target._current())
@@ -227,6 +227,15 @@ def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
     elif new.inputs or inputs:
         new = finish_composite(new, "CopyBackwards", inputs, ())
     return target._write(new, "CopyBackwards", seen, steps) is not None
+
+
+def _write_again(self: Tensor, steps: tuple[Step, ...], value: Tensor) -> bool:
+    """`write_to_itself` without grad mode, of what is no view: it gets the array that it has."""
+    if self._chain or movements(value._chain) != steps or not value._tracks_version or tracing.traces:
+        return False
+    seen = writes(self)
+    node = self._current()
+    return type(node.value) is np.ndarray and not node.inputs and self._replace(node.value, seen)
 
 
 def _write_positions(target: Tensor, parsed: Key, value: Any) -> bool:

@@ -91,4 +91,4 @@ SLOTS = (
     "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "EntryPoint.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
-RECORD, MATCH, AGAIN, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "deliver", "usual")]
+RECORD, MATCH, AGAIN, LOOK, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "look", "deliver", "usual")]
