@@ -108,6 +108,72 @@ class Ways(Timed):
         self.run()
 
 
+def _running_mean(xp: Any) -> Callable[[], Any]:
+    """Batches normalised by means that run without gradients."""
+    data = np.random.default_rng(0).normal(size=(16, 32, 10))
+    w = xp.tensor(np.linspace(-1, 1, 10), requires_grad=True)
+    state = {"mean": xp.zeros(10, dtype=xp.float64), "step": 0}
+
+    def call() -> None:
+        h = xp.tanh(xp.tensor(data[state["step"] % 16]) * w)
+        state["step"] += 1
+        with xp.no_grad():
+            state["mean"] = 0.9 * state["mean"] + 0.1 * h.mean(0)
+        w.grad = None
+        ((h - state["mean"]) ** 2).mean().backward()
+        with xp.no_grad():
+            w.sub_(0.01 * w.grad)
+    return call
+
+
+def _element_by_element(xp: Any) -> Callable[[], Any]:
+    """Linear regression whose weights are updated one by one."""
+    rng = np.random.default_rng(0)
+    x, y = (xp.tensor(rng.normal(size=shape)) for shape in ((100, 3), (100,)))
+    w = xp.zeros(3, dtype=xp.float64, requires_grad=True)
+
+    def call() -> None:
+        w.grad = None
+        ((x @ w - y) ** 2).mean().backward()
+        with xp.no_grad():
+            for k in range(3):
+                w[k] -= 0.05 * w.grad[k]
+    return call
+
+
+def _fourth_derivative(xp: Any) -> Callable[[], Any]:
+    """The residual of a differential equation of fourth order."""
+    x = xp.linspace(0.1, 2, 50, dtype=xp.float64).requires_grad_()
+    w = xp.tensor([1.0, 0.5], dtype=xp.float64, requires_grad=True)
+
+    def call() -> None:
+        u = y = w[0] * xp.sin(x * w[1]) * xp.exp(-x)
+        for _ in range(4):
+            y, = xp.autograd.grad(y.sum(), x, create_graph=True)
+        g, = xp.autograd.grad(((y - u) ** 2).mean(), w)
+        with xp.no_grad():
+            w.sub_(1e-3 * g)
+    return call
+
+
+PROGRAMS = {program.__name__.strip("_"): program for program in (_running_mean, _element_by_element, _fourth_derivative)}
+
+
+class Programs(Timed):
+    """One iteration of a program, in the steady state."""
+
+    params = (TOOLS, list(PROGRAMS))
+    param_names = ("tool", "program")
+
+    def prepare(self, tool: str, program: str) -> Callable[[], Any]:
+        """One iteration."""
+        return PROGRAMS[program](library(tool))
+
+    def time_iteration(self, *_: Any) -> None:
+        """Seconds."""
+        self.run()
+
+
 class LooksInALoop(Timed):
     """A trajectory whose force is a recorded gradient, looked at in each step, then the gradient of its end."""
 

@@ -2,7 +2,7 @@
 
 `import jitgrad as torch` runs PyTorch code about gradients unchanged.  Importing it does not import Numba.
 """
-from jitgrad import random, sampling
+from jitgrad import random
 from jitgrad.operators import creation, legacy
 from jitgrad.types import dtype as _dtype
 from jitgrad.autograd import (
@@ -40,7 +40,6 @@ from jitgrad import methods as _methods  # attaches the operators to Tensor
 from jitgrad.operators.creation import *
 from jitgrad.operators.legacy import *
 from jitgrad.random import *
-from jitgrad.sampling import *
 from jitgrad import autograd
 
 float = float32
@@ -87,7 +86,6 @@ __all__ += ["compile", "grad", "interpret", "set_printoptions", "value_and_grad"
 __all__ += creation.__all__
 __all__ += legacy.__all__
 __all__ += random.__all__
-__all__ += sampling.__all__
 _operators = {name: op.call for name, op in _OPERATORS.items() if "torch" in op.places}
 globals().update(_operators)
 __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]

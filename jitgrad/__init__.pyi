@@ -56,26 +56,22 @@ from jitgrad.operators.creation import scalar_tensor as scalar_tensor
 from jitgrad.operators.creation import tensor as tensor
 from jitgrad.operators.exchange import from_dlpack as from_dlpack
 from jitgrad.profiling import profile as profile
-from jitgrad.random import Generator as Generator
-from jitgrad.random import bernoulli as bernoulli
-from jitgrad.random import get_rng_state as get_rng_state
-from jitgrad.random import initial_seed as initial_seed
-from jitgrad.random import manual_seed as manual_seed
-from jitgrad.random import normal as normal
-from jitgrad.random import rand as rand
-from jitgrad.random import rand_like as rand_like
-from jitgrad.random import randint as randint
-from jitgrad.random import randint_like as randint_like
-from jitgrad.random import randn as randn
-from jitgrad.random import randn_like as randn_like
-from jitgrad.random import randperm as randperm
-from jitgrad.random import seed as seed
-from jitgrad.random import set_rng_state as set_rng_state
+from jitgrad.random.creation import bernoulli as bernoulli
+from jitgrad.random.creation import normal as normal
+from jitgrad.random.creation import randint as randint
+from jitgrad.random.creation import randint_like as randint_like
+from jitgrad.random.creation import randperm as randperm
+from jitgrad.random.generator import Generator as Generator
+from jitgrad.random.generator import get_rng_state as get_rng_state
+from jitgrad.random.generator import initial_seed as initial_seed
+from jitgrad.random.generator import manual_seed as manual_seed
+from jitgrad.random.generator import seed as seed
+from jitgrad.random.generator import set_rng_state as set_rng_state
+from jitgrad.random.sampling import binomial as binomial
+from jitgrad.random.sampling import multinomial as multinomial
+from jitgrad.random.sampling import poisson as poisson
 from jitgrad.requests.schedule_cache import get_memory_limit as get_memory_limit
 from jitgrad.requests.schedule_cache import set_memory_limit as set_memory_limit
-from jitgrad.sampling import binomial as binomial
-from jitgrad.sampling import multinomial as multinomial
-from jitgrad.sampling import poisson as poisson
 from jitgrad.tensors.formatting import set_printoptions as set_printoptions
 from jitgrad.tensors.serialization import load as load
 from jitgrad.tensors.serialization import save as save
@@ -711,6 +707,22 @@ def quantile(input: Tensor, q: Tensor | builtins.int | builtins.float, dim: buil
     """The quantiles at the levels q (in [0, 1]) of all elements or along `dim`."""
 def rad2deg(input: Tensor, *, out: Tensor | builtins.tuple[Tensor, ...] | None = None) -> Tensor:
     """Radians as degrees."""
+@overload
+def rand(*size: builtins.int, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+    """Uniform random numbers in [0, 1): 24 bits of a float32, 53 of a float64."""
+@overload
+def rand(size: Sequence[builtins.int], *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+    """Uniform random numbers in [0, 1): 24 bits of a float32, 53 of a float64."""
+def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    """rand() of the shape and dtype of another tensor."""
+@overload
+def randn(*size: builtins.int, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+    """Normal random numbers of mean 0 and variance 1."""
+@overload
+def randn(size: Sequence[builtins.int], *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+    """Normal random numbers of mean 0 and variance 1."""
+def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: dtype | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    """randn() of the shape and dtype of another tensor."""
 def ravel(input: Tensor) -> Tensor:
     """All elements as one dimension."""
 def real(input: Tensor) -> Tensor:

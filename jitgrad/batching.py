@@ -173,10 +173,13 @@ def _norm(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedO
 
 
 def _of_one(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
-    """What depends on the shape of an element alone: one for all."""
+    """What depends on the shape of an element, and on numbers: one for all."""
+    if any([x.batched for x in operands[1:]]):
+        raise NotImplementedError(f"vmap: there is no batching rule for the numbers of {node.op.name}")
     given = operands[0].node
     first = bind(REGISTRY["slice"], (given,), (("prefix", *[True] * (given.type.ndim - 1)),), (0, 1, 1))
-    return BatchedOperand(bind(node.op, (bind(REGISTRY["squeeze"], (first,), ((0,),)),), node.params), False)
+    return BatchedOperand(bind(node.op, (bind(REGISTRY["squeeze"], (first,), ((0,),)), *[x.node for x in operands[1:]]),
+                               node.params), False)
 
 
 def _matmul(node: Node, operands: Sequence[BatchedOperand], size: int) -> BatchedOperand:
@@ -230,6 +233,7 @@ _RULES: dict[str, Rule] = {
                      "extreme_position", "argsort", "diagonal", "diagonal_like", "diagonal_put", "inverse", "solve", "det", "cofactors",
                      "logabsdet", "signdet", "cholesky", "eigh", "qr", "svd", "complement", "pinv"), _along),
     **dict.fromkeys(("slice", "slice_like", "slice_put"), _sliced), **dict.fromkeys(("reshape", "expand"), _shaped),
-    **dict.fromkeys(("count", "diagonal_mask", "triangle"), _of_one), **dict.fromkeys(("index_put", "index_put_add"), _index_put),
+    **dict.fromkeys(("count", "diagonal_mask", "triangle", "random_word", "random_bits", "random_uniform", "random_normal"), _of_one),
+    **dict.fromkeys(("index_put", "index_put_add"), _index_put),
     **dict.fromkeys(("monomial", "elu"), _of_numbers), "permute": _permute, "expand_like": _expand_like, "norm_of": _norm,
     "matmul": _matmul, "index": _index}

@@ -64,7 +64,7 @@ class Config:
     threads: int
     log: str
     max_nodes: int
-    memory_limit: int | None = None     # see requests.programs.set_memory_limit
+    memory_limit: int | None = None     # see requests.schedule_cache.set_memory_limit
 
 
 _VARIABLES: dict[str, Callable[[str, str], object]] = {

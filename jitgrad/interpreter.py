@@ -35,12 +35,13 @@ def apply_spec(spec: Spec, inputs: Sequence[Node], arrays: Sequence[np.ndarray |
 
 def known(node: Node) -> np.ndarray | None:
     """The array of a node whose value is known, None of others, of which only the shape is asked."""
-    return None if node.value is None else leaf_value(node)
+    value = node.value
+    return value if value is None or type(value) is np.ndarray else leaf_value(node)
 
 
 def as_array(value: Any, type_: ArrayType) -> np.ndarray:
     """What a NumPy function returned (a scalar, or an array of a wider dtype, possibly) as an array of the type."""
-    if type(value) is not np.ndarray or value.dtype != type_.dtype.np:
+    if type(value) is not np.ndarray or (value.dtype is not type_.dtype.np and value.dtype != type_.dtype.np):
         value = np.asarray(value, type_.dtype.np)
     return value
 

@@ -64,7 +64,7 @@ def _attach_operators() -> None:
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor"), ("lshift", "bitwise_left_shift"),
                          ("rshift", "bitwise_right_shift")):
-        _binary(f"__{python}__", call[name], kind=PLAIN if name == "pow" else None)
+        _binary(f"__{python}__", call[name], kind=OPERATORS[name].kind)
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),

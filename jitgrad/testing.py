@@ -9,6 +9,7 @@ import numpy as np
 from jitgrad import random
 from jitgrad.operators.creation import finished, sizes
 from jitgrad.tensors.tensor import Tensor, from_array
+from jitgrad.types.device import placement
 from jitgrad.types.dtype import as_dtype, promote
 
 __all__ = ["assert_close", "make_tensor"]
@@ -99,4 +100,5 @@ def make_tensor(*shape: Any, dtype: Any, device: Any = "cpu", low: float | None 
     drawn = random.default_generator.draw(lambda g: np.asarray(g.uniform(low, high, dims) if to.category == 2 else
                                                                g.integers(int(low), int(high), dims)))
     array = np.asarray(drawn, to.np)
-    return finished(np.where(array == 0, np.ones((), to.np), array) if exclude_zero else array, requires_grad)
+    return finished(np.where(array == 0, np.ones((), to.np), array) if exclude_zero else array, requires_grad,
+                    device=placement(device, "make_tensor"))

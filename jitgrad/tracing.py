@@ -37,6 +37,9 @@ class TraceNotes:
         by_element: whether it draws one number for each element of its tensors; otherwise it reads their shapes alone."""
         return None
 
+    def reserved(self, generator: Any, count: int, seed: Any, offset: Any) -> None:
+        """Note that so many numbers of a random generator are drawn; these nodes are its seed and its offset."""
+
     def array_read(self, node: Any) -> None:
         """Note that somebody reads the NumPy array that an input stands for, other than by making a tensor of it."""
 
@@ -94,9 +97,9 @@ def draws(by_element: bool = False) -> Callable[[Callable[..., Any]], Callable[.
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            trace = current()
-            found = None if trace is None else trace.drawn(call, args, kwargs, by_element)
-            return function(*args, **kwargs) if found is None else found
+            if not traces or (trace := current()) is None or (found := trace.drawn(call, args, kwargs, by_element)) is None:
+                return function(*args, **kwargs)
+            return found
         return call
     return decorate
 

@@ -226,7 +226,11 @@ def test_states_of_generators() -> None:
     other.set_state(state)
     assert other.initial_seed() == 5 and (jitgrad.rand(3, generator=other) == first).all()
     with pytest.raises(RuntimeError, match="RNG state is wrong size"):
+        other.set_state(jitgrad.ones(3, dtype=jitgrad.uint8))
+    with pytest.raises(RuntimeError, match="RNG state must be a torch.ByteTensor"):
         other.set_state(jitgrad.ones(3, dtype=jitgrad.int64))
+    with pytest.raises(TypeError, match="must be Tensor, not int"):
+        other.set_state(3)
 
 
 @pytest.mark.compiled

@@ -457,7 +457,9 @@ class _Square(torch.autograd.Function):
 GENERATOR = np.random.default_rng(0)
 
 RECORDED = {
-    "random": (lambda x: (x * torch.rand(3)).sum(), "random"),
+    "random": (lambda x: (x * torch.poisson(torch.ones(3))).sum(), "random"),
+    "random values": (lambda x: (x if torch.rand(()) < 0.5 else -x).sum(), "values of random numbers"),
+    "seed": (lambda x: (x * torch.rand(3, generator=torch.manual_seed(3))).sum(), "seeds a random generator"),
     "numpy random": (lambda x: x.sum() * GENERATOR.random(), "GENERATOR"),
     "append": (_side_effect, "HISTORY"),
     "global": (_counter, "COUNT"),

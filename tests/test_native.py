@@ -96,7 +96,7 @@ EXPRESSIONS = [
 ]
 # Entry points whose results are no tensors, depend on values, or are views as large as another tensor, or of which there are no floats.
 NEVER = {*"allclose equal masked_select binary_cross_entropy view_as reshape_as expand_as bitwise_and bitwise_or bitwise_xor "
-           "bitwise_left_shift bitwise_right_shift".split(),
+           "bitwise_left_shift bitwise_right_shift __lshift__ __rshift__".split(),
          # of layers, which Python records
          *("avg_pool2d batch_norm cosine_embedding_loss cosine_similarity embedding gaussian_nll_loss hinge_embedding_loss kl_div "
            "layer_norm margin_ranking_loss normalize poisson_nll_loss soft_margin_loss triplet_margin_loss").split(),
@@ -366,12 +366,48 @@ def test_numbers_among_known_operands_are_arguments() -> None:
         assert (x * k).tolist() == [k, -2 * k] and (k + 0.5 - x).tolist() == [k - 0.5, k + 2.5]
         assert (i * k).tolist() == [3 * k, 4 * k] and (i * (k + 0.5)).dtype is jitgrad.float32
         assert (x / (2 ** k - 1)).tolist()[0] == (float("inf") if not k else float(np.float32(1 / (2 ** k - 1))))
+        assert (x * (k + 0.25)).tolist() == [k + 0.25, -2 * k - 0.5]
     with Forwarded(reference=False) as missed:
-        assert (x * 17.25).tolist() == [17.25, -34.5]
+        assert (x * 17.25).tolist() == [17.25, -34.5] and (x * 17).tolist() == [17, -34]
     assert not missed
     for _ in range(3):
         with pytest.raises(OverflowError):
             x * 10**400
+
+
+def test_integers_beside_tensors_of_integers_are_arguments() -> None:
+    i, small, seen = jitgrad.arange(-2, 3), jitgrad.tensor([250, 7], dtype=jitgrad.uint8), []
+    for k in range(1, 7):
+        values = [-2, -1, 0, 1, 2]
+        assert (i + k).tolist() == [v + k for v in values] and (k - i).tolist() == [k - v for v in values]
+        assert (i == k).tolist() == [v == k for v in values] and (small + k).tolist() == [(250 + k) % 256, 7 + k]
+        assert (i + k).dtype is jitgrad.int64 and (i + k * 1.0).dtype is jitgrad.float32 and (i * 2**40)[0].item() == -2**41
+        with Forwarded(reference=False) as missed:
+            (i + k * 100), (k * 3 - i), (i < 7 * k), (i % 3), (i // 2)
+        seen.append(missed)
+    assert not seen[-1]
+    for _ in range(3):
+        with pytest.raises(OverflowError, match="too big"):
+            i + 2**70
+        for divide in (lambda: i % 0, lambda: i // 0, lambda: jitgrad.div(i, 0, rounding_mode="floor"), lambda: i // i):
+            with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+                divide()
+        assert jitgrad.div(i, 2, rounding_mode="floor").tolist() == [-1, -1, 0, 0, 1]
+        assert (i // (i + 3)).tolist() == [-2, -1, 0, 0, 0]
+
+
+def test_operators_made_of_others_are_evaluated_as_a_whole() -> None:
+    x, at = jitgrad.tensor([3.0, -1.0, 2.0]), jitgrad.tensor([2, -3])
+    for k in range(6):
+        y = x + k
+        with Forwarded(reference=False) as missed:
+            found = [y.sort()[0], y.max(), y @ y, jitgrad.where(y > k, y, -y)]
+        assert [v.tolist() for v in found] == [[k - 1.0, k + 2.0, k + 3.0], k + 3.0, sum([(v + k) ** 2 for v in (3, -1, 2)]),
+                                               [k + 3.0, 1.0 - k, k + 2.0]]
+        assert y[at].tolist() == [k + 2.0, k + 3.0]
+        with pytest.raises(IndexError, match="index 3 is out of bounds for dimension 0 with size 3"):
+            y[jitgrad.tensor([0, 3])]
+    assert not missed
 
 
 def test_an_operator_of_known_operands_that_looks_is_asked_each_time() -> None:

@@ -172,10 +172,10 @@ def test_loops_are_interleaved_as_the_text_says():
             assert loads == count, (lower, count)
 
 
-def test_formulas_that_decide_on_interleaving_are_those_of_vecmath():
-    from jitgrad.compiler.numba_cpu.vocabulary import vecmath
+def test_formulas_that_decide_on_interleaving_are_those_of_vecmath_and_random_numbers():
+    from jitgrad.compiler.numba_cpu.vocabulary import philox, vecmath
     words = {*_FORMULA.pattern.removeprefix(r"\b(?:").removesuffix(r")\(").split("|")}
-    assert words == {*vecmath.UNARY, *vecmath.BINARY} <= {*OPERATIONS}
+    assert words == {*vecmath.UNARY, *vecmath.BINARY, *philox.OPERATIONS} <= {*OPERATIONS}
 
 
 @pytest.mark.parametrize(("line", "message"), [

@@ -16,6 +16,7 @@ from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
 from jitgrad.operators.native import layout
 from jitgrad.requests import execute
+from jitgrad.requests import gradients as requested
 
 OFTEN = 24      # iterations, after which operators have been met often
 
@@ -333,3 +334,95 @@ def test_a_value_that_a_finalizer_asks_for_while_it_is_computed() -> None:
                 gc.set_threshold(*thresholds)
     finally:
         gc.set_threshold(*thresholds)
+
+
+@pytest.mark.parametrize("mode", [jitgrad.no_grad, jitgrad.enable_grad])
+def test_a_look_by_machine_code_leaves_what_the_reference_leaves(mode: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values, and of what no gradient flows through what a leaf of them is; of what does, all that it was."""
+    w = jitgrad.tensor([0.5, 1.5], requires_grad=True)
+    looks: list[Any] = []
+
+    def looked() -> list[tuple]:
+        x = jitgrad.tensor([1.0, 2.0])
+        with mode():
+            h = (x * w).tanh() + x
+            last = (h.exp() * h + x.sin()).cos()
+        operations = last._node.spec
+        last.tolist()
+        looks[:] = [p for p in operations.patterns if p.look is not None]
+        return [(None if n.value is None else n.value.tolist(), n.depth, n.inputs == (), n.spec, n.requires_grad)
+                for n in (h._node, last._node)]
+    for _ in range(OFTEN):
+        found = looked()
+    assert looks
+    called = 0
+
+    def look(node: Node) -> bool:
+        nonlocal called
+        called += 1
+        return by_machine_code(node)
+    for pattern in list(looks):
+        by_machine_code = pattern.look
+        monkeypatch.setattr(pattern, "look", look)
+    assert looked() == found and called == 1
+    for pattern in list(looks):
+        monkeypatch.setattr(pattern, "look", None)
+    assert looked() == found and called == 1
+
+
+@pytest.mark.parametrize(("in_place", "used"), [(True, False), (False, True)])
+def test_a_running_mean_begins_from_the_last_one(in_place: bool, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no gradient goes through has a value once a gradient, or a look, has gone by: the graphs do not grow."""
+    lengths: list[int] = []
+    for module in (requested, execute):
+        original = module.capture
+
+        def noted(*args: Any, original: Callable = original, **kwargs: Any) -> Any:
+            found = original(*args, **kwargs)
+            lengths.append(len(found.order))
+            return found
+        monkeypatch.setattr(module, "capture", noted)
+
+    def run(t: Any) -> list[float]:
+        w, m, found = t.tensor([0.5, -1.0], dtype=t.float64, requires_grad=True), t.zeros(2, dtype=t.float64), []
+        for i in range(12):
+            h = t.tanh(w * t.tensor([[1.0 + i, 2.0], [0.5, i - 3.0]], dtype=t.float64))
+            with t.no_grad():
+                if in_place:
+                    m.mul_(0.9).add_(h.mean(0) * 0.1)
+                else:
+                    m = 0.9 * m + 0.1 * h.mean(0)
+            ((h - m) if used else h).pow(2).sum().backward()
+            with t.no_grad():
+                w -= 0.01 * w.grad
+            w.grad = None
+            if not used and i % 3 == 2:
+                found.append(m.sum().item())
+        return [*found, *m.tolist(), *w.tolist()]
+    found = run(jitgrad)
+    assert lengths and max(lengths) < 80, lengths
+    torch = pytest.importorskip("torch")
+    np.testing.assert_allclose(found, run(torch), rtol=1e-12)
+
+
+def test_a_look_behind_a_backward_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a graph was gone through and freed is nothing to what only reads its values."""
+    captured = 0
+    capture = execute.capture
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal captured
+        captured += 1
+        return capture(*args, **kwargs)
+    monkeypatch.setattr(execute, "capture", counted)
+    w, y = jitgrad.ones(4, 3, dtype=jitgrad.float64, requires_grad=True), jitgrad.tensor([0, 2, 1, 1, 0, 2])
+    before = 0
+    for i in range(2 * OFTEN):
+        x = np.random.default_rng(i).normal(size=(6, 4))
+        scores = jitgrad.tensor(x) @ w
+        (scores.exp().sum(1).log() * 0.5).sum().backward()
+        right = (scores.tanh().argmax(1) == y).double().mean() * 2 + 1
+        assert right.item() == 2 * ((x @ w.detach().numpy()).argmax(1) == y.numpy()).mean() + 1
+        if i == OFTEN:
+            before = captured
+    assert captured == before > 0

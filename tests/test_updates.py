@@ -2,6 +2,8 @@
 detach(): values, versions and errors are PyTorch's."""
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import jitgrad
@@ -162,3 +164,34 @@ def test_data_of_a_computed_tensor_is_set_and_its_history_stays() -> None:
     assert x.grad.tolist() == [36.0, 72.0] and old.tolist() == [9.0, 36.0]
     y.data = jitgrad.tensor([1.0])          # of another shape: there is no gradient that fits
     assert y.tolist() == [1.0]
+
+
+def test_parts_of_a_leaf_are_written_without_gradients() -> None:
+    """Values, versions and what a graph recorded before says of it, as in PyTorch."""
+    def run(t: Any) -> list[Any]:
+        w, g = t.arange(6, dtype=t.float64).reshape(2, 3).requires_grad_(), t.ones(2, 3, dtype=t.float64)
+        found: list[Any] = []
+        before = (w * w).sum()
+        with t.no_grad():
+            w[0, 1] -= 0.5 * g[0, 1]
+            row = w[1]
+            row *= 2
+            found += [row.tolist(), w.tolist(), w._version, row._version, w.requires_grad, row.requires_grad]
+            w[:, 2] = row[0]
+            row.add_(w[0])
+            found += [row.tolist(), w.tolist(), w._version]
+            w.t()[0] += 1
+            w.view(-1)[4:].fill_(7)
+        found += [w.tolist(), w._version, w.is_leaf]
+        try:
+            before.backward()
+        except RuntimeError as error:
+            found.append("modified by an inplace operation" in str(error))
+        try:
+            row.add_(1)
+        except RuntimeError as error:
+            found.append("created in no_grad mode" in str(error))
+        (w * w).sum().backward()
+        return [*found, w.grad.tolist()]
+    torch = pytest.importorskip("torch")
+    assert run(jitgrad) == run(torch)

@@ -112,6 +112,31 @@ def looked_at() -> Run:
     return run
 
 
+def looked_at_between() -> Run:
+    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
+
+    def run() -> Any:
+        x.grad = None
+        h = (x * y).tanh() + x
+        value = (h.sin() * h).detach()
+        value.tolist()
+        (h * h).sum().backward()
+        return value, x.grad
+    return run
+
+
+def values() -> Run:
+    x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
+
+    def run() -> Any:
+        with torch.no_grad():
+            h = x * y + x.tanh()
+            return (h * (-h).exp() + y.sin() * h).sum().item(), h
+    for _ in range(2 * WARM):       # without gradients the first sixteen operations of each kind are computed at once
+        run()
+    return run
+
+
 def with_hook() -> Run:
     x, y = leaf(1., 2., 3.), leaf(4., 5., 6.)
 
@@ -239,6 +264,7 @@ def step(optimizer: Any, warm: int, **options: Any) -> Callable[[], Run]:
 RECORD = [binary, number, view, view_of_view, several, joined, composite, without_gradient, written, written_with_history]
 BACKWARD = {"backward": backward(), "accumulate": backward(2), "retain": backward(retain_graph=True),
             "create_graph": backward(create_graph=True), "grad": grad, "second_order": second_order, "looked_at": looked_at,
+            "looked_at_between": looked_at_between, "values": values,
             "with_hook": with_hook, "with_leaf_hook": with_leaf_hook, "function": function}
 REPLAY = [replay, replay_looked_at, replay_recorded, replay_gradient]
 STEP = {f"{name}_{warm}": step(opt, warm, **options) for warm in (0, 6, 24) for name, opt, options in (

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd, interpreter, tracing
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
 from jitgrad.autograd.reverse.owners import edges, fn_name
 from jitgrad.differentiate import cotangent_map, differentiate
-from jitgrad.graph.node import Node, topological
+from jitgrad.graph.node import Node, PyFunction, topological
 from jitgrad.graph.recording import in_grad_mode, input_node
 from jitgrad.requests.execute import value
 from jitgrad.tensors.storage import gradient_edge

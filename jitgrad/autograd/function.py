@@ -5,9 +5,9 @@ import builtins
 import functools
 import inspect
 import threading
-import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 from jitgrad import tracing
 from jitgrad.autograd.reverse.grad_fn import grad_fn
@@ -16,7 +16,7 @@ from jitgrad.autograd.reverse.owners import output_number
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.autograd.reverse.saved_values import FREED, stale_message
 from jitgrad.differentiate import sum_to
-from jitgrad.graph.node import Node, is_stale
+from jitgrad.graph.node import Node, PyFunction, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
@@ -26,20 +26,6 @@ from jitgrad.tensors.storage import Storage, stamp
 from jitgrad.tensors.tensor import Tensor, wrap
 
 PERMUTE = REGISTRY["permute"]
-
-
-class PyFunction:
-    """One output of one application of a Function, or of an operator as one; the node's `extra.fn`."""
-
-    __slots__ = ("ctx", "number")
-
-    def __init__(self, ctx: Any, number: int) -> None:
-        self.ctx = ctx          # FunctionCtx, or operation.Operation
-        self.number = number
-
-    @property
-    def name(self) -> str:
-        return self.ctx.name()
 
 
 class FunctionCtx(NodeHooks):
@@ -60,7 +46,7 @@ class FunctionCtx(NodeHooks):
 
     def __init__(self, function: type[Function]) -> None:
         self._function = function
-        self._outputs: list[weakref.ref[Node] | None] = []
+        self._outputs: list[ref[Node] | None] = []
         self._types: list[Any] = []
 
     @functools.cached_property
@@ -151,8 +137,8 @@ def _unpack(ctx: FunctionCtx, saved: Any) -> Tensor | None:
 
 def _output(ctx: FunctionCtx, number: int) -> Node:
     """The node of an output."""
-    ref = ctx._outputs[number]
-    node = None if ref is None else ref()
+    output = ctx._outputs[number]
+    node = None if output is None else output()
     if node is None:
         raise RuntimeError("saved_tensors: an output of this Function is gone; keep it alive until backward")
     return node
@@ -173,6 +159,8 @@ class Function:
     def backward(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function "
                                   "to use it with backward mode AD.")
+
+    vjp = backward
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -230,11 +218,13 @@ class Function:
             made = cls._contexts = type(cls.__name__ + "Backward", (FunctionCtx,), {})
         ctx = made(cls)
         ctx.needs_input_grad = needs = tuple([isinstance(a, Tensor) and a.requires_grad for a in args])
+        ctx._edges = edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
         record = True in needs and grad_mode.enabled
-        ctx._edges = tuple([a._current() if isinstance(a, Tensor) else None for a in args])
-        for n in ctx._edges:
+        depth = 0
+        for n in edges:
             if n is not None:
                 stored(n)
+                depth = max(depth, n.depth)
         output = in_grad_mode(False, cls._forward, ctx, args)
         single = not isinstance(output, tuple)
         outputs = (output,) if single else output
@@ -245,9 +235,12 @@ class Function:
             same = tuple([o.detach() if isinstance(o, Tensor) and id(o) not in ctx._dirty and any([o is a for a in args]) else o
                           for o in outputs])
             return same[0] if single else same
-        results = tuple([_record(ctx, i, o, args, single) for i, o in enumerate(outputs)])
-        ctx._saved = [_pack(ctx, i, t, outputs, results) for i, t in enumerate(ctx._to_save)]
-        ctx._to_save = ()
+        line = user_line()
+        # An output has no operands, yet what the Function was applied to lies behind it: it is deeper.
+        results = tuple([_record(ctx, i, o, args, single, depth + 1, line) for i, o in enumerate(outputs)])
+        if ctx._to_save:
+            ctx._saved = [_pack(ctx, i, t, outputs, results) for i, t in enumerate(ctx._to_save)]
+            ctx._to_save = ()
         return results[0] if single else results
 
 
@@ -265,30 +258,30 @@ def _check_dirty(ctx: FunctionCtx, outputs: tuple, record: bool) -> None:
         stamp(t._node, t._cell())
 
 
-def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: bool) -> Any:
+def _record(ctx: FunctionCtx, number: int, output: Any, args: tuple, single: bool, depth: int, line: Any) -> Any:
     """The result for one output of forward: a tensor for a tensor."""
     if not isinstance(output, Tensor):
         ctx._types.append(None)
         ctx._outputs.append(None)
         return output
     node = output._current()
-    ctx._types.append(node.type)
-    if node.type.dtype.category != 2 or id(output) in ctx._non_differentiable:
+    type_ = node.spec.type
+    ctx._types.append(type_)
+    if type_.dtype.category != 2 or id(output) in ctx._non_differentiable:
         ctx._outputs.append(None)
         return output if not any([output is a for a in args]) else output.detach()
-    result = input_node(stored(node), node.type, True)
+    result = input_node(stored(node), type_, True)
+    result.line, result.depth = line, depth
     result.ensure_extra().fn = PyFunction(ctx, number)
-    result.line = user_line()
-    # It has no operands, yet what the Function was applied to lies behind it.
-    result.depth = 1 + max([n.depth for n in ctx._edges if n is not None], default=0)
-    ctx._outputs.append(weakref.ref(result))
+    ctx._outputs.append(ref(result))
     if id(output) in ctx._dirty:
         return output._rebase(result)
     made = wrap(result)
-    if any([isinstance(a, Tensor) and (a is output or (a._storage is not None and a._storage is output._storage)) for a in args]):
+    storage = output._storage
+    if any([a is output or (storage is not None and isinstance(a, Tensor) and a._storage is storage) for a in args]):
         made._storage = Storage(result)
         step = OfFunction if single else Part           # neither may be written to
-        made._chain = (step(PERMUTE, (tuple(range(node.type.ndim)),), None),)
+        made._chain = (step(PERMUTE, (tuple(range(type_.ndim)),), None),)
     return made
 
 
@@ -340,20 +333,22 @@ class _OnceDifferentiable(Function):
 
 def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) -> list[Node | None]:
     """What the user's backward makes of the outputs' gradients, checked, as nodes; hooks before and after."""
-    arguments: list[Tensor | None] = []
-    given = ctx._before([None if g is None else wrap(g) for g in grads])
-    for g, type in zip(given, ctx._types, strict=True):
-        if g is None and ctx.materialize_grads and type is not None:
-            from jitgrad.operators.creation import zeros
-            g = zeros(type.shape, dtype=type.dtype, device=type.device)
-        arguments.append(g)
+    given = tuple([None if g is None else wrap(g) for g in grads])
+    if ctx._prehooks:
+        given = ctx._before(given)
+    arguments = given
+    if ctx.materialize_grads and any([g is None for g in given]):
+        from jitgrad.operators.creation import zeros
+        arguments = tuple([zeros(type.shape, dtype=type.dtype, device=type.device) if g is None and type is not None else g
+                           for g, type in zip(given, ctx._types, strict=True)])
     found: Any = _backward_of(ctx._function)(ctx, *arguments)
     results: tuple = found if isinstance(found, tuple) else tuple(found) if isinstance(found, list) else (found,)
-    name, edges = ctx.name(), ctx._edges
+    edges = ctx._edges
     while len(results) > len(edges) and results[-1] is None:
         results = results[:-1]
     if len(results) != len(edges):
-        raise RuntimeError(f"function {name} returned an incorrect number of gradients (expected {len(edges)}, got {len(results)})")
+        raise RuntimeError(f"function {ctx.name()} returned an incorrect number of gradients (expected {len(edges)}, got "
+                           f"{len(results)})")
     nodes: list[Node | None] = []
     for i, (r, edge) in enumerate(zip(results, edges, strict=True)):
         if r is None:
@@ -362,9 +357,9 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
         if not isinstance(r, Tensor):
             raise RuntimeError(f"expected Variable or None (got {builtins.type(r).__name__})")
         if edge is None:
-            raise RuntimeError(f"function {name} returned a gradient different than None at position {i + 1}, but the "
+            raise RuntimeError(f"function {ctx.name()} returned a gradient different than None at position {i + 1}, but the "
                                "corresponding forward input was not a Variable")
-        nodes.append(fit(name, i, r._current(), edge, create_graph))
+        nodes.append(fit(ctx, i, r._current(), edge, create_graph))
     if ctx._posthooks:
         found = ctx._after([None if n is None else wrap(n) for n in nodes], given)
         return [None if g is None else g._current() for g in found]
@@ -373,20 +368,22 @@ def _called(ctx: FunctionCtx, grads: Sequence[Node | None], create_graph: bool) 
 
 def _backward_of(function: type[Function]) -> Callable:
     """The user's backward, or vjp."""
-    vjp = getattr(function, "vjp", None)
-    if vjp is None:
+    if function.vjp is Function.vjp:
         return function.backward
     if function.backward is not Function.backward:
         raise RuntimeError("Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one "
                            "of them.")
-    return vjp
+    return function.vjp
 
 
-def fit(name: str, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
+def fit(ctx: FunctionCtx, i: int, g: Node, edge: Node, create_graph: bool) -> Node:
     """A returned gradient in the input's shape and dtype."""
     if g.spec.type is not edge.spec.type:
-        g = _converted(name, i, g, edge)
-    return input_node(stored(g), g.type) if not create_graph and g.inputs and tracing.current() is None else g
+        g = _converted(ctx.name(), i, g, edge)
+    if create_graph or tracing.current() is not None:
+        return g
+    array = stored(g)
+    return input_node(array, g.spec.type) if g.inputs else g        # (what was postponed has none by now)
 
 
 def _converted(name: str, i: int, g: Node, edge: Node) -> Node:

@@ -157,6 +157,8 @@ class Compiled:
         trace = Trace(self.function, dynamic)
         failed, found = True, by_value
         same = False
+        after = first.draws.positions()
+        first.draws.rewind()
         try:
             prepared = trace.prepare(args, kwargs)
             if prepared is None:
@@ -172,6 +174,8 @@ class Compiled:
         except Exception as error:      # of whatever the function called with a stand-in: it has worked with the arguments
             logger.debug("%s fails with stand-ins: %s", self.name, error)
         finally:
+            for generator, position in after:
+                generator.move(position)
             prepared = again = kept = None
             interrupt: BaseException | None = None
             while True:                 # to its end, whatever a signal handler raises: nobody is to keep a stand-in

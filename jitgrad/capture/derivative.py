@@ -212,6 +212,7 @@ class Derivative(Compiled):
         replay = replay_of(trace, lambda: self._make(trace, result, leaves, args, kwargs))
         if replay.result is None:
             return self._differentiated(result, [found for _, found in leaves], args, before), replay
+        trace.draws.rewind()
         return replay.result(*replay.enter(args, kwargs)), replay
 
     def _make(self, trace: Trace, result: Any, leaves: list[tuple[int, Leaf]], args: tuple,

@@ -78,6 +78,7 @@ def attempt(trace: Trace, prepared: tuple[tuple, dict[str, Any]], args: tuple, k
     except Exception:
         if not _can_repeat(trace, args, kwargs):
             raise
+    trace.draws.rewind()
     raise Misled
 
 
@@ -106,6 +107,7 @@ def generate(trace: Trace, result: Any, args: tuple, kwargs: dict[str, Any],
     Raises Refusal where there can be none, also where the guard does not hold after the call: the function has changed
     what it reads."""
     trace.guards.finish()
+    trace.add_draws()
     outputs: list[Node] = []
     tensors: list[Tensor] = []
     names: dict[Any, str] = {**trace.arguments.numbers, **{node: given.name for node, given in trace.arrays.items()},
@@ -211,7 +213,8 @@ def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen:
         others = [given.name for given in trace.arrays.values()] + [e for e, array in trace.compared if id(array) not in reached]
         lines += [f"if id({name}) in {constant(frozenset(reached))}: return None" for name in others]
         lines += [f"if {e} is not {constant(array)}: return None" for e, array in trace.compared if id(array) in reached]
-    for i, (given, leaf) in enumerate(zip(trace.inputs, template.leaves, strict=True)):
+    guarded = [given for given in trace.inputs if given.kind != "draw"]
+    for i, (given, leaf) in enumerate(zip(guarded, template.leaves, strict=False)):
         used = leaf is not None or (looks is not None and looks.template.leaves[i] is not None)
         lines += _node_lines(i, given, used, later, constant)
         if given.layout is not None:
@@ -226,19 +229,19 @@ def _functions(trace: Trace, template: CapturedGraph, looks: Looks | None, seen:
             lines.append(_same_line(i, given, constant))
         lines += [f"if {constant(Positions(low, high, also))}.outside(n{i}): return None"
                   for node, low, high, also in trace.bounds if node is given.node]
-    nodes = _tuple([f"n{i}" for i in range(len(trace.inputs))])
+    names = [f"n{i}" for i in range(len(guarded))]
     if looks is not None:
-        lines.append(f"if {constant(looks)}.differ({nodes}): return None")
+        lines.append(f"if {constant(looks)}.differ({_tuple(names + ['None'] * (len(trace.inputs) - len(guarded)))}): return None")
     given_back = [given.name for given in trace.inputs if given.kind in ("tensor", "number", "ndarray")]
     given_back += [name for name, _ in trace.compared]
     used_back = [name for name in given_back if any([f"{name}{end}" in body[-1] + " " for end in ",)]} "])]
     if later:
         lines += [f"if n{i}.value is a{i}: n{i}.value = kept(a{i})" for i, given in enumerate(trace.inputs)
                   if given.kind == "ndarray" and not given.small and template.leaves[i] is not None]
-    lines.append(f"return {nodes}, {_tuple(used_back)}")
+    lines.append(f"return {_tuple(names)}, {_tuple(used_back)}")
     source = "def enter(args, kwargs):\n    try:\n        " + _INDENT.join(lines) + "\n" + _ON_ERROR
     source += "\ndef result(nodes, given):\n    " + "\n    ".join(
-        [f"{_tuple(used_back)} = given"] * bool(used_back) + body) + "\n"
+        [f"{_tuple(used_back)} = given"] * bool(used_back) + trace.draws.lines(constant) + body) + "\n"
     namespace = trace.guards.namespace
     namespace["template"] = template
     enter, result = _define(source, namespace, ("enter", "result"))

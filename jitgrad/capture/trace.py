@@ -20,6 +20,7 @@ from jitgrad import random, tracing
 from jitgrad.autograd.function import Function
 from jitgrad.autograd.reverse import engine, hooks
 from jitgrad.capture.arrays import ArrayArgument, is_supported
+from jitgrad.capture.guards.draws import Draw, Draws
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.guards.objects import MAX_BYTES
 from jitgrad.capture.guards.positions import Positions
@@ -48,8 +49,6 @@ from jitgrad.types.dtype import set_default_dtype
 
 # What of this package is not to be replayed: always, or where its first argument was there before the call.
 FORBIDDEN: dict[CodeType, str] = {
-    random.Generator.draw.__code__: "draws random numbers",
-    random.randperm.__code__: "draws random numbers",       # of all functions that tracing.draws decorates
     random.Generator.manual_seed.__code__: "seeds a random generator",
     random.Generator.initial_seed.__code__: "asks for the seed of a random generator",
     format_tensor.__code__: "formats a tensor, by the settings for printing",
@@ -82,7 +81,8 @@ VIEWS = view_shape.__code__             # of all view operators; view() raises f
 
 class Input:
     """What a replay takes anew: a tensor that was there before the call, an array or a number.  `name`: in the guard
-    function; kind: "tensor", "number", "ndarray", or, of what value_and_grad makes leaves of, "array", "float", "leaf"."""
+    function; kind: "tensor", "number", "ndarray", "draw" (the seed or the offset of random numbers), or, of what value_and_grad makes
+    leaves of, "array", "float", "leaf"."""
 
     def __init__(self, name: str, tensor: Tensor | None, node: Node, kind: str = "tensor") -> None:
         self.name = name
@@ -110,6 +110,8 @@ class Trace(tracing.TraceNotes):
         self.numbers: dict[Node, int] = {}              # of the inputs, by node
         self.bounds: dict[tuple[Node, int, int, int | None], None] = {}     # inputs whose elements are positions
         self.divisors: set[Node] = set()                # numbers that something is divided by
+        self.draws = Draws()
+        self.reads: list[Node] = _Looks(self)
         self.guards = Reads(self._tensor)
         self.arrays: dict[Node, ArrayArgument] = {}     # that are inputs, by node
         self.compared: list[tuple[str, np.ndarray]] = []    # arrays among the arguments that are guarded by their contents
@@ -329,6 +331,15 @@ class Trace(tracing.TraceNotes):
         elif event == "c_call" and self._kinds.get(frame.f_code) == "user":
             self._builtin(argument)
 
+    def reserved(self, generator: random.Generator, count: int, seed: Node, offset: Node) -> None:
+        """See tracing.TraceNotes: replays draw as many."""
+        self.draws.append(Draw(generator, count, seed, offset))
+
+    def add_draws(self) -> None:
+        """Make inputs of seeds and offsets: the last ones."""
+        for name, node in self.draws.nodes():
+            self.add(Input(name, None, node, "draw"))
+
     def divisor(self, node: Node) -> bool:
         """See tracing.TraceNotes: of arguments they do."""
         if node not in self.numbers:
@@ -354,6 +365,20 @@ class Trace(tracing.TraceNotes):
             self._everything()
         if (name := impure(function)) is not None:
             self.refuse(f"calls {name}")
+
+
+class _Looks(list):
+    """The nodes whose values Python looked at: of random numbers they are others at each call."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def append(self, node: Node) -> None:
+        """A look."""
+        if self._trace.draws.made(node):
+            self._trace.refuse("asks for the values of random numbers")
+        super().append(node)
 
 
 def _line(frame: FrameType | None) -> str:

@@ -155,7 +155,7 @@ def ipc_collect() -> None:
     """Nothing: no memory is shared with other processes."""
 
 
-# -- random numbers: drawn on the host, see random.py -----------------------------------------------------------------
+# -- random numbers: those of the CPU's generator --------------------------------------------------------------------
 
 def manual_seed(seed: int) -> None:
     """Start the stream of random numbers anew, which is the CPU's, too."""

@@ -8,10 +8,10 @@ import numpy as np
 
 import jitgrad
 from jitgrad.distributions import constraints
-from jitgrad.distributions.distribution import Distribution, ExponentialFamily, broadcast_all, drawn
+from jitgrad.distributions.distribution import Distribution, ExponentialFamily, broadcast_all, drawn, uniform
 from jitgrad.nn import functional as F
-from jitgrad.random import default_generator
-from jitgrad.tensors.tensor import Size, Tensor, from_array
+from jitgrad.random.drawing import UNIFORM, tensor
+from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.types.dtype import float64
 
 
@@ -80,7 +80,7 @@ class Bernoulli(_Odds, ExponentialFamily):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         p = self.probs.detach().expand(self._extended_shape(sample_shape))
-        return drawn(lambda g: g.random(tuple(p.shape)) < p._array(), p)
+        return (uniform(p.shape, p) < p).to(p.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -122,7 +122,7 @@ class Geometric(_Odds):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
         p = self.probs.detach().expand(self._extended_shape(sample_shape))
-        return drawn(lambda g: g.geometric(p._array()) - 1, p)
+        return (uniform(p.shape, p).log() / (-p).log1p()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""
@@ -229,10 +229,9 @@ class Categorical(Distribution):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """See Distribution."""
-        upper = np.cumsum(self.probs.detach().to(float64)._array(), -1)
-        u = default_generator.draw(lambda g: g.random(self._extended_shape(sample_shape)))
-        chosen = (upper <= u[..., None] * upper[..., -1:]).sum(-1)
-        return from_array(np.asarray(chosen, np.int64), device=self.probs._node.spec.type.device)
+        upper = self.probs.detach().to(float64).cumsum(-1)
+        u = tensor(UNIFORM, self._extended_shape(sample_shape), float64, None, device=upper._node.spec.type.device)
+        return (upper <= u[..., None] * upper[..., -1:]).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """See Distribution."""

@@ -7,8 +7,10 @@ import numpy as np
 
 import jitgrad
 from jitgrad.distributions.constraints import Constraint
+from jitgrad.graph.node import Node
 from jitgrad.graph.recording import in_grad_mode
 from jitgrad.random import default_generator
+from jitgrad.random.drawing import NORMAL, UNIFORM, above_0, recorded, smallest_step, tensor
 from jitgrad.tensors.tensor import Size, Tensor, from_array
 from jitgrad.types.dtype import get_default_dtype
 
@@ -180,9 +182,14 @@ def drawn(sample: Any, like: Tensor) -> Tensor:
 
 def uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Uniform numbers between 0 and 1, neither of which comes."""
-    return drawn(lambda g: np.maximum(g.random(shape, like.dtype.np.type), np.finfo(like.dtype.np).tiny), like)
+    return tensor(UNIFORM, tuple(shape), like.dtype, None, above_0, smallest_step(like.dtype), like=_recorded(shape, like),
+                  device=like._node.spec.type.device)
 
 
 def gaussian(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Standard normal numbers."""
-    return drawn(lambda g: g.standard_normal(shape, like.dtype.np.type), like)
+    return tensor(NORMAL, tuple(shape), like.dtype, None, like=_recorded(shape, like), device=like._node.spec.type.device)
+
+
+def _recorded(shape: tuple[int, ...], like: Tensor) -> Node | None:
+    return recorded(like._node) if like._node.type.shape == tuple(shape) else None

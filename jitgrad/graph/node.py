@@ -46,13 +46,27 @@ class Composite:
         self.number = number
 
 
+class PyFunction:
+    """The owner of a grad_fn whose backward is Python: one output of one application of a Function, or of an operator as one."""
+
+    __slots__ = ("ctx", "number")
+
+    def __init__(self, ctx: Any, number: int) -> None:
+        self.ctx = ctx          # autograd.function.FunctionCtx, or reverse.operation.Operation
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        return self.ctx.name()
+
+
 class Extra:
     """What only few nodes have."""
 
     __slots__ = ("fn", "watch", "leaf", "cell", "version", "in_place", "held", "reach", "grad_fn")
 
     def __init__(self) -> None:
-        self.fn: Any = None         # Composite or autograd.function.PyFunction: who owns the grad_fn
+        self.fn: Any = None         # Composite or PyFunction: who owns the grad_fn
         self.watch: Any = None      # autograd.reverse.hooks.Watch: tensor hooks and retain_grad
         self.leaf: Any = None       # histories.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from jitgrad.missing import lookup
 from jitgrad.operators import FUNCTIONAL
-from jitgrad.random import rand_like
+from jitgrad.random.creation import floating
+from jitgrad.random.drawing import UNIFORM, kept, recorded, tensor
 from jitgrad.tensors.tensor import Tensor
 
 __getattr__: Callable[[str], Callable] = lookup("nn.functional")
@@ -19,9 +20,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    kept = rand_like(input) >= p
-    scaled = kept.to(input.dtype) * (0.0 if p == 1 else 1 / (1 - p))
-    return input.mul_(scaled) if inplace else input * scaled
+    node = input._node if input._storage is None else input._current()
+    type = node.type
+    factors = tensor(UNIFORM, type.shape, floating("dropout", type.dtype), None, kept, float(p), 0.0, 0.0 if p == 1 else 1 / (1 - p),
+                     like=recorded(node), device=type.device)
+    return input.mul_(factors) if inplace else input * factors
 
 
 __all__ += ["dropout"]

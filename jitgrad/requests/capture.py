@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jitgrad.graph.node import INPUT, Node, topological
 from jitgrad.graph.recording import become_input, input_spec
 
 NO_NODES: tuple[Any, ...] = ()
+REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,16 @@ class Capture:
         """Whether no operation has become an input since, when somebody (a finalizer, another thread) asked for its value."""
         stops = set(self.stops)
         return all([not of or self.order[k].inputs or k in stops for k, of in enumerate(self.children)])
+
+    def referred_to(self, places: Sequence[int]) -> list[int]:
+        """Of some places of operations, those whose nodes something else than this graph refers to: a tensor, mostly."""
+        if not places:
+            return []
+        order, uses = self.order, [0] * len(self.order)
+        for of in self.children:
+            for k in of:
+                uses[k] += 1
+        return [k for k in places if getrefcount(order[k]) > uses[k] + REFERENCES]
 
 
 def function_edges(node: Node) -> Sequence[Node | None]:

@@ -9,7 +9,6 @@ backward from a scalar is known, that runs, and its gradients are held for backw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, note_value, read, recognise, run_entry
 from jitgrad.requests.interpret import own
-from jitgrad.requests.matcher import VALUES
+from jitgrad.requests.matcher import ANY_DEPTH, VALUES
 from jitgrad.requests.schedule_cache import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import Callbacks
@@ -36,7 +35,6 @@ MEETINGS = 2                # of a structure whose values alone are asked for, n
 FEW, SMALL = 4, 4096        # operations, of so many elements, which take little time node by node:
 SELDOM, OFTEN = 64, 32      # so many that end with one operation are not captured; of a structure, then, so many are not compiled
 APART = 8                   # operations between values that a look keeps
-REFERENCES = 3              # to a node: from the order and the index of a capture, and from the call that counts them
 
 
 def cut(node: Node) -> None:
@@ -84,6 +82,8 @@ def on_host(node: Node, operation: str) -> np.ndarray:
 def _look(node: Node) -> None:
     """Compute a pending node's value: by the joint program of a scalar root, if there is one, whose gradients are then held for
     backward(), or what is not known yet of the graph below."""
+    if node.depth < 0 and _looked(node):
+        return
     if config.interpret or interpreting.active:
         note_value(node, own(interpreter.evaluate([node])[0]))
         return
@@ -161,6 +161,8 @@ def _note_look(node: Node) -> None:
 
 def _values(node: Node) -> None:
     """Compute a node's value, and keep with it those that later looks and derivatives begin from."""
+    if _looked(node):
+        return
     for entry, _, order, bound in recognise((node,), VALUES):
         hits[0] += 1
         repeats[0]()
@@ -178,6 +180,14 @@ def _values(node: Node) -> None:
         except Exception:
             if captured.is_whole():     # otherwise it may come of what is not there any more
                 raise
+
+
+def _looked(node: Node) -> bool:
+    """Whether machine code has recognised what is below a node, and computed it."""
+    for pattern in node.spec.patterns:
+        if pattern.look is not None and (pattern.depth == node.depth or pattern.depth == ANY_DEPTH) and pattern.look(node):
+            return True
+    return False
 
 
 def _compute(node: Node, captured: Capture, few: list[Node] | None) -> None:
@@ -258,18 +268,14 @@ def _few(node: Node) -> list[Node] | None:
 
 
 def _kept(captured: Capture) -> list[int]:
-    """The places whose values a look keeps: of what it asks for; of what is postponed, all that something else refers to (tensors
-    that may be asked for later; whatever is not kept would be computed again); and, of what gradients go through, those that a
+    """The places whose values a look keeps: of what it asks for; of what no gradient goes through, all that something else refers to
+    (tensors that may be asked for later; whatever is not kept would be computed again); and, of what gradients go through, those that a
     derivative reads, what something smaller is made from (which is mostly what was looked at), where ways meet (a state and its
     change, a total), and a value every few operations."""
     order, children = captured.order, captured.children
     found = {len(order) - 1}
+    found.update(captured.referred_to([k for k, of in enumerate(children) if of and not order[k].requires_grad]))
     if order[-1].depth < 0:
-        uses = [0] * len(order)
-        for of in children:
-            for k in of:
-                uses[k] += 1
-        found.update([k for k, of in enumerate(children) if of and getrefcount(order[k]) > uses[k] + REFERENCES])
         return sorted(found)
     apart = [0] * len(order)
     for k, of in enumerate(children):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from jitgrad import tracing
 from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import Node
@@ -134,7 +135,8 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     if captured.special:
         check(roots, {order[k] for k in interior} | {order[k] for k in captured.stops})
     at = [(index[n], s is not None) for n, s in zip(roots, seeds, strict=True)]
-    extra = tuple(_saved(captured, set(interior), {k for k, _ in at})) if retain else ()
+    later = captured.referred_to(_without_gradient(captured))
+    extra = tuple(sorted({*_saved(captured, set(interior), {k for k, _ in at}), *later} if retain else later))
     key = make_key(captured, at, None if wanted is None else places, extra)
     known = schedule_cache.known.get(key)
     reason = interpret_reason()
@@ -142,7 +144,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         calls = callbacks(order) if captured.stops else Callbacks()
-        arrays = _calling(calls, interpret, captured, at, given, places, calls, reason)
+        arrays = _calling(calls, interpret, captured, at, given, places, calls, reason, later)
         return Served(order, places, arrays, Run(None, True, reason), interior)
     if known is None:
         entry = find(key, captured, at, places, (), extra)
@@ -186,19 +188,15 @@ def leave(entry: Entry, order: Sequence[Node], results: list[np.ndarray | None])
     """Leave values on nodes; the gradients among results."""
     outputs = entry.program.outputs
     for k, array in zip(outputs, results, strict=False):
-        node = order[k]
-        if node.value is None:
-            if node.depth < 0:
-                become_input(node, array)
-            else:
-                node.value = array
+        note_value(order[k], array)
     return results[len(outputs):]
 
 
 def note_value(node: Node, array: np.ndarray | None) -> None:
-    """Note the value of a node, unless it is known by now; of one that was postponed nothing else is needed any more."""
+    """Note the value of a node, unless it is known by now; of one that no gradient goes through nothing else is needed any more, but
+    by a trace."""
     if node.value is None:
-        if node.depth < 0:
+        if node.depth < 0 or not (node.requires_grad or tracing.traces):
             become_input(node, array)
         else:
             node.value = array if node.spec.type.device == "cpu" else placed(array)
@@ -225,6 +223,13 @@ def _saved(captured: Capture, interior: Collection[int], roots: Collection[int])
         if order[k].inputs and children[k]:
             found.update([k if i < 0 else children[k][i] for i in read(order[k])])
     return [k for k in sorted(found) if children[k] and order[k].inputs and k not in captured.known and k not in roots]
+
+
+def _without_gradient(captured: Capture) -> list[int]:
+    """The places of operations that no gradient goes through, but those detached tensors are, which backward looks after.  Whose
+    tensors are still there (running means of batches) are likely to be in the next graph: they get their values in this one."""
+    order = captured.order
+    return [k for k, of in enumerate(captured.children) if of and not order[k].requires_grad and order[k].spec.op.name != "detach"]
 
 
 def read(node: Node) -> Sequence[int]:

@@ -17,7 +17,7 @@ from jitgrad.config import logger
 from jitgrad.differentiate import sum_to
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node, Spec, topological
-from jitgrad.graph.recording import in_grad_mode, input_node
+from jitgrad.graph.recording import become_input, in_grad_mode, input_node
 from jitgrad.interpreter import as_array, quiet
 from jitgrad.memory.cuda.arrays import hosted, placed
 from jitgrad.ops.movement import constant_in
@@ -104,19 +104,22 @@ def _read(node: Node) -> Sequence[Node]:
 
 
 def interpret(captured: Capture, roots: Sequence[tuple[int, bool]], seeds: Sequence[np.ndarray], places: Sequence[int],
-              callbacks: Callbacks, reason: str) -> list[np.ndarray | None]:
-    """The gradients of a request; the roots' values are left on them.
+              callbacks: Callbacks, reason: str, later: Sequence[int] = ()) -> list[np.ndarray | None]:
+    """The gradients of a request; the roots' values are left on them, and those of `later`, which no gradient goes through.
 
     roots, places: see Schedule.  seeds: the gradients of those roots that have arrays.  reason: why it is interpreted."""
     stats.interpreted += 1
     stats.reasons[reason] += 1
     logger.debug("interpreted: %s", reason)
     order = captured.order
-    graph = _Graph(captured, roots, places)
+    graph = _Graph(captured, roots, places, later)
     quiet.run(graph.compute)
     for k, _ in roots:
         if order[k].value is None:
             order[k].value = _kept(order[k], graph.values[k])
+    for k in later:
+        if order[k].value is None:
+            become_input(order[k], _kept(order[k], own(graph.values[k])))
     arrays = iter(seeds)
     start = {k: next(arrays) if given else ONE for k, given in roots}
     if captured.stops:
@@ -144,7 +147,7 @@ def _kept(node: Node, array: Any) -> Any:
 class _Graph:
     """The values and derivatives of one request, by place.  asked: whose values are read."""
 
-    def __init__(self, captured: Capture, roots: Sequence[tuple[int, bool]], wanted: Sequence[int]) -> None:
+    def __init__(self, captured: Capture, roots: Sequence[tuple[int, bool]], wanted: Sequence[int], later: Sequence[int]) -> None:
         order, children = captured.order, captured.children
         self.order, self.children, self.wanted = order, children, {*wanted}
         self.values: list[Any] = [None] * len(order)
@@ -154,6 +157,8 @@ class _Graph:
         reached = [False] * len(order)
         for k, _ in roots:
             asked[k], reached[k] = order[k].value is None, True
+        for k in later:
+            asked[k] = True
         for k in range(len(order) - 1, -1, -1):
             node, of = order[k], children[k]
             if not node.inputs:

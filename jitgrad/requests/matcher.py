@@ -3,8 +3,9 @@
 Input: a captured graph, taken once as the pattern.  Output: a `Pattern`, which is followed from other roots and gives the same
 order, or None where the graph is not the same.
 Invariant: a match means equal operations and shapes (run-time sizes may differ: the schedule is bound anew then), equal needs of
-gradients, equal strides and equal stops at every place, nothing freed, the same overwritten, and nodes shared wherever the pattern
-shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then is right all the same.
+gradients, equal strides and equal stops at every place, nothing freed that gradients are to go through, the same overwritten, and
+nodes shared wherever the pattern shares them.  Nodes but stops may be shared where the pattern has two: what is computed twice then
+is right all the same.
 """
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from jitgrad.requests.capture import Capture
 NOTHING = (None, False)
 VALUES = "values"           # the kind of a request for values alone
 _numbers = itertools.count()
-# native[0](pattern): its match by machine code (operators/native/matching.py), or None; once there is any.
-native: list[Callable[[Any], Callable[..., list[Any] | None] | None] | None] = [None]
+# native[0](pattern): its match by machine code (operators/native/matching.py), or None; native[1](pattern): its look (again.py), or
+# None; once there is any.
+native: list[Callable[[Any], Callable[..., Any] | None] | None] = [None, None]
 MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
 ANY_DEPTH = -1      # depth of a pattern that is looked for whatever the root's depth is
 OPERATION, ARRAY, KNOWN, OUTPUT = 0, 1, 2, 3        # of an OUTPUT, a Function's, the array is there and gradients go on
@@ -42,12 +44,12 @@ class Pattern:
     on_cpu: whether all arrays are on the CPU.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
     again(root): match, run, mark and deliver in one, by machine code (operators/native/backward.py), of a plain backward; None where
-    there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
-    depths turned out to be the same."""
+    there is none.  look(node): match, run and leave the values, of a look.  depth: of the first root, by which a graph of another
+    length is told apart at once; ANY_DEPTH where graphs of other depths turned out to be the same."""
 
     __slots__ = ("kind", "size", "root", "visits", "repeats", "functions", "applications", "arities", "owners", "stops", "leaves",
-                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "depth", "types",
-                 "on_cpu")
+                 "interior", "entry", "bound", "era", "known", "native", "number", "sized", "others", "again", "look", "depth",
+                 "types", "on_cpu")
 
     def __init__(self, kind: Any, captured: Capture, roots: Sequence[Node], interior: list[int], entry: Any, bound: Any,
                  era: int) -> None:
@@ -103,6 +105,7 @@ class Pattern:
         self.sized = [k for k, n in enumerate(order) if n.spec.sizes is not None]
         self.others: dict[tuple[Spec, ...], Any] = {}
         self.again: Any = None
+        self.look: Any = None
         self.depth = roots[0].depth
 
     def bind(self, order: list[Node]) -> Any:
@@ -135,6 +138,7 @@ class Pattern:
         found = self.follow(roots)
         if self.native is None and native[0] is not None and found is not NOTHING:
             self.native = native[0](self) or False
+            self.look = None if self.for_gradients or native[1] is None else native[1](self)
         return found
 
     def follow(self, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
@@ -170,7 +174,7 @@ class Pattern:
             elif active is not stop:
                 return NOTHING
             if what == OPERATION or what == KNOWN:
-                if (n.run is not None and n.run.freed) or (
+                if (n.run is not None and n.run.freed and self.for_gradients) or (
                         what == KNOWN and (n.value is None or not n.value.flags.c_contiguous)):
                     return NOTHING
             elif strides is not None and (not n.value.flags.c_contiguous if strides is True else n.value.strides != strides):

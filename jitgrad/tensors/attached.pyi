@@ -488,7 +488,7 @@ class Attached:
     def expm1_(self) -> Tensor:
         """expm1(), written to this tensor."""
     def exponential_(self, lambd: builtins.float = 1, *, generator: Generator | None = None) -> Tensor:
-        """Overwrite with exponential random numbers of rate lambd."""
+        """Overwrite with exponential random numbers of rate lambd; none is 0."""
     def fill_(self, value: Any) -> Tensor:
         """Write a number, or a 0-d tensor's value, to every element."""
     def fill_diagonal_(self, fill_value: Any, wrap: builtins.bool = False) -> Tensor:

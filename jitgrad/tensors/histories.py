@@ -44,6 +44,10 @@ def derived(tensor: Any, record: bool) -> Node:
 
     Raises RuntimeError where those would need a history that there is none of."""
     storage: Any = tensor._storage
+    if not record:
+        seen, known = tensor._unrecorded
+        if seen == storage.writes and storage.owner is None:
+            return known
     chain, old = tensor._chain, tensor._node
     if storage.private is not None and chain and _read_part(tensor, storage, chain):
         return tensor._node
@@ -64,6 +68,7 @@ def derived(tensor: Any, record: bool) -> Node:
             if modified or NO_GRAD in steps:
                 node = derive(apply_step(base, NO_GRAD), steps)
                 if not record:
+                    tensor._unrecorded = writes, node
                     return node
                 node = leaf_node(execute.stored(node), node, Accumulator(tensor))   # whose gradient nobody wants
             else:

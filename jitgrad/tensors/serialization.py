@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.tensors.tensor import Size, Tensor, alike, from_array
+from jitgrad.tensors.parameter import Parameter
+from jitgrad.tensors.tensor import Size, Tensor, from_array
 from jitgrad.types.device import device, placement
 from jitgrad.types.dtype import dtype, from_numpy_dtype
 
@@ -96,7 +97,7 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
-    if kind in alike:
+    if kind is Tensor or kind is Parameter:
         if id(value) not in seen:
             arrays.append(value._array())
             on = value._node.spec.type.device
@@ -128,7 +129,7 @@ def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, T
     if kind == "tensor":
         i, name, requires_grad, *on = rest
         if i not in tensors:        # one that was there in two places is again
-            cls: Any = next(c for c in alike if c.__name__ == name)
+            cls: Any = {"Tensor": Tensor, "Parameter": Parameter}[name]
             made = from_array(array(i), device=where or (on[0] if on else "cpu"))
             tensors[i] = made.requires_grad_(requires_grad) if cls is Tensor else cls(made, requires_grad)
         return tensors[i]

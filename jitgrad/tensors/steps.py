@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import ops, tracing
 from jitgrad.graph.node import INPUT, Composite, Node, Op, Spec, topological
-from jitgrad.graph.recording import apply_spec, become_input, bind, input_node
+from jitgrad.graph.recording import apply_spec, become_input, bind, grad_mode, input_node
 from jitgrad.interpreter import compute
 from jitgrad.ops import REGISTRY
 from jitgrad.types.array import ArrayType, array_type
@@ -155,9 +155,20 @@ def covers(chain: tuple[Step, ...]) -> bool:
 
 def derive(base: Node, chain: tuple[Step, ...]) -> Node:
     """The view's node, from the base node."""
-    for step in movements(chain):
+    moves = movements(chain)
+    if moves and is_plain(base):            # NumPy takes all steps at once
+        view = view_into(base.value, base.spec.type, moves)
+        if view is not None:
+            return input_node(view, array_type(view.shape, base.spec.type.dtype, base.spec.type.device))
+    for step in moves:
         base = apply_step(base, step)
     return base
+
+
+def is_plain(node: Node) -> bool:
+    """Whether a node is an array of the host, C-contiguous, of which nothing is recorded."""
+    return node.spec.op is INPUT and not (node.requires_grad and grad_mode.enabled) and type(node.value) is np.ndarray and (
+        node.value.flags.c_contiguous) and not tracing.traces
 
 
 def rederive(base: Node, chain: tuple[Step, ...]) -> Node:
@@ -176,6 +187,12 @@ def put(base: Node, chain: tuple[Step, ...], value: Node, uniform: bool = False)
     """The base with the elements that `chain`, movements, selects replaced by `value` (of the view's type).
 
     uniform: all elements of the value are one, so that it does not matter which is written where a view repeats elements."""
+    if is_plain(base) and is_plain(value):
+        array = base.value.copy()
+        view = view_into(array, base.spec.type, chain)
+        if view is not None:
+            view[...] = value.value
+            return input_node(array, base.spec.type)
     key = (base.spec.type, chain)
     recording = _puts.get(key)
     if recording is None:

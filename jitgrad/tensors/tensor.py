@@ -49,6 +49,7 @@ class Tensor(Attached):
     _storage: Any                       # None, Storage, or storage.Deferred where the node is not made yet
     _chain: tuple[Step, ...] = ()
     _seen: int = 0
+    _unrecorded: tuple[int, Node | None] = (-1, None)       # what it is where nothing is recorded, if that differs
     _leaf: Accumulator | None = None
     _grad: Tensor | None = None
     _tracks_version: bool = True        # False for `.data` and its views, whose versions are counted apart
@@ -102,14 +103,17 @@ class Tensor(Attached):
         node = self._current()
         seen, cell = storage.writes, self._cell()       # of one moment, whoever writes meanwhile
         version = cell.value
+        unrecorded = -1
         if not grad_mode.enabled:
             steps = (NO_GRAD, *steps)
             if self.requires_grad:
                 node = apply_step(node, NO_GRAD)
-                seen = -1               # what it is depends on the mode in which it is asked for
+                unrecorded, seen = seen, -1         # what it is depends on the mode in which it is asked for
         result = wrap(derive(node, steps))
         if result._node is node:
             result._node = bind(COPY, (node,))
+        if seen < 0:
+            result._unrecorded = unrecorded, result._node
         result._storage = storage
         result._chain = self._chain + steps
         result._seen = seen
@@ -340,9 +344,6 @@ class Tensor(Attached):
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool, device: str = "cpu") -> Tensor:
     return from_array(array, cls, device).requires_grad_(requires_grad)
-
-
-alike: list[type[Tensor]] = [Tensor]      # the classes of tensors that operators treat alike, the last from nn
 
 
 class Size(tuple[int, ...]):

@@ -12,7 +12,6 @@ from weakref import ref
 import numpy as np
 
 from jitgrad import interpreter, tracing
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
 from jitgrad.autograd.reverse import accumulation, recorded
 from jitgrad.autograd.reverse.accumulation import accumulate, add, keep
@@ -20,7 +19,7 @@ from jitgrad.autograd.reverse.hooks import Watch, run_hooks, run_post_hooks, run
 from jitgrad.autograd.reverse.owners import fn_name
 from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.differentiate import cotangent_map
-from jitgrad.graph.node import Node, is_stale
+from jitgrad.graph.node import Node, PyFunction, is_stale
 from jitgrad.graph.recording import become_input, in_grad_mode, input_node
 from jitgrad.memory.threads import building
 from jitgrad.requests import execute, schedule_cache
@@ -35,7 +34,7 @@ from jitgrad.tensors.storage import any_detached, detached_storages, gradient_ed
 from jitgrad.tensors.tensor import Tensor, wrap
 
 new_tensor = Tensor.__new__
-CLASSES = {"Watch": Watch, "PyFunction": PyFunction}     # that machine code looks into
+CLASSES = {"Watch": Watch}     # that machine code looks into
 
 
 anomaly: list[Any] = []         # while anomaly mode is on: what looks through a backward before it runs (anomaly_mode.py)
@@ -150,10 +149,12 @@ def machine_code(compiling: bool = True) -> Any:
         loading.install(accumulate, _release_detached, CLASSES, compiling)
         if loading.functions is not None or loading.refused:
             _code.append(loading)
+            _deliver[0] = loading.delivery()
     return loading
 
 
 _code: list[Any] = []       # once it is there
+_deliver: list[Any] = [None]
 
 
 def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], calls: _Calls | None = None) -> None:
@@ -170,6 +171,9 @@ def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], c
                     found.add(n, input_node(array, n.spec.type))
             deliver(found, False)
             return
+    if _deliver[0] is not None:
+        _deliver[0](tuple(leaves), [None, *arrays])
+        return
     with accumulation.accumulating:
         for node, array in zip(leaves, arrays):         # noqa: B905 (of one length)
             tensor = node.extra.leaf.tensor()           # type: ignore[union-attr]
@@ -261,9 +265,11 @@ def called(outputs: Sequence[Node], gradients: Sequence[Node | None], create_gra
            retain_graph: bool) -> Sequence[Node | None]:
     """The gradients of a Function's operands, from those of the outputs that were reached."""
     ctx = outputs[0].extra.fn.ctx                                       # type: ignore[union-attr]
-    grads: list[Node | None] = [None] * len(ctx._outputs)
-    for node, g in zip(outputs, gradients, strict=True):
-        grads[node.extra.fn.number] = g                                 # type: ignore[union-attr]
+    grads = gradients
+    if len(ctx._outputs) > 1:
+        grads = [None] * len(ctx._outputs)
+        for node, g in zip(outputs, gradients, strict=True):
+            grads[node.extra.fn.number] = g                             # type: ignore[union-attr]
     found = ctx._gradients(grads, create_graph)
     if not retain_graph:
         ctx._release()

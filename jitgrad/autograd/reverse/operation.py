@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse.hooks import NodeHooks
 from jitgrad.autograd.reverse.owners import composite, edges, fn_name, output_number
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
 from jitgrad.autograd.reverse.saved_values import FREED, checked_nodes, saved_nodes, stale_message, viewed
 from jitgrad.differentiate import differentiate, operand_gradients
-from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
+from jitgrad.graph.node import CONST, SCALAR, Node, PyFunction, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec
 from jitgrad.requests.execute import stored
 from jitgrad.tensors.storage import gradient_edge

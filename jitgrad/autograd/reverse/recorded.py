@@ -40,8 +40,9 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
         if order is not None:
             repeats[0]()
             found = template.instantiate(order, cotangents)
-            mark(order)
-            return order, found
+            leading = [order[k] for k in template.leading]
+            mark(leading)
+            return leading, found
     order, leading = between(roots, has, least)
     plain = not any([calls_python(n) for n in leading])
     check(roots, order)
@@ -54,8 +55,8 @@ def record(roots: Sequence[Node], cotangents: Sequence[Node | None], wanted: Wan
             gradients = _by_segments(leading, start, targets, calls_python, callbacks, add)
     finally:
         mark(leading)
-    if plain and len(order) == len(leading) <= MOST and len(set(roots)) == len(roots):
-        template = DerivativeTemplate.of(leading, roots, cotangents, gradients, has)
+    if plain and len(order) <= MOST and len(set(roots)) == len(roots):
+        template = DerivativeTemplate.of(order, leading, roots, cotangents, gradients, has)
         if template is not None:
             spec = roots[0].spec
             spec.derivatives = (template, *spec.derivatives[:MAX_TEMPLATES - 1])
@@ -98,6 +99,7 @@ def _kinds(cotangents: Sequence[Node | None]) -> tuple:
 class DerivativeTemplate:
     """A graph, by which a derivative is recognised, and the template of the derivative.
 
+    leading: places of what gradients go through; the rest of the order is there to tell that it leads to nothing that is wanted.
     visits: of each node of the order its place, where it is found (a root, or operand of another), spec and what there is to know of
     its operands: of each, whether it is in the order; else whether it requires a gradient, and its op or, of a literal, its spec.
     repeats, shared: further uses of nodes of the order, and of operands outside it, which have to be the same again.
@@ -105,6 +107,7 @@ class DerivativeTemplate:
     the order, and which of its operands.  gradients: of wanted places, the number of a node of the template."""
 
     size: int
+    leading: list[int]
     kinds: tuple
     visits: list[tuple]
     repeats: list[tuple]
@@ -115,8 +118,8 @@ class DerivativeTemplate:
     gradients: dict[int, int]
 
     @staticmethod
-    def of(order: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None], gradients: dict[Node, Node],
-           wanted: Callable[[Node], bool]) -> DerivativeTemplate | None:
+    def of(order: Sequence[Node], leading: Sequence[Node], roots: Sequence[Node], cotangents: Sequence[Node | None],
+           gradients: dict[Node, Node], wanted: Callable[[Node], bool]) -> DerivativeTemplate | None:
         """The template of a derivative that was recorded; None where it holds arrays of its own."""
         index = {n: k for k, n in enumerate(order)}
         outside: dict[Node, tuple[int, int]] = {}
@@ -156,7 +159,7 @@ class DerivativeTemplate:
                                   for m in n.inputs])
                 visits.append((index[n], user, i, n.spec, operands))
                 stack.append((index[n], n.inputs))
-        return DerivativeTemplate(len(order), _kinds(cotangents), visits, repeats, shared,
+        return DerivativeTemplate(len(order), [index[n] for n in leading], _kinds(cotangents), visits, repeats, shared,
                                   {k for k, n in enumerate(order) if wanted(n)}, template, list(outside.values()),
                                   dict(zip([index[n] for n in gradients], template.results, strict=True)))
 

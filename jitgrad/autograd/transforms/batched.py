@@ -81,13 +81,22 @@ class Batch(tracing.TraceNotes):
     def refuse(self, reason: str) -> None:
         """See TraceNotes."""
         if reason == "it draws random numbers":
-            if self.randomness == "error":
-                raise RuntimeError(RANDOM)
-            if self.randomness == "different":
-                raise NotImplementedError("vmap: with randomness='different' this cannot be drawn inside (in place, a sample of a "
-                                          "distribution): use torch.rand, randn or their kin, or draw outside, for all elements")
+            self._refuse_draw()
         if self._outer is not None:
             self._outer.refuse(reason)
+
+    def reserved(self, generator: Any, count: int, seed: Node, offset: Node) -> None:
+        """See TraceNotes: the numbers are the same for all elements."""
+        self._refuse_draw()
+        if self._outer is not None:
+            self._outer.reserved(generator, count, seed, offset)
+
+    def _refuse_draw(self) -> None:
+        if self.randomness == "error":
+            raise RuntimeError(RANDOM)
+        if self.randomness == "different":
+            raise NotImplementedError("vmap: with randomness='different' this cannot be drawn inside (in place, or by an algorithm of "
+                                      "NumPy): use torch.rand, randn or their kin, or draw outside, for all elements")
 
     def positions(self, node: Node, low: int, high: int, also: int | None = None) -> bool:
         """See TraceNotes: the positions of an element are checked when they are used."""

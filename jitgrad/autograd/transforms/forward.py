@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd
-from jitgrad.autograd.function import FunctionCtx, PyFunction, fit, forward_mode
-from jitgrad.graph.node import Node, topological
+from jitgrad.autograd.function import FunctionCtx, fit, forward_mode
+from jitgrad.graph.node import Node, PyFunction, topological
 from jitgrad.graph.recording import bind, in_grad_mode, input_node
 from jitgrad.operators.creation import zeros
 from jitgrad.ops import REGISTRY, zeros_like
@@ -106,7 +106,7 @@ class TransposedCtx(FunctionCtx):
         if len(results) != len(self._edges):
             raise RuntimeError(f"{of._function.__name__}.jvp returned an incorrect number of tangents (expected {len(self._edges)}, "
                                f"got {len(results)})")
-        return [None if r is None or edge is None else fit(of.name(), i, r._current(), edge, True)
+        return [None if r is None or edge is None else fit(of, i, r._current(), edge, True)
                 for i, (r, edge) in enumerate(zip(results, self._edges, strict=True))]
 
 

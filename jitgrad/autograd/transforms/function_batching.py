@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jitgrad import tracing
-from jitgrad.autograd.function import Function, FunctionCtx, PyFunction
+from jitgrad.autograd.function import Function, FunctionCtx
 from jitgrad.autograd.transforms.batched import Batch
 from jitgrad.batching import BatchedOperand, batch, element_of
+from jitgrad.graph.node import PyFunction
 from jitgrad.graph.recording import bind, grad_mode, input_node
 from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor, wrap

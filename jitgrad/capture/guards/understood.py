@@ -21,6 +21,7 @@ import numpy as np
 
 from jitgrad.operators.native.entry_points import EntryPoint
 from jitgrad.operators.provenance import PACKAGE
+from jitgrad.random import Generator
 from jitgrad.tensors.tensor import Size
 from jitgrad.types.device import device
 from jitgrad.types.dtype import dtype
@@ -49,7 +50,7 @@ PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "eins
               "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils",
               "exceptions")
 PURE_PACKAGE = ("__init__", "autograd", "batching", "builtin", "capture", "differentiate", "distributions", "func", "graph", "methods",
-                "nn", "operators", "ops", "optim", "random", "tensors", "types")
+                "nn", "operators", "ops", "optim", "random", "tensors", "tracing", "types")
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc", "_bisect", "_heapq")
 PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
                  "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",
@@ -108,9 +109,9 @@ def of_package(code: CodeType) -> bool:
 
 
 def is_constant(value: Any) -> bool:
-    """Whether a value has no state that can change."""
+    """Whether a value has no state that can change, or (of a random generator) none that is not told of where it is used."""
     kind = type(value)
-    if kind in CONSTANTS or value is None or kind is bool or kind in ATOMS:
+    if kind in CONSTANTS or kind is Generator or value is None or kind is bool or kind in ATOMS:
         return True
     if isinstance(value, np.dtype):
         return value.fields is None

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
 from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.replays.delivery import delivery
-from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, is_stale, topological
+from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, PyFunction, is_stale, topological
 from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template
 from jitgrad.requests import counters, execute, schedule_cache
@@ -63,7 +62,7 @@ class CapturedGraph:
         for given in trace.inputs:
             node = given.node
             if node in used and node is not None and node not in blank:
-                blank[node] = (input_node(None, node.type, node.requires_grad) if given.kind != "number"
+                blank[node] = (input_node(None, node.type, node.requires_grad) if given.kind not in ("number", "draw")
                                else Node(node.spec, (), False, 0))
         numbers: dict[Any, int] = {n: i for i, n in enumerate(blank)}
         self.leaves = [numbers.get(given.node) for given in trace.inputs]

@@ -19,13 +19,14 @@ ROWS = {"f4": 64, "f8": 1024}
 # Over a row, two: its own choice is up to four, and a row that is shorter (of 10 float64, say) would be left to the scalar
 # remainder, at 1.5 to 2 times the time; one makes long rows wait for each addition and each formula.
 #
-# In a flat loop with formulas of vecmath, LLVM takes one, not knowing that they become long chains of dependent operations
-# (they are inlined later): four run side by side take 0.7 to 0.8 of the time.  But code grows, and with it the time to
-# compile, so only loops with few formulas get that: by their number.
+# In a flat loop with formulas of vecmath, or random numbers, LLVM takes one, not knowing that they become long chains of
+# dependent operations (they are inlined later): four run side by side take 0.7 to 0.8 of the time.  But code grows, and with
+# it the time to compile, so only loops with few formulas get that: by their number.
 ROW = 2
 FLAT = {1: 4, 2: 4, 3: 4, 4: 2, 5: 2}
 _FORMULA = re.compile(r"\b(?:exp|exp2|expm1|log|log2|log10|log1p|sin|cos|tan|asin|acos|atan|sinh|cosh|tanh|asinh|acosh|atanh|"
-                      r"sigmoid|softplus0|erf|erfc|lgamma|digamma|rsqrt|atan2|pow)\(")
+                      r"sigmoid|softplus0|erf|erfc|lgamma|digamma|rsqrt|atan2|pow|"
+                      r"random_word|random_bits|random_uniform_f4|random_uniform_f8|random_normal_f4|random_normal_f8)\(")
 
 
 def interleaving(depth: int, body: Sequence[str]) -> int:

@@ -113,9 +113,8 @@ class NestBuilder:
         if value.kind == "extent":
             return self._emit(key, "read", (Integer(value.payload), value.dtype.code), frozenset())
         if value.kind == "position":
-            ((dim, start, mult),) = ref.index
-            coefs = tuple([mult if d == dim else 0 for d in range(len(self.domain))])
-            return self._emit(key, "position", (start, coefs), frozenset([dim] if dim >= 0 else []))
+            start, coefs = self._affine(value, ref.index)
+            return self._emit(key, "position", (start, coefs), frozenset([d for d, c in enumerate(coefs) if c != 0]))
         if value.kind == "reduction" and self._here(value) and self.is_row(ref):
             varies = frozenset(range(len(self.domain))) - frozenset(self.inner)
             return self._emit(key, "result", (self._number_of(value), value.dtype.code), varies)
@@ -138,18 +137,23 @@ class NestBuilder:
         """Whether the value has one element a row, and the Ref is that of the row at hand."""
         return is_row(ref, self.domain, self.inner)
 
+    def _affine(self, value: Value, index: tuple[AxisMap, ...]) -> tuple[Expr, tuple[Expr, ...]]:
+        """How many elements lie before an element: a start, and a coefficient for each dimension of the domain."""
+        coefs: list[Expr] = [0] * len(self.domain)
+        start: Expr = 0
+        for (dim, first, mult), stride in zip(index, value.strides(), strict=True):
+            start = E.add(start, E.mul(stride, first))
+            if dim >= 0:
+                coefs[dim] = E.add(coefs[dim], E.mul(stride, mult))
+        return start, tuple(coefs)
+
     def place(self, value: Value, index: tuple[AxisMap, ...], partial: bool = False,
               taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> Place:
         """Where the element of a stored value lies; taken: computed positions, with dimension and step."""
-        coefs: list[Expr] = [0] * len(self.domain)
-        offset: Expr = 0
-        for (dim, start, mult), stride in zip(index, value.strides(), strict=True):
-            offset = E.add(offset, E.mul(stride, start))
-            if dim >= 0:
-                coefs[dim] = E.add(coefs[dim], E.mul(stride, mult))
+        offset, coefs = self._affine(value, index)
         strides = value.strides()
         computed = tuple([(x, E.mul(strides[dim], step)) for x, (dim, step) in taken])
-        return Place(self._buffer(value), offset, tuple(coefs), value.dtype.code, partial, computed)
+        return Place(self._buffer(value), offset, coefs, value.dtype.code, partial, computed)
 
     def _load(self, key: tuple, value: Value, index: tuple[AxisMap, ...],
               taken: Sequence[tuple[Operand_, tuple[int, Expr]]] = ()) -> int:

@@ -109,7 +109,7 @@ def _gathered(low: Context, ref: Ref, at: list[Coordinate], space: Dims, line: A
     affine = tuple([c if isinstance(c, AxisMap) else along(-1) for c in at])
     if not taken or (value.kind in NUMBERS and value.kind != "position"):
         return ref.within(affine)
-    if value.kind == "position":
+    if value.kind == "position" and len(ref.index) == 1:
         ((_, start, mult),) = ref.index
         if (start, mult) == (0, 1):
             return taken[0]

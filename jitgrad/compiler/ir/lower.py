@@ -35,6 +35,7 @@ from jitgrad.compiler.ir.views import VIEWS
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import CONST, INPUT, SCALAR, Node, Op
 from jitgrad.ops.declare import REGISTRY
+from jitgrad.ops.random import AT_PLACE
 from jitgrad.types.dtype import BY_CODE, bool_, dtype, int64
 
 _LAST = 2**63 - 1
@@ -276,6 +277,10 @@ class Lowering:
             return Ref(self.value(("extent", n, node.type.dtype), "extent", (), node.type.dtype, payload=n), ())
         if role == "position":
             return self._first_extremum(node, dims)
+        if role == "random":
+            op, space = AT_PLACE["_".join([op.name, *node.params])], core(dims)
+            refs = [self.place(space), *[self.aligned(n, dims) for n in node.inputs[1:]]]
+            return self.apply(op, (), refs, space, node.line, out=node.type.dtype)
         if role == "gather_along" and node.inputs[1].op.kind == "library" and (best := node.inputs[1].op.facts.extremum):
             x, index = node.inputs              # the value at the position is the extremum itself
             if index.params == ((node.params[0],),) and self.refs[index.inputs[0]] == self.refs[x]:
@@ -307,9 +312,13 @@ class Lowering:
         return identity(self.value(key, "library", core(dims), node.type.dtype, op=op, params=node.params,
                                     operands=tuple(operands), shape=full_shape(dims), sizes=sizes, line=node.line))
 
+    def place(self, space: Dims) -> Ref:
+        """0, 1, 2 ... in row-major order."""
+        return identity(self.value(("position", space), "position", space, int64))
+
     def position(self, symbol: int, at: int) -> Ref:
         """0, 1, 2 ... along dimension `at` of the user's space, which has this symbol."""
-        return Ref(self.value(("position", symbol), "position", (symbol,), int64), (along(at),))
+        return Ref(self.place((symbol,)).value, (along(at),))
 
     def _first_extremum(self, node: Node, dims: Dims) -> Ref:
         """argmax or argmin: the least of the positions at which the extremum is, or a nan if there is one."""

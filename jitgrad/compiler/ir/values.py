@@ -76,7 +76,7 @@ class Value:
     scalar       a run-time number: `position`
     const        a literal: `payload` is the number
     extent       a number of elements: `payload` is an expression over lengths
-    position     0, 1, 2 ... along its one dimension
+    position     0, 1, 2 ... in row-major order of its dimensions
     elementwise  op over args, Refs from `dims`
     reduction    op over one arg, a Ref from `space`, of which the positions `reduced` are reduced, the others are dims
     library      op over `operands`

@@ -122,6 +122,7 @@ def fingerprint() -> str:
     """All that a kernel's object code depends on besides its source; computed without importing what makes it."""
     here = Path(__file__).parent
     files = [file for pattern in _GENERATORS for file in sorted(here.glob(pattern))]
+    files.append(here.parents[1] / "ops" / "philox.py")
     numba = PathFinder.find_spec("numba")
     if numba is not None and numba.origin is not None:
         files += Path(numba.origin).parent.glob("_version.py")

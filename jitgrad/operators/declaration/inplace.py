@@ -29,7 +29,8 @@ def _overwrite(tensor: Tensor, op: Operator, args: tuple, kwargs: dict[str, Any]
     if (type(node.value) is not np.ndarray and node.depth >= 0) or node.spec.type is not type_:
         return None
     array = execute.value(node)
-    if tensor._leaf is not None or (tensor._chain and type(tensor._chain[-1]) is Detached):
+    if tensor._leaf is not None or (tensor._chain and (type(tensor._chain[-1]) is Detached or (
+            tensor._storage.node.requires_grad and not grad_mode.enabled))):
         return tensor._replace(array, seen)
     extra = node.ensure_extra()
     if not tensor._write_private(..., array, seen):

@@ -15,9 +15,9 @@ from jitgrad.operators.provenance import user_line
 from jitgrad.operators.views.view import MAX_PLANS, NO_STEPS, Plan, make_plan, remember, view_by_plan
 from jitgrad.requests import execute
 from jitgrad.tensors.histories import count_write, is_fixed, write_to_itself, written_over
-from jitgrad.tensors.steps import is_basic
+from jitgrad.tensors.steps import Step, is_basic, movements
 from jitgrad.tensors.storage import insist
-from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.tensors.writing import writes
 from jitgrad.types.array import ArrayType
 from jitgrad.types.dtype import bool_, check_fits, int64, refuse_complex
@@ -89,7 +89,7 @@ _gathers: dict[tuple, Spec] = {}
 
 
 def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
-    """self[..., positions]: the usual case of one int64 tensor beside `:`, on a tensor that records; None for others."""
+    """self[..., positions]: the usual case of one int64 tensor beside `:`, on a tensor that records or is known; None for others."""
     if type(key) is tuple:
         dim, tensor = -1, None
         for i, part in enumerate(key):
@@ -110,6 +110,11 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
     if type_.dtype is not int64 or not type_.shape or dim >= of.ndim or type(node.value) is not np.ndarray or tracing.traces:
         return None
     source = self._node if self._storage is None else self._current()
+    if not source.requires_grad and source.depth == 0 and type(source.value) is np.ndarray:
+        try:
+            return from_array(source.value[(slice(None),) * dim + (node.value,)])
+        except IndexError:
+            return None
     if not source.requires_grad or not grad_mode.enabled or source.depth >= execute.MAX_HISTORY or node.depth:
         return None
     n = of.shape[dim]
@@ -208,8 +213,8 @@ def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
     elif self._chain and is_fixed(self._chain):         # the view's own grad_fn is in the error
         target, steps = view_by_plan(self, plan), ()
     if isinstance(value, Tensor):
-        if plan.steps != NO_STEPS and value._storage is not None and value._storage is self._storage and grad_mode.enabled and (
-                write_to_itself(self, plan.steps, value)):
+        if plan.steps != NO_STEPS and value._storage is not None and value._storage is self._storage and (
+                write_to_itself(self, plan.steps, value) if grad_mode.enabled else _write_again(self, plan.steps, value)):
             return True
     seen = writes(target)
     new = value_node(value, target._current())
@@ -222,6 +227,15 @@ def _write_view(self: Tensor, plan: Plan, value: Any) -> bool:
     elif new.inputs or inputs:
         new = finish_composite(new, "CopyBackwards", inputs, ())
     return target._write(new, "CopyBackwards", seen, steps) is not None
+
+
+def _write_again(self: Tensor, steps: tuple[Step, ...], value: Tensor) -> bool:
+    """`write_to_itself` without grad mode, of what is no view: it gets the array that it has."""
+    if self._chain or movements(value._chain) != steps or not value._tracks_version or tracing.traces:
+        return False
+    seen = writes(self)
+    node = self._current()
+    return type(node.value) is np.ndarray and not node.inputs and self._replace(node.value, seen)
 
 
 def _write_positions(target: Tensor, parsed: Key, value: Any) -> bool:

@@ -1,7 +1,7 @@
-"""The machine code of a whole backward: recognise the graph (matching.py), run its program, add the gradients to .grad.
+"""The machine code of a whole backward or look: recognise the graph (matching.py), run its program, add the gradients to .grad.
 
-Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has
-happened, where the graph is not the pattern's or needs autograd's attention.
+Input: the root of a recorded graph, of a backward a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and
+nothing has happened, where the graph is not the pattern's or needs autograd's attention.
 Invariant: nothing that Python could observe happens before the program has run.
 
 In Python, for x * x:
@@ -17,7 +17,7 @@ In Python, for x * x:
         return True
 
 The words behind those that matching.py reads: of leaves, of values, of interior nodes how many there are, and which (of an interior
-node, its number as an object too).
+node, its number as an object too); of a look, of values and of results (of a result also what a leaf of its type is).
 """
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
 from jitgrad.operators.native.layout import (
     AGAIN,
     DELIVER,
+    LOOK,
     PATTERN_COMMON,
     PATTERN_ENTRY,
     PATTERN_ERA,
@@ -172,52 +173,114 @@ class Usual(ObjectAssembly):
         self.finish()
 
 
-class Again(Delivery, Matching):
-    """The function `again(self, args, nargs)` of Python's fast convention.
+class Running(Matching):
+    """What recognises a graph and runs its program.
 
     The list of values is made before the graph is looked at; from then on to the call of the program nothing is allocated, so
     that what runs is the graph that was recognised."""
 
+    def expect(self) -> None:
+        """Have the variables, and know the pattern."""
+        self.holds = self.variable(0)               # of how many nodes a reference is held
+        self.values, self.results = self.owned(), self.owned()
+        self.outcome = self.variable(0)
+        self.begin()
+
+    def is_current(self) -> None:
+        """Refuse where graphs are traced or interpreted, and patterns of before programs were forgotten."""
+        self.in_usual_mode(self.refuse)
+        self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
+
+    def recognise(self, further: Any = 0) -> None:
+        """Put the nodes in order (see `match`), and hold them: while the program runs other threads may change the graph."""
+        self.values.set(self.api("PyList_New", self.load(self.header, PATTERN_VALUES * WORD)))
+        self.match(further)
+        self.go_if(self.same(self.exact.get(), 0), self.refuse)
+
+    def hold(self, how: str, count: Any) -> None:
+        """Take, or let go of, references to nodes."""
+        with self.loop(count) as i:
+            self.api(how, self.node(i))
+
+    def call_program(self) -> Any:
+        """Run the program; from there on nothing is refused.  The list of what it gave."""
+        self.hold("Py_IncRef", self.size)
+        self.holds.set(self.size)
+        values = self.values.get()
+        with self.loop(self.word()) as i:
+            self.api("PyList_SetItem", values, i, self.held(self.get(self.node(self.word()), "Node.value")))
+        arrays = self.api("PyObject_CallOneArg", self.load(self.header, PATTERN_PROGRAM * WORD), values)
+        self.results.set(arrays)
+        hits = self.common("hits")
+        self.store(self.add(self.load(hits), 1), hits)
+        return arrays
+
+    def leave(self) -> None:
+        """Let go of everything, and return."""
+        self.let_go()
+        self.hold("Py_DecRef", self.holds.get())
+        self.api("PyMem_Free", self.order.get())
+        self.back(self.outcome.get())
+        self.finish()
+
+
+class Look(Running):
+    """The function `look(self, args, nargs)` of Python's fast convention: of a node whose value is asked for."""
+
+    def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
+        super().__init__(module, LOOK, 3, offsets)
+        self.expect()
+        self.is_current()
+        self.recognise()
+        arrays = self.call_program()
+        with self.loop(self.word()) as i:
+            self.note(self.node(self.word()), self.word(), arrays, i)
+        self.outcome.set(self.held(self.common("true")))
+        self.end(self.outcome)
+        self.leave()
+
+    def note(self, node: Any, leaf: Any, arrays: Any, i: Any) -> None:
+        """See gradients.note_value.  leaf: what a leaf of the node's type is.  Nothing that is made here runs the collector."""
+        none, known = self.common("none"), self.block("known")
+        self.go_if(self.differ(self.get(node, "Node.value"), none), known)
+        self.put(self.held(self.api("PyList_GetItem", arrays, i)), node, "Node.value")
+        self.api("Py_DecRef", none)
+        self.go_if(self.less(self.number(-1), self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))), known)
+        for new, slot in ((self.api("PyLong_FromSsize_t", 0), "Node.depth"), (self.held(leaf), "Node.spec"),
+                          (self.api("PyTuple_New", 0), "Node.inputs")):
+            before = self.get(node, slot)
+            self.put(new, node, slot)
+            self.api("Py_DecRef", before)
+        self.go(known)
+        self.here(known)
+
+
+class Again(Delivery, Running):
+    """The function `again(self, args, nargs)` of Python's fast convention."""
+
     def __init__(self, module: ir.Module, offsets: dict[str, int]) -> None:
         super().__init__(module, AGAIN, 3, offsets)
         self.prepare()
-        self.holds = self.variable(0)               # of how many nodes a reference is held
-        self.values, self.results, self.mark = self.owned(), self.owned(), self.owned()
-        outcome = self.variable(0)
-        self.begin()
+        self.mark = self.owned()
+        self.expect()
         self.is_usual()
         self.root = self.load(self.arguments[1])
         extra = self.get(self.root, "Node.extra")
         with self.when(self.differ(extra, self.common("none"))):
             self.go_if(self.differ(self.get(extra, "Extra.held"), self.common("none")), self.refuse)
-        leaves = self.load(self.header, PATTERN_LEAVES * WORD)
-        self.values.set(self.api("PyList_New", self.load(self.header, PATTERN_VALUES * WORD)))
-        self.match(leaves)
-        self.go_if(self.same(self.exact.get(), 0), self.refuse)
+        self.recognise(self.load(self.header, PATTERN_LEAVES * WORD))
         self.check_leaves()
-        self.hold("Py_IncRef", self.size)
-        self.holds.set(self.size)
         self.run()
-        outcome.set(self.held(self.common("true")))
-        self.end(outcome)
+        self.outcome.set(self.held(self.common("true")))
+        self.end(self.outcome)
         self.dismiss()
-        self.let_go()
-        self.hold("Py_DecRef", self.holds.get())
-        self.api("PyMem_Free", self.order.get())
-        self.back(outcome.get())
-        self.finish()
-
-    def hold(self, how: str, count: Any) -> None:
-        """Take, or let go of, references to nodes: while the program runs other threads may change the graph."""
-        with self.loop(count) as i:
-            self.api(how, self.node(i))
+        self.leave()
 
     # -- recognise ---------------------------------------------------------------------------------------------------
 
     def is_usual(self) -> None:
         """Refuse where anything is not as it mostly is."""
-        self.in_usual_mode(self.refuse)
-        self.go_if(self.differ(self.load(self.common("era")), self.load(self.header, PATTERN_ERA * WORD)), self.refuse)
+        self.is_current()
         entry = self.load(self.header, PATTERN_ENTRY * WORD)
         for name in ("wanted", "extra"):
             found = self.api("PyObject_GetAttr", entry, self.common(name))
@@ -238,13 +301,9 @@ class Again(Delivery, Matching):
     # -- run ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Run the program; from there on nothing is refused."""
+        """Run the program, mark the nodes, deliver the gradients."""
         none = self.common("none")
-        values = self.values.get()
-        with self.loop(self.word()) as i:
-            self.api("PyList_SetItem", values, i, self.held(self.get(self.node(self.word()), "Node.value")))
-        arrays = self.api("PyObject_CallOneArg", self.load(self.header, PATTERN_PROGRAM * WORD), values)
-        self.results.set(arrays)
+        arrays = self.call_program()
         # All that is new, before anything is changed
         made = self.api("PyType_GenericAlloc", self.common("Run"), 0)
         self.mark.set(made)
@@ -254,8 +313,6 @@ class Again(Delivery, Matching):
         self.waiting.set(self.at(self.below.get(), self.add(self.size, 1)))
         with self.loop(self.leaf_count) as i:
             self.make(self.leaf(i), self.api("PyList_GetItem", arrays, self.add(i, 1)))
-        hits = self.common("hits")
-        self.store(self.add(self.load(hits), 1), hits)
         with self.when(self.same(self.get(self.root, "Node.value"), none)):
             self.put(self.held(self.api("PyList_GetItem", arrays, 0)), self.root, "Node.value")
             self.api("Py_DecRef", none)

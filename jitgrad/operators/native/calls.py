@@ -125,7 +125,7 @@ class CallAssembly(ObjectAssembly):
             of_numbers = self.either(self.either(self.same(self.kind, W.NUMBERS), self.same(self.kind, W.SCALED)),
                                      self.both(self.same(self.kind, W.WRITES), self.same(i, 2)))
             self.go_if(self.builder.not_(self.both(self.both(is_number, by_position), of_numbers)), other)
-            self.push(self.add(self.common("float"), W.NUMBER))
+            self.push(self.add(kind, W.NUMBER))
             self.go(done)
         else:
             self.go(other)

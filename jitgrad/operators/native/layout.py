@@ -32,12 +32,13 @@ HEADER = 6
 # written to: by an operator in place (UPDATES), also of NUMBERS (SCALED), or by index (WRITES).  READS are views by index.
 PLAIN, NUMBERS, VIEWS, CHAINS, READS, UPDATES, SCALED, WRITES = range(8)
 NEEDS, PENDING = 1, 2   # bits added to the address of a tensor's type: it requires a gradient; it is not a leaf
-NUMBER = 1              # added to the address of `float`: any number
+NUMBER = 1              # added to the address of `float` or `int`: any such number
 INTEGER, BITS = 4, 3    # an integer that takes less than 64 - BITS bits: itself, shifted, and INTEGER, which no address has
 PRIVATE = 6             # added to the address of the type of a tensor that is being filled
 BEFORE = 5              # added to the address of its steps: a view, of what is written to, that has itself been written to
 PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
+WHOLE = 1 << 8          # added to the number of an argument: an integer, which an evaluator takes as it is, not as a float
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
 # What a template does with its results: tensors; written to the first argument, which is the result, or None is; or nothing is
@@ -90,4 +91,4 @@ SLOTS = (
     "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "EntryPoint.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
-RECORD, MATCH, AGAIN, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "deliver", "usual")]
+RECORD, MATCH, AGAIN, LOOK, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "look", "deliver", "usual")]

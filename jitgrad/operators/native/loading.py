@@ -15,7 +15,7 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.compiler.numba_cpu import glue
 from jitgrad.config import config, logger
-from jitgrad.graph.node import Composite, Extra, Node, Spec
+from jitgrad.graph.node import Composite, Extra, Node, PyFunction, Spec
 from jitgrad.graph.recording import grad_mode, recording_thread
 from jitgrad.memory.threads import building
 from jitgrad.operators.native import entry_points, objects
@@ -29,9 +29,10 @@ from jitgrad.ops.quiet import quiet
 from jitgrad.requests import counters, matcher, schedule_cache
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.tensors.histories import Accumulator
+from jitgrad.tensors.parameter import Parameter
 from jitgrad.tensors.steps import pending_detached
 from jitgrad.tensors.storage import ATTACH, Storage, Version, detached_storages
-from jitgrad.tensors.tensor import Tensor, alike
+from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import default_address
 
 # Files that decide what the code is
@@ -39,7 +40,7 @@ _FILES = ("layout.py", "assembly.py", "calls.py", "storing.py", "record.py", "ma
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
     "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "EntryPoint": (EntryPoint, id), "Tensor": (Tensor,),
     "Storage": (Storage,),
-    "Version": (Version,), "Extra": (Extra,), "Run": (schedule_cache.Run,), "Accumulator": (Accumulator,),
+    "Version": (Version,), "PyFunction": (PyFunction,), "Extra": (Extra,), "Run": (schedule_cache.Run,), "Accumulator": (Accumulator,),
     "PatternWords": (PatternWords,)}
 
 
@@ -67,7 +68,7 @@ def _offsets(classes: dict[str, type]) -> dict[str, int] | None:
     return None if None in found.values() else found            # type: ignore[return-value]
 
 
-def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarray:
+def _shared(accumulate: Callable, release: Callable) -> np.ndarray:
     """layout.SHARED."""
     words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
              "compiling_thread": schedule_cache.compiling_thread, "hits": counters.hits, "era": schedule_cache.era_word}
@@ -76,9 +77,9 @@ def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarra
         "interpreting": schedule_cache.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
         "accumulate": accumulate, "release": release, "value": value, "attach": ATTACH, "quiet": quiet,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
-        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
+        "Tensor": Tensor, "Parameter": Parameter, "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
         "Composite": Composite, "Storage": Storage, "Run": schedule_cache.Run, "float": float, "int": int, "ndarray": np.ndarray,
-        "PyFunction": applied}
+        "PyFunction": PyFunction}
     result: list[int] = []
     kept: list[Any] = []
     for name in W.SHARED:
@@ -104,14 +105,14 @@ def _function(name: str, offsets: dict[str, int], deepest: int, compiling: bool)
     def source() -> str:
         from llvmlite import ir
 
-        from jitgrad.operators.native.backward import Again, Deliver, Usual
+        from jitgrad.operators.native.backward import Again, Deliver, Look, Usual
         from jitgrad.operators.native.matching import Match
         from jitgrad.operators.native.record import Record
         module = ir.Module(name)
         if name == W.RECORD:
             Record(module, offsets, deepest)
         else:
-            {W.MATCH: Match, W.AGAIN: Again, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
+            {W.MATCH: Match, W.AGAIN: Again, W.LOOK: Look, W.DELIVER: Deliver, W.USUAL: Usual}[name](module, offsets)
         return str(module)
 
     return glue.address(name, [*[(folder / file).read_bytes() for file in _FILES], repr((offsets, deepest))],
@@ -124,6 +125,7 @@ class Functions(NamedTuple):
     record: int
     match: int
     again: int
+    look: int
     deliver: int
     usual: int
 
@@ -136,7 +138,7 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
     """Give all entry points, and patterns, their code, once.
 
     accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors.
-    classes: autograd's Watch and PyFunction.  compiling: also if that is not on disk."""
+    classes: autograd's Watch.  compiling: also if that is not on disk."""
     global functions, refused
     with building:         # which a fork waits for
         if functions is not None or refused or not objects.SUPPORTED:
@@ -144,10 +146,10 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
         offsets = _offsets(classes)
         if offsets is None:
             return
-        PatternWords.shared = _shared(accumulate, release, classes["PyFunction"])
+        PatternWords.shared = _shared(accumulate, release)
         try:
             found = Functions(*[_function(name, offsets, MAX_HISTORY - LONGEST, compiling)
-                                for name in (W.RECORD, W.MATCH, W.AGAIN, W.DELIVER, W.USUAL)])
+                                for name in (W.RECORD, W.MATCH, W.AGAIN, W.LOOK, W.DELIVER, W.USUAL)])
         except MemoryError as error:        # all goes on without them, only slower
             refused = True
             logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
@@ -156,7 +158,7 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
             return
         entry_points.usual[0] = function(found.usual, "usual", PatternWords(None))
         entry_points.give_code(found.record, PatternWords.shared, learner)
-        matcher.native[0] = matching
+        matcher.native[:] = matching, looking
         functions = found           # last: until then it is tried again
         logger.debug("operators are recorded by machine code")
 
@@ -171,6 +173,12 @@ def matching(pattern: Any) -> Callable[..., list[Any] | None] | None:
     """match(*roots) of a pattern, by machine code, if that can follow it (see matching.py)."""
     assert functions is not None
     return function(functions.match, "match", PatternWords(pattern)) if is_followed(pattern) else None
+
+
+def looking(pattern: Any) -> Callable[[Any], bool | None] | None:
+    """look(root) of the pattern of a look, by machine code, if that can follow it (see backward.py)."""
+    assert functions is not None
+    return function(functions.look, "look", PatternWords(pattern, pattern.bound.run)) if is_followed(pattern) else None
 
 
 def delivery() -> Callable[..., None] | None:

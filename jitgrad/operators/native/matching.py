@@ -146,7 +146,7 @@ class Matching(ObjectAssembly):
         with self.when(self.either(self.same(what, OPERATION), self.same(what, KNOWN))):
             run = self.get(node, "Node.run")
             with self.when(self.differ(run, none)):
-                self.go_if(self.same(self.get(run, "Run.freed"), true), self.refuse)
+                self.go_if(self.both(self.same(self.get(run, "Run.freed"), true), self.for_gradients), self.refuse)
         with self.when(self.differ(layout, ANY)):
             self.go_if(self.differ(self.get(array, "type"), self.common("ndarray")), self.refuse)
             with self.when(self.same(layout, CONTIGUOUS)):

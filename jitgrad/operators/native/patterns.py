@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad import builtin
 from jitgrad.builtin import FASTCALL, Definition
+from jitgrad.graph.recording import input_spec
 from jitgrad.memory.buffers import address
 from jitgrad.operators.native import layout as W
 from jitgrad.requests.matcher import KNOWN, Pattern
@@ -31,11 +32,18 @@ class PatternWords:
             return
         words = _structure(pattern)
         if program is not None:
-            interior = [word for number in pattern.interior for word in (number, id(number))]
-            for numbers in (pattern.leaves, pattern.bound.positions):
-                words += [len(numbers), *numbers]
-            words += [len(pattern.interior), *interior]
-            self.header[[W.PATTERN_LEAVES, W.PATTERN_VALUES]] = len(pattern.leaves), len(pattern.bound.positions)
+            positions = pattern.bound.positions
+            if pattern.for_gradients:
+                words += [len(pattern.leaves), *pattern.leaves]
+            words += [len(positions), *positions]
+            if pattern.for_gradients:
+                words += [len(pattern.interior), *[word for number in pattern.interior for word in (number, id(number))]]
+            else:
+                outputs = pattern.entry.program.outputs
+                leaves = [input_spec(pattern.types[k]) for k in outputs]
+                words += [len(outputs), *[word for k, leaf in zip(outputs, leaves, strict=True) for word in (k, id(leaf))]]
+                self.kept.append(leaves)
+            self.header[[W.PATTERN_LEAVES, W.PATTERN_VALUES]] = len(pattern.leaves), len(positions)
         array = np.array(words, np.int64)
         self.kept += [[visit[3] for visit in pattern.visits], pattern.owners, array, program, pattern.entry, pattern.interior]
         self.header[[W.PATTERN_WORDS, W.PATTERN_PROGRAM, W.PATTERN_ENTRY, W.PATTERN_ERA]] = [

@@ -130,19 +130,19 @@ class BoundSchedule:
             kind, what, arguments, results, over = steps[at]
             at += 1
             if kind == PROGRAM:
-                for i, array in zip(results, what([slots[i] for i in arguments]), strict=True):
+                for i, array in zip(results, what([slots[i] for i in arguments])):      # noqa: B905 (of one length)
                     slots[i] = array
             elif kind == VISIT:
                 slots[results[0]] = callbacks.visit(what.place, slots[arguments[0]])        # type: ignore[union-attr]
             elif kind == FUNCTION:
                 arrays = callbacks.function(what, [slots[i] for i in arguments])            # type: ignore[union-attr]
-                came = tuple([array is not None for i, array in zip(results, arrays, strict=True) if i != NO_ARRAY])
+                came = tuple([array is not None for i, array in zip(results, arrays) if i != NO_ARRAY])     # noqa: B905 (of one length)
                 if came != line.outcomes[called]:
                     line = self._usual = self._line((*line.outcomes[:called], came), order)
                     steps = line.steps
                     slots += [None] * (len(values) + len(line.empty) - len(slots))
                 called += 1
-                for i, array in zip(results, arrays, strict=True):
+                for i, array in zip(results, arrays):       # noqa: B905 (of one length)
                     if i != NO_ARRAY:
                         slots[i] = array
             elif kind == SUM:
@@ -245,8 +245,9 @@ class _Linearizer(Callbacks):
         kept = {*results, *range(self.given)}
         steps = [step._replace(over=tuple([i for i in step.over if i not in kept])) for step in self.steps]
         some = [i for i in results if i != NO_ARRAY]
+        foreign = {*range(self.given), *[i for step in steps if step.kind in (VISIT, FUNCTION) for i in step.results]}
         return StraightLine(tuple(self.outcomes), steps, [None] * (self.count - self.given + 1), results,
-                    bool(schedule.stops) or min(some, default=self.given) < self.given or len(set(some)) < len(some))
+                            not foreign.isdisjoint(some) or len(set(some)) < len(some))
 
     def slot(self) -> int:
         """A new one."""

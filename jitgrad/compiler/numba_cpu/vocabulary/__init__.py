@@ -15,7 +15,7 @@ types it takes.  Nothing here promotes: float32 in, float32 out.  The arguments 
 | interleave(n)                        | the innermost loop around it is to compute n vectors in one iteration         |
 
 T is one of f4 f8 i4 i8 b1 (a boolean is one byte in arrays, an int64 in the block).  Elementwise functions: see the
-tables at the end; accuracy: vecmath/__init__.py.  What only matrix products use: foreign.py, vectors.py.
+tables at the end; accuracy: vecmath/__init__.py.  Random numbers: philox.py; what only matrix products use: foreign.py, vectors.py.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from jitgrad.compiler.numba_cpu.vocabulary import foreign, vectors
+from jitgrad.compiler.numba_cpu.vocabulary import foreign, philox, vectors
 from jitgrad.compiler.numba_cpu.vocabulary import scalarmath as sm
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath as vm
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, IRValue, inlined, intrinsic, select
@@ -182,6 +182,7 @@ OPERATIONS: dict[str, Operation] = {
     "interleave": _interleave(),
     **foreign.OPERATIONS,
     **vectors.OPERATIONS,
+    **philox.OPERATIONS,
     **{name: _on(1, name, FLOATS, formula) for name, formula in _FLOAT_UNARY.items()},
     **{name: _on(1, name, FLOATS, formula, "b1") for name, formula in _FLOAT_TESTS.items()},
     **{name: _on(2, name, FLOATS, formula) for name, formula in _FLOAT_BINARY.items()},

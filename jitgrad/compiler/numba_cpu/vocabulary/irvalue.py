@@ -188,14 +188,15 @@ def declare(module: ir.Module, name: str, result: ir.Type, arguments: Sequence[i
     return known if known is not None else ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def inlined(formula: Callable[..., IRValue], *args: IRValue) -> IRValue:
-    """Apply a formula, of its arguments' type, through a function of the module's own: built once, always inlined."""
+def inlined(formula: Callable[..., IRValue], *args: IRValue, result: Any = None) -> IRValue:
+    """Apply a formula through a function of the module's own: built once, always inlined.  result: its type, by default that of the
+    arguments."""
     builder = args[0].builder
     type = args[0].type
     symbol = f"jitgrad.{formula.__name__}.{type}"
     function = builder.module.globals.get(symbol)
     if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(type, [a.type for a in args]), symbol)
+        function = ir.Function(builder.module, ir.FunctionType(result or type, [a.type for a in args]), symbol)
         function.linkage = "internal"
         function.attributes.add("alwaysinline")
         body = ir.IRBuilder(function.append_basic_block())

@@ -34,7 +34,7 @@ class CallWords:
         self.words: list[int] = []
         self.kept: list[Any] = [*kwargs]
         self.nodes: list[Node] = []                     # of the tensors among the arguments, in order
-        self.numbers: list[tuple[int, float]] = []      # the numbers that are run-time arguments, and which arguments they are
+        self.numbers: list[tuple[int, int | float]] = []        # the numbers that are run-time arguments, and which arguments they are
         self.pattern = 0
         self.before = kind == W.WRITES and len(args) == 3 and not kwargs and _is_before(args[0], args[2])
         self.count = W.NAMES * len(kwargs) + len(args)
@@ -54,8 +54,8 @@ class CallWords:
         if i == 0 and self.filled:
             return interned(value._chain) is value._chain
         if i is not None and (kind is int or kind is float) and (self.kind in _OF_NUMBERS or (self.kind == W.WRITES and i == 2)):
-            self.numbers.append((i, float(value)))
-            self.words.append(id(float) + W.NUMBER)
+            self.numbers.append((i, value))
+            self.words.append(id(kind) + W.NUMBER)
             return True
         if i == 2 and self.before:
             self.words.append(id(value._chain) + W.BEFORE)

@@ -168,12 +168,15 @@ def on(value: Any, nodes: Iterator[Node]) -> Any:
     return value
 
 
-def given_numbers(found: Template, given: Sequence[tuple[int, float]]) -> dict[int, int]:
-    """Of the steps that are numbers among the arguments, which those are."""
+def given_numbers(found: Template, given: Sequence[tuple[int, int | float]], whole: bool = False) -> dict[int, int]:
+    """Of the steps that are numbers among the arguments, which those are; integers of integer dtypes only if `whole`."""
     leaves = [k for k, step in enumerate(found.nodes) if step.spec.op is SCALAR]
-    if len(given) != 1 or len(leaves) != 1 or repr(found.nodes[leaves[0]].value) != repr(given[0][1]):
+    if len(given) != 1 or len(leaves) != 1:
         return {}
-    return {leaves[0]: given[0][0]}
+    [(argument, number)], value = given, found.nodes[leaves[0]].value
+    if type(value) is int:
+        return {leaves[0]: argument} if whole and type(number) is int and value == number else {}
+    return {leaves[0]: argument} if repr(value) == repr(float(number)) else {}
 
 
 def encoded(words: list[int], kept: list[Any]) -> Encoded:

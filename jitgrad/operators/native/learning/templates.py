@@ -34,6 +34,7 @@ from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing import forward_calls
 
 VAIN = 16               # learning of a write that is none to be entered counts as so many, since it takes longer
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
@@ -78,10 +79,14 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
     stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([on(v, in_order) for v in args])
-    result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    forward_calls(1)            # what operators call inside records, too, instead of being evaluated
+    try:
+        result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    finally:
+        forward_calls(-1)
     nodes = [*stand_ins.values()]
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
-    numbered = {} if found is None else given_numbers(found, call.numbers)
+    numbered = {} if found is None else given_numbers(found, call.numbers, True)
     if call.valid and isinstance(result, (Tensor, tuple)):
         call.count += W.VALUES if grad_mode.enabled else W.POSTPONED
         if found is None or len(numbered) != len(call.numbers):
@@ -89,11 +94,14 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
         else:
             evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
             first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
-            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS:
-                evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
+            whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
+            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and not whole:
+                held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
+                evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, held, checks, found, numbered, first))
             call.kept.append(evaluate)
-            words = [*checks, id(evaluate), len(distinct), *first, *(numbered.values() or [-1])]
+            words = [*checks, id(evaluate), len(distinct), *first, *([i + whole for i in numbered.values()] or [-1])]
         enter(state, call, encoded(words, call.kept))
+        call.nodes.clear()          # an evaluator may keep the call
     return _values(result)
 
 
@@ -114,10 +122,9 @@ class _Evaluator:
         return self.run(*values)
 
 
-def _postpone(state: EntryPoint, call: CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
+def _postpone(state: EntryPoint, call: CallWords, bytes_held: int, checks: list[int], found: Template, numbered: Mapping[int, int],
               first: list[int]) -> None:
-    """Have such calls recorded from now on, to be computed together with what else is asked for."""
-    bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
+    """Have such calls recorded from now on, to be computed together with what else is asked for.  bytes_held: of the operands."""
     results = [found.nodes[i - len(first)].spec.type for i in found.results]
     at_once = bytes_held > SMALL + TIMES * sum([t.size * t.dtype.itemsize for t in results])    # a list of losses keeps no batches
     if at_once and found.make is not None:
