@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import random
-from jitgrad.operators.creation import finished, sizes
+from jitgrad.operators.creation.results import finished, sizes
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.device import placement
 from jitgrad.types.dtype import as_dtype, promote

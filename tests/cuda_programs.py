@@ -1,4 +1,4 @@
-"""Programs that run on any device: test_cuda.py runs each on the CPU and on a simulated device, and compares."""
+"""Programs that run on any device: test_cuda_gradients.py runs each on the CPU and on a simulated device, and compares."""
 from __future__ import annotations
 
 from collections.abc import Callable

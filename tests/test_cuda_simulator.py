@@ -163,6 +163,17 @@ def test_numbers_at_the_edges() -> None:
     check([ops.pow(k, leaf(np.array([62, -3, -2, 0, 3]))), k * scalar_node(3, int64)])
 
 
+def test_random_numbers() -> None:
+    """Integers and uniform numbers have the CPU's bits, normal ones nearly."""
+    for shape in ((40,), (3, 1, 5), ()):
+        for op in (ops.random_word, ops.random_bits, ops.random_uniform, ops.random_normal):
+            given = (normal(*shape), scalar_node(-2**63 + 5, int64), scalar_node(2**33 - 20, int64))
+            r = request([op(*given, **params) for params in ([{"dtype": "f4"}, {"dtype": "f8"}] if op.param_names else [{}])])
+            program = build(r, target())
+            assert program.kernels and not any([isinstance(s, LibraryStep) for s in program.listing().steps])
+            compare(program.run(r.order), reference(r), 1e-6 if op is ops.random_normal else 0)
+
+
 # -- promises ----------------------------------------------------------------------------------------------------------
 
 def test_a_formula_has_the_bits_of_the_cpu() -> None:

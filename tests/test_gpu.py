@@ -7,7 +7,7 @@ import drawn
 import numpy as np
 import pytest
 from cuda_programs import PROGRAMS
-from test_cuda import arrays_of
+from test_cuda_gradients import arrays_of
 
 import jitgrad as torch
 from jitgrad.graph.node import Op

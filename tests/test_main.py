@@ -10,6 +10,7 @@ import pytest
 
 import jitgrad
 from jitgrad import __main__ as main
+from jitgrad.memory.cuda import driver
 from jitgrad.nist import NAMES, demo, load
 
 
@@ -73,6 +74,7 @@ def test_info(start):
     assert re.search(r"on disk by Numba [\d.]+ \(jitgrad's pipeline\), \d+ ms each", rows["kernels"])
 
 
+@pytest.mark.skipif(driver.missing() is None, reason="there is a CUDA device")
 def test_info_without_cuda():
     assert "jitgrad[cuda]" in main._cuda() and "jitgrad[cuda12]" in main._cuda()
 

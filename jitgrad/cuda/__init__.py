@@ -135,7 +135,8 @@ def reset_peak_memory_stats(device: Any = None) -> None:
 
 def empty_cache() -> None:
     """Return the memory that is kept to be used again."""
-    pool.empty()
+    if driver.is_started():
+        pool.empty()
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode, input_node
 from jitgrad.memory.cuda.arrays import NOT_ON_THE_HOST
 from jitgrad.operators.declaration.declare import OPERATORS, finish_composite, function, operator
-from jitgrad.operators.declaration.inplace import write_result
 from jitgrad.operators.indexing.getitem import broadcast_value, value_node
 from jitgrad.operators.operands import Number, cast, normal_dim
 from jitgrad.operators.templates.template import no_template
@@ -383,14 +382,6 @@ def detach_(self: Tensor) -> Tensor:
     if node.requires_grad:
         self._leaf = None
         self._rebase(apply_step(node, NO_GRAD))
-    return self
-
-
-def write_array(self: Tensor, called: str, array: np.ndarray) -> Tensor:
-    """Write an array of this tensor's shape, in this tensor's dtype."""
-    refuse_complex(array)
-    type = self._node.type
-    write_result(self, called, input_node(array.astype(type.dtype.np, copy=False), type))
     return self
 
 

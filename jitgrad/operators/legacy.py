@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.operators.creation import finished, from_data, is_sequence, sizes
+from jitgrad.operators.creation.data import from_data, is_sequence
+from jitgrad.operators.creation.results import finished, sizes
 from jitgrad.operators.views.view import view
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.types.device import placement

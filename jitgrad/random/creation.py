@@ -9,7 +9,7 @@ import numpy as np
 
 from jitgrad import ops, tracing
 from jitgrad.graph.recording import grad_mode, scalar_node
-from jitgrad.operators.creation import NO_GRADIENTS, finished, given_sizes, made_as, sizes
+from jitgrad.operators.creation.results import NO_GRADIENTS, finished, given_sizes, made_as, sizes
 from jitgrad.operators.declaration.declare import finish_composite
 from jitgrad.operators.declaration.out import write_to
 from jitgrad.operators.operands import cast

@@ -102,7 +102,10 @@ def drawn(source: Source, shape: tuple[int, ...], kind: dtype, generator: Genera
         if formula is not None:
             found = np.asarray(formula(np, found, *numbers), (to or kind).np)
         return input_node(found, array_type(shape, to or kind))
-    donor = like or bind(ops.expand, (const(0, kind, device),), (), shape)
+    donor = like
+    if donor is None:
+        donor = bind(ops.expand, (const(0, kind, device),), (), shape)
+        donor.depth = int(device != "cpu")      # nothing that is made of it is computed on the host, see input_node
     made = node(source, donor, kind, generator)
     if formula is not None:
         made = formula(ops, made, *[scalar_node(n, kind, donor.type.device) for n in numbers])

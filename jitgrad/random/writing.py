@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.operators.creation import plain
+from jitgrad.operators.creation.results import plain
 from jitgrad.operators.declaration.inplace import write_result
 from jitgrad.random import drawing
 from jitgrad.random.creation import floating

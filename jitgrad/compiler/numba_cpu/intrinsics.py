@@ -1,6 +1,6 @@
 """An operation of the kernel vocabulary as one of Numba's intrinsics, for a CPU or a GPU.
 
-Input: an `Operation`, and the decorator of the package that compiles.  Output: what a kernel's text calls.
+Input: an `Intrinsic`, and the decorator of the package that compiles.  Output: what a kernel's text calls.
 """
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numba
 from numba.core.errors import TypingError
 
 from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
-from jitgrad.compiler.numba_cpu.vocabulary.operation import Operation
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import Intrinsic
 
 
-def as_intrinsic(name: str, operation: Operation, decorate: Callable[..., Any]) -> Any:
+def as_intrinsic(name: str, operation: Intrinsic, decorate: Callable[..., Any]) -> Any:
     """decorate: `numba.extending.intrinsic`, or that of numba-cuda."""
     def codegen(context, builder, signature, values):
         result = operation.build(builder, *values)

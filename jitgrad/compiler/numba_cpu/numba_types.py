@@ -6,7 +6,7 @@ from typing import Any
 from numba import types
 from numba.extending import models, register_model
 
-from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, VECTORS
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import IR, VECTORS
 
 
 class _Vector(types.Type):

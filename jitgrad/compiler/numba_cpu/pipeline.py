@@ -42,8 +42,8 @@ from numba.cpython import builtins, numbers, rangeobj  # noqa: F401  (they fill 
 from jitgrad.compiler.numba_cpu import objectcode
 from jitgrad.compiler.numba_cpu.numba_types import KINDS, TYPES
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import ANY, BOOL, FLOATS, INTS, NUMBERS, Intrinsic, Kinds, formula_of
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I8, IRValue
-from jitgrad.compiler.numba_cpu.vocabulary.operation import ANY, BOOL, FLOATS, INTS, NUMBERS, Kinds, Operation, formula_of
 from jitgrad.errors import InternalError
 
 # What a kernel's source uses besides the vocabulary, as Numba's registries call it.
@@ -59,7 +59,7 @@ def _of_numbers(name: str, accepted: frozenset, result: str | None = None) -> An
     return check
 
 
-def _python_operators() -> dict[Any, Operation]:
+def _python_operators() -> dict[Any, Intrinsic]:
     """Python's operators on numbers.  Integers wrap around, as NumPy's; Numba's own may not, and its quotients look for a zero,
     to raise.  Only "not equal" is true of nan."""
     formulas = {operator.add: (NUMBERS, lambda a, b: a + b), operator.sub: (NUMBERS, lambda a, b: a - b),
@@ -68,16 +68,16 @@ def _python_operators() -> dict[Any, Operation]:
                    operator.le: (NUMBERS, IRValue.__le__), operator.gt: (NUMBERS, IRValue.__gt__),
                    operator.ge: (NUMBERS, IRValue.__ge__)}
     return {
-        **{f: Operation(2, _of_numbers(f.__name__, kinds), formula_of(formula)) for f, (kinds, formula) in formulas.items()},
-        **{f: Operation(2, _of_numbers(f.__name__, kinds, "b1"), formula_of(formula)) for f, (kinds, formula) in comparisons.items()},
-        operator.neg: Operation(1, _of_numbers("neg", NUMBERS), formula_of(IRValue.__neg__)),
-        bool: Operation(1, _of_numbers("bool", BOOL), lambda builder, condition: condition)}
+        **{f: Intrinsic(2, _of_numbers(f.__name__, kinds), formula_of(formula)) for f, (kinds, formula) in formulas.items()},
+        **{f: Intrinsic(2, _of_numbers(f.__name__, kinds, "b1"), formula_of(formula)) for f, (kinds, formula) in comparisons.items()},
+        operator.neg: Intrinsic(1, _of_numbers("neg", NUMBERS), formula_of(IRValue.__neg__)),
+        bool: Intrinsic(1, _of_numbers("bool", BOOL), lambda builder, condition: condition)}
 
 
 class _OperationType(types.Callable):
     """The type of a name of the vocabulary."""
 
-    def __init__(self, name: str, operation: Operation) -> None:
+    def __init__(self, name: str, operation: Intrinsic) -> None:
         self.word = name
         self.operation = operation
         super().__init__(f"operation({name})")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.compiler.numba_cpu.kernels import Kernel, get_kernel
-from jitgrad.compiler.numba_cpu.vocabulary.operation import SCALARS
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import SCALARS
 from jitgrad.compiler.numba_cuda.vocabulary import OPERATIONS
 from jitgrad.memory.addresses import simulated as known
 from jitgrad.types.dtype import BY_CODE

@@ -23,8 +23,8 @@ from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.vocabulary import OPERATIONS as CPU
 from jitgrad.compiler.numba_cpu.vocabulary import foreign, vectors
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import IR, SCALARS, Intrinsic, signature
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, I8, declare
-from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, SCALARS, Operation, signature
 from jitgrad.compiler.numba_cuda.shapes import THREADS
 
 _SHARED = 3             # the address space of what the threads of a block share
@@ -32,17 +32,17 @@ _SIZE = {"f4": 4, "f8": 8, "i4": 4, "i8": 8, "b1": 1}
 _REGISTERS = {"thread": "tid", "threads": "ntid", "block": "ctaid", "blocks": "nctaid"}
 
 
-def _register(name: str, axis: str) -> Operation:
+def _register(name: str, axis: str) -> Intrinsic:
     def build(builder):
         function = declare(builder.module, f"llvm.nvvm.read.ptx.sreg.{_REGISTERS[name]}.{axis}", I4, [])
         return builder.zext(builder.call(function, []), I8)
-    return Operation(0, signature(f"{name}_{axis}", (), "i8"), build)
+    return Intrinsic(0, signature(f"{name}_{axis}", (), "i8"), build)
 
 
-def _unsigned(name: str, instruction: str) -> Operation:
+def _unsigned(name: str, instruction: str) -> Intrinsic:
     def build(builder, a, b):
         return getattr(builder, instruction)(a, b)
-    return Operation(2, signature(name, ("i8", "i8"), "i8"), build)
+    return Intrinsic(2, signature(name, ("i8", "i8"), "i8"), build)
 
 
 def _shared(builder: Any, kind: str, number: Any, index: Any) -> Any:
@@ -58,27 +58,27 @@ def _shared(builder: Any, kind: str, number: Any, index: Any) -> Any:
     return builder.gep(array, [I8(0), index], inbounds=True)
 
 
-def _keep(kind: str) -> Operation:
+def _keep(kind: str) -> Intrinsic:
     def build(builder, number, index, value):
         value = builder.zext(value, ir.IntType(8)) if kind == "b1" else value
         builder.store(value, _shared(builder, kind, number, index), align=_SIZE[kind])
-    return Operation(3, signature(f"keep_{kind}", ("i8", "i8", kind), None), build)
+    return Intrinsic(3, signature(f"keep_{kind}", ("i8", "i8", kind), None), build)
 
 
-def _kept(kind: str) -> Operation:
+def _kept(kind: str) -> Intrinsic:
     def build(builder, number, index):
         value = builder.load(_shared(builder, kind, number, index), align=_SIZE[kind])
         return builder.icmp_signed("!=", value, value.type(0)) if kind == "b1" else value
-    return Operation(2, signature(f"kept_{kind}", ("i8", "i8"), kind), build)
+    return Intrinsic(2, signature(f"kept_{kind}", ("i8", "i8"), kind), build)
 
 
-def _wait() -> Operation:
+def _wait() -> Intrinsic:
     def build(builder):
         builder.call(declare(builder.module, "llvm.nvvm.barrier0", ir.VoidType(), []), [])
-    return Operation(0, signature("wait", (), None), build)
+    return Intrinsic(0, signature("wait", (), None), build)
 
 
-def _atomic(kind: str) -> Operation:
+def _atomic(kind: str) -> Intrinsic:
     def build(builder, base, index, value):
         pointer = builder.gep(builder.inttoptr(base, IR[kind].as_pointer()), [index], inbounds=True)
         if kind[0] == "i":
@@ -87,10 +87,10 @@ def _atomic(kind: str) -> Operation:
         suffix = "f32" if kind == "f4" else "f64"
         add = declare(builder.module, f"llvm.nvvm.atomic.load.add.{suffix}.p0{suffix}", IR[kind], [pointer.type, IR[kind]])
         builder.call(add, [pointer, value])
-    return Operation(3, signature(f"atomic_add_{kind}", ("i8", "i8", kind), None), build)
+    return Intrinsic(3, signature(f"atomic_add_{kind}", ("i8", "i8", kind), None), build)
 
 
-def _first(verb: str, kind: str) -> Operation:
+def _first(verb: str, kind: str) -> Intrinsic:
     """The alignment (of four booleans, 4) lets LLVM join what is done to neighbours in one instruction."""
     plain = CPU[f"acc{verb}_{kind}"]
 
@@ -99,7 +99,7 @@ def _first(verb: str, kind: str) -> Operation:
         touching = [i for i in builder.block.instructions if i.opname == verb][-1]
         touching.align = 4 if kind == "b1" else 16
         return value
-    return Operation(plain.arity, plain.check, build)
+    return Intrinsic(plain.arity, plain.check, build)
 
 
 def _nothing(builder: Any, *values: Any) -> None:
@@ -108,7 +108,7 @@ def _nothing(builder: Any, *values: Any) -> None:
 
 # Of the CPU's argument block, its matrix products, and the promises about its innermost loops there is nothing here.
 _ELSEWHERE = {*foreign.OPERATIONS, *vectors.OPERATIONS, "interleave", *[f"arg_{kind}" for kind in SCALARS]}
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Intrinsic] = {
     **{name: operation for name, operation in CPU.items() if name not in _ELSEWHERE},
     **{f"{verb}_{kind}": CPU[f"acc{verb}_{kind}"] for verb in ("load", "store") for kind in SCALARS},
     **{f"first_{verb}_{kind}": _first(verb, kind) for verb in ("load", "store") for kind in SCALARS},
@@ -119,5 +119,5 @@ OPERATIONS: dict[str, Operation] = {
     **{f"kept_{kind}": _kept(kind) for kind in SCALARS},
     "wait": _wait(),
     **{f"atomic_add_{kind}": _atomic(kind) for kind in SCALARS if kind != "b1"},
-    "interleave": Operation(1, signature("interleave", ("i8",), None), _nothing),
+    "interleave": Intrinsic(1, signature("interleave", ("i8",), None), _nothing),
 }

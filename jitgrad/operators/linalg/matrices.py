@@ -9,6 +9,7 @@ from jitgrad import ops
 from jitgrad.errors import LinAlgError
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
+from jitgrad.memory.cuda.arrays import hosted
 from jitgrad.operators.operands import cast
 from jitgrad.operators.templates.template import no_template
 from jitgrad.ops.decomposition import on_diagonal
@@ -98,7 +99,7 @@ def attempted(a: Node, order: Callable[[np.ndarray], int], called: str | None,
 
 def marked(x: Node, info: Node, ndim: int = 2) -> Node:
     """What was computed of attempted matrices, so many dimensions each: nan where one has an order."""
-    return ops.where(_regular(info, ndim), x, ops.number(float("nan"), x)) if info.value.any() else x
+    return ops.where(_regular(info, ndim), x, ops.number(float("nan"), x)) if hosted(info.value).any() else x
 
 
 def _regular(info: Node, ndim: int) -> Node:

@@ -1,6 +1,6 @@
 """The vocabulary of kernels: every name that a kernel's source may use, bound to what it lowers to.
 
-Each entry is an `Operation` (operation.py): a rule for types and a formula over `IRValue`s that builds LLVM IR, the same for all
+Each entry is an `Intrinsic` (intrinsic.py): a rule for types and a formula over `IRValue`s that builds LLVM IR, the same for all
 types it takes.  Nothing here promotes: float32 in, float32 out.  The arguments of one operation must have one type.
 
 | names                                | meaning                                                                       |
@@ -27,9 +27,7 @@ from llvmlite import ir
 from jitgrad.compiler.numba_cpu.vocabulary import foreign, philox, vectors
 from jitgrad.compiler.numba_cpu.vocabulary import scalarmath as sm
 from jitgrad.compiler.numba_cpu.vocabulary import vecmath as vm
-from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, IRValue, inlined, intrinsic, select
-from jitgrad.compiler.numba_cpu.vocabulary.loops import mark_independent, mark_interleaved, mark_invariant
-from jitgrad.compiler.numba_cpu.vocabulary.operation import (
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import (
     ANY,
     BOOL,
     FLOATS,
@@ -37,12 +35,14 @@ from jitgrad.compiler.numba_cpu.vocabulary.operation import (
     IR,
     NUMBERS,
     SCALARS,
+    Intrinsic,
     Kinds,
-    Operation,
     alike,
     formula_of,
     signature,
 )
+from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F8, I8, IRValue, inlined, intrinsic, select
+from jitgrad.compiler.numba_cpu.vocabulary.loops import mark_independent, mark_interleaved, mark_invariant
 
 _MEMORY = {**IR, "b1": ir.IntType(8)}
 _SIZE = {"f4": 4, "f8": 8, "i4": 4, "i8": 8, "b1": 1}
@@ -50,72 +50,72 @@ _SIZE = {"f4": 4, "f8": 8, "i4": 4, "i8": 8, "b1": 1}
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
-def _arg(kind: str) -> Operation:
+def _arg(kind: str) -> Intrinsic:
     def build(builder, args, slot):
         address = builder.gep(builder.inttoptr(args, I8.as_pointer()), [slot])
         stored = F8 if kind in ("f4", "f8") else I8
         load = builder.load(builder.bitcast(address, stored.as_pointer()), align=8)
         mark_invariant(builder.module, load)
         return IRValue(builder, load).cast(IR[kind]).ir
-    return Operation(2, signature(f"arg_{kind}", ("i8", "i8"), kind), build)
+    return Intrinsic(2, signature(f"arg_{kind}", ("i8", "i8"), kind), build)
 
 
 def _pointer(builder: ir.IRBuilder, kind: str, base: ir.Value, index: ir.Value) -> ir.Value:
     return builder.gep(builder.inttoptr(base, _MEMORY[kind].as_pointer()), [index], inbounds=True)
 
 
-def _load(kind: str, independent: bool) -> Operation:
+def _load(kind: str, independent: bool) -> Intrinsic:
     def build(builder, base, index):
         value = builder.load(_pointer(builder, kind, base, index), align=_SIZE[kind])
         if independent:
             mark_independent(builder.function, value)
         return builder.icmp_signed("!=", value, value.type(0)) if kind == "b1" else value
-    return Operation(2, signature(f"load_{kind}", ("i8", "i8"), kind), build)
+    return Intrinsic(2, signature(f"load_{kind}", ("i8", "i8"), kind), build)
 
 
-def _store(kind: str, independent: bool) -> Operation:
+def _store(kind: str, independent: bool) -> Intrinsic:
     def build(builder, base, index, value):
         if kind == "b1":
             value = builder.zext(value, _MEMORY[kind])
         store = builder.store(value, _pointer(builder, kind, base, index), align=_SIZE[kind])
         if independent:
             mark_independent(builder.function, store)
-    return Operation(3, signature(f"store_{kind}", ("i8", "i8", kind), None), build)
+    return Intrinsic(3, signature(f"store_{kind}", ("i8", "i8", kind), None), build)
 
 
-def _literal(kind: str) -> Operation:
+def _literal(kind: str) -> Intrinsic:
     def check(kinds: Kinds) -> str:
         if kinds[0] not in ("f8", "i8", "b1"):      # what Python's numbers are
             raise TypeError(f"{kind}({kinds[0]}): needs a literal")
         return kind
-    return Operation(1, check, formula_of(lambda x: x.cast(IR[kind])))
+    return Intrinsic(1, check, formula_of(lambda x: x.cast(IR[kind])))
 
 
-def _interleave() -> Operation:
+def _interleave() -> Intrinsic:
     def build(builder, count):
         mark_interleaved(builder.block, count.constant)
-    return Operation(1, signature("interleave", ("i8",), None), build)
+    return Intrinsic(1, signature("interleave", ("i8",), None), build)
 
 
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
-def _on(arity: int, name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Operation:
-    return Operation(arity, alike(name, accepted, result), formula_of(formula))
+def _on(arity: int, name: str, accepted: frozenset, formula: Callable[..., IRValue], result: str | None = None) -> Intrinsic:
+    return Intrinsic(arity, alike(name, accepted, result), formula_of(formula))
 
 
-def _where() -> Operation:
+def _where() -> Intrinsic:
     both = alike("where", ANY)
 
     def check(kinds: Kinds) -> str:
         if kinds[0] != "b1":
             raise TypeError(f"where({', '.join(kinds)}): needs a condition of kind b1")
         return both(kinds[1:])
-    return Operation(3, check, formula_of(select))
+    return Intrinsic(3, check, formula_of(select))
 
 
-def _to(kind: str) -> Operation:
-    return Operation(1, alike(f"to_{kind}", ANY, kind), formula_of(lambda x: x.cast(IR[kind])))
+def _to(kind: str) -> Intrinsic:
+    return Intrinsic(1, alike(f"to_{kind}", ANY, kind), formula_of(lambda x: x.cast(IR[kind])))
 
 
 def _reassociable(floating: str, integer: str) -> Callable[[IRValue, IRValue], IRValue]:
@@ -171,7 +171,7 @@ _NUMBER_BINARY: dict[str, Callable[[IRValue, IRValue], IRValue]] = {
     "rmul": _reassociable("fmul", "mul"),
 }
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Intrinsic] = {
     **{f"arg_{kind}": _arg(kind) for kind in SCALARS},
     **{f"load_{kind}": _load(kind, True) for kind in SCALARS},
     **{f"store_{kind}": _store(kind, True) for kind in SCALARS},

@@ -18,8 +18,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import FLOATS, IR, Intrinsic, signature
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I4, I8, declare
-from jitgrad.compiler.numba_cpu.vocabulary.operation import FLOATS, IR, Operation, signature
 
 _ROWS = 101             # CBLAS's number for matrices in rows
 _DENORMAL = 2           # the sticky flag's bit in MXCSR
@@ -32,7 +32,7 @@ def _call(builder: Any, function: Any, result: Any, arguments: list[Any]) -> Any
     return builder.call(builder.inttoptr(function, type.as_pointer()), arguments)
 
 
-def _gemm(kind: str, bits: int) -> Operation:
+def _gemm(kind: str, bits: int) -> Intrinsic:
     def build(builder, function, turn_a, turn_b, m, n, k, scale, a, lda, b, ldb, c, ldc):
         def integer(x):
             return builder.trunc(x, I4) if bits == 32 else x
@@ -44,10 +44,10 @@ def _gemm(kind: str, bits: int) -> Operation:
             return builder.inttoptr(x, _POINTER)
         _call(builder, function, _VOID, [I4(_ROWS), order(turn_a), order(turn_b), integer(m), integer(n), integer(k), scale,
                                          pointer(a), integer(lda), pointer(b), integer(ldb), IR[kind](0.0), pointer(c), integer(ldc)])
-    return Operation(13, signature("gemm", ("i8",) * 6 + (kind,) + ("i8",) * 6, None), build)
+    return Intrinsic(13, signature("gemm", ("i8",) * 6 + (kind,) + ("i8",) * 6, None), build)
 
 
-def _gemv(kind: str, bits: int) -> Operation:
+def _gemv(kind: str, bits: int) -> Intrinsic:
     def build(builder, function, turn, m, n, a, lda, x, step, y):
         def integer(i):
             return builder.trunc(i, I4) if bits == 32 else i
@@ -56,33 +56,33 @@ def _gemv(kind: str, bits: int) -> Operation:
             return builder.inttoptr(i, _POINTER)
         _call(builder, function, _VOID, [I4(_ROWS), builder.trunc(turn, I4), integer(m), integer(n), IR[kind](1.0), pointer(a),
                                          integer(lda), pointer(x), integer(step), IR[kind](0.0), pointer(y), integer(I8(1))])
-    return Operation(9, signature("gemv", ("i8",) * 9, None), build)
+    return Intrinsic(9, signature("gemv", ("i8",) * 9, None), build)
 
 
-def _call_kernel() -> Operation:
+def _call_kernel() -> Intrinsic:
     def build(builder, function, lo, hi, args):
         _call(builder, function, _VOID, [lo, hi, args])
-    return Operation(4, signature("call_kernel", ("i8",) * 4, None), build)
+    return Intrinsic(4, signature("call_kernel", ("i8",) * 4, None), build)
 
 
-def _stack_words() -> Operation:
+def _stack_words() -> Intrinsic:
     def build(builder, count):
         with builder.goto_entry_block():
             slot = builder.alloca(I8, count)
         return builder.ptrtoint(slot, I8)
-    return Operation(1, signature("stack_words", ("i8",), "i8"), build)
+    return Intrinsic(1, signature("stack_words", ("i8",), "i8"), build)
 
 
-def _allocate() -> Operation:
+def _allocate() -> Intrinsic:
     def build(builder, size):
         return builder.ptrtoint(builder.call(declare(builder.module, "malloc", _POINTER, [I8]), [size]), I8)
-    return Operation(1, signature("allocate", ("i8",), "i8"), build)
+    return Intrinsic(1, signature("allocate", ("i8",), "i8"), build)
 
 
-def _release() -> Operation:
+def _release() -> Intrinsic:
     def build(builder, address):
         builder.call(declare(builder.module, "free", _VOID, [_POINTER]), [builder.inttoptr(address, _POINTER)])
-    return Operation(1, signature("release", ("i8",), None), build)
+    return Intrinsic(1, signature("release", ("i8",), None), build)
 
 
 def _register(builder: Any, verb: str, slot: Any) -> None:
@@ -99,21 +99,21 @@ def _flags(builder: Any) -> tuple[Any, Any]:
     return slot, builder.load(slot)
 
 
-def _clear_flag() -> Operation:
+def _clear_flag() -> Intrinsic:
     def build(builder):
         slot, flags = _flags(builder)
         builder.store(builder.and_(flags, I4(~_DENORMAL)), slot)
         _register(builder, "ld", slot)
-    return Operation(0, signature("clear_subnormal_flag", (), None), build)
+    return Intrinsic(0, signature("clear_subnormal_flag", (), None), build)
 
 
-def _read_flag() -> Operation:
+def _read_flag() -> Intrinsic:
     def build(builder):
         return builder.zext(builder.and_(_flags(builder)[1], I4(_DENORMAL)), I8)
-    return Operation(0, signature("subnormal_flag", (), "i8"), build)
+    return Intrinsic(0, signature("subnormal_flag", (), "i8"), build)
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Intrinsic] = {
     **{f"gemm_{kind}_{bits}": _gemm(kind, bits) for kind in sorted(FLOATS) for bits in (32, 64)},
     **{f"gemv_{kind}_{bits}": _gemv(kind, bits) for kind in sorted(FLOATS) for bits in (32, 64)},
     "call_kernel": _call_kernel(), "stack_words": _stack_words(), "allocate": _allocate(), "release": _release(),

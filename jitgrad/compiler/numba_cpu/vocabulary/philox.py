@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import IR, Intrinsic, formula_of, signature
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import F4, I4, IRValue, inlined, intrinsic
-from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, Operation, formula_of, signature
 from jitgrad.ops.philox import formulas
 
 _UNIT_STEP, _BITS = 2.0**52, 0x4330000000000000         # of which the last bit of the mantissa is 1
@@ -25,13 +25,13 @@ def _to_f8(x: IRValue) -> IRValue:
     return (high.as_float() - _UNIT_STEP) * 2.0**32 + (low.as_float() - _UNIT_STEP)
 
 
-def _operation(name: str, formula: Callable[..., IRValue]) -> Operation:
+def _operation(name: str, formula: Callable[..., IRValue]) -> Intrinsic:
     kind = name.rpartition("_")[2]
     result = kind if kind in ("f4", "f8") else "i8"
     build = formula_of(lambda counter, seed: inlined(formula, counter, seed, result=IR[result]))
-    return Operation(2, signature(name, ("i8", "i8"), result), build)
+    return Intrinsic(2, signature(name, ("i8", "i8"), result), build)
 
 
 _FORMULAS = formulas(lambda f: f, lambda x: intrinsic("sqrt", x), float, float, _to_f4, _to_f8, IRValue.bits, IRValue.bits,
                      IRValue.as_float, IRValue.as_float)
-OPERATIONS: dict[str, Operation] = {name: _operation(name, formula) for name, formula in _FORMULAS.items()}
+OPERATIONS: dict[str, Intrinsic] = {name: _operation(name, formula) for name, formula in _FORMULAS.items()}

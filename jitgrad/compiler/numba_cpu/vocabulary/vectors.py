@@ -17,11 +17,11 @@ from typing import Any
 
 from llvmlite import ir
 
+from jitgrad.compiler.numba_cpu.vocabulary.intrinsic import IR, VECTORS, Intrinsic, signature
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, declare
-from jitgrad.compiler.numba_cpu.vocabulary.operation import IR, VECTORS, Operation, signature
 
 
-def _operations(kind: str, element: str, count: int) -> dict[str, Operation]:
+def _operations(kind: str, element: str, count: int) -> dict[str, Intrinsic]:
     vector, size = IR[kind], 64 // count
     suffix = f"v{count}f{8 * size}"
     bits, mask_type = ir.IntType(count), ir.VectorType(I1, count)
@@ -60,13 +60,13 @@ def _operations(kind: str, element: str, count: int) -> dict[str, Operation]:
     def mul(builder, a, b):
         return builder.fmul(a, b)
 
-    def entry(name: str, given: tuple[str, ...], result: str | None, build: Any) -> tuple[str, Operation]:
-        return f"{name}_{kind}", Operation(len(given), signature(f"{name}_{kind}", given, result), build)
+    def entry(name: str, given: tuple[str, ...], result: str | None, build: Any) -> tuple[str, Intrinsic]:
+        return f"{name}_{kind}", Intrinsic(len(given), signature(f"{name}_{kind}", given, result), build)
 
     return dict([entry("zero", (), kind, zero), entry("all", (element,), kind, every), entry("some", ("i8",), "i8", some),
                  entry("load", ("i8", "i8", "i8"), kind, load), entry("store", ("i8", "i8", kind, "i8"), None, store),
                  entry("fma", (kind,) * 3, kind, fma), entry("mul", (kind,) * 2, kind, mul)])
 
 
-OPERATIONS: dict[str, Operation] = {name: operation for kind, (element, count) in VECTORS.items()
+OPERATIONS: dict[str, Intrinsic] = {name: operation for kind, (element, count) in VECTORS.items()
                                     for name, operation in _operations(kind, element, count).items()}

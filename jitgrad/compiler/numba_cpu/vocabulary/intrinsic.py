@@ -25,7 +25,7 @@ Kinds = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Operation:
+class Intrinsic:
     """check(kinds): the kind of the result, None for none; raises TypeError.  build(builder, *values): the LLVM value."""
 
     arity: int
