@@ -19,7 +19,7 @@ from jitgrad.requests.capture import Capture
 NOTHING = (None, False)
 VALUES = "values"           # the kind of a request for values alone
 _numbers = itertools.count()
-# native[0](pattern): its match by machine code (operators/native/matching.py), or None; native[1](pattern): its look (again.py), or
+# native[0](pattern): its match by machine code (operators/native/matching.py), or None; native[1](pattern): its look (backward.py), or
 # None; once there is any.
 native: list[Callable[[Any], Callable[..., Any] | None] | None] = [None, None]
 MAX_SIZES = 512     # sets of run-time sizes that a pattern keeps what is bound for
