@@ -12,7 +12,7 @@ from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
 from jitgrad.compiler.loops.body import Sizes, leaf
-from jitgrad.compiler.loops.needs import Loop, Needs, Target
+from jitgrad.compiler.loops.needs import Loop, Needs, Target, once
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.programs import NOTHING, Growth
 from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
@@ -137,13 +137,13 @@ class Layout:
 
     def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
                growth: Growth = NOTHING) -> BoundStep:
-        prepared = programs.prepared(step, growth, count)
+        prepared, new = programs.prepared(step, growth, count)
         bound = programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
         program = prepared.program
         if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
                 config.memory_limit is None):
             raise Unsuitable        # a loop runs on one thread, but is what can keep to a limit
-        self.compiled |= prepared.new
+        self.compiled |= new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
@@ -172,8 +172,8 @@ class Layout:
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
         what = tuple(read), tuple(sorted(kept))
-        steps, updated = self._needs.once(forward_steps, body, *what)
-        later, _ = self._needs.once(forward_steps, one.later, *what)
+        steps, updated = once(forward_steps, body, *what)
+        later, _ = once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
         if count > 1 and one.reverse is not None:
             self.told += checkpoints.told(one, block)
@@ -272,7 +272,7 @@ class Layout:
         if one.reverse is None or offset not in one.carried:
             return False
         j = one.carried[offset]
-        gradients, _, updated = self._needs.once(backward_steps, one.reverse)
+        gradients, _, updated = once(backward_steps, one.reverse)
         return j in gradients and (gradients[j] is one.reverse.carried[j] or updated.get(gradients[j]) is one.reverse.carried[j])
 
     def _gradient(self, place: int) -> Location:
@@ -333,8 +333,8 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._needs.once(backward_steps, reverse)
-        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
+        gradients, steps, updated = once(backward_steps, reverse)
+        _, later, _ = once(backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:

@@ -236,16 +236,18 @@ def _phase(graph: Graph, first: int, period: int) -> int:
 
 
 def structure(graph: Graph, piece: Piece) -> tuple:
-    """What pieces of one graph have in common that have the same body."""
+    """What pieces have in common that have the same body."""
     operands = []
     for operand in piece.operands:
         k = operand.places[0] if operand.kind != CARRIED else graph.body[piece.first + operand.offset]
         differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
         leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
-        operands.append((operand.kind, operand.offset, leaf, differentiable,
-                         *[int(graph.types[place_read(graph, piece, operand, i)]) for i in piece.drawn]))
+        recorded = [graph.order[place_read(graph, piece, operand, i)] for i in piece.drawn]
+        operands.append((operand.kind, operand.offset, leaf, differentiable, recorded[0].requires_grad, *[n.spec.type for n in recorded]))
     starts = [piece.first + i * piece.period for i in piece.drawn]
-    return (piece.count > 1, *[graph.kinds[at:at + piece.period].tobytes() for at in starts], tuple(operands), tuple(piece.wiring))
+    nodes = [graph.order[k] for at in starts for k in graph.body[at:at + piece.period].tolist()]
+    return (piece.count > 1, len(starts), tuple(operands), tuple(piece.wiring),
+            *[(n.spec.sig, n.requires_grad, n.spec.type, len(n.spec.sizes or ())) for n in nodes])
 
 
 def place_read(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jitgrad.compiler.build import Request, build, why_small
+from jitgrad.compiler.loops import body
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.steps import BodyStep
 from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
@@ -31,6 +32,7 @@ _programs: dict[tuple, Program] = {}
 def forget() -> None:
     """Forget all programs."""
     _programs.clear()
+    body.forget()
 
 
 def find(step: BodyStep) -> tuple[Program, bool]:
@@ -71,12 +73,11 @@ def greatest(step: BodyStep, growth: Growth, iterations: int, place: int) -> lis
 
 
 class Prepared(NamedTuple):
-    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides, and
+    """The program of a step for lengths.  numbers: starts and steps of slices and strides, and
     lengths that advance; sized: which of them are which component of which `sizes` tuple, by identity; lengths: which are the
     length of which node."""
 
     program: Program
-    new: bool
     plan: ExecutionPlan
     numbers: list[int]
     sized: list[tuple[int, int, int]]
@@ -86,17 +87,19 @@ class Prepared(NamedTuple):
     cut: bool                   # whether its work is worth sharing out to threads
 
 
-def prepared(step: BodyStep, growth: Growth, iterations: int) -> Prepared:
-    """The program of a step, planned for the greatest lengths that it has in so many iterations."""
+def prepared(step: BodyStep, growth: Growth, iterations: int) -> tuple[Prepared, bool]:
+    """The program of a step, planned for the greatest lengths that it has in so many iterations, and whether it had to be compiled."""
     key = iterations if growth else 1
     found = step.prepared.get(key)
     if found is None:
         known = next(iter(step.prepared.values()), None)
-        found = step.prepared[key] = _prepared(step, growth, iterations, known)
-    return found
+        found, new = _prepared(step, growth, iterations, known)
+        step.prepared[key] = found
+        return found, new
+    return found, False
 
 
-def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> Prepared:
+def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> tuple[Prepared, bool]:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
     plan, numbers, atoms = program.planned(step.order, {(k, axis): greatest(step, growth, iterations, k)[axis] for k, axis in growth})
@@ -104,11 +107,11 @@ def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared |
         raise Unsuitable
     sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"] if known is None else known.sized
     sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
-    return Prepared(program, new, plan, list(numbers), sized if numbers else [],
+    return Prepared(program, plan, list(numbers), sized if numbers else [],
                     [(k, atom[1:]) for atom, k in atoms.items() if atom[0] == "length"],
                     [sources[step.order[p]] for p in plan.positions],
                     sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]),
-                    any([not isinstance(s, Calls) for s in plan.stages]))
+                    any([not isinstance(s, Calls) for s in plan.stages])), new
 
 
 def bound(prepared: Prepared, nodes: list[Node], places: Mapping[Node, Location], sizes: Sizes, growth: Growth, iterations: int,
