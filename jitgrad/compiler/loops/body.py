@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.compiler.loops import saving
-from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Graph, Piece, place_read, structure
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Piece, place_read, structure
 from jitgrad.compiler.loops.saving import operands_read
 from jitgrad.differentiate import differentiate
 from jitgrad.graph.node import CONST, SCALAR, Node, topological

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
-from jitgrad.compiler.loops.body import Sizes, leaf
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.needs import Loop, Needs, Target, once
-from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Piece
 from jitgrad.compiler.loops.programs import NOTHING, Growth
 from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
 from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
@@ -21,10 +22,8 @@ from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
 from jitgrad.config import config
-from jitgrad.graph.node import CONST, SCALAR, Node
-from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.graph.node import SCALAR, Node
 from jitgrad.memory import buffers
-from jitgrad.ops.declare import REGISTRY
 from jitgrad.types.array import ArrayType
 
 
@@ -150,16 +149,9 @@ class Layout:
 
     def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[Run]:
         """A copy of one array, or what adds it to another."""
-        given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, given)
-            step = BodyStep([total, given, made], [total, given], [made], [2])
-            places = {total: target, given: source, made: target}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], given)
-            step, places = BodyStep([given, made], [given], [made], [1]), {given: source, made: target}
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = programs.copying(node, add)
+        *total, given, made = step.order
+        return [(1, [self._bound(step, {given: source, **dict.fromkeys([*total, made], target)}, {}, 1)])]
 
     # -- forward -------------------------------------------------------------------------------------------------------
 
@@ -309,18 +301,8 @@ class Layout:
         self._written.add(target)
         if cotangent is not None:
             return self._copied(self._graph.order[cotangent], Location(cotangent), self._gradient(root), add)
-        like = leaf(node.spec.type)
-        one = const(1, node.spec.type.dtype)
-        ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, ones)
-            order, places = [like, one, total, ones, made], {total: self._gradient(root), made: self._gradient(root)}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], ones)
-            order, places = [like, one, ones, made], {made: self._gradient(root)}
-        step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = programs.seeding(node, add)
+        return [(1, [self._bound(step, dict.fromkeys(step.order, self._gradient(root)), {}, 1)])]
 
     def _backward(self, one: Loop) -> list[Run]:
         piece, count, reverse = one.piece, one.count, one.reverse
@@ -334,6 +316,7 @@ class Layout:
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
         gradients, steps, updated = once(backward_steps, reverse)
+        assert one.later_reverse is not None
         _, later, _ = once(backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.compiler.loops.arrange import Graph
 from jitgrad.compiler.loops.body import Body, Reverse, Sizes, bodies_of, reverse
-from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Piece
 from jitgrad.compiler.loops.tables import Block, Location, Unsuitable
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import Node

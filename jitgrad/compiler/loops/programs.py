@@ -5,7 +5,7 @@ Invariant: a program depends on the structure of the step alone.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,20 +18,25 @@ from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitab
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
-from jitgrad.graph.node import Node
+from jitgrad.graph.node import CONST, SCALAR, Node
+from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.ops.declare import REGISTRY
 
 # By place of a node in a step and axis: what is added to that length from iteration to iteration.
 Growth = Mapping[tuple[int, int], int]
 MAX_PROGRAMS = 4096
 NOTHING: Growth = {}
+SMALL = 1 << 16     # elements of arrays whose copying is planned once
 LONG = 1e6          # nanoseconds of what is cut in chunks, where threads are used
 
 _programs: dict[tuple, Program] = {}
+_small: dict[tuple, BodyStep] = {}
 
 
 def forget() -> None:
     """Forget all programs."""
     _programs.clear()
+    _small.clear()
     body.forget()
 
 
@@ -70,6 +75,53 @@ def greatest(step: BodyStep, growth: Growth, iterations: int, place: int) -> lis
     """The greatest lengths of a node of a step, which is that of the second iteration where lengths advance."""
     own = enumerate(step.order[place].spec.type.shape)
     return [n + max(growth[place, axis] * (iterations - 2), -growth[place, axis]) if (place, axis) in growth else n for axis, n in own]
+
+
+def _once(make: Callable[[Node, bool], BodyStep], node: Node, add: bool) -> BodyStep:
+    """make(node, add), made once for what nodes of its kind are."""
+    own = node.spec.op in (CONST, SCALAR)
+    key = (make, node.spec if own else node.spec.type, add)
+    step = _small.get(key)
+    if step is None:
+        step = make(node if own else body.leaf(node.spec.type), add)
+        if node.spec.type.size <= SMALL:
+            if len(_small) >= MAX_PROGRAMS:
+                _small.pop(next(iter(_small)))
+            _small[key] = step
+    return step
+
+
+def copying(node: Node, add: bool) -> BodyStep:
+    """What copies the value of a node like that, or adds it to what is there.  order: what it is added to, if it is, it, the result."""
+    return _once(_copying, node, add)
+
+
+def _copying(node: Node, add: bool) -> BodyStep:
+    given = Node(node.spec, (), False, 0, node.value)
+    if add:
+        total = body.leaf(node.spec.type)
+        made = in_grad_mode(False, REGISTRY["add"], total, given)
+        return BodyStep([total, given, made], [total, given], [made], [2])
+    made = in_grad_mode(False, REGISTRY["copy"], given)
+    return BodyStep([given, made], [given], [made], [1])
+
+
+def seeding(node: Node, add: bool) -> BodyStep:
+    """What makes, or adds, the gradient of a root that is an implicit 1."""
+    return _once(_seeding, body.leaf(node.spec.type), add)
+
+
+def _seeding(like: Node, add: bool) -> BodyStep:
+    one = const(1, like.spec.type.dtype)
+    ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
+    if add:
+        total = body.leaf(like.spec.type)
+        made = in_grad_mode(False, REGISTRY["add"], total, ones)
+        order = [like, one, total, ones, made]
+    else:
+        made = in_grad_mode(False, REGISTRY["copy"], ones)
+        order = [like, one, ones, made]
+    return BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
 
 
 class Prepared(NamedTuple):

@@ -15,9 +15,9 @@ import numpy as np
 
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.loops import checkpoints
-from jitgrad.compiler.loops.arrange import arranged
+from jitgrad.compiler.loops.arrange import arranged, copied
 from jitgrad.compiler.loops.layout import Layout
-from jitgrad.compiler.loops.pieces import copied, divide, ended
+from jitgrad.compiler.loops.pieces import divide, ended
 from jitgrad.compiler.loops.tables import Unsuitable
 from jitgrad.compiler.program import Bound
 from jitgrad.compiler.runtime.plan import check_limit

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
 
 MAX_PROGRAMS = 4096         # kept for other graphs that have the same segments
-# Nodes of a graph that is looked through for loops; the fewest while structures keep coming that are new.
+# Nodes of a graph that is looked through for loops; the fewest while structures keep coming that are new, or consist of known bodies.
 LEAST, FEWEST = 64, 24
 bodies_known = [False]      # whether the last graph that consists of loops was compiled without compiling anything
 
@@ -123,7 +123,7 @@ def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: lis
               cotangents: list[int | None], wrt: list[int], known: Collection[int]) -> AnyProgram:
     """The program of a request as compiler.build.Request, by places of the nodes: loops as loops where it repeats itself (there what
     is known is computed again)."""
-    if len(nodes) >= (FEWEST if is_varying() else LEAST):
+    if len(nodes) >= (FEWEST if is_varying() or bodies_known[0] else LEAST):
         with _compiling() as count:
             from jitgrad.compiler.loops import rolled
             program = rolled.roll(nodes, children, (outputs, roots, cotangents, wrt))
