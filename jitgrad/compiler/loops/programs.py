@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.build import Request, build, why_small
+from jitgrad.compiler import stored
 from jitgrad.compiler.loops import body
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.steps import BodyStep
 from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
+from jitgrad.compiler.request import Request, why_small
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
 from jitgrad.graph.node import CONST, SCALAR, Node
@@ -56,7 +57,7 @@ def find(step: BodyStep) -> tuple[Program, bool]:
         outputs = [step.order[k] for k in step.outputs]
         # (which gives `sizes` tuples of their own to nodes that share one)
         in_place = () if step.base is None else outputs
-        program = build(Request(list(step.order), outputs, [], [], [], why_small(len(step.order)), in_place=in_place))
+        program = stored.find(Request(list(step.order), outputs, [], [], [], why_small(len(step.order)), in_place=in_place))
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program
