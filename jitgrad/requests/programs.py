@@ -15,6 +15,7 @@ from jitgrad.config import config
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.memory.threads import building
+from jitgrad.requests import counters
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import hits, is_varying, stats, unreturned
 from jitgrad.requests.schedules import segment
@@ -106,8 +107,8 @@ def is_new(key: Key, meetings: int) -> bool:
 
 
 def is_returning() -> bool:
-    """Whether structures have come again so often, on the average of all, that more of the same can be expected."""
-    return hits[0] >= RETURNS * (len(known) - 1)
+    """Whether structures, where they are more than a few, have come again so often that more of the same can be expected."""
+    return hits[0] >= RETURNS * (len(known) - counters.PATIENCE)
 
 
 def hit(entry: Entry) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 MOST_TENSORS = 6
 MOST_STEPS = 40
-FIRST_ENTRIES, ENTRIES = 64, 256        # of one operator at first and at most, powers of two;
+FIRST_ENTRIES, ENTRIES = 256, 256        # of one operator at first and at most, powers of two;
 MOST_ENTRIES = 4096                     # at most of views and writes, whose indices a loop counts
 TRIES = 4               # neighbours that are looked at
 MOST_WORDS = 20
