@@ -50,15 +50,15 @@ class FaceState(functools.partial):
     definition: Definition
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
-        """Have a table, which is empty and is not written to.  common: the words that all operators share."""
+        """Make the table.  common: the words that all operators share."""
         self.most = words.MOST_ENTRIES if self.kind >= words.CHAINS else words.ENTRIES
-        self.entries = 1
-        self.table = self.next = EMPTY
+        self.entries = words.ENTRIES if self.kind < words.CHAINS else words.FEW_ENTRIES
+        self.table = self.next = array("q", [0]) * (self.entries * words.ENTRY)
         self.templates = {}
         self.left = 2 * self.most
         self.learner = learner
         self.common = common
-        self.header[:] = [id(self.func), EMPTY.buffer_info()[0], self.kind, buffers.address(common), id(learner), 0]
+        self.header[:] = [id(self.func), self.table.buffer_info()[0], self.kind, buffers.address(common), id(learner), self.entries - 1]
 
     def replace(self, table: array, templates: dict[int, Any], entries: int) -> None:
         """Have a larger table.  (Whatever comes in between, what machine code sees is there.)"""
@@ -74,8 +74,6 @@ class FaceState(functools.partial):
     def __reduce__(self) -> Any:
         return _state, (self.name,)
 
-
-EMPTY = array("q", [0]) * words.ENTRY        # the table of operators that have learnt nothing yet
 
 # usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (again.py); None: it may be so.
 usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 MOST_TENSORS = 6
 MOST_STEPS = 40
-FIRST_ENTRIES, ENTRIES = 256, 256        # of one operator at first and at most, powers of two;
-MOST_ENTRIES = 4096                     # at most of views and writes, whose indices a loop counts
+ENTRIES = 256           # of one operator, a power of two; at first and at most of views and writes, whose indices a loop counts:
+FEW_ENTRIES, MOST_ENTRIES = 64, 4096
 TRIES = 4               # neighbours that are looked at
 MOST_WORDS = 20
 COUNT, DEFAULT, PATTERN, TEMPLATE, WORDS = 0, 1, 2, 3, 4

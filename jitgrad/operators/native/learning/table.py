@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import EMPTY, FaceState
+from jitgrad.operators.native.faces import FaceState
 from jitgrad.operators.native.learning.call_words import CallWords
 
 _MASK = (1 << 64) - 1
@@ -60,8 +60,6 @@ def _places(encoded: Encoded, entries: int) -> list[int]:
 
 def _place(state: FaceState, entry: array, encoded: Encoded) -> int | None:
     """The number of the entry for such a call: its own, an empty one, or that of another; None where the table is to grow."""
-    if state.table is EMPTY:
-        return None
     places = _places(encoded, state.entries)
     table = state.table
     for place in places:
@@ -76,8 +74,8 @@ def _place(state: FaceState, entry: array, encoded: Encoded) -> int | None:
 
 
 def _grow(state: FaceState) -> None:
-    """A table of four times as many entries, or the first one.  (What has no place there is learnt again.)"""
-    entries = W.FIRST_ENTRIES if state.table is EMPTY else 4 * state.entries
+    """A table of four times as many entries.  (What has no place there is learnt again.)"""
+    entries = 4 * state.entries
     table, templates = array("q", [0]) * (entries * W.ENTRY), {}
     for number, encoded in state.templates.items():
         for place in _places(encoded, entries):
