@@ -20,7 +20,7 @@ import jitgrad
 from jitgrad.graph.node import Op
 from jitgrad.operators.native import objects
 from jitgrad.requests import counters as policy
-from jitgrad.requests import execute, gradients, interpret, programs
+from jitgrad.requests import execute, gradients, interpret, schedule_cache
 from jitgrad.requests.schedules import bound, segment
 
 PATIENCE = 4        # as they are without tests/conftest.py
@@ -406,7 +406,7 @@ def test_structures_that_seldom_come_again_are_not_compiled(counters: Callable, 
         backward(seed)
     backward(5)
     assert counters().compilations + counters().disk_hits == 1
-    for _ in range(1 + 2 * (40 // programs.NOVEL)):
+    for _ in range(1 + 2 * (40 // schedule_cache.NOVEL)):
         backward(5)
     assert counters().compilations + counters().disk_hits == 2
 
@@ -527,7 +527,7 @@ def test_a_gradient_that_is_kept_is_not_written_to() -> None:
 
 RETURNS = """
 import numpy as np, jitgrad
-from jitgrad.operators.native import code
+from jitgrad.operators.native import loading as code
 x = jitgrad.tensor([.5, 2.], requires_grad=True)
 def f(k):
     y = x

@@ -1,6 +1,6 @@
 """Source text of a kernel for CUDA: how loops become threads.
 
-Input: a `program.LoopNest`.  Output: the text of one or more functions, to be launched in the order of the text.
+Input: a `loop_nest.LoopNest`.  Output: the text of one or more functions, to be launched in the order of the text.
 Invariant: deterministic, in text and in results: the grid is fixed, partial results are combined in a fixed tree, and
 nothing is atomic.
 

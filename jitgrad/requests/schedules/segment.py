@@ -41,7 +41,7 @@ def renew() -> None:
 def forget() -> None:
     """Forget all programs of segments."""
     renew()
-    loops = sys.modules.get("jitgrad.compiler.loops.programs")
+    loops = sys.modules.get("jitgrad.compiler.loops.step_programs")
     if loops is not None:
         loops.forget()
 
@@ -121,7 +121,7 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
 
 def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: list[int], roots: list[int],
               cotangents: list[int | None], wrt: list[int], known: Collection[int]) -> AnyProgram:
-    """The program of a request as compiler.build.Request, by places of the nodes: loops as loops where it repeats itself (there what
+    """The program of a request as compiler.request.Request, by places of the nodes: loops as loops where it repeats itself (there what
     is known is computed again)."""
     if len(nodes) >= LEAST or (len(nodes) >= FEWEST and (is_varying() or bodies_known[0])):
         with _compiling() as count:
