@@ -11,20 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, step_programs
-from jitgrad.compiler.loops.body import Sizes, leaf
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.iteration import BodyStep, backward_steps, forward_steps
-from jitgrad.compiler.loops.needs import Loop, Needs, Target
-from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.needs import Loop, Needs, Target, once
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Piece
 from jitgrad.compiler.loops.step_programs import NOTHING, Growth
 from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
 from jitgrad.config import config
-from jitgrad.graph.node import CONST, SCALAR, Node
-from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.graph.node import SCALAR, Node
 from jitgrad.memory import buffers
-from jitgrad.ops.declare import REGISTRY
 from jitgrad.types.array import ArrayType
 
 
@@ -137,29 +136,22 @@ class Layout:
 
     def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
                growth: Growth = NOTHING) -> BoundStep:
-        prepared = step_programs.prepared(step, growth, count)
+        prepared, new = step_programs.prepared(step, growth, count)
         bound = step_programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
         program = prepared.program
         if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
                 config.memory_limit is None):
             raise Unsuitable        # a loop runs on one thread, but is what can keep to a limit
-        self.compiled |= prepared.new
+        self.compiled |= new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
 
     def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[Run]:
         """A copy of one array, or what adds it to another."""
-        given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, given)
-            step = BodyStep([total, given, made], [total, given], [made], [2])
-            places = {total: target, given: source, made: target}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], given)
-            step, places = BodyStep([given, made], [given], [made], [1]), {given: source, made: target}
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = step_programs.copying(node, add)
+        *total, given, made = step.order
+        return [(1, [self._bound(step, {given: source, **dict.fromkeys([*total, made], target)}, {}, 1)])]
 
     # -- forward -------------------------------------------------------------------------------------------------------
 
@@ -172,8 +164,8 @@ class Layout:
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
         what = tuple(read), tuple(sorted(kept))
-        steps, updated = self._needs.once(forward_steps, body, *what)
-        later, _ = self._needs.once(forward_steps, one.later, *what)
+        steps, updated = once(forward_steps, body, *what)
+        later, _ = once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
         if count > 1 and one.reverse is not None:
             self.told += checkpoints.told(one, block)
@@ -272,7 +264,7 @@ class Layout:
         if one.reverse is None or offset not in one.carried:
             return False
         j = one.carried[offset]
-        gradients, _, updated = self._needs.once(backward_steps, one.reverse)
+        gradients, _, updated = once(backward_steps, one.reverse)
         return j in gradients and (gradients[j] is one.reverse.carried[j] or updated.get(gradients[j]) is one.reverse.carried[j])
 
     def _gradient(self, place: int) -> Location:
@@ -309,18 +301,8 @@ class Layout:
         self._written.add(target)
         if cotangent is not None:
             return self._copied(self._graph.order[cotangent], Location(cotangent), self._gradient(root), add)
-        like = leaf(node.spec.type)
-        one = const(1, node.spec.type.dtype)
-        ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, ones)
-            order, places = [like, one, total, ones, made], {total: self._gradient(root), made: self._gradient(root)}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], ones)
-            order, places = [like, one, ones, made], {made: self._gradient(root)}
-        step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = step_programs.seeding(node, add)
+        return [(1, [self._bound(step, dict.fromkeys(step.order, self._gradient(root)), {}, 1)])]
 
     def _backward(self, one: Loop) -> list[Run]:
         piece, count, reverse = one.piece, one.count, one.reverse
@@ -333,8 +315,9 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._needs.once(backward_steps, reverse)
-        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
+        gradients, steps, updated = once(backward_steps, reverse)
+        assert one.later_reverse is not None
+        _, later, _ = once(backward_steps, one.later_reverse)
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.loops.body import Body, Reverse, Sizes, reverse
-from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.body import Body, Reverse, Sizes, bodies_of, reverse
+from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Piece
 from jitgrad.compiler.loops.tables import Block, Location, Unsuitable
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import Node
@@ -20,6 +21,14 @@ from jitgrad.graph.node import Node
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
 # iteration; otherwise it is that of the last one).
 Target = tuple
+
+
+def once(make: Callable[..., Any], of: Body | Reverse, *what: tuple) -> Any:
+    """make(of, *what), which is the same for the same arguments: what is found of a body for some use of it."""
+    key = (make, *what)
+    if key not in of.found:
+        of.found[key] = make(of, *what)
+    return of.found[key]
 
 
 class Loop:
@@ -32,10 +41,8 @@ class Loop:
     def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, list[Body]]) -> None:
         self.number = number
         self.piece = piece
-        key = structure(graph, piece)
-        if key not in bodies:
-            bodies[key] = [Body(graph, piece, i) for i in piece.drawn]
-        self.body, self.later = bodies[key][0], bodies[key][-1]
+        found = bodies_of(graph, piece, bodies)
+        self.body, self.later = found[0], found[-1]
         self._graph = graph
         self.sizes: Sizes = self.body.sizes(graph, piece)
         self.count = piece.count
@@ -95,7 +102,6 @@ class Needs:
         self.graph = graph
         bodies: dict[tuple, list[Body]] = {}
         self.loops = [Loop(number, graph, piece, bodies) for number, piece in enumerate(pieces)]
-        self._known: dict[tuple, Any] = {}
         self._where = np.zeros(len(graph.body), np.int64)
         for number, one in enumerate(self.loops):
             self._where[one.piece.first:one.piece.end] = number
@@ -103,13 +109,6 @@ class Needs:
         self.came: set[Target] = set()
         self._read_outside(outputs, roots)
         self._differentiate(roots)
-
-    def once(self, make: Callable[..., Any], *arguments: Any) -> Any:
-        """make(*arguments), which is the same for the same arguments: what is found of a body for some use of it."""
-        key = (make, *[a if isinstance(a, tuple) else id(a) for a in arguments])
-        if key not in self._known:
-            self._known[key] = make(*arguments)
-        return self._known[key]
 
     def _find_needed(self, wanted: set[int]) -> list[bool]:
         order = self.graph.order
@@ -194,9 +193,9 @@ class Needs:
                     summed.add(j)
                 met.update(of)
             what = tuple(slots), tuple(needed), tuple(sorted(summed))
-            found: Reverse = self.once(reverse, one.body, *what)
+            found: Reverse = once(reverse, one.body, *what)
             one.reverse = found
-            one.later_reverse = self.once(reverse, one.later, *what)
+            one.later_reverse = once(reverse, one.later, *what)
             for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache as memoize
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.compiler.codegen import loop
+from jitgrad.compiler.numba_cpu import glue
 from jitgrad.compiler.numba_cpu.kernels import get_kernel
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
@@ -21,6 +23,13 @@ from jitgrad.graph.node import Node
 
 ARENA = -1
 TABLE = -2
+
+
+@memoize
+def _iterate() -> int:
+    """The address of the function of loops."""
+    text = loop.source()
+    return glue.address(loop.NAME, [text], lambda: text)
 
 
 class Location(NamedTuple):
@@ -224,7 +233,7 @@ class Tables:
             self.own.append(len(self.words))
             self.words += [8 * start, number]
         self.own.append(self.word())
-        self.calls.append((get_kernel(loop.source()).address, 0, count, 8 * block))
+        self.calls.append((_iterate(), 0, count, 8 * block))
 
     def _step(self, step: BoundStep, count: int, direct: list[tuple[int, ...]], indirect: list[tuple[int, ...]],
               calls: list[tuple[int, int, int, int]]) -> None:
