@@ -26,7 +26,9 @@ Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 class Body:
-    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there."""
+    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there.
+
+    changing: the operands that may be written over when the iteration is done: what is handed on, and what a part is written to."""
 
     def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
@@ -39,6 +41,10 @@ class Body:
             node.extra = recorded.extra         # an error names what was written in place
             own_sizes(node)
             self.nodes.append(node)
+        self.changing = {n for n, operand in zip(self.operands, piece.operands, strict=True) if operand.kind == CARRIED}
+        if piece.count == 1:
+            computed = {n for n, operand in zip(self.operands, piece.operands, strict=True) if graph.at[operand.places[0]] >= 0}
+            self.changing |= computed & {n.inputs[0] for n in self.nodes if saving.role(n) == "slice_put"}
 
     def sizes(self, graph: Graph, piece: Piece) -> Sizes:
         """Those of a piece that has this body."""
@@ -123,9 +129,8 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
     reached = topological(results.values(), lambda n: () if n in forward else operands_read(n))
-    saved = saving.to_save(body.nodes, carried, [n for n in reached if n in forward])
+    saved = saving.to_save(body.nodes, body.changing, [n for n in reached if n in forward])
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 

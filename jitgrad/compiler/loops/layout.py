@@ -11,20 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, programs
-from jitgrad.compiler.loops.body import Sizes, leaf
+from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
 from jitgrad.compiler.loops.programs import NOTHING, Growth
-from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
+from jitgrad.compiler.loops.steps import BodyStep, adding, backward_steps, copying, forward_steps, ones
 from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
 from jitgrad.config import config
-from jitgrad.graph.node import CONST, SCALAR, Node
-from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.graph.node import SCALAR, Node
 from jitgrad.memory import buffers
-from jitgrad.ops.declare import REGISTRY
 from jitgrad.types.array import ArrayType
 
 
@@ -54,6 +52,7 @@ class Layout:
         self._cells: dict[Target, Location] = {}
         self._unread: dict[ArrayType, Location] = {}
         self._written: set[Target] = set()      # where gradients are already
+        self._dying = self._needs.dying(self._outputs, self._blocks)
         self._to_clear: list[tuple[Location, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
         self.plan = self._made()
@@ -150,15 +149,8 @@ class Layout:
 
     def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[Run]:
         """A copy of one array, or what adds it to another."""
-        given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, given)
-            step = BodyStep([total, given, made], [total, given], [made], [2])
-            places = {total: target, given: source, made: target}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], given)
-            step, places = BodyStep([given, made], [given], [made], [1]), {given: source, made: target}
+        step = (adding if add else copying)(node)
+        places = {step.order[0]: target, step.sources[-1]: source, step.results[0]: target}
         return [(1, [self._bound(step, places, {}, 1)])]
 
     # -- forward -------------------------------------------------------------------------------------------------------
@@ -171,7 +163,8 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        what = tuple(read), tuple(sorted(kept))
+        dying = tuple([j for j in self._dying[one.number] if self._value(piece.operands[j].places[0]).root == ARENA])
+        what = tuple(read), tuple(sorted(kept)), dying if count == 1 else ()
         steps, updated = self._needs.once(forward_steps, body, *what)
         later, _ = self._needs.once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
@@ -183,7 +176,10 @@ class Layout:
                     before, places[body.nodes[o]] = self.tables.one_behind_the_other(one.each(o), count)
                     if o in one.carried:
                         places[body.operands[one.carried[o]]] = before
-                else:
+                elif o in one.carried and one.carried[o] in dying and self._goes_on(one, o, updated):
+                    initial = self._value(piece.operands[one.carried[o]].places[0])
+                    places[body.nodes[o]] = places[body.operands[one.carried[o]]] = initial
+                elif updated.get(body.nodes[o]) not in places:
                     one.place(o, updated, 0, self.tables.array)
         if block == count:
             bound = self._steps(steps, later, updated, places, one.sizes, count)
@@ -194,7 +190,13 @@ class Layout:
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
-        return self._copied(self._graph.order[initial], self._value(initial), self.tables.at(places[one.body.operands[number]], 0))
+        source, target = self._value(initial), self.tables.at(places[one.body.operands[number]], 0)
+        return [] if source == target else self._copied(self._graph.order[initial], source, target)
+
+    def _goes_on(self, one: Loop, offset: int, updated: Mapping[Node, Node]) -> bool:
+        """Whether what is handed on stays where the value is with which the loop begins."""
+        operand, node = one.body.operands[one.carried[offset]], one.body.nodes[offset]
+        return updated.get(node) is operand and not one.piece.varies and operand.spec.type == node.spec.type
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:
@@ -241,7 +243,12 @@ class Layout:
     def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
                sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
         """Steps with places for what they hand on to each other.  later: the same an iteration on."""
+        for node, base in updated.items():      # of what is done once, some bases are computed, where the result belongs
+            if base not in places and node in places:
+                places[base] = places[node]
         for node, base in updated.items():
+            if base not in places:
+                places[base] = self.tables.array(_bytes(base.spec.type))
             places[node] = places[base]
         growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
@@ -309,18 +316,8 @@ class Layout:
         self._written.add(target)
         if cotangent is not None:
             return self._copied(self._graph.order[cotangent], Location(cotangent), self._gradient(root), add)
-        like = leaf(node.spec.type)
-        one = const(1, node.spec.type.dtype)
-        ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, ones)
-            order, places = [like, one, total, ones, made], {total: self._gradient(root), made: self._gradient(root)}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], ones)
-            order, places = [like, one, ones, made], {made: self._gradient(root)}
-        step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = ones(node.spec.type, add)
+        return [(1, [self._bound(step, {step.order[0]: self._gradient(root), step.results[0]: self._gradient(root)}, {}, 1)])]
 
     def _backward(self, one: Loop) -> list[Run]:
         piece, count, reverse = one.piece, one.count, one.reverse
@@ -333,8 +330,10 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._needs.once(backward_steps, reverse)
-        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
+        dying = (tuple(reverse.slots),) if count == 1 else ()
+        gradients, steps, updated = self._needs.once(backward_steps, reverse, *dying)
+        _, later, _ = self._needs.once(backward_steps, one.later_reverse, *dying)
+        slots = {*reverse.slots.values()}
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
@@ -355,6 +354,8 @@ class Layout:
                 initial = operands[j].places[0]
                 if self._needs.needed[initial]:
                     ends.append((initial, end))
+            elif updated.get(g) in slots:
+                ends.append((operands[j].places[0], places[updated[g]]))
             else:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
@@ -380,6 +381,12 @@ class Layout:
             add = True
         self._written.add(target)
         node = self._graph.order[place]
+        if source.root == ARENA and target not in self._cells and len(target) == 3 and not target[2]:
+            number, offset, _ = target
+            one = self._needs.loops[number]
+            if (one.count == 1 or self._stays(one, offset)) and one.nbytes(offset) == _bytes(node.spec.type):
+                self._cells[target] = source        # nobody else needs it
+                return []
         return self._copied(node, source, self._gradient(place), add)
 
     def _given(self, one: Loop, number: int, summed: bool) -> Location:

@@ -6,7 +6,7 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,29 @@ class Needs:
                 self.came.update(targets[j])
                 if operands[j].kind == CARRIED and self.needed[operands[j].places[0]]:
                     self.came.add(self.target(operands[j].places[0]))
+
+    def dying(self, outputs: Iterable[int], blocked: Collection[int]) -> list[list[int]]:
+        """Of each piece, the operands whose arrays nobody reads behind it, the derivative included: it may write over them.
+
+        blocked: the numbers of loops that are computed again on the way back."""
+        last: dict[int, tuple[int, int]] = {}       # of each place, the last piece that reads it, and as which operand
+        stay = {*outputs}
+        for one in self.loops:
+            for j, operand in enumerate(one.piece.operands):
+                saved = one.reverse is not None and one.body.operands[j] in one.reverse.saved and operand.kind != CARRIED
+                for k in operand.places:
+                    if saved or one.number in blocked or last.get(k, (-1,))[0] == one.number:
+                        stay.add(k)
+                    last[k] = one.number, j
+        found: list[list[int]] = [[] for _ in self.loops]
+        for k, (number, j) in last.items():
+            at = self.at(k)
+            if at is None or k in stay or self.loops[number].piece.operands[j].kind == INDEXED:
+                continue
+            one, offset, iteration = at
+            if iteration == one.count - 1 and one.number not in blocked and offset not in one.all | one.kept | one.before:
+                found[number].append(j)
+        return found
 
     def is_part(self, place: int) -> bool:
         """Whether the gradient of a place is one among those of all iterations."""
