@@ -176,7 +176,7 @@ class Layout:
                     before, places[body.nodes[o]] = self.tables.one_behind_the_other(one.each(o), count)
                     if o in one.carried:
                         places[body.operands[one.carried[o]]] = before
-                elif o in one.carried and one.carried[o] in dying and self._goes_on(one, o, updated):
+                elif o in one.carried and one.carried[o] in dying and one.goes_on(o, updated):
                     initial = self._value(piece.operands[one.carried[o]].places[0])
                     places[body.nodes[o]] = places[body.operands[one.carried[o]]] = initial
                 elif updated.get(body.nodes[o]) not in places:
@@ -192,11 +192,6 @@ class Layout:
         initial = one.piece.operands[number].places[0]
         source, target = self._value(initial), self.tables.at(places[one.body.operands[number]], 0)
         return [] if source == target else self._copied(self._graph.order[initial], source, target)
-
-    def _goes_on(self, one: Loop, offset: int, updated: Mapping[Node, Node]) -> bool:
-        """Whether what is handed on stays where the value is with which the loop begins."""
-        operand, node = one.body.operands[one.carried[offset]], one.body.nodes[offset]
-        return updated.get(node) is operand and not one.piece.varies and operand.spec.type == node.spec.type
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:
@@ -246,17 +241,17 @@ class Layout:
         for node, base in updated.items():      # of what is done once, some bases are computed, where the result belongs
             if base not in places and node in places:
                 places[base] = places[node]
-        for node, base in updated.items():
-            if base not in places:
-                places[base] = self.tables.array(_bytes(base.spec.type))
-            places[node] = places[base]
         growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
             for node, output in zip(step.results, step.outputs, strict=True):
-                if node not in places:
+                if node not in places and node not in updated:
                     lengths = programs.greatest(step, growth, count, output)
-                    places[node] = self.tables.array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
-        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+                    places[node] = self.tables.lent(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        for node, base in updated.items():
+            places[node] = places[base]
+        found = [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+        self.tables.returned()
+        return found
 
     # -- backward ------------------------------------------------------------------------------------------------------
 

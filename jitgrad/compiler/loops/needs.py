@@ -72,6 +72,11 @@ class Loop:
             places[operand] = array(2 * size)._replace(stride=size, alternates=True)
             places[node] = places[operand].after(1)
 
+    def goes_on(self, offset: int, updated: Mapping[Node, Node]) -> bool:
+        """Whether what is handed on may stay where the value is with which the loop begins (updated: see steps.split)."""
+        operand, node = self.body.operands[self.carried[offset]], self.body.nodes[offset]
+        return updated.get(node) is operand and not self.piece.varies and operand.spec.type == node.spec.type
+
     def each(self, offset: int) -> list[int]:
         """Bytes of what is handed on to the first iteration in place of the result of an operation, if any is, and of that result in
         each iteration."""
