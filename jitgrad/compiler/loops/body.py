@@ -38,7 +38,8 @@ def forget() -> None:
 
 def bodies_of(graph: Graph, piece: Piece, own: dict[tuple, list[Body]]) -> list[Body]:
     """The bodies of the iterations that tell what all do, made if there is none like that.  own: those of the graph, by structure."""
-    key = structure(graph, piece)
+    # What is done once may write over what was computed before, not over what it is given.
+    key = structure(graph, piece), piece.count == 1 and tuple([graph.at[operand.places[0]] >= 0 for operand in piece.operands])
     found = own.get(key) or _kept.get(key)
     if found is None:
         found = [Body(graph, piece, i) for i in piece.drawn]
@@ -53,7 +54,8 @@ def bodies_of(graph: Graph, piece: Piece, own: dict[tuple, list[Body]]) -> list[
 class Body:
     """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there.
 
-    found: what has been found of it for some use, see Needs.once."""
+    found: what has been found of it for some use, see needs.once.  changing: the operands that may be written over when the iteration
+    is done: what is handed on, and what a part is written to."""
 
     def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
@@ -68,6 +70,10 @@ class Body:
                 node.ensure_extra().in_place = True
             own_sizes(node)
             self.nodes.append(node)
+        self.changing = {n for n, operand in zip(self.operands, piece.operands, strict=True) if operand.kind == CARRIED}
+        if piece.count == 1:
+            computed = {n for n, operand in zip(self.operands, piece.operands, strict=True) if graph.at[operand.places[0]] >= 0}
+            self.changing |= computed & {n.inputs[0] for n in self.nodes if saving.role(n) == "slice_put"}
 
     def sizes(self, graph: Graph, piece: Piece) -> Sizes:
         """Those of a piece that has this body."""
@@ -153,9 +159,8 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
     reached = topological(results.values(), lambda n: () if n in forward else operands_read(n))
-    saved = saving.to_save(body.nodes, carried, [n for n in reached if n in forward])
+    saved = saving.to_save(body.nodes, body.changing, [n for n in reached if n in forward])
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 

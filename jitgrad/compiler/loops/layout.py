@@ -53,6 +53,7 @@ class Layout:
         self._cells: dict[Target, Location] = {}
         self._unread: dict[ArrayType, Location] = {}
         self._written: set[Target] = set()      # where gradients are already
+        self._dying = self._needs.dying(self._outputs, self._blocks)
         self._to_clear: list[tuple[Location, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
         self.plan = self._made()
@@ -163,7 +164,8 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        what = tuple(read), tuple(sorted(kept))
+        dying = tuple([j for j in self._dying[one.number] if self._value(piece.operands[j].places[0]).root == ARENA])
+        what = tuple(read), tuple(sorted(kept)), dying if count == 1 else ()
         steps, updated = once(forward_steps, body, *what)
         later, _ = once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
@@ -175,7 +177,10 @@ class Layout:
                     before, places[body.nodes[o]] = self.tables.one_behind_the_other(one.each(o), count)
                     if o in one.carried:
                         places[body.operands[one.carried[o]]] = before
-                else:
+                elif o in one.carried and one.carried[o] in dying and one.goes_on(o, updated):
+                    initial = self._value(piece.operands[one.carried[o]].places[0])
+                    places[body.nodes[o]] = places[body.operands[one.carried[o]]] = initial
+                elif updated.get(body.nodes[o]) not in places:
                     one.place(o, updated, 0, self.tables.array)
         if block == count:
             bound = self._steps(steps, later, updated, places, one.sizes, count)
@@ -186,7 +191,8 @@ class Layout:
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
-        return self._copied(self._graph.order[initial], self._value(initial), self.tables.at(places[one.body.operands[number]], 0))
+        source, target = self._value(initial), self.tables.at(places[one.body.operands[number]], 0)
+        return [] if source == target else self._copied(self._graph.order[initial], source, target)
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:
@@ -233,15 +239,20 @@ class Layout:
     def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
                sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
         """Steps with places for what they hand on to each other.  later: the same an iteration on."""
-        for node, base in updated.items():
-            places[node] = places[base]
+        for node, base in updated.items():      # of what is done once, some bases are computed, where the result belongs
+            if base not in places and node in places:
+                places[base] = places[node]
         growths = [step_programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
             for node, output in zip(step.results, step.outputs, strict=True):
-                if node not in places:
+                if node not in places and node not in updated:
                     lengths = step_programs.greatest(step, growth, count, output)
-                    places[node] = self.tables.array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
-        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+                    places[node] = self.tables.lent(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        for node, base in updated.items():
+            places[node] = places[base]
+        found = [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+        self.tables.returned()
+        return found
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -315,9 +326,11 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = once(backward_steps, reverse)
+        dying = (tuple(reverse.slots),) if count == 1 else ()
+        gradients, steps, updated = once(backward_steps, reverse, *dying)
         assert one.later_reverse is not None
-        _, later, _ = once(backward_steps, one.later_reverse)
+        _, later, _ = once(backward_steps, one.later_reverse, *dying)
+        slots = {*reverse.slots.values()}
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
@@ -338,6 +351,8 @@ class Layout:
                 initial = operands[j].places[0]
                 if self._needs.needed[initial]:
                     ends.append((initial, end))
+            elif updated.get(g) in slots:
+                ends.append((operands[j].places[0], places[updated[g]]))
             else:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
@@ -363,6 +378,12 @@ class Layout:
             add = True
         self._written.add(target)
         node = self._graph.order[place]
+        if source.root == ARENA and target not in self._cells and len(target) == 3 and not target[2]:
+            number, offset, _ = target
+            one = self._needs.loops[number]
+            if (one.count == 1 or self._stays(one, offset)) and one.nbytes(offset) == _bytes(node.spec.type):
+                self._cells[target] = source        # nobody else needs it
+                return []
         return self._copied(node, source, self._gradient(place), add)
 
     def _given(self, one: Loop, number: int, summed: bool) -> Location:

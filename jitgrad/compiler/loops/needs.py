@@ -6,7 +6,7 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Loop:
         """Find a place for the result of an operation, and for the operand that it is to the next iteration: for each of some
         iterations, or, where these are none, for that of the last one alone.
 
-        updated: see steps.split; array: makes a place of so many bytes."""
+        updated: see iteration.split; array: makes a place of so many bytes."""
         places, node, nbytes = self.places, self.body.nodes[offset], self.nbytes(offset)
         operand = self.body.operands[self.carried[offset]] if offset in self.carried else None
         if self.count == 1:
@@ -78,6 +78,11 @@ class Loop:
             size = aligned(nbytes)
             places[operand] = array(2 * size)._replace(stride=size, alternates=True)
             places[node] = places[operand].after(1)
+
+    def goes_on(self, offset: int, updated: Mapping[Node, Node]) -> bool:
+        """Whether what is handed on may stay where the value is with which the loop begins (updated: see iteration.split)."""
+        operand, node = self.body.operands[self.carried[offset]], self.body.nodes[offset]
+        return updated.get(node) is operand and not self.piece.varies and operand.spec.type == node.spec.type
 
     def each(self, offset: int) -> list[int]:
         """Bytes of what is handed on to the first iteration in place of the result of an operation, if any is, and of that result in
@@ -207,6 +212,29 @@ class Needs:
                 self.came.update(targets[j])
                 if operands[j].kind == CARRIED and self.needed[operands[j].places[0]]:
                     self.came.add(self.target(operands[j].places[0]))
+
+    def dying(self, outputs: Iterable[int], blocked: Collection[int]) -> list[list[int]]:
+        """Of each piece, the operands whose arrays nobody reads behind it, the derivative included: it may write over them.
+
+        blocked: the numbers of loops that are computed again on the way back."""
+        last: dict[int, tuple[int, int]] = {}       # of each place, the last piece that reads it, and as which operand
+        stay = {*outputs}
+        for one in self.loops:
+            for j, operand in enumerate(one.piece.operands):
+                saved = one.reverse is not None and one.body.operands[j] in one.reverse.saved and operand.kind != CARRIED
+                for k in operand.places:
+                    if saved or one.number in blocked or last.get(k, (-1,))[0] == one.number:
+                        stay.add(k)
+                    last[k] = one.number, j
+        found: list[list[int]] = [[] for _ in self.loops]
+        for k, (number, j) in last.items():
+            at = self.at(k)
+            if at is None or k in stay or self.loops[number].piece.operands[j].kind == INDEXED:
+                continue
+            one, offset, iteration = at
+            if iteration == one.count - 1 and one.number not in blocked and offset not in one.all | one.kept | one.before:
+                found[number].append(j)
+        return found
 
     def is_part(self, place: int) -> bool:
         """Whether the gradient of a place is one among those of all iterations."""

@@ -129,6 +129,8 @@ class Tables:
         self._sources: dict[int, int] = {}
         self._tables: dict[int, Sequence[Location]] = {}    # by their places in bytes
         self.arena = 0                  # bytes that have been given out
+        self._free: dict[int, list[Location]] = {}          # by bytes, places that one piece after the other uses
+        self._lent: list[tuple[int, Location]] = []
         self.scratch = 0                # where programs have their temporaries, in the arena
 
     def word(self, value: int = 0) -> int:
@@ -153,6 +155,18 @@ class Tables:
         place = Location(ARENA, self.arena)
         self.arena += aligned(nbytes)
         return place
+
+    def lent(self, nbytes: int) -> Location:
+        """A place in the arena until all are returned."""
+        free = self._free.get(nbytes)
+        self._lent.append((nbytes, free.pop() if free else self.array(nbytes)))
+        return self._lent[-1][1]
+
+    def returned(self) -> None:
+        """What has been lent may be lent again."""
+        for nbytes, place in self._lent:
+            self._free.setdefault(nbytes, []).append(place)
+        self._lent.clear()
 
     def at(self, place: Location, iteration: int) -> Location:
         """Where something lies in one iteration."""
