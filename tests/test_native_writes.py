@@ -176,6 +176,20 @@ def test_what_is_filled_is_read_and_written_by_machine_code(native_code: None) -
             assert len(forwarded_in(loop)) < 4
 
 
+def test_counts_are_kept_by_machine_code(native_code: None) -> None:  # noqa: F811
+    counts, expected = jitgrad.zeros(3, 2, dtype=jitgrad.int64), np.zeros((3, 2), np.int64)
+    for k in range(24):
+        with Forwarded(reference=False) as missed:
+            counts[k % 3, k % 2] += k
+            counts[k % 3, k % 2] *= 2
+        expected[k % 3, k % 2] = (expected[k % 3, k % 2] + k) * 2
+    assert not missed and (counts._array() == expected).all()
+    for _ in range(3):
+        with pytest.raises(OverflowError, match="too big"):
+            counts[0, 0] += 2**70
+    assert (counts._array() == expected).all()
+
+
 def test_values_that_wait_are_computed_together(native_code: None) -> None:  # noqa: F811
     """`out[k] = c` without gradient mode: c is postponed, and so is the write, until somebody looks."""
     from jitgrad.tensors.storage import Storage
