@@ -7,6 +7,7 @@ import random
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 from test_native import Forwarded, native_code, use_code  # noqa: F401  (a fixture)
 
@@ -31,7 +32,7 @@ STATEMENTS = [
     "a[1] += x[0]; b = a * 1; a[1] += x[1]", "a.data[0] = 5.0; a[1] = x[0]", "m[1, 2] += x[0]", "m[0] = x[:3]", "m[:, 1] = x[:2]",
     "m.t()[0] += 1", "a += c; a[0] = c[0]", "s += c", "s[2] = c[1]", "s[2] = 4", "s[1:3] += c[1:3]",
     "s[0] += 1; t = s[0] + s[1]; s[1] += t",
-    "k[1] = 3; k += 1",
+    "k[1] = 3; k += 1; k[0] = k[2]",
     "f[1] = 0.5; f += 1; f[0] = k[0]", "w = s[1]; w += 2; s[1] = w; s[2] = w", "s /= 0.0; s[0] = s[1]",
 ]
 LONG = [f"{name}({arguments})" for name, arguments in (
