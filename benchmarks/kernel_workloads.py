@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .nested_workloads import NESTED_WORKLOADS
 from .stencil_workloads import STENCIL_WORKLOADS, count, uniform
 from .workloads import Arrays, Workload
 
@@ -320,4 +321,4 @@ MINIMAL_WORKLOADS = {
     "rk4": Workload(_sizes({"steps": 4}, {"steps": 50}, {"steps": 600}, lambda steps: {"steps": steps}), _swing, rk4, _rk4_jax),
 }
 
-KERNEL_WORKLOADS = {**STENCIL_WORKLOADS, **RECURRENCE_WORKLOADS, **MINIMAL_WORKLOADS}
+KERNEL_WORKLOADS = {**STENCIL_WORKLOADS, **NESTED_WORKLOADS, **RECURRENCE_WORKLOADS, **MINIMAL_WORKLOADS}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import drawn
 import numpy as np
@@ -15,6 +16,7 @@ from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
 from jitgrad.compiler.loops import rolled
+from jitgrad.compiler.loops import step_programs as loop_programs
 from jitgrad.compiler.loops.repeats import repeating
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
@@ -342,6 +344,45 @@ def test_another_number_of_steps_compiles_nothing(f: Callable, counters: Callabl
     with jitgrad.interpret():
         f(x, steps).backward()
     np.testing.assert_allclose(gradient.numpy(), x.grad.numpy(), rtol=1e-9)
+
+
+def recurrent(w: jitgrad.Tensor, steps: int) -> jitgrad.Tensor:
+    h = jitgrad.zeros(6, dtype=jitgrad.float64)
+    for k in range(steps):
+        h = jitgrad.tanh(w @ h + (0.1 + 0.01 * k))
+    return (h * h).sum()
+
+
+def test_a_loop_that_begins_with_constants_is_one_from_the_first_iteration() -> None:
+    w = jitgrad.tensor(np.linspace(-0.5, 0.5, 36).reshape(6, 6), requires_grad=True)
+    told = jitgrad.explain(recurrent(w, 30))
+    assert "30 times: kernel" in told and "29 times" not in told
+
+
+def test_what_was_found_of_bodies_serves_other_lengths(monkeypatch: pytest.MonkeyPatch, counters: Callable) -> None:
+    """Bodies are differentiated, and programs looked up and planned, for the first length alone; short loops are loops, too, then."""
+    found: list[Any] = []
+    find, prepared = loop_programs.find, loop_programs._prepared
+    monkeypatch.setattr(loop_programs, "find", lambda *args: (found.append("program"), find(*args))[1])
+    monkeypatch.setattr(loop_programs, "_prepared", lambda *args: (found.append("plan"), prepared(*args))[1])
+    monkeypatch.setattr(segment, "bodies_known", [False])
+    jitgrad.clear_cache()
+    w = jitgrad.tensor(np.linspace(-0.5, 0.5, 36).reshape(6, 6), requires_grad=True)
+    for k, steps in enumerate((20, 35, 12, 5)):
+        w.grad = None
+        recurrent(w, steps).backward()
+        assert found or k
+        if k:
+            assert not found
+        found.clear()
+        gradient, w.grad = w.grad, None
+        with jitgrad.interpret():
+            recurrent(w, steps).backward()
+        np.testing.assert_allclose(gradient.numpy(), w.grad.numpy(), rtol=1e-9)
+    assert counters().compilations + counters().disk_hits == 1
+    jitgrad.clear_cache()
+    recurrent(w, 20).backward()
+    assert found
 
 
 def test_writes_to_parts_of_a_long_array_are_a_loop() -> None:

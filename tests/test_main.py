@@ -131,8 +131,8 @@ def test_cache(start, tmp_path):
     assert start("cache", "list", JITGRAD_CACHE_DIR=directory).stdout == f"0 entries, 0.0 MiB in {directory}\n"
     assert start("explain", "sum(x*x)", JITGRAD_CACHE_DIR=directory).returncode == 0
     listed = start("cache", "list", JITGRAD_CACHE_DIR=directory).stdout.splitlines()
-    assert len(listed) == 4 and re.fullmatch(r"[0-9a-f]{16,} +\d+  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", listed[0])
+    assert len(listed) == 5 and re.fullmatch(r"[0-9a-f]{16,} +\d+  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", listed[0])
     cleared = start("cache", "clear", JITGRAD_CACHE_DIR=directory)
-    # A kernel, what combines its chunks, the driver.
-    assert cleared.returncode == 0 and cleared.stdout.startswith("removed 3 entries")
+    # A program, its kernel, what combines the chunks of that, the driver.
+    assert cleared.returncode == 0 and cleared.stdout.startswith("removed 4 entries")
     assert start("cache", "list", JITGRAD_CACHE_DIR=directory).stdout.startswith("0 entries")

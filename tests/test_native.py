@@ -386,6 +386,9 @@ def test_integers_beside_tensors_of_integers_are_arguments() -> None:
             (i + k * 100), (k * 3 - i), (i < 7 * k), (i % 3), (i // 2)
         seen.append(missed)
     assert not seen[-1]
+    many = jitgrad.arange(4000)
+    for k in range(12):
+        assert (many + k // 2)[-1].item() == 3999 + k // 2
     for _ in range(3):
         with pytest.raises(OverflowError, match="too big"):
             i + 2**70

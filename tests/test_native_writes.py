@@ -7,6 +7,7 @@ import random
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 from test_native import Forwarded, native_code, use_code  # noqa: F401  (a fixture)
 
@@ -31,7 +32,7 @@ STATEMENTS = [
     "a[1] += x[0]; b = a * 1; a[1] += x[1]", "a.data[0] = 5.0; a[1] = x[0]", "m[1, 2] += x[0]", "m[0] = x[:3]", "m[:, 1] = x[:2]",
     "m.t()[0] += 1", "a += c; a[0] = c[0]", "s += c", "s[2] = c[1]", "s[2] = 4", "s[1:3] += c[1:3]",
     "s[0] += 1; t = s[0] + s[1]; s[1] += t",
-    "k[1] = 3; k += 1",
+    "k[1] = 3; k += 1; k[0] = k[2]",
     "f[1] = 0.5; f += 1; f[0] = k[0]", "w = s[1]; w += 2; s[1] = w; s[2] = w", "s /= 0.0; s[0] = s[1]",
 ]
 LONG = [f"{name}({arguments})" for name, arguments in (
@@ -174,6 +175,20 @@ def test_what_is_filled_is_read_and_written_by_machine_code(native_code: None) -
     for mode in (torch.enable_grad, torch.no_grad):
         with mode():
             assert len(forwarded_in(loop)) < 4
+
+
+def test_counts_are_kept_by_machine_code(native_code: None) -> None:  # noqa: F811
+    counts, expected = jitgrad.zeros(3, 2, dtype=jitgrad.int64), np.zeros((3, 2), np.int64)
+    for k in range(24):
+        with Forwarded(reference=False) as missed:
+            counts[k % 3, k % 2] += k
+            counts[k % 3, k % 2] *= 2
+        expected[k % 3, k % 2] = (expected[k % 3, k % 2] + k) * 2
+    assert not missed and (counts._array() == expected).all()
+    for _ in range(3):
+        with pytest.raises(OverflowError, match="too big"):
+            counts[0, 0] += 2**70
+    assert (counts._array() == expected).all()
 
 
 def test_values_that_wait_are_computed_together(native_code: None) -> None:  # noqa: F811

@@ -3,7 +3,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +18,7 @@ from saved import square
 
 import jitgrad
 from jitgrad.graph.node import Op
+from jitgrad.operators.native import objects
 from jitgrad.requests import counters as policy
 from jitgrad.requests import execute, gradients, interpret, schedule_cache
 from jitgrad.requests.schedules import bound, segment
@@ -518,3 +523,28 @@ def test_a_gradient_that_is_kept_is_not_written_to() -> None:
     assert y.grad is not first
     (z * z).sum().backward()
     assert w.grad is not None
+
+
+RETURNS = """
+import numpy as np, jitgrad
+from jitgrad.operators.native import loading as code
+x = jitgrad.tensor([.5, 2.], requires_grad=True)
+def f(k):
+    y = x
+    for _ in range(k): y = y * x
+    x.grad = None
+    y.sum().backward()
+for k in [*range(1, 9), *range(8, 0, -1)]: f(k)
+some = code.functions is None
+for _ in range(20): f(1)
+print(some, code.functions is None)
+"""
+
+
+@pytest.mark.skipif(not objects.SUPPORTED, reason="there is no machine code here")
+def test_machine_code_is_compiled_once_structures_have_come_again(tmp_path: Path) -> None:
+    """Of eight structures that came twice each nobody knows yet; what is on disk is used at once."""
+    environment = {**os.environ, "JITGRAD_CACHE": "on", "JITGRAD_CACHE_DIR": str(tmp_path / "kept")}
+    run = [subprocess.run([sys.executable, "-c", RETURNS], env=environment, capture_output=True, text=True, check=True).stdout
+           for _ in range(2)]
+    assert run == ["True False\n", "False False\n"]

@@ -14,7 +14,8 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.ir.steps import KernelStep
-from jitgrad.compiler.loops.pieces import Graph, Piece, divide
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.pieces import Piece, divide
 from jitgrad.compiler.program import Program
 from jitgrad.config import config
 from jitgrad.graph.node import Node

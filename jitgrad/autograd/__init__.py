@@ -30,7 +30,7 @@ from jitgrad.requests.matcher import ANY_DEPTH
 from jitgrad.tensors.storage import gradient_edge
 from jitgrad.tensors.tensor import Size, Tensor, wrap
 
-repeats[0] = engine.machine_code
+repeats[0] = engine.repeats
 
 
 def _roots(outputs: Sequence[Tensor | GradientEdge],

@@ -6,55 +6,32 @@ layouts of inputs), never on values or lengths, and keeps no node and no array o
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from jitgrad.compiler.fusion.fuse import fuse
 from jitgrad.compiler.fusion.unfused import apart
 from jitgrad.compiler.ir.dims import Dims, lengths
 from jitgrad.compiler.ir.lower import Lowering
-from jitgrad.compiler.ir.steps import KernelStep, Output
+from jitgrad.compiler.ir.steps import Output, StepList
 from jitgrad.compiler.ir.values import NUMBERS, Value, core, full_shape
 from jitgrad.compiler.program import Program
+from jitgrad.compiler.request import Request, device_of
 from jitgrad.compiler.targets import Target, target_of
-from jitgrad.config import config
 from jitgrad.differentiate import backward_graph
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import differentiating, own_sizes
 
 
-@dataclass
-class Request:
-    """What to compile.
-
-    order: the captured graph, inputs first, leaves included.  outputs: nodes of it whose values are wanted.
-    roots, cotangents: the incoming gradient of each root, None for an implicit 1.  wrt: nodes whose gradients are
-    wanted; they may be interior.  small: why each operation is to be a kernel of its own, or empty.
-    known: operations of the order whose values are arrays that each call brings, contiguous, as those of leaves are.
-    in_place: outputs that are given the memory of what they are written to, which is not written otherwise."""
-
-    order: list[Node]
-    outputs: list[Node]
-    roots: list[Node]
-    cotangents: list[Node | None]
-    wrt: list[Node]
-    small: str = ""
-    known: Collection[Node] = ()
-    in_place: Collection[Node] = ()
-
-
-def why_small(operations: int) -> str:
-    """Why each operation of a graph that does not repeat is to be a kernel of its own, or empty."""
-    if operations <= config.max_nodes:
-        return ""
-    return f"{operations} operations that do not repeat, more than JITGRAD_MAX_NODES={config.max_nodes}"
-
-
 def build(request: Request, target: Target | None = None) -> Program:
-    """Compile: differentiate, find symbolic lengths, lower to simplified values, fuse, emit, compile kernels.
+    """Compile a request.
 
     target: by default that of the device of the request's arrays."""
     target = target or target_of(device_of(request.order))
+    return target.program(steps(request, target), request.small)
+
+
+def steps(request: Request, target: Target) -> StepList:
+    """Differentiate, find symbolic lengths, lower to simplified values, fuse, emit."""
     captured = {node: k for k, node in enumerate(request.order)}
     sizes = _own_sizes(request.order)
     before = differentiating.sizes
@@ -79,21 +56,7 @@ def build(request: Request, target: Target | None = None) -> Program:
     for k, node in enumerate(wanted):
         outputs.append(None if node is None else
                        Output(by_number[k], full_shape(dims[node]), node.type.dtype.np, of[k].type.device))
-    for step in fused.steps:
-        if isinstance(step, KernelStep):
-            step.function = target.get_kernel(step.info.source)
-            step.info.origin = step.function.origin
-            step.info.compilation = str(step.function.compilation)
-    return Program(fused.steps, fused.buffers, outputs, target.plans(fused.steps, fused.buffers, outputs, sources),
-                   request.small)
-
-
-def device_of(order: Sequence[Node]) -> str:
-    """Where a graph is computed: on the device of any of its arrays that is not the CPU, beside which others are numbers."""
-    for node in order:
-        if node.spec.type.device != "cpu":
-            return node.spec.type.device
-    return "cpu"
+    return StepList(fused.steps, fused.buffers, outputs, sources)
 
 
 def _own_sizes(order: Sequence[Node]) -> dict[int, int]:

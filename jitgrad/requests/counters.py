@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-# repeats[0](compiling=True) is called where a program repeats itself: autograd makes the machine code, which needs what is above
-# this layer.  compiling: also where it is not on disk.
-repeats: list[Callable[..., Any]] = [lambda compiling=True: None]
+# repeats[0]() is called where a program repeats itself: autograd has its machine code made, which needs what is above this layer;
+# repeats[0](compiling): also, or not, where that is not on disk.
+repeats: list[Callable[..., Any]] = [lambda compiling=None: None]
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
 PATIENCE = 4                # structures that have been compiled and did not come again: from then on the first meeting is interpreted
 unreturned: set[Any] = set()    # such structures: entries of schedule_cache.py

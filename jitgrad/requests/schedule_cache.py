@@ -15,8 +15,9 @@ from jitgrad.config import config
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.memory.threads import building
+from jitgrad.requests import counters
 from jitgrad.requests.capture import Capture
-from jitgrad.requests.counters import is_varying, stats, unreturned
+from jitgrad.requests.counters import hits, is_varying, stats, unreturned
 from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.array import ArrayType
@@ -24,6 +25,7 @@ from jitgrad.types.array import ArrayType
 Key = tuple
 MAX_ENTRIES = 4096
 MOST_NOVEL = 4
+RETURNS = 3
 NOVEL = 10          # structures more that are new than come again, for which two meetings more are interpreted before one is compiled
 
 
@@ -102,6 +104,11 @@ def is_new(key: Key, meetings: int) -> bool:
         met.pop(next(iter(met)))
     met[key] = count + 1
     return True
+
+
+def is_returning() -> bool:
+    """Whether structures, where they are more than a few, have come again so often that more of the same can be expected."""
+    return hits[0] >= RETURNS * (len(known) - counters.PATIENCE)
 
 
 def hit(entry: Entry) -> None:

@@ -101,8 +101,8 @@ def _served(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
         served = in_grad_mode(False, requested.serve, roots, seeds, wanted, retain_graph, callbacks, check_saved)
         if made:
             _note_cuts(served.order)
-    else:                       # the program repeats itself
-        machine_code()
+    else:
+        repeats()
     order, run = served.order, served.run
     run.freed = not retain_graph
     mark(order, served.interior, run)
@@ -123,9 +123,9 @@ def plain_backward(root: Node) -> None:
     """root.backward(), root being a scalar that requires a gradient."""
     if tracing.traces:
         tracing.refuse("it calls backward()")
-    for pattern in root.spec.patterns:          # the program repeats itself
+    for pattern in root.spec.patterns:
         if pattern.again is None and pattern.kind == PLAIN and pattern.is_simple:
-            machine_code().equip(pattern)
+            repeats().equip(pattern)
     found, calls = requested.take_held(root), None
     if found is None and tracing.current() is not None:
         deliver(run_backward((root,), (None,), False, False, None), False)
@@ -155,6 +155,11 @@ def machine_code(compiling: bool = True) -> Any:
 
 _code: list[Any] = []       # once it is there
 _deliver: list[Any] = [None]
+
+
+def repeats(compiling: bool | None = None) -> Any:
+    """`machine_code` where the program repeats itself: compiled, if it is not on disk, once that is worth the time."""
+    return machine_code(schedule_cache.is_returning() if compiling is None else compiling)
 
 
 def deliver_plain(leaves: Sequence[Node], arrays: Sequence[np.ndarray | None], calls: _Calls | None = None) -> None:

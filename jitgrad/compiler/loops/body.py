@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from jitgrad.compiler.loops import saving
-from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Graph, Piece, place_read
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.pieces import CARRIED, BodyOperand, Piece, place_read, structure
 from jitgrad.compiler.loops.saving import operands_read
 from jitgrad.differentiate import differentiate
 from jitgrad.graph.node import CONST, SCALAR, Node, topological
@@ -25,20 +27,53 @@ from jitgrad.types.array import ArrayType
 Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
+KEPT, SMALL = 256, 4 << 20         # bodies that are kept for other graphs, of so many operations at most and arrays of so many bytes
+_kept: dict[tuple, list[Body]] = {}
+
+
+def forget() -> None:
+    """Forget all bodies."""
+    _kept.clear()
+
+
+def bodies_of(graph: Graph, piece: Piece, own: dict[tuple, list[Body]]) -> list[Body]:
+    """The bodies of the iterations that tell what all do, made if there is none like that.  own: those of the graph, by structure."""
+    # What is done once may write over what was computed before, not over what it is given.
+    key = structure(graph, piece), piece.count == 1 and tuple([graph.at[operand.places[0]] >= 0 for operand in piece.operands])
+    found = own.get(key) or _kept.get(key)
+    if found is None:
+        found = [Body(graph, piece, i) for i in piece.drawn]
+        if piece.period <= KEPT and all([n.spec.type.size * n.spec.type.dtype.np.itemsize <= SMALL for n in found[0].order]):
+            if len(_kept) >= KEPT:
+                _kept.pop(next(iter(_kept)))
+            _kept[key] = found
+    own[key] = found
+    return found
+
+
 class Body:
-    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there."""
+    """operands: leaves for Piece.operands; nodes: the operations of one iteration, with the lengths that they have there.
+
+    found: what has been found of it for some use, see needs.once.  changing: the operands that may be written over when the iteration
+    is done: what is handed on, and what a part is written to."""
 
     def __init__(self, graph: Graph, piece: Piece, iteration: int) -> None:
         self.piece = piece
+        self.found: dict[tuple, Any] = {}
         self.operands = [_operand(graph, piece, operand, iteration) for operand in piece.operands]
         self.nodes: list[Node] = []
         for offset, wiring in enumerate(piece.wiring):
             recorded = graph.order[graph.body[piece.first + iteration * piece.period + offset]]
             node = Node(recorded.spec, tuple([self.nodes[i] if i >= 0 else self.operands[~i] for i in wiring]),
                         recorded.requires_grad, 0, None, recorded.line)
-            node.extra = recorded.extra         # an error names what was written in place
+            if recorded.extra is not None and recorded.extra.in_place:      # an error names it
+                node.ensure_extra().in_place = True
             own_sizes(node)
             self.nodes.append(node)
+        self.changing = {n for n, operand in zip(self.operands, piece.operands, strict=True) if operand.kind == CARRIED}
+        if piece.count == 1:
+            computed = {n for n, operand in zip(self.operands, piece.operands, strict=True) if graph.at[operand.places[0]] >= 0}
+            self.changing |= computed & {n.inputs[0] for n in self.nodes if saving.role(n) == "slice_put"}
 
     def sizes(self, graph: Graph, piece: Piece) -> Sizes:
         """Those of a piece that has this body."""
@@ -76,13 +111,14 @@ class Reverse:
 
     carried, slots, sums: leaves for gradients that come: by number of a CARRIED operand, from the iteration behind; by operation of
     the body, from outside; by number of another operand, what has been summed up so far.  gradients: what goes, by operand.
-    saved: leaves for values of the iteration, by what is saved (an operation or a leaf of the body)."""
+    saved: leaves for values of the iteration, by what is saved (an operation or a leaf of the body).  found: as of a body."""
 
     carried: dict[int, Node] = field(default_factory=dict)
     slots: dict[int, Node] = field(default_factory=dict)
     sums: dict[int, Node] = field(default_factory=dict)
     gradients: dict[int, Node] = field(default_factory=dict)
     saved: dict[Node, Node] = field(default_factory=dict)
+    found: dict[tuple, Any] = field(default_factory=dict)
 
 
 def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: Collection[int]) -> Reverse:
@@ -123,9 +159,8 @@ def reverse(body: Body, slots: Collection[int], needed: Sequence[bool], summed: 
 def _save(body: Body, found: Reverse, results: dict[int, Node]) -> None:
     """Put leaves in place of values of the iteration that are saved, or whose shapes alone are read."""
     forward = {*body.nodes, *body.operands}
-    carried = {n for n, operand in zip(body.operands, body.piece.operands, strict=True) if operand.kind == CARRIED}
     reached = topological(results.values(), lambda n: () if n in forward else operands_read(n))
-    saved = saving.to_save(body.nodes, carried, [n for n in reached if n in forward])
+    saved = saving.to_save(body.nodes, body.changing, [n for n in reached if n in forward])
     made: dict[Node, Node] = {}
     shapes: dict[Node, Node] = {}
 

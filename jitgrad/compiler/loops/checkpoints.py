@@ -43,7 +43,7 @@ def memory(one: Loop, blocks: np.ndarray) -> np.ndarray:
         size, carried = one.nbytes(offset), offset in one.carried
         total += -(-(longest + carried) * size // ALIGN) * ALIGN + (1 + carried) * aligned(size)
     states = sum([aligned(one.nbytes(one.piece.operands[j].offset)) for j in state(one)])
-    return total + np.maximum(blocks - 2, 0) * states
+    return total + np.maximum(blocks - 1, 1) * states       # one for what the loop begins with, which it may not take over
 
 
 def stored(one: Loop) -> int:

@@ -9,7 +9,7 @@ adds to it.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,15 +46,22 @@ class _Update:
     adds: bool
 
 
-def forward_steps(body: Body, read: Sequence[int], kept: Sequence[int]) -> tuple[list[BodyStep], dict[Node, Node]]:
-    """What computes the operations `read` of a body, where those `kept` have a place for each iteration (see split)."""
+def forward_steps(body: Body, read: Sequence[int], kept: Sequence[int], dying: Sequence[int] = ()) -> tuple[list[BodyStep],
+                                                                                                            dict[Node, Node]]:
+    """What computes the operations `read` of a body, where those `kept` have a place for each iteration (see split).
+
+    dying: operands that nobody reads any more when what is done once is done."""
+    if body.piece.count == 1:
+        return split([body.nodes[o] for o in read], {}, {body.operands[j] for j in dying})
     handed_on = {n: body.nodes[o.offset] for n, o in zip(body.operands, body.piece.operands, strict=True)
                  if o.kind == CARRIED and o.offset not in kept}
     return split([body.nodes[o] for o in read], handed_on)
 
 
-def backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[BodyStep], dict[Node, Node]]:
-    """The gradients by operand, each a result of its own, and what computes them."""
+def backward_steps(reverse: Reverse, dying: Sequence[int] | None = None) -> tuple[dict[int, Node], list[BodyStep], dict[Node, Node]]:
+    """The gradients by operand, each a result of its own, and what computes them.
+
+    dying: of what is done once, the operations whose gradients may be written over; None: of a loop."""
     gradients: dict[int, Node] = {}
     for j, g in reverse.gradients.items():
         if (not g.inputs and g is not reverse.carried.get(j)) or g in gradients.values():
@@ -62,24 +69,31 @@ def backward_steps(reverse: Reverse) -> tuple[dict[int, Node], list[BodyStep], d
         gradients[j] = g
     handed_on = {reverse.carried[j]: g for j, g in gradients.items() if j in reverse.carried}
     handed_on |= {reverse.sums[j]: g for j, g in gradients.items() if j in reverse.sums}
-    return gradients, *split(list(gradients.values()), handed_on)
+    return gradients, *split(list(gradients.values()), handed_on, None if dying is None else {reverse.slots[o] for o in dying})
 
 
-def split(results: Sequence[Node], handed_on: Mapping[Node, Node]) -> tuple[list[BodyStep], dict[Node, Node]]:
-    """The steps that compute results; and, of those that update a leaf in place, the leaf.
+def split(results: Sequence[Node], handed_on: Mapping[Node, Node],
+          dying: Collection[Node] | None = None) -> tuple[list[BodyStep], dict[Node, Node]]:
+    """The steps that compute results; and, of those that update an array in place, that array: a leaf, or one that they compute.
 
-    handed_on: by leaf, the result that takes its place."""
+    handed_on: by leaf, the result that takes its place.  dying: of what is done once, leaves that may be written over; None: of a loop,
+    where what is not handed on is not updated in place, but computed together with what reads it."""
     chains: dict[Node, list[_Update]] = {}
     for base, result in handed_on.items():
         chain = _chain(base, result)
         if chain is not None and not any([update.node in results for update in chain[:-1]]):
             chains[base] = chain
+    order = topological(results)
+    literal = _literals(order)
+    if dying is not None:
+        _chains_within(results, order, literal, chains, dying)
     while True:
         updates = {update.node: (update, base) for base, chain in chains.items() for update in chain}
-        levels = _levels(results, updates)
-        if levels is not None:
-            return _steps(results, updates, levels), {node: base for node, (_, base) in updates.items()}
-        chains.popitem()            # something would be read that is written over already
+        levels, circle = _levels(results, updates, literal)
+        if not circle:
+            return _steps(results, updates, levels, literal), {node: base for node, (_, base) in updates.items() if node in levels}
+        places = {base: k for k, base in enumerate(chains)}     # something would be read that is written over already
+        del chains[max([updates[n][1] for n in circle if n in updates], key=lambda base: places[base])]
 
 
 def _chain(base: Node, result: Node) -> list[_Update] | None:
@@ -87,25 +101,48 @@ def _chain(base: Node, result: Node) -> list[_Update] | None:
     chain: list[_Update] = []
     n = result
     while n is not base:
-        if not n.inputs:
+        update = _update(n) if n.inputs else None
+        if update is None:
             return None
-        op = n.spec.op
-        if role(n) == "slice_put":
-            chain.append(_Update(n, n.inputs[0], n.inputs[1], n, False))
-        elif op is REGISTRY["add"] and n.spec.type == n.inputs[0].spec.type == n.inputs[1].spec.type:
-            first, second = n.inputs
-            if _padded(first) and not _padded(second):
-                first, second = second, first
-            if _padded(second):
-                chain.append(_Update(n, first, second.inputs[1], second, True))
-            elif base in _below(first):
-                chain.append(_Update(n, first, second, None, True))
-            else:
-                chain.append(_Update(n, second, first, None, True))
-        else:
-            return None
-        n = chain[-1].before
+        if update.put is None and base not in _below(update.before):
+            update = _Update(n, update.value, update.before, None, True)
+        chain.append(update)
+        n = update.before
     return chain[::-1] if any([update.put is not None for update in chain]) else None
+
+
+def _update(n: Node) -> _Update | None:
+    """An operation as an update of its first operand, or of the second where what is added is zeros around the first."""
+    if role(n) == "slice_put":
+        return _Update(n, n.inputs[0], n.inputs[1], n, False)
+    if n.spec.op is not REGISTRY["add"] or not n.spec.type == n.inputs[0].spec.type == n.inputs[1].spec.type:
+        return None
+    first, second = n.inputs
+    if _padded(first) and not _padded(second):
+        first, second = second, first
+    return _Update(n, first, second.inputs[1], second, True) if _padded(second) else _Update(n, first, second, None, True)
+
+
+def _chains_within(results: Sequence[Node], order: Sequence[Node], literal: Collection[Node], chains: dict[Node, list[_Update]],
+                   dying: Collection[Node]) -> None:
+    """Add the chains that begin with what is computed, or with a leaf that dies, the others with a copy."""
+    taken = {update.node: base for base, chain in chains.items() for update in chain}
+    found = {n: _update(n) for n in order if n.inputs and n not in taken}
+    updates = {n: update for n, update in found.items() if update is not None and update.put is not None}
+    kept = {*results}
+    last: dict[Node, Node] = {}         # the base of a chain, by what it ends with so far
+    for n, update in updates.items():
+        before = update.before
+        base = last.pop(before, None)
+        if base is None or before in kept:
+            new = before in taken or before in chains or before in kept or (
+                before in literal if before.inputs else before not in dying)
+            base = in_grad_mode(False, REGISTRY["copy"], before) if new else before
+            update.before = base
+            chains[base] = []
+        chains[base].append(update)
+        taken[n] = base
+        last[n] = base
 
 
 def _below(n: Node) -> set[Node]:
@@ -123,20 +160,26 @@ def _is_zero(n: Node) -> bool:
     return n.spec.op is CONST and n.value == 0
 
 
-def _is_literal(n: Node) -> bool:
-    """Whether a value depends on nothing but shapes."""
-    return all([m.spec.op is CONST for m in topological([n], operands_read) if not m.inputs])
+def _literals(order: Iterable[Node]) -> set[Node]:
+    """What depends on nothing but shapes; operands come first."""
+    found: set[Node] = set()
+    for n in order:
+        if all([m in found for m in operands_read(n)]) if n.inputs else n.spec.op is CONST:
+            found.add(n)
+    return found
 
 
-def _levels(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]]) -> dict[Node, int] | None:
-    """By node, how many rounds of updates come before it; None where an order that is right does not exist.
+def _levels(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]],
+            literal: Collection[Node]) -> tuple[dict[Node, int], list[Node]]:
+    """By node, how many rounds of updates come before it; and, where an order that is right does not exist, nodes that go round in a
+    circle.
 
     A program of each level comes before the updates of that level."""
     def operands(n: Node) -> Sequence[Node]:
         if n not in updates:
             return operands_read(n)
         update, _ = updates[n]
-        return [update.before] if _is_literal(update.value) else [update.before, update.value]
+        return [update.before] if update.value in literal else [update.before, update.value]
 
     order = topological(results, operands)
     before = {n: list(operands(n)) for n in order}
@@ -145,16 +188,17 @@ def _levels(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]
         for m in of:
             readers.setdefault(m, []).append(n)
     for node, (update, _) in updates.items():
-        before[node] += [r for r in readers.get(update.before, ()) if r is not node]
-    sequence = _sorted(order, before)
+        if node in before:
+            before[node] += [r for r in readers.get(update.before, ()) if r is not node]
+    sequence, circle = _sorted(order, before)
     levels: dict[Node, int] = {}
-    for n in sequence or ():
+    for n in () if circle else sequence:
         levels[n] = max([levels[m] + (m in updates and n not in updates) for m in before[n]], default=0)
-    return levels if sequence is not None else None
+    return levels, circle
 
 
-def _sorted(order: Sequence[Node], before: Mapping[Node, Sequence[Node]]) -> list[Node] | None:
-    """The nodes, each behind those before it; None where they go round in a circle."""
+def _sorted(order: Sequence[Node], before: Mapping[Node, Sequence[Node]]) -> tuple[list[Node], list[Node]]:
+    """The nodes, each behind those before it; or a circle that they go round in."""
     found: list[Node] = []
     state: dict[Node, int] = {}
     for root in order:
@@ -172,26 +216,34 @@ def _sorted(order: Sequence[Node], before: Mapping[Node, Sequence[Node]]) -> lis
             state[n] = 1
             for m in before[n]:
                 if state.get(m) == 1:
-                    return None
+                    return found, [k for k in stack[stack.index(m):] if state.get(k) == 1]
                 if m not in state:
                     stack.append(m)
-    return found
+    return found, []
 
 
-def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]], levels: Mapping[Node, int]) -> list[BodyStep]:
+def _steps(results: Sequence[Node], updates: Mapping[Node, tuple[_Update, Node]], levels: Mapping[Node, int],
+           literal: Collection[Node]) -> list[BodyStep]:
     """Programs and updates; levels: of all that is to be computed, in order."""
     computed = [n for n in levels if n.inputs and n not in updates]
+    done = [update for n, (update, _) in updates.items() if n in levels]
     wanted = {n for n in results if n.inputs and n not in updates}
     wanted |= {m for n in computed for m in operands_read(n) if m.inputs and m not in updates and levels[m] < levels[n]}
-    wanted |= {update.value for update, _ in updates.values() if update.value in levels and update.value.inputs
-               and update.value not in updates}
+    wanted |= {n for update in done for n in (update.before, update.value) if n in levels and n.inputs and n not in updates}
+    here: dict[int, tuple[set[Node], list[Node], list[Node]]] = {}      # by level: computed there, of that what is wanted, updates
+    for n, level in levels.items():
+        those, outputs, updated = here.setdefault(level, (set(), [], []))
+        if n in updates:
+            updated.append(n)
+        elif n.inputs:
+            those.add(n)
+            outputs += [n] if n in wanted else []
     steps: list[BodyStep] = []
-    for level in range(max(levels.values(), default=0) + 1):
-        here = {n for n in computed if levels[n] == level}
-        outputs = [n for n in computed if n in here and n in wanted]
+    for level in sorted(here):
+        those, outputs, updated = here[level]
         if outputs:
-            steps.append(_program(outputs, here))
-        steps += [_in_place(*updates[n]) for n in levels if n in updates and levels[n] == level]
+            steps.append(_program(outputs, those))
+        steps += [_in_place(*updates[n], updates[n][0].value in literal) for n in updated]
     return steps
 
 
@@ -215,8 +267,8 @@ def _program(outputs: Sequence[Node], here: set[Node]) -> BodyStep:
     return BodyStep(nodes, list(leaves), list(outputs), [number[inner[n]] for n in outputs])
 
 
-def _in_place(update: _Update, base: Node) -> BodyStep:
-    """The program of an update."""
+def _in_place(update: _Update, base: Node, literal: bool) -> BodyStep:
+    """The program of an update.  literal: whether its value depends on nothing but shapes."""
     leaves: dict[Node, Node] = {}
 
     def stand_in(n: Node) -> Node:
@@ -224,7 +276,7 @@ def _in_place(update: _Update, base: Node) -> BodyStep:
 
     whole = stand_in(base)
     inner: list[Node] = []
-    if _is_literal(update.value) and update.value.inputs:
+    if literal and update.value.inputs:
         value = _copied(update.value, leaves, inner)
     else:
         value = stand_in(update.value)

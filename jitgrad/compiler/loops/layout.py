@@ -11,20 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitgrad.compiler.loops import checkpoints, step_programs
-from jitgrad.compiler.loops.body import Sizes, leaf
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.iteration import BodyStep, backward_steps, forward_steps
-from jitgrad.compiler.loops.needs import Loop, Needs, Target
-from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
+from jitgrad.compiler.loops.needs import Loop, Needs, Target, once
+from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Piece
 from jitgrad.compiler.loops.step_programs import NOTHING, Growth
 from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.planning import KEEP_BYTES
 from jitgrad.config import config
-from jitgrad.graph.node import CONST, SCALAR, Node
-from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.graph.node import SCALAR, Node
 from jitgrad.memory import buffers
-from jitgrad.ops.declare import REGISTRY
 from jitgrad.types.array import ArrayType
 
 
@@ -54,6 +53,7 @@ class Layout:
         self._cells: dict[Target, Location] = {}
         self._unread: dict[ArrayType, Location] = {}
         self._written: set[Target] = set()      # where gradients are already
+        self._dying = self._needs.dying(self._outputs, self._blocks)
         self._to_clear: list[tuple[Location, int]] = []
         self.outputs: list[tuple[int, ...] | None] = []
         self.plan = self._made()
@@ -137,29 +137,22 @@ class Layout:
 
     def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
                growth: Growth = NOTHING) -> BoundStep:
-        prepared = step_programs.prepared(step, growth, count)
+        prepared, new = step_programs.prepared(step, growth, count)
         bound = step_programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
         program = prepared.program
         if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
                 config.memory_limit is None):
             raise Unsuitable        # a loop runs on one thread, but is what can keep to a limit
-        self.compiled |= prepared.new
+        self.compiled |= new
         self.programs[program] = None
         self.told += program.steps if count == 1 else [f"{count} times: {s}" for s in program.steps]
         return bound
 
     def _copied(self, node: Node, source: Location, target: Location, add: bool = False) -> list[Run]:
         """A copy of one array, or what adds it to another."""
-        given = Node(node.spec, (), False, 0, node.value) if node.spec.op in (CONST, SCALAR) else leaf(node.spec.type)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, given)
-            step = BodyStep([total, given, made], [total, given], [made], [2])
-            places = {total: target, given: source, made: target}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], given)
-            step, places = BodyStep([given, made], [given], [made], [1]), {given: source, made: target}
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = step_programs.copying(node, add)
+        *total, given, made = step.order
+        return [(1, [self._bound(step, {given: source, **dict.fromkeys([*total, made], target)}, {}, 1)])]
 
     # -- forward -------------------------------------------------------------------------------------------------------
 
@@ -171,9 +164,10 @@ class Layout:
         for j in range(len(piece.operands)):
             if piece.operands[j].kind != CARRIED:
                 places[body.operands[j]] = self._operand(one, j)
-        what = tuple(read), tuple(sorted(kept))
-        steps, updated = self._needs.once(forward_steps, body, *what)
-        later, _ = self._needs.once(forward_steps, one.later, *what)
+        dying = tuple([j for j in self._dying[one.number] if self._value(piece.operands[j].places[0]).root == ARENA])
+        what = tuple(read), tuple(sorted(kept)), dying if count == 1 else ()
+        steps, updated = once(forward_steps, body, *what)
+        later, _ = once(forward_steps, one.later, *what)
         block = self._blocks.get(one.number, count)
         if count > 1 and one.reverse is not None:
             self.told += checkpoints.told(one, block)
@@ -183,7 +177,10 @@ class Layout:
                     before, places[body.nodes[o]] = self.tables.one_behind_the_other(one.each(o), count)
                     if o in one.carried:
                         places[body.operands[one.carried[o]]] = before
-                else:
+                elif o in one.carried and one.carried[o] in dying and one.goes_on(o, updated):
+                    initial = self._value(piece.operands[one.carried[o]].places[0])
+                    places[body.nodes[o]] = places[body.operands[one.carried[o]]] = initial
+                elif updated.get(body.nodes[o]) not in places:
                     one.place(o, updated, 0, self.tables.array)
         if block == count:
             bound = self._steps(steps, later, updated, places, one.sizes, count)
@@ -194,7 +191,8 @@ class Layout:
     def _begun(self, one: Loop, number: int, places: Mapping[Node, Location]) -> list[Run]:
         """Copy what is handed on to the first iteration to its place."""
         initial = one.piece.operands[number].places[0]
-        return self._copied(self._graph.order[initial], self._value(initial), self.tables.at(places[one.body.operands[number]], 0))
+        source, target = self._value(initial), self.tables.at(places[one.body.operands[number]], 0)
+        return [] if source == target else self._copied(self._graph.order[initial], source, target)
 
     def _forward_in_blocks(self, one: Loop, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node],
                            length: int) -> list[Run]:
@@ -241,15 +239,20 @@ class Layout:
     def _steps(self, steps: Sequence[BodyStep], later: Sequence[BodyStep], updated: dict[Node, Node], places: dict[Node, Location],
                sizes: Sizes, count: int, backward: bool = False) -> list[BoundStep]:
         """Steps with places for what they hand on to each other.  later: the same an iteration on."""
-        for node, base in updated.items():
-            places[node] = places[base]
+        for node, base in updated.items():      # of what is done once, some bases are computed, where the result belongs
+            if base not in places and node in places:
+                places[base] = places[node]
         growths = [step_programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
             for node, output in zip(step.results, step.outputs, strict=True):
-                if node not in places:
+                if node not in places and node not in updated:
                     lengths = step_programs.greatest(step, growth, count, output)
-                    places[node] = self.tables.array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
-        return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+                    places[node] = self.tables.lent(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
+        for node, base in updated.items():
+            places[node] = places[base]
+        found = [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
+        self.tables.returned()
+        return found
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +275,7 @@ class Layout:
         if one.reverse is None or offset not in one.carried:
             return False
         j = one.carried[offset]
-        gradients, _, updated = self._needs.once(backward_steps, one.reverse)
+        gradients, _, updated = once(backward_steps, one.reverse)
         return j in gradients and (gradients[j] is one.reverse.carried[j] or updated.get(gradients[j]) is one.reverse.carried[j])
 
     def _gradient(self, place: int) -> Location:
@@ -309,18 +312,8 @@ class Layout:
         self._written.add(target)
         if cotangent is not None:
             return self._copied(self._graph.order[cotangent], Location(cotangent), self._gradient(root), add)
-        like = leaf(node.spec.type)
-        one = const(1, node.spec.type.dtype)
-        ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
-        if add:
-            total = leaf(node.spec.type)
-            made = in_grad_mode(False, REGISTRY["add"], total, ones)
-            order, places = [like, one, total, ones, made], {total: self._gradient(root), made: self._gradient(root)}
-        else:
-            made = in_grad_mode(False, REGISTRY["copy"], ones)
-            order, places = [like, one, ones, made], {made: self._gradient(root)}
-        step = BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
-        return [(1, [self._bound(step, places, {}, 1)])]
+        step = step_programs.seeding(node, add)
+        return [(1, [self._bound(step, dict.fromkeys(step.order, self._gradient(root)), {}, 1)])]
 
     def _backward(self, one: Loop) -> list[Run]:
         piece, count, reverse = one.piece, one.count, one.reverse
@@ -333,8 +326,11 @@ class Layout:
             target = (one.number, offset, self._needs.stacked(one, offset))
             self._cleared(target)
             places[g] = self._cell(target).backward(count)
-        gradients, steps, updated = self._needs.once(backward_steps, reverse)
-        _, later, _ = self._needs.once(backward_steps, one.later_reverse)
+        dying = (tuple(reverse.slots),) if count == 1 else ()
+        gradients, steps, updated = once(backward_steps, reverse, *dying)
+        assert one.later_reverse is not None
+        _, later, _ = once(backward_steps, one.later_reverse, *dying)
+        slots = {*reverse.slots.values()}
         ends: list[tuple[int, Location]] = []
         for j, g in gradients.items():
             if j in reverse.carried:
@@ -355,6 +351,8 @@ class Layout:
                 initial = operands[j].places[0]
                 if self._needs.needed[initial]:
                     ends.append((initial, end))
+            elif updated.get(g) in slots:
+                ends.append((operands[j].places[0], places[updated[g]]))
             else:
                 places[g] = self._given(one, j, j in reverse.sums).backward(count)
                 if j in reverse.sums:
@@ -380,6 +378,12 @@ class Layout:
             add = True
         self._written.add(target)
         node = self._graph.order[place]
+        if source.root == ARENA and target not in self._cells and len(target) == 3 and not target[2]:
+            number, offset, _ = target
+            one = self._needs.loops[number]
+            if (one.count == 1 or self._stays(one, offset)) and one.nbytes(offset) == _bytes(node.spec.type):
+                self._cells[target] = source        # nobody else needs it
+                return []
         return self._copied(node, source, self._gradient(place), add)
 
     def _given(self, one: Loop, number: int, summed: bool) -> Location:

@@ -6,13 +6,14 @@ of the whole graph would add it.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.loops.body import Body, Reverse, Sizes, reverse
-from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Graph, Piece, structure
+from jitgrad.compiler.loops.arrange import Graph
+from jitgrad.compiler.loops.body import Body, Reverse, Sizes, bodies_of, reverse
+from jitgrad.compiler.loops.pieces import CARRIED, INDEXED, INVARIANT, Piece
 from jitgrad.compiler.loops.tables import Block, Location, Unsuitable
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.graph.node import Node
@@ -20,6 +21,14 @@ from jitgrad.graph.node import Node
 # What the gradient of a place is added to: (leaf), or (number of a piece, operation of its body, whether there is one for each
 # iteration; otherwise it is that of the last one).
 Target = tuple
+
+
+def once(make: Callable[..., Any], of: Body | Reverse, *what: tuple) -> Any:
+    """make(of, *what), which is the same for the same arguments: what is found of a body for some use of it."""
+    key = (make, *what)
+    if key not in of.found:
+        of.found[key] = make(of, *what)
+    return of.found[key]
 
 
 class Loop:
@@ -32,10 +41,8 @@ class Loop:
     def __init__(self, number: int, graph: Graph, piece: Piece, bodies: dict[tuple, list[Body]]) -> None:
         self.number = number
         self.piece = piece
-        key = structure(graph, piece)
-        if key not in bodies:
-            bodies[key] = [Body(graph, piece, i) for i in piece.drawn]
-        self.body, self.later = bodies[key][0], bodies[key][-1]
+        found = bodies_of(graph, piece, bodies)
+        self.body, self.later = found[0], found[-1]
         self._graph = graph
         self.sizes: Sizes = self.body.sizes(graph, piece)
         self.count = piece.count
@@ -55,7 +62,7 @@ class Loop:
         """Find a place for the result of an operation, and for the operand that it is to the next iteration: for each of some
         iterations, or, where these are none, for that of the last one alone.
 
-        updated: see steps.split; array: makes a place of so many bytes."""
+        updated: see iteration.split; array: makes a place of so many bytes."""
         places, node, nbytes = self.places, self.body.nodes[offset], self.nbytes(offset)
         operand = self.body.operands[self.carried[offset]] if offset in self.carried else None
         if self.count == 1:
@@ -71,6 +78,11 @@ class Loop:
             size = aligned(nbytes)
             places[operand] = array(2 * size)._replace(stride=size, alternates=True)
             places[node] = places[operand].after(1)
+
+    def goes_on(self, offset: int, updated: Mapping[Node, Node]) -> bool:
+        """Whether what is handed on may stay where the value is with which the loop begins (updated: see iteration.split)."""
+        operand, node = self.body.operands[self.carried[offset]], self.body.nodes[offset]
+        return updated.get(node) is operand and not self.piece.varies and operand.spec.type == node.spec.type
 
     def each(self, offset: int) -> list[int]:
         """Bytes of what is handed on to the first iteration in place of the result of an operation, if any is, and of that result in
@@ -95,7 +107,6 @@ class Needs:
         self.graph = graph
         bodies: dict[tuple, list[Body]] = {}
         self.loops = [Loop(number, graph, piece, bodies) for number, piece in enumerate(pieces)]
-        self._known: dict[tuple, Any] = {}
         self._where = np.zeros(len(graph.body), np.int64)
         for number, one in enumerate(self.loops):
             self._where[one.piece.first:one.piece.end] = number
@@ -103,13 +114,6 @@ class Needs:
         self.came: set[Target] = set()
         self._read_outside(outputs, roots)
         self._differentiate(roots)
-
-    def once(self, make: Callable[..., Any], *arguments: Any) -> Any:
-        """make(*arguments), which is the same for the same arguments: what is found of a body for some use of it."""
-        key = (make, *[a if isinstance(a, tuple) else id(a) for a in arguments])
-        if key not in self._known:
-            self._known[key] = make(*arguments)
-        return self._known[key]
 
     def _find_needed(self, wanted: set[int]) -> list[bool]:
         order = self.graph.order
@@ -194,9 +198,9 @@ class Needs:
                     summed.add(j)
                 met.update(of)
             what = tuple(slots), tuple(needed), tuple(sorted(summed))
-            found: Reverse = self.once(reverse, one.body, *what)
+            found: Reverse = once(reverse, one.body, *what)
             one.reverse = found
-            one.later_reverse = self.once(reverse, one.later, *what)
+            one.later_reverse = once(reverse, one.later, *what)
             for n in found.saved:
                 if n in one.offset:
                     one.kept.add(one.offset[n])
@@ -208,6 +212,29 @@ class Needs:
                 self.came.update(targets[j])
                 if operands[j].kind == CARRIED and self.needed[operands[j].places[0]]:
                     self.came.add(self.target(operands[j].places[0]))
+
+    def dying(self, outputs: Iterable[int], blocked: Collection[int]) -> list[list[int]]:
+        """Of each piece, the operands whose arrays nobody reads behind it, the derivative included: it may write over them.
+
+        blocked: the numbers of loops that are computed again on the way back."""
+        last: dict[int, tuple[int, int]] = {}       # of each place, the last piece that reads it, and as which operand
+        stay = {*outputs}
+        for one in self.loops:
+            for j, operand in enumerate(one.piece.operands):
+                saved = one.reverse is not None and one.body.operands[j] in one.reverse.saved and operand.kind != CARRIED
+                for k in operand.places:
+                    if saved or one.number in blocked or last.get(k, (-1,))[0] == one.number:
+                        stay.add(k)
+                    last[k] = one.number, j
+        found: list[list[int]] = [[] for _ in self.loops]
+        for k, (number, j) in last.items():
+            at = self.at(k)
+            if at is None or k in stay or self.loops[number].piece.operands[j].kind == INDEXED:
+                continue
+            one, offset, iteration = at
+            if iteration == one.count - 1 and one.number not in blocked and offset not in one.all | one.kept | one.before:
+                found[number].append(j)
+        return found
 
     def is_part(self, place: int) -> bool:
         """Whether the gradient of a place is one among those of all iterations."""

@@ -9,104 +9,20 @@ Loops whose lengths stay are looked for first, then, in what is left, those wher
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from jitgrad.compiler.loops.arrange import MANY, Graph
 from jitgrad.compiler.loops.repeats import LEAST, WINDOW, occurring, repeating
-from jitgrad.graph.node import CONST, Node
-from jitgrad.graph.recording import in_grad_mode
-from jitgrad.ops.declare import REGISTRY
 
 LONG, WIDE = 1 << 14, 48    # elements of arrays that are long; operations of an iteration that goes through these
 BEHIND = 3              # iterations that values are handed on
 MISSES = 4              # iterations that begin no loop, though the operations repeat, before that is given up
 FEW = 4                 # iterations of a loop that are read from outside
-MANY = 8                # arrays that are joined: a loop copies them to where they belong
 CARRIED, INVARIANT, INDEXED = range(3)
-NOTHING: Mapping[int, int] = {}
-
-
-class Graph:
-    """A recorded graph by places.  children: of each place the places of its operands.
-
-    body: the places of operations, in order; at: of each place where in the body it is, -1 for leaves.
-    joined: concatenations of many arrays one behind the other in memory, which are no operations here but the places where that many
-    copies lie: of each the place of the first one."""
-
-    def __init__(self, order: Sequence[Node], children: Sequence[Sequence[int]], joined: Mapping[int, int] = NOTHING) -> None:
-        self.order = order
-        self.children = children
-        self.joined = joined
-        self.body = np.array([k for k, of in enumerate(children) if of], np.int64)
-        self.at = np.full(len(order), -1, np.int64)
-        self.at[self.body] = np.arange(len(self.body))
-        types: dict = {}
-        self.types = np.array([types.setdefault(n.spec.type, len(types)) for n in order], np.int64)
-        self.signatures = np.array([2 * n.spec.sig + n.requires_grad for n in order], np.int64)
-        self.literal = np.array([n.spec.op is CONST for n in order], np.bool_)
-
-    @cached_property
-    def kinds(self) -> np.ndarray:
-        """What each operation of the body is."""
-        known: dict[tuple[int, ...], int] = {}
-        return np.array([known.setdefault((s, t, len(self.children[k]), len(self.order[k].spec.sizes or ())), len(known)) for k, s, t in
-                         zip(self.body.tolist(), self.signatures[self.body].tolist(), self.types[self.body].tolist(), strict=True)],
-                        np.int64)
-
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The same whatever the lengths are, except where there is nothing."""
-        known: dict[tuple, int] = {}
-        found: list[int] = []
-        for k in self.body.tolist():
-            n, spec, type = self.order[k], self.order[k].spec, self.order[k].spec.type
-            kind = (id(spec.op), spec.params, type.dtype.code, type.device, type.ndim, 0 in type.shape, n.requires_grad,
-                    len(self.children[k]), len(spec.sizes or ()))
-            found.append(known.setdefault(kind, len(known)))
-        return np.array(found, np.int64)
-
-    @cached_property
-    def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the operands of each operation of the body begin, and the places of all, one after the other."""
-        of = [self.children[k] for k in self.body.tolist()]
-        starts = np.zeros(len(of) + 1, np.int64)
-        np.cumsum([len(c) for c in of], out=starts[1:])
-        return starts, np.array([j for c in of for j in c], np.int64)
-
-
-def copied(order: Sequence[Node], children: Sequence[Sequence[int]]) -> tuple[Graph, list[int]]:
-    """The graph with copies in place of long concatenations, and where in its order each place is."""
-    where = [*range(len(order))]
-    if not any([len(of) >= MANY for of in children]):
-        return Graph(order, children), where
-    nodes: list[Node] = []
-    operands: list[Sequence[int]] = []
-    joined: dict[int, int] = {}
-    for k, (n, of) in enumerate(zip(order, children, strict=True)):
-        own = [where[j] for j in of]
-        if len(of) >= MANY and _one_behind_the_other([order[j] for j in of], n):
-            first = len(nodes)
-            for j, place in zip(of, own, strict=True):
-                copy = in_grad_mode(False, REGISTRY["copy"], order[j])
-                nodes.append(Node(copy.spec, copy.inputs, n.requires_grad, 0, None, n.line))
-                operands.append((place,))
-            own = ()
-            joined[len(nodes)] = first
-        where[k] = len(nodes)
-        nodes.append(n)
-        operands.append(own)
-    return Graph(nodes, operands, joined), where
-
-
-def _one_behind_the_other(operands: Sequence[Node], n: Node) -> bool:
-    """Whether an operation lays many arrays of one type one behind the other in memory."""
-    if n.spec.op.facts.role != "cat" or any([m.spec.type is not operands[0].spec.type for m in operands]):
-        return False
-    return all([length == 1 for length in n.spec.type.shape[:n.spec.params[0]]])
 
 
 class BodyOperand(NamedTuple):
@@ -236,16 +152,19 @@ def _phase(graph: Graph, first: int, period: int) -> int:
 
 
 def structure(graph: Graph, piece: Piece) -> tuple:
-    """What pieces of one graph have in common that have the same body."""
+    """What pieces have in common that have the same body."""
     operands = []
     for operand in piece.operands:
         k = operand.places[0] if operand.kind != CARRIED else graph.body[piece.first + operand.offset]
         differentiable = operand.kind == INDEXED and any([graph.order[j].requires_grad for j in operand.places])
         leaf = int(graph.signatures[k]) if graph.at[k] < 0 else int(graph.signatures[k]) % 2
-        operands.append((operand.kind, operand.offset, leaf, differentiable,
-                         *[int(graph.types[place_read(graph, piece, operand, i)]) for i in piece.drawn]))
+        recorded = [graph.order[place_read(graph, piece, operand, i)] for i in piece.drawn]
+        operands.append((operand.kind, operand.offset, leaf, differentiable or recorded[0].requires_grad,
+                         *[n.spec.type for n in recorded]))
     starts = [piece.first + i * piece.period for i in piece.drawn]
-    return (piece.count > 1, *[graph.kinds[at:at + piece.period].tobytes() for at in starts], tuple(operands), tuple(piece.wiring))
+    nodes = [graph.order[k] for at in starts for k in graph.body[at:at + piece.period].tolist()]
+    return (piece.count > 1, len(starts), tuple(operands), tuple(piece.wiring),
+            *[(n.spec.sig, n.requires_grad, n.spec.type, len(n.spec.sizes or ())) for n in nodes])
 
 
 def place_read(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> int:

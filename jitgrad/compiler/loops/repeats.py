@@ -27,6 +27,10 @@ def repeating(kinds: np.ndarray) -> Iterator[tuple[int, int, int]]:
         run, period = max([found for found in here if -found[1] <= BODY], default=(0, 0))
         if run < BODY:
             run, period = max(here)
+            within = [first for first, shorter, end in live if at < first < at - period and shorter <= BODY <= end - first]
+            if period < -BODY and within:       # what lies between loops is done once
+                at = min(within)
+                continue
         yield at, -period, run
         at -= period * (run // -period)
 

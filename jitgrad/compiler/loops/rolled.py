@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad.compiler.build import Request, build, device_of
+from jitgrad.compiler import stored
 from jitgrad.compiler.loops import checkpoints
-from jitgrad.compiler.loops.arrange import arranged
+from jitgrad.compiler.loops.arrange import arranged, copied
 from jitgrad.compiler.loops.layout import Layout
-from jitgrad.compiler.loops.pieces import copied, divide, ended
+from jitgrad.compiler.loops.pieces import divide, ended
 from jitgrad.compiler.loops.tables import Unsuitable
 from jitgrad.compiler.program import Bound
+from jitgrad.compiler.request import Request, device_of
 from jitgrad.compiler.runtime.plan import check_limit
 from jitgrad.compiler.runtime.workspace import Runs
 from jitgrad.config import config
@@ -159,5 +160,5 @@ class RolledProgram:
                 nodes[-1].extra = n.extra
             outputs, roots, cotangents, wrt = self._request
             picked: list[Any] = [[None if k is None else nodes[k] for k in places] for places in (outputs, roots, cotangents, wrt)]
-            self._whole = build(Request(nodes, *picked))
+            self._whole = stored.find(Request(nodes, *picked))
         return self._whole

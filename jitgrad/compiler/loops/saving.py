@@ -34,7 +34,7 @@ def operands_read(n: Node) -> Sequence[Node]:
 def to_save(nodes: Sequence[Node], carried: Collection[Node], needed: Sequence[Node]) -> set[Node]:
     """The operations among the nodes of a body whose values are kept.
 
-    carried: the leaves that are handed on from iteration to iteration; needed: the operations and leaves that the derivative reads."""
+    carried: the leaves that will be written over; needed: the operations and leaves that the derivative reads."""
     operands: dict[Node, Sequence[Node]] = {}
     stack = list(needed)
     while stack:

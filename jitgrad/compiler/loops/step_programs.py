@@ -5,32 +5,40 @@ Invariant: a program depends on the structure of the step alone.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.compiler.build import Request, build, why_small
+from jitgrad.compiler import stored
+from jitgrad.compiler.loops import body
 from jitgrad.compiler.loops.body import Sizes
 from jitgrad.compiler.loops.iteration import BodyStep
 from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
+from jitgrad.compiler.request import Request, why_small
 from jitgrad.compiler.runtime.library_calls import LibraryCall
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
-from jitgrad.graph.node import Node
+from jitgrad.graph.node import CONST, SCALAR, Node
+from jitgrad.graph.recording import const, in_grad_mode
+from jitgrad.ops.declare import REGISTRY
 
 # By place of a node in a step and axis: what is added to that length from iteration to iteration.
 Growth = Mapping[tuple[int, int], int]
 MAX_PROGRAMS = 4096
 NOTHING: Growth = {}
+SMALL = 1 << 16     # elements of arrays whose copying is planned once
 LONG = 1e6          # nanoseconds of what is cut in chunks, where threads are used
 
 _programs: dict[tuple, Program] = {}
+_small: dict[tuple, BodyStep] = {}
 
 
 def forget() -> None:
     """Forget all programs."""
     _programs.clear()
+    _small.clear()
+    body.forget()
 
 
 def find(step: BodyStep) -> tuple[Program, bool]:
@@ -49,7 +57,7 @@ def find(step: BodyStep) -> tuple[Program, bool]:
         outputs = [step.order[k] for k in step.outputs]
         # (which gives `sizes` tuples of their own to nodes that share one)
         in_place = () if step.base is None else outputs
-        program = build(Request(list(step.order), outputs, [], [], [], why_small(len(step.order)), in_place=in_place))
+        program = stored.find(Request(list(step.order), outputs, [], [], [], why_small(len(step.order)), in_place=in_place))
         if len(_programs) >= MAX_PROGRAMS:
             _programs.pop(next(iter(_programs)))
         _programs[key] = program
@@ -70,13 +78,59 @@ def greatest(step: BodyStep, growth: Growth, iterations: int, place: int) -> lis
     return [n + max(growth[place, axis] * (iterations - 2), -growth[place, axis]) if (place, axis) in growth else n for axis, n in own]
 
 
+def _once(make: Callable[[Node, bool], BodyStep], node: Node, add: bool) -> BodyStep:
+    """make(node, add), made once for what nodes of its kind are."""
+    own = node.spec.op in (CONST, SCALAR)
+    key = (make, node.spec if own else node.spec.type, add)
+    step = _small.get(key)
+    if step is None:
+        step = make(node if own else body.leaf(node.spec.type), add)
+        if node.spec.type.size <= SMALL:
+            if len(_small) >= MAX_PROGRAMS:
+                _small.pop(next(iter(_small)))
+            _small[key] = step
+    return step
+
+
+def copying(node: Node, add: bool) -> BodyStep:
+    """What copies the value of a node like that, or adds it to what is there.  order: what it is added to, if it is, it, the result."""
+    return _once(_copying, node, add)
+
+
+def _copying(node: Node, add: bool) -> BodyStep:
+    given = Node(node.spec, (), False, 0, node.value)
+    if add:
+        total = body.leaf(node.spec.type)
+        made = in_grad_mode(False, REGISTRY["add"], total, given)
+        return BodyStep([total, given, made], [total, given], [made], [2])
+    made = in_grad_mode(False, REGISTRY["copy"], given)
+    return BodyStep([given, made], [given], [made], [1])
+
+
+def seeding(node: Node, add: bool) -> BodyStep:
+    """What makes, or adds, the gradient of a root that is an implicit 1."""
+    return _once(_seeding, body.leaf(node.spec.type), add)
+
+
+def _seeding(like: Node, add: bool) -> BodyStep:
+    one = const(1, like.spec.type.dtype)
+    ones = in_grad_mode(False, REGISTRY["expand_like"], one, like)
+    if add:
+        total = body.leaf(like.spec.type)
+        made = in_grad_mode(False, REGISTRY["add"], total, ones)
+        order = [like, one, total, ones, made]
+    else:
+        made = in_grad_mode(False, REGISTRY["copy"], ones)
+        order = [like, one, ones, made]
+    return BodyStep(order, [n for n in order if not n.inputs], [made], [len(order) - 1])
+
+
 class Prepared(NamedTuple):
-    """The program of a step for lengths.  new: whether it had to be compiled; numbers: starts and steps of slices and strides, and
+    """The program of a step for lengths.  numbers: starts and steps of slices and strides, and
     lengths that advance; sized: which of them are which component of which `sizes` tuple, by identity; lengths: which are the
     length of which node."""
 
     program: Program
-    new: bool
     plan: ExecutionPlan
     numbers: list[int]
     sized: list[tuple[int, int, int]]
@@ -86,17 +140,19 @@ class Prepared(NamedTuple):
     cut: bool                   # whether its work is worth sharing out to threads
 
 
-def prepared(step: BodyStep, growth: Growth, iterations: int) -> Prepared:
-    """The program of a step, planned for the greatest lengths that it has in so many iterations."""
+def prepared(step: BodyStep, growth: Growth, iterations: int) -> tuple[Prepared, bool]:
+    """The program of a step, planned for the greatest lengths that it has in so many iterations, and whether it had to be compiled."""
     key = iterations if growth else 1
     found = step.prepared.get(key)
     if found is None:
         known = next(iter(step.prepared.values()), None)
-        found = step.prepared[key] = _prepared(step, growth, iterations, known)
-    return found
+        found, new = _prepared(step, growth, iterations, known)
+        step.prepared[key] = found
+        return found, new
+    return found, False
 
 
-def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> Prepared:
+def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared | None) -> tuple[Prepared, bool]:
     tuples = [id(n.spec.sizes) for n in step.order]     # before compiling gives nodes that share one tuples of their own
     program, new = find(step)
     plan, numbers, atoms = program.planned(step.order, {(k, axis): greatest(step, growth, iterations, k)[axis] for k, axis in growth})
@@ -104,11 +160,11 @@ def _prepared(step: BodyStep, growth: Growth, iterations: int, known: Prepared |
         raise Unsuitable
     sized = [(k, tuples[atom[1]], atom[2]) for atom, k in atoms.items() if atom[0] == "size"] if known is None else known.sized
     sources = dict(zip([n for n in step.order if not n.inputs], step.sources, strict=True))
-    return Prepared(program, new, plan, list(numbers), sized if numbers else [],
+    return Prepared(program, plan, list(numbers), sized if numbers else [],
                     [(k, atom[1:]) for atom, k in atoms.items() if atom[0] == "length"],
                     [sources[step.order[p]] for p in plan.positions],
                     sum([s.nanoseconds if isinstance(s, Calls) else LONG for s in plan.stages]),
-                    any([not isinstance(s, Calls) for s in plan.stages]))
+                    any([not isinstance(s, Calls) for s in plan.stages])), new
 
 
 def bound(prepared: Prepared, nodes: list[Node], places: Mapping[Node, Location], sizes: Sizes, growth: Growth, iterations: int,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache as memoize
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.compiler.codegen import loop
+from jitgrad.compiler.numba_cpu import glue
 from jitgrad.compiler.numba_cpu.kernels import get_kernel
 from jitgrad.compiler.runtime.arena import aligned
 from jitgrad.compiler.runtime.plan import Calls, ExecutionPlan
@@ -21,6 +23,13 @@ from jitgrad.graph.node import Node
 
 ARENA = -1
 TABLE = -2
+
+
+@memoize
+def _iterate() -> int:
+    """The address of the function of loops."""
+    text = loop.source()
+    return glue.address(loop.NAME, [text], lambda: text)
 
 
 class Location(NamedTuple):
@@ -120,6 +129,8 @@ class Tables:
         self._sources: dict[int, int] = {}
         self._tables: dict[int, Sequence[Location]] = {}    # by their places in bytes
         self.arena = 0                  # bytes that have been given out
+        self._free: dict[int, list[Location]] = {}          # by bytes, places that one piece after the other uses
+        self._lent: list[tuple[int, Location]] = []
         self.scratch = 0                # where programs have their temporaries, in the arena
 
     def word(self, value: int = 0) -> int:
@@ -144,6 +155,18 @@ class Tables:
         place = Location(ARENA, self.arena)
         self.arena += aligned(nbytes)
         return place
+
+    def lent(self, nbytes: int) -> Location:
+        """A place in the arena until all are returned."""
+        free = self._free.get(nbytes)
+        self._lent.append((nbytes, free.pop() if free else self.array(nbytes)))
+        return self._lent[-1][1]
+
+    def returned(self) -> None:
+        """What has been lent may be lent again."""
+        for nbytes, place in self._lent:
+            self._free.setdefault(nbytes, []).append(place)
+        self._lent.clear()
 
     def at(self, place: Location, iteration: int) -> Location:
         """Where something lies in one iteration."""
@@ -224,7 +247,7 @@ class Tables:
             self.own.append(len(self.words))
             self.words += [8 * start, number]
         self.own.append(self.word())
-        self.calls.append((get_kernel(loop.source()).address, 0, count, 8 * block))
+        self.calls.append((_iterate(), 0, count, 8 * block))
 
     def _step(self, step: BoundStep, count: int, direct: list[tuple[int, ...]], indirect: list[tuple[int, ...]],
               calls: list[tuple[int, int, int, int]]) -> None:

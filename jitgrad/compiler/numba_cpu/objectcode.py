@@ -102,9 +102,8 @@ def _optimised(ir_text: str, level: int = KERNEL) -> llvm.ModuleRef:
     options.loop_interleaving = True
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
-    if level == GLUE:       # all passes together take a second more, and the code is no quicker
+    if level == GLUE:       # the code is no quicker for more passes, nor for variables in registers, which would take twice the time
         passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
         passes.add_simplify_cfg_pass()
         passes.run(module, builder)
     else:

@@ -132,6 +132,7 @@ class Functions(NamedTuple):
 
 functions: Functions | None = None      # once they are there
 refused = False                         # there was no memory for them
+_missing = [False]                      # they were looked for on disk
 
 
 def install(accumulate: Callable, release: Callable, classes: dict[str, type], compiling: bool) -> None:
@@ -141,7 +142,7 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
     classes: autograd's Watch.  compiling: also if that is not on disk."""
     global functions, refused
     with building:         # which a fork waits for
-        if functions is not None or refused or not objects.SUPPORTED:
+        if functions is not None or refused or not objects.SUPPORTED or (_missing[0] and not compiling):
             return
         offsets = _offsets(classes)
         if offsets is None:
@@ -155,6 +156,7 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
             logger.warning("operators are recorded by Python functions, not by machine code: %s", error)
             return
         if 0 in found:
+            _missing[0] = True
             return
         entry_points.usual[0] = function(found.usual, "usual", PatternWords(None))
         entry_points.give_code(found.record, PatternWords.shared, learner)

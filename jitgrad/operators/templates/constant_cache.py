@@ -72,7 +72,7 @@ def cached(run: Callable[..., np.ndarray], misses: list[int], small: int, what: 
             parts += (id(owner),) if owner is v else (id(owner), address(v), v.strides, v.shape, v.dtype)
         else:
             owners.append(None)
-            parts.append(v.hex())       # type: ignore[union-attr]  (0.0 == -0.0)
+            parts.append(v.hex() if type(v) is float else v)        # (0.0 == -0.0)
     key = tuple(parts)
     entry = _entries.get(key)
     if entry is not None:

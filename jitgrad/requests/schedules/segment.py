@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitgrad.compiler.program import AnyProgram
 
 MAX_PROGRAMS = 4096         # kept for other graphs that have the same segments
-# Nodes of a graph that is looked through for loops; the fewest while structures keep coming that are new.
+# Nodes of a graph that is looked through for loops; the fewest while structures keep coming that are new, or consist of known bodies.
 LEAST, FEWEST = 64, 24
 bodies_known = [False]      # whether the last graph that consists of loops was compiled without compiling anything
 
@@ -121,9 +121,9 @@ def find_program(order: Sequence[Node], children: Sequence[Sequence[int]], known
 
 def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: list[int], roots: list[int],
               cotangents: list[int | None], wrt: list[int], known: Collection[int]) -> AnyProgram:
-    """The program of a request as compiler.build.Request, by places of the nodes: loops as loops where it repeats itself (there what
+    """The program of a request as compiler.request.Request, by places of the nodes: loops as loops where it repeats itself (there what
     is known is computed again)."""
-    if len(nodes) >= (FEWEST if is_varying() else LEAST):
+    if len(nodes) >= LEAST or (len(nodes) >= FEWEST and (is_varying() or bodies_known[0])):
         with _compiling() as count:
             from jitgrad.compiler.loops import rolled
             program = rolled.roll(nodes, children, (outputs, roots, cotangents, wrt))
@@ -137,11 +137,12 @@ def _compiled(nodes: list[Node], children: Sequence[Sequence[int]], outputs: lis
         copies.append(Node(n.spec, tuple([copies[j] for j in of]), n.requires_grad, 0, None if of else n.value, n.line))
         copies[-1].extra = n.extra          # an error names what was written in place
     with _compiling() as count:
-        from jitgrad.compiler import build
-        request = build.Request(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
-                                [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt],
-                                build.why_small(len(nodes)), {copies[k] for k in known})
-        program = build.build(request)
+        from jitgrad.compiler import stored
+        from jitgrad.compiler.request import Request, why_small
+        request = Request(copies, [copies[k] for k in outputs], [copies[k] for k in roots],
+                          [None if k is None else copies[k] for k in cotangents], [copies[k] for k in wrt],
+                          why_small(len(nodes)), {copies[k] for k in known})
+        program = stored.find(request)
         count()
         logger.info("program of %d operations: %d kernels", len(nodes), len(program.kernels))
         return program

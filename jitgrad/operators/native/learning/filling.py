@@ -29,7 +29,7 @@ from jitgrad.ops.quiet import quiet
 from jitgrad.tensors.steps import interned, is_basic, movements, view_into
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import ArrayType, array_type
-from jitgrad.types.dtype import check_fits, float32, float64
+from jitgrad.types.dtype import check_fits, float32, float64, int64
 
 MAX_INDICES = 10_000
 _indices: dict[tuple, Any] = {}         # by which views were read, by their steps from the base
@@ -118,19 +118,21 @@ def _updater(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, 
     if found is None or found.make is not None or result._node.spec.type is not type_ or (
             view_into(np.empty(of.shape, of.dtype.np), of, chain) is None):
         return None
-    numbered = given_numbers(found, call.numbers)
+    numbered = given_numbers(found, call.numbers, type_.dtype is int64)
     if len(numbered) != len(call.numbers):
         return None
+    whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
     operands = 1 + len(others)
     compute = arrays(operands, found, [operands + k for k in numbered])
     [*_, last] = found.nodes
     function: Any = last.spec.op.numpy
     in_order_of_arguments = list(range(operands)) + [operands + k for k in numbered]
     computed = [step for step in found.nodes if step.inputs]
-    direct = (type(function) is np.ufunc and len(computed) == 1 and not last.spec.kwargs
+    direct = (type(function) is np.ufunc and not whole and len(computed) == 1 and not last.spec.kwargs
               and list(last.inputs) == in_order_of_arguments and len(found.nodes) == 1 + len(numbered))
     index = _index(of, chain, tensor._chain) if direct else None
-    return function if index is not None else _computed(compute, of, chain), len(others), [*numbered.values(), -1][0], index
+    argument = [*[i + whole for i in numbered.values()], -1][0]
+    return function if index is not None else _computed(compute, of, chain), len(others), argument, index
 
 
 def _index(of: ArrayType, chain: tuple, steps: tuple) -> Any:
