@@ -268,3 +268,28 @@ def test_a_look_at_what_was_overwritten_behind_a_function(compared: Counter) -> 
         assert (y * y).mean().exp().tanh().sin().item() == pytest.approx(
             np.sin(np.tanh(np.exp(np.mean((0.7 * (0.6 * x.detach().numpy() + np.sin(x.detach().numpy()))) ** 2)))))
     assert compared[True, True]
+
+
+def test_looks_that_machine_code_has_served_leave_a_graph_that_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no gradient goes through, the largest element in a logsumexp, is a leaf once a look has computed it."""
+    from jitgrad.requests import gradients
+    captured = [0]
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        captured[0] += 1
+        return capture(*args, **kwargs)
+
+    monkeypatch.setattr(gradients, "capture", count)
+    x = jitgrad.tensor(np.random.default_rng(0).normal(size=(20, 20)), requires_grad=True)
+    seen = []
+    for _ in range(16):
+        v = jitgrad.zeros(20, dtype=jitgrad.float64)
+        for _ in range(8):
+            before = v
+            v = 0.5 * (1.0 - jitgrad.logsumexp((v[:, None] - x * x) / 0.5, 1)) + v
+            (v - before).abs().sum().item()
+        g, = jitgrad.autograd.grad((v * v).sum(), x)
+        with jitgrad.no_grad():
+            x.sub_(0.01 * g)
+        seen.append(captured[0])
+    assert seen[-1] == seen[7], seen

@@ -177,13 +177,14 @@ def test_what_is_filled_is_read_and_written_by_machine_code(native_code: None) -
             assert len(forwarded_in(loop)) < 4
 
 
-def test_counts_are_kept_by_machine_code(native_code: None) -> None:  # noqa: F811
-    counts, expected = jitgrad.zeros(3, 2, dtype=jitgrad.int64), np.zeros((3, 2), np.int64)
+@pytest.mark.parametrize("dtype", [jitgrad.int64, jitgrad.int32, jitgrad.uint8], ids=str)
+def test_counts_are_kept_by_machine_code(dtype: Any, native_code: None) -> None:  # noqa: F811
+    counts, expected = jitgrad.zeros(3, 2, dtype=dtype), np.zeros((3, 2), dtype.np)
     for k in range(24):
         with Forwarded(reference=False) as missed:
             counts[k % 3, k % 2] += k
             counts[k % 3, k % 2] *= 2
-        expected[k % 3, k % 2] = (expected[k % 3, k % 2] + k) * 2
+        expected[k % 3, k % 2] = (int(expected[k % 3, k % 2]) + k) * 2 % 2**(8 if dtype is jitgrad.uint8 else 31)
     assert not missed and (counts._array() == expected).all()
     for _ in range(3):
         with pytest.raises(OverflowError, match="too big"):

@@ -245,7 +245,9 @@ class Look(Running):
         self.go_if(self.differ(self.get(node, "Node.value"), none), known)
         self.put(self.held(self.api("PyList_GetItem", arrays, i)), node, "Node.value")
         self.api("Py_DecRef", none)
-        self.go_if(self.less(self.number(-1), self.api("PyLong_AsSsize_t", self.get(node, "Node.depth"))), known)
+        is_postponed = self.less(self.api("PyLong_AsSsize_t", self.get(node, "Node.depth")), self.number(0))
+        passes_gradients = self.same(self.get(node, "Node.requires_grad"), self.common("true"))
+        self.go_if(self.both(self.builder.not_(is_postponed), passes_gradients), known)
         for new, slot in ((self.api("PyLong_FromSsize_t", 0), "Node.depth"), (self.held(leaf), "Node.spec"),
                           (self.api("PyTuple_New", 0), "Node.inputs")):
             before = self.get(node, slot)

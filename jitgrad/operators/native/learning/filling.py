@@ -29,7 +29,7 @@ from jitgrad.ops.quiet import quiet
 from jitgrad.tensors.steps import interned, is_basic, movements, view_into
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import ArrayType, array_type
-from jitgrad.types.dtype import check_fits, float32, float64, int64
+from jitgrad.types.dtype import check_fits, float32, float64
 
 MAX_INDICES = 10_000
 _indices: dict[tuple, Any] = {}         # by which views were read, by their steps from the base
@@ -118,7 +118,7 @@ def _updater(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, 
     if found is None or found.make is not None or result._node.spec.type is not type_ or (
             view_into(np.empty(of.shape, of.dtype.np), of, chain) is None):
         return None
-    numbered = given_numbers(found, call.numbers, type_.dtype is int64)
+    numbered = given_numbers(found, call.numbers, type_.dtype.category == 1)
     if len(numbered) != len(call.numbers):
         return None
     whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
