@@ -7,7 +7,8 @@ arrays are views of its memory, of which NumPy computes.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,11 @@ import numpy as np
 from jitgrad.compiler.ir.expr import Expr
 from jitgrad.compiler.ir.steps import Buffer, LibraryOperand, LibraryStep
 from jitgrad.compiler.runtime.library_calls import Strided
-from jitgrad.memory.cuda import driver, streams, through_host
+from jitgrad.memory.cuda import arrays, driver, streams, through_host
 from jitgrad.memory.cuda.arrays import DeviceArray
 from jitgrad.ops.quiet import quiet
+
+_BYTE = np.dtype(np.uint8)
 
 
 class Memory(Protocol):
@@ -69,13 +72,18 @@ class DeviceCall:
     def run(self, memory: Memory, given: Mapping[int, Any]) -> None:
         """Call, and write the result to the step's target."""
         library = _library()
-        target = memory[self.target]
-        quiet.run(library.call, self._op, [o.of(memory, given, library) for o in self._operands], self._kwargs, target, self._shape)
+        with library.at_work():
+            target = memory[self.target]
+            operands = [o.of(memory, given, library) for o in self._operands]
+            quiet.run(library.call, self._op, operands, self._kwargs, target, self._shape)
 
 
 class _Library(Protocol):
+    """What computes.  at_work: where its arrays are made and computed with, on the stream that is current."""
+
     name: str
 
+    def at_work(self) -> AbstractContextManager: ...
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any: ...
     def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any: ...
     def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None: ...
@@ -85,6 +93,9 @@ class _Simulated:
     """NumPy on the simulator's memory."""
 
     name = "NumPy"
+
+    def at_work(self) -> AbstractContextManager:
+        return nullcontext()
 
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:
         if 0 in shape:
@@ -102,7 +113,7 @@ class _Simulated:
 
 
 class _Cupy:
-    """CuPy on the device, on the stream that is current."""
+    """CuPy on the device, on the stream that is current, in memory of our pool."""
 
     name = "CuPy"
 
@@ -110,27 +121,38 @@ class _Cupy:
         import cupy  # type: ignore[import-not-found]
         self._cupy = cupy
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        # What CuPy copies or allocates outside of this would be in the order of another stream.
+        cuda = self._cupy.cuda
+        with cuda.Stream.from_external(streams.current().handle), cuda.using_allocator(self._allocate):
+            yield
+
+    def _allocate(self, nbytes: int) -> Any:
+        return self._pointer(arrays.empty((nbytes,), _BYTE), 0)
+
+    def _pointer(self, array: DeviceArray, offset: int) -> Any:
+        cuda = self._cupy.cuda
+        # (The number of the device is told: CuPy would ask the driver for it, which knows none of an empty array.)
+        return cuda.MemoryPointer(cuda.UnownedMemory(array.address, array.nbytes, array, 0), offset)
+
     def view(self, array: DeviceArray, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...], offset: int) -> Any:
-        cupy = self._cupy
-        memory = cupy.cuda.UnownedMemory(array.address, max(array.nbytes, 1), array)
-        return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, offset), strides)
+        return self._cupy.ndarray(shape, dtype, self._pointer(array, offset if array.address else 0), strides)
 
     def number(self, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         return self._cupy.broadcast_to(self._cupy.asarray(value, dtype), shape)
 
     def call(self, op: Any, args: list[Any], kwargs: dict[str, Any], target: DeviceArray, shape: tuple[int, ...]) -> None:
         cupy = self._cupy
-        out = cupy.ndarray(shape, target.dtype, cupy.cuda.MemoryPointer(
-            cupy.cuda.UnownedMemory(target.address, max(target.nbytes, 1), target), 0))
-        with cupy.cuda.ExternalStream(int(streams.current().handle.handle)):
-            if op.name not in through_host.names:
-                try:
-                    out[...] = op.numpy(*args, **kwargs)
-                    return
-                except (TypeError, NotImplementedError, AttributeError) as error:       # what CuPy raises for what it has not
-                    through_host.note(op.name, f"CuPy has it not ({error})")
-            args = [cupy.asnumpy(a) if isinstance(a, cupy.ndarray) else a for a in args]
-            out[...] = cupy.asarray(np.asarray(op.numpy(*args, **kwargs), target.dtype))
+        out = cupy.ndarray(shape, target.dtype, self._pointer(target, 0))
+        if op.name not in through_host.names:
+            try:
+                out[...] = op.numpy(*args, **kwargs)
+                return
+            except (TypeError, NotImplementedError, AttributeError) as error:       # what CuPy raises for what it has not
+                through_host.note(op.name, f"CuPy has it not ({error})")
+        args = [cupy.asnumpy(a) if isinstance(a, cupy.ndarray) else a for a in args]
+        out[...] = cupy.asarray(np.asarray(op.numpy(*args, **kwargs), target.dtype))
 
 
 _made: list[_Library] = []

@@ -1,5 +1,6 @@
 """A GPU, through NVIDIA's cuda.core and cuda.bindings.
 
+Errors are RuntimeErrors, also those of cuda.core, whose own class (which it keeps among its internals) is none.
 Invariant: every call is made with the device's context current in the calling thread.
 """
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from cuda.bindings import driver as api  # type: ignore[import-not-found]
 from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch  # type: ignore[import-not-found]
+from cuda.core._utils.cuda_utils import CUDAError  # type: ignore[import-not-found]
 
 from jitgrad.memory.buffers import address as address_of
 from jitgrad.memory.cuda.driver import DeviceProperties
@@ -71,7 +73,7 @@ class HardwareDriver:
     def copy_out(self, target: np.ndarray, address: int, stream: Any) -> None:
         self._enter()
         _checked(api.cuMemcpyDtoHAsync(address_of(target), address, target.nbytes, stream.handle))
-        stream.sync()
+        self.synchronize(stream)
 
     def copy(self, target: int, source: int, nbytes: int, stream: Any) -> None:
         self._enter()
@@ -91,18 +93,15 @@ class HardwareDriver:
         import cupy  # type: ignore[import-not-found]
 
         def array(address: int, *layout: Any) -> Any:
-            memory = cupy.cuda.UnownedMemory(address, 1, self)
+            memory = cupy.cuda.UnownedMemory(address, 1, self, 0)
             return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0), *layout)
 
-        with cupy.cuda.ExternalStream(int(stream.handle)):
+        with cupy.cuda.Stream.from_external(stream):
             array(target)[...] = array(source, strides)
 
     def synchronize(self, stream: Any = None) -> None:
         self._enter()
-        if stream is None:
-            self._device.sync()
-        else:
-            stream.sync()
+        _checked(api.cuCtxSynchronize() if stream is None else api.cuStreamSynchronize(stream.handle))
 
     def is_done(self, stream: Any) -> bool:
         self._enter()
@@ -143,14 +142,20 @@ class HardwareDriver:
 
     def function(self, module: Any, name: str) -> Any:
         self._enter()
-        return module.get_kernel(name)
+        try:
+            return module.get_kernel(name)          # which loads the module
+        except CUDAError as error:
+            raise RuntimeError(f"CUDA error: {error}") from error
 
     def launch(self, function: Any, grid: tuple[int, int], block: tuple[int, int], arguments: tuple[Any, ...], stream: Any) -> None:
         self._enter()
         configuration = self._configurations.get((grid, block))
         if configuration is None:
             configuration = self._configurations[grid, block] = LaunchConfig(grid=grid, block=block)
-        launch(stream, configuration, function, *arguments)
+        try:
+            launch(stream, configuration, function, *arguments)
+        except CUDAError as error:
+            raise RuntimeError(f"CUDA error: {error}") from error
 
     def properties(self) -> DeviceProperties:
         self._enter()
