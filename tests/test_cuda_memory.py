@@ -11,7 +11,7 @@ import pytest
 from cuda_device import calls, copies, raises, simulator, vector
 
 import jitgrad as torch
-from jitgrad.memory.cuda import pool, streams
+from jitgrad.memory.cuda import flag, pool, streams
 
 pytestmark = pytest.mark.usefixtures("cuda_device")
 
@@ -104,6 +104,49 @@ def test_streams_and_events() -> None:
     torch.cuda.synchronize()
     with raises(ValueError, "enable_timing=True"):
         start.elapsed_time(torch.cuda.Event())
+
+
+def test_contexts_of_a_stream_nest_and_are_of_one_thread() -> None:
+    first, other = torch.cuda.default_stream(), torch.cuda.Stream()
+    context = torch.cuda.stream(other)
+    with other, other:
+        pass
+    assert torch.cuda.current_stream() == first
+    with context:
+        with context:
+            thread = threading.Thread(target=lambda: context.__enter__())
+            thread.start()
+            thread.join()
+        assert torch.cuda.current_stream() == other
+        with torch.cuda.stream(None):
+            assert torch.cuda.current_stream() == other
+    assert torch.cuda.current_stream() == first
+
+
+def test_many_streams_keep_the_memory_of_few() -> None:
+    def use(count: int) -> None:
+        for _ in range(count):
+            with torch.cuda.stream(torch.cuda.Stream()):
+                torch.zeros(10_000, device="cuda")
+
+    use(32)
+    before = torch.cuda.memory_reserved()
+    use(32)
+    assert torch.cuda.memory_reserved() == before
+
+
+def test_an_error_of_a_stream_is_not_lost_to_another_that_looks_first() -> None:
+    x = torch.zeros(3, device="cuda")
+    x.sum().item()
+    other = torch.cuda.Stream()
+    where, text = flag.address(), "an error of a test"
+    with torch.cuda.stream(other):
+        flag.may_be_set()               # by work that is still under way
+    assert x.sum().item() == 0
+    calls.copy_in(where, np.array([flag.number(text)], np.int32), other._queue.handle)
+    with torch.cuda.stream(other), raises(IndexError, text):
+        (x + 1).tolist()
+    assert x.tolist() == [0, 0, 0]
 
 
 def test_memory_of_another_stream_waits() -> None:

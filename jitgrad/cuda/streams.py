@@ -15,7 +15,7 @@ class Stream:
 
     def __init__(self, device: Any = None, priority: int = 0, *, queue: Queue | None = None) -> None:
         driver.current()
-        self._queue = queue or Queue()
+        self._queue = queue or streams.take()
         self.priority = priority
 
     @property
@@ -56,11 +56,11 @@ class Stream:
         return hash(self._queue)
 
     def __enter__(self) -> Stream:
-        self._before = streams.choose(self._queue)
+        streams.enter(self._queue)
         return self
 
     def __exit__(self, *args: Any) -> None:
-        streams.choose(self._before)
+        streams.leave()
 
     def __repr__(self) -> str:
         return f"<torch.cuda.Stream device=cuda:0 cuda_stream={self.cuda_stream:#x}>"
@@ -133,12 +133,10 @@ class StreamContext:
         self.stream = stream
 
     def __enter__(self) -> None:
-        self._before = streams.current()
-        if self.stream is not None:
-            streams.choose(self.stream._queue)
+        streams.enter(_queue(self.stream))
 
     def __exit__(self, *args: Any) -> None:
-        streams.choose(self._before)
+        streams.leave()
 
 
 def stream(stream: Stream | None) -> StreamContext:

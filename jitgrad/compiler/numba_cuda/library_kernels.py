@@ -64,6 +64,7 @@ class Check:
         low, high = [memory[number].address + offset for number, offset in self._ends]
         arguments = self._launch.arguments({**self._fixed, "p0": low, "p1": high, "flag": flag.address()})
         driver.current().launch(self._function, self._launch.grid, self._launch.block, arguments, streams.current().handle)
+        flag.may_be_set()
 
 
 class Scanning:

@@ -57,7 +57,7 @@ class DeviceArray:
         result = np.empty(self.shape, self.dtype)
         if result.size:
             driver.current().copy_out(result, self.address, streams.current().handle)
-        flag.check(streams.current().handle)
+        flag.check()
         return result
 
     def copy(self) -> DeviceArray:

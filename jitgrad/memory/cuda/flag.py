@@ -5,7 +5,6 @@ Invariant: nothing waits for the device; the one word that tells is read only af
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ _lock = threading.Lock()
 _texts: list[str] = []              # by number, from 1 on
 _numbers: dict[str, int] = {}
 _words: dict[int, Piece] = {}       # of a driver, by identity
-_set: list[bool] = [False]          # whether there is work that may set it, since it was read last
+_pending: set[streams.Queue] = set()        # whose work may set it, since it was read last behind that work
 
 
 def number(text: str) -> int:
@@ -42,17 +41,22 @@ def address() -> int:
                 here.synchronize(streams.current().handle)          # once: other streams read it too
                 _words[id(here)] = piece
     piece.used_by(streams.current())
-    _set[0] = True
     return piece.address
 
 
-def check(stream: Any) -> None:
-    """Raise IndexError if an error was noted.  Called when the stream's work is done."""
-    if _set[0]:
+def may_be_set() -> None:
+    """Work that was just given to the current queue may note an error."""
+    _pending.add(streams.current())
+
+
+def check() -> None:
+    """Raise IndexError if an error was noted.  Called when the current queue's work is done; that of others may go on."""
+    if _pending:
+        queue = streams.current()
+        _pending.discard(queue)
         found = np.zeros(1, _WORD)
         here, where = driver.current(), address()
-        _set[0] = False
-        here.copy_out(found, where, stream)
+        here.copy_out(found, where, queue.handle)
         if found[0]:
-            here.copy_in(where, np.zeros(1, _WORD), stream)
+            here.copy_in(where, np.zeros(1, _WORD), queue.handle)
             raise IndexError(_texts[int(found[0]) - 1])

@@ -1,6 +1,7 @@
 """Streams: queues of a device's work, one of which each thread gives its work to at a time."""
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any
 
@@ -27,11 +28,23 @@ class Queue:
 
 
 class _Current(threading.local):
+    """Of a thread: the queue that it has chosen, and those that it had chosen before it entered contexts."""
+
     queue: Queue | None = None
+
+    def __init__(self) -> None:
+        self.before: list[Queue] = []
 
 
 DEFAULT = Queue()           # of all threads that have chosen no other
+# Queues that streams are made of, in turn, as in PyTorch: a queue keeps memory to use it again, which grows with their number.
+_QUEUES = itertools.cycle([Queue() for _ in range(32)])
 _current = _Current()
+
+
+def take() -> Queue:
+    """A queue for a new stream."""
+    return next(_QUEUES)
 
 
 def current() -> Queue:
@@ -39,8 +52,17 @@ def current() -> Queue:
     return _current.queue or DEFAULT
 
 
-def choose(queue: Queue) -> Queue:
-    """Give this thread's work to a queue from now on; what it went to before."""
-    before = current()
+def choose(queue: Queue) -> None:
+    """Give this thread's work to a queue from now on."""
     _current.queue = queue
-    return before
+
+
+def enter(queue: Queue) -> None:
+    """Give this thread's work to a queue until `leave`."""
+    _current.before.append(current())
+    _current.queue = queue
+
+
+def leave() -> None:
+    """Give this thread's work to what it went to before the last `enter`."""
+    _current.queue = _current.before.pop()
