@@ -79,7 +79,7 @@ def set_default_tensor_type(t: Any) -> None:
 def typename(obj: Any) -> str:
     """The name of an object's type, of a tensor the legacy one."""
     if isinstance(obj, Tensor):
-        return obj.dtype.legacy
+        return obj._node.spec.type.legacy
     kind = obj if isinstance(obj, type) else type(obj)
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
 

@@ -76,6 +76,13 @@ def test_devices_do_not_mix() -> None:
                           lambda x, y: x.reshape(1, 3) @ y.reshape(3, 1)):
             with raises(RuntimeError, words + order):
                 operation(*both)
+    at = torch.tensor([0])
+    for operation in (lambda: a.gather(0, at), lambda: a.index_select(0, at), lambda: a.scatter(0, at, a),
+                      lambda: a.index_add(0, at, a[:1]), lambda: a.take_along_dim(at, 0),
+                      lambda: torch.nn.functional.embedding(at, a.reshape(3, 1))):
+        with raises(RuntimeError, words):
+            operation()
+    assert a[at].tolist() == [1]            # an index by [] may be on the CPU
     with raises(TypeError, "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory"):
         a.numpy()
     with raises(TypeError, "can't convert cuda:0 device type tensor to numpy"):
@@ -265,6 +272,20 @@ def test_what_ran_is_told(monkeypatch) -> None:
     assert any([row.name == "kernel: cumsum" for row in running.kernels])
     kernel = next(row for row in p.kernels if "tanh" in row.operations)
     assert kernel.elements == 16 and kernel.bytes and any(["test_cuda.py" in line for line in kernel.lines])
+
+
+def test_gradients_are_where_their_tensors_are() -> None:
+    x, there = vector(3), torch.ones(3)
+    with raises(RuntimeError, "attempting to assign a gradient with device type 'cpu' to a tensor with device type 'cuda'."):
+        x.grad = there
+    for run in (lambda: (x * 2).backward(there), lambda: torch.autograd.grad(x * 2, x, there)):
+        with raises(RuntimeError, "invalid gradient at index 0 - expected device cuda:0 but got cpu"):
+            run()
+    y = x * 2
+    y.register_hook(lambda g: there)
+    with raises(RuntimeError, "has changed the type of value (was torch.cuda.FloatTensor got torch.FloatTensor)"):
+        y.sum().backward()
+    assert x.type() == torch.typename(x) == "torch.cuda.FloatTensor" and there.type() == "torch.FloatTensor"
 
 
 # -- without a device ------------------------------------------------------------------------------------------------

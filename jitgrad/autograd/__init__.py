@@ -53,6 +53,8 @@ def _roots(outputs: Sequence[Tensor | GradientEdge],
         if g._node.type.shape != node.type.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape "
                                f"of {Size(node.type.shape)}.")
+        if g._node.type.device != node.type.device:
+            raise RuntimeError(f"invalid gradient at index {i} - expected device {node.type.device} but got {g._node.type.device}")
         gn = cast(g._current(), node.type.dtype)
         if gn.inputs and not gn.requires_grad and tracing.current() is None:
             gn = input_node(execute.stored(gn), gn.type)

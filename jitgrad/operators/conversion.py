@@ -65,7 +65,7 @@ _device = device
 def type_name(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """type(): the legacy name, such as 'torch.FloatTensor'; with a dtype or such a name, the tensor in it."""
     if dtype is None:
-        return input.dtype.legacy
+        return input._node.spec.type.legacy
     return to_dtype(input, getattr(dtype, "dtype", dtype))         # FloatTensor and its kin have one
 
 

@@ -239,6 +239,9 @@ class Tensor(Attached):
                 raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
                                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same "
                                    "size")
+            if value._node.spec.type.device != self._node.spec.type.device:
+                raise RuntimeError(f"attempting to assign a gradient with device type '{value.device.type}' to a tensor with device "
+                                   f"type '{self.device.type}'. Please ensure that the gradient and the tensor are on the same device")
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype.c_type}' to a tensor with grad_dtype "
                                    f"'{self.dtype.title}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's "

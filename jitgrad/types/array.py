@@ -27,6 +27,12 @@ class ArrayType:
         self.size = size
         self.key = (dtype.code, device, tuple([n == 1 for n in shape]))
 
+    @property
+    def legacy(self) -> str:
+        """What `type()` calls tensors of this dtype and device: torch.FloatTensor, torch.cuda.FloatTensor."""
+        name = self.dtype.legacy
+        return name if self.device == "cpu" else name.replace("torch.", "torch.cuda.", 1)
+
     def __repr__(self) -> str:
         where = "" if self.device == "cpu" else f" on {self.device}"
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]{where}"

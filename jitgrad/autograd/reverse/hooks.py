@@ -100,8 +100,9 @@ def check_replaced(hook: Callable, new: Any, old: Tensor) -> None:
         raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
     if new.shape != old.shape:
         raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
-    if new.dtype is not old.dtype:
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {old.dtype.legacy} got {new.dtype.legacy})")
+    was, got = old._node.spec.type.legacy, new._node.spec.type.legacy
+    if got != was:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {was} got {got})")
 
 
 def _name(hook: Callable) -> str:

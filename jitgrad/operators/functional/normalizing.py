@@ -8,6 +8,7 @@ from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST
 from jitgrad.operators.operands import Dim, Dims, Integers, cast
 from jitgrad.operators.templates.template import no_template
+from jitgrad.ops.declare import common_device
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import int32, int64
@@ -110,6 +111,7 @@ def _follow(running_mean: Tensor | None, running_var: Tensor | None, mean: Tenso
 @operator("EmbeddingBackward0", name="nn.functional.embedding", places=(), saves=("input",), edges=("weight",))
 def _embedding(input: Node, weight: Node, padding: int) -> Node:
     """The rows; those of the number `padding`, if that is not negative, pass no gradient on."""
+    common_device((weight.type, input.type))
     rows = ops.index(weight, cast(input, int64), axes=(0,))
     if padding < 0:
         return rows

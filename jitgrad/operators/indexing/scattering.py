@@ -27,7 +27,7 @@ BOTH = ("torch", "method")
 
 def _along(called: str, input: Node, dim: int, index: Node, src: Node | None) -> tuple[Node, int, Node, Node | None]:
     """The operands of a scatter, with a dimension each, src as large as the index."""
-    index, d = index_node(called, index), normal_dim(dim, input.type.ndim)
+    index, d = index_node(called, index, input), normal_dim(dim, input.type.ndim)
     if src is not None and src.type.dtype is not input.type.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     operands = [n if n is None or n.type.ndim else ops.unsqueeze(n, dims=(0,)) for n in (input, index, src)]
@@ -185,7 +185,7 @@ overloaded("scatter", (_scatter, _scatter_value, _scatter_by, _scatter_value_by)
 
 def _parts(called: str, input: Node, dim: int, index: Node, source: Node | None) -> tuple[Node, int, Node, Node | None]:
     """The operands of index_add and its kin: a vector of positions, parts of the input's shape elsewhere."""
-    index, d = index_node(called, index), normal_dim(dim, input.type.ndim)
+    index, d = index_node(called, index, input), normal_dim(dim, input.type.ndim)
     if index.type.ndim > 1:
         raise IndexError(f"{called}(): Index is supposed to be a vector, but got dim: {index.type.ndim}")
     if not index.type.ndim:
@@ -293,7 +293,7 @@ def _positions(input: Tensor) -> Tensor:
 @operator("PutBackward0", edges=("input", "source"), saves=("index",), inplace=True)
 def put(input: Node, index: Node, source: Node, accumulate: bool = False) -> Node:
     """input, as one dimension, with the elements at `index` replaced by those of source, or with those added."""
-    at = ops.reshape(index_node("put_", index), sizes=(index.type.size,))
+    at = ops.reshape(index_node("put_", index, input), sizes=(index.type.size,))
     if source.type.dtype is not input.type.dtype:
         raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype = "
                            f"{input.type.dtype.title} and "

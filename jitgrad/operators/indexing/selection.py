@@ -12,14 +12,17 @@ from jitgrad.operators.declaration.declare import EVERYWHERE, function, operator
 from jitgrad.operators.declaration.out import EXACT
 from jitgrad.operators.operands import cast, normal_dim, number_node, within
 from jitgrad.operators.templates.template import holds, no_template
+from jitgrad.ops.declare import common_device
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.array import array_type, broadcast_shapes
 from jitgrad.types.dtype import bool_, int32, int64
 
 
-def index_node(called: str, node: Node) -> Node:
-    """Positions as int64.  Raises RuntimeError for what is neither int32 nor int64: small integers index by [] alone, as in PyTorch."""
+def index_node(called: str, node: Node, input: Node) -> Node:
+    """Positions in `input` as int64.  Raises RuntimeError for what is neither int32 nor int64 (small integers index by [] alone, as in
+    PyTorch), and for another device."""
+    common_device((input.type, node.type))
     if node.type.dtype not in (int32, int64):
         raise RuntimeError(f"{called}(): Expected dtype int32/int64 for index")
     return cast(node, int64)
@@ -39,7 +42,7 @@ def _outside(index: Node, length: int) -> int | None:
 @operator("GatherBackward0", out=EXACT, edges=("input",), saves=("input", "index"))
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """The elements of input at the positions `index` along `dim`; index may be shorter than input elsewhere."""
-    index = index_node("gather", index)
+    index = index_node("gather", index, input)
     d = normal_dim(dim, input.type.ndim)
     if max(index.type.ndim, 1) != max(input.type.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
@@ -62,7 +65,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     """gather(), the other dimensions broadcast, positions beyond `dim` counted on from its other end; without `dim` of the
     flattened tensors."""
     given = indices
-    indices = index_node("take_along_dim", indices)
+    indices = index_node("take_along_dim", indices, input)
     if dim is None:
         return ops.take_along(ops.reshape(input, sizes=(input.type.size,)),
                               ops.reshape(indices, sizes=(indices.type.size,)), dim=0)
@@ -85,7 +88,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
 @operator("IndexSelectBackward0", out=EXACT, edges=("input",))
 def index_select(input: Node, dim: int, index: Node) -> Node:
     """The parts of input at the positions `index`, 1-d, of dimension `dim`."""
-    index = index_node("index_select", index)
+    index = index_node("index_select", index, input)
     if index.type.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector, but got dim: " + str(index.type.ndim))
     d = normal_dim(dim, input.type.ndim)
