@@ -160,12 +160,14 @@ def test_what_numpy_computes_is_told_and_goes_back() -> None:
     through_host.names.clear()
     made = [x.unique(), torch.bincount(x.to(torch.int64)), torch.histc(x, 3), torch.searchsorted(x.sort()[0], x), torch.isin(x, x[:1]),
             x.nonzero(), x.median(), x.median(0).values, x.mode().values, x.quantile(0.5), torch.linalg.lstsq(x[:, None], x)[2],
-            x.scatter_reduce(0, x.to(torch.int64), x, "amax"), x.repeat_interleave(2), x[x > 1], torch.linalg.inv(x.reshape(2, 2)),
-            torch.combinations(x), x.unfold(0, 2, 1), torch.nn.functional.one_hot(x.to(torch.int64)), x.masked_select(x > 2)]
+            x.scatter_reduce(0, x.to(torch.int64), x, "amax"), x.repeat_interleave(x.to(torch.int64)), x[x > 1],
+            torch.linalg.inv(x.reshape(2, 2)), torch.combinations(x), x.unfold(0, 2, 1), torch.nn.functional.one_hot(x.to(torch.int64)),
+            x.masked_select(x > 2), x.masked_scatter(x > 2, x)]
     assert all([t.is_cuda for t in made])
     there = torch.tensor([3.0, 1.0, 3.0, 2.0])
     assert made[0].tolist() == there.unique().tolist() and made[9].item() == there.quantile(0.5).item()
-    for name in ("unique", "bincount", "histc", "searchsorted", "isin", "nonzero", "median", "mode", "quantile", "scatter_reduce"):
+    for name in ("unique", "bincount", "histc", "searchsorted", "isin", "nonzero", "median", "mode", "quantile", "scatter_reduce",
+                 "an index of bools", "masked_select", "one_hot", "repeat_interleave", "masked_scatter"):
         assert name in through_host.names, name
     text = str(jitgrad.explain(vector().sum()))
     assert "by NumPy, by way of the host, so far in this process:" in text and "unique: it is NumPy's" in text
@@ -224,7 +226,7 @@ def test_samples_by_numpy_are_those_of_the_cpu() -> None:
         torch.manual_seed(5)
         found = draw("cuda")
         assert found.is_cuda and found.tolist() == want.tolist()
-    assert {"multinomial", "poisson"} <= set(through_host.names)
+    assert {"multinomial", "poisson", "a sample of a distribution"} <= set(through_host.names)
 
 
 def test_a_generator_is_of_its_device() -> None:
@@ -272,6 +274,23 @@ def test_what_ran_is_told(monkeypatch) -> None:
     assert any([row.name == "kernel: cumsum" for row in running.kernels])
     kernel = next(row for row in p.kernels if "tanh" in row.operations)
     assert kernel.elements == 16 and kernel.bytes and any(["test_cuda.py" in line for line in kernel.lines])
+
+
+def test_a_value_of_another_device_is_written() -> None:
+    there, x = torch.zeros(3), torch.zeros(3, device="cuda")
+    there[0] = torch.tensor(5.0, device="cuda")
+    x[1] = torch.tensor(4.0)
+    x[torch.tensor([2])] = torch.tensor(6.0)
+    x[:1] = there[:1]
+    there[1:] = x[1:]
+    assert x.is_cuda and there.is_cpu and x.tolist() == there.tolist() == [5, 4, 6]
+    with raises(RuntimeError, "Expected all tensors to be on the same device"):
+        x[torch.tensor([2])] = torch.ones(1)
+    p = torch.ones(3, requires_grad=True)
+    y = torch.zeros(3, device="cuda")
+    y[:2] = p[:2] * 2
+    y.sum().backward()
+    assert p.grad.is_cpu and p.grad.tolist() == [2, 2, 0]
 
 
 def test_gradients_are_where_their_tensors_are() -> None:

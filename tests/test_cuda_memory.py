@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import os
 import threading
 
 import numpy as np
@@ -188,6 +189,24 @@ def test_threads_compute_side_by_side() -> None:
     for thread in threads:
         thread.join()
     assert not errors, errors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_is_told_that_the_device_is_not_its(monkeypatch) -> None:
+    event, kept = torch.cuda.Event(), torch.ones(2, device="cuda")
+    monkeypatch.setattr(calls, "name", "cuda")          # a GPU, to what asks
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            torch.zeros(2, device="cuda")
+        except RuntimeError as error:
+            del event                                   # asks nothing of the driver
+            status = 0 if "Cannot re-initialize CUDA in forked subprocess" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0 and kept.tolist() == [1, 1]
 
 
 def test_the_pool_is_safe_in_finalizers() -> None:

@@ -9,6 +9,7 @@ import jitgrad
 from jitgrad.distributions.constraints import Constraint
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import in_grad_mode
+from jitgrad.memory.cuda import through_host
 from jitgrad.random import default_generator
 from jitgrad.random.drawing import NORMAL, UNIFORM, above_0, recorded, smallest_step, tensor
 from jitgrad.tensors.tensor import Size, Tensor, from_array
@@ -177,7 +178,10 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
 
 def drawn(sample: Any, like: Tensor) -> Tensor:
     """Numbers from the default generator, sample(stream), in the dtype of a tensor."""
-    return from_array(np.asarray(default_generator.draw(sample), like.dtype.np), device=like._node.spec.type.device)
+    where = like._node.spec.type.device
+    if where != "cpu":
+        through_host.note("a sample of a distribution", "NumPy draws it")
+    return from_array(np.asarray(default_generator.draw(sample), like.dtype.np), device=where)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor) -> Tensor:

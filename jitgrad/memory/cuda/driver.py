@@ -145,10 +145,22 @@ def _is_installed(module: str) -> bool:
 
 _lock = threading.Lock()
 _current: list[Driver] = []
+_forked: list[Driver] = []          # of the process that this one was forked from: NVIDIA's driver does not work on here
+
+
+def _after_fork() -> None:
+    if _current and _current[0].name == "cuda":
+        _forked[:] = _current
+        _current.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def current() -> Driver:
-    """What drives the device of this process, made at the first call.  Raises AssertionError where there is none."""
+    """What drives the device of this process, made at the first call.  Raises AssertionError where there is none, and RuntimeError in
+    a process that was forked from one that used it."""
     if not _current:
         with _lock:
             if not _current:
@@ -157,6 +169,9 @@ def current() -> Driver:
 
 
 def _made() -> Driver:
+    if _forked:
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' "
+                           "start method")
     reason = missing()
     if reason is not None:
         raise AssertionError(f"Torch not compiled with CUDA enabled: {reason}")

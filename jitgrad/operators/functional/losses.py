@@ -334,7 +334,7 @@ def one_hot(input: Node, num_classes: int = -1) -> Node:
     """A new last dimension that is 1 at the class and 0 elsewhere, int64.  -1: as many as the largest class needs."""
     if input.type.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    value = execute.value(input)
+    value = execute.on_host(input, "one_hot")
     if not value.size and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty input.")
     if value.size and value.min() < 0:

@@ -194,6 +194,9 @@ def _waits(self: Tensor, key: Any, value: Node) -> bool:
 def _record(self: Tensor, key: Any, value: Any) -> bool:
     """setitem, the general way; False where somebody has written in between."""
     of = self._node.spec.type
+    if isinstance(value, Tensor) and value._node.spec.type.device != of.device and (
+            is_basic(key) or value._node.spec.type.device == "cpu" and not value.ndim):
+        value = value.to(of.device)         # as copy_() does; other values at positions are an error
     known = _plan_key(of, key)
     plan = None if known is None else _plans.get(known)
     if plan is not None:

@@ -194,7 +194,7 @@ def read_at(key: Key, source: Node) -> tuple[tuple[int, ...], list[Node]]:
         node = tensor._current()
         if node.type.dtype is bool_:
             cell = tensor._ensure_storage().cell
-            for i, array in enumerate(np.nonzero(execute.value(node))):
+            for i, array in enumerate(np.nonzero(execute.on_host(node, "an index of bools"))):
                 axes.append(dim + i)
                 nodes.append(input_node(array, array_type(array.shape, int64, source.type.device)))
                 stamp(nodes[-1], cell)      # a write to the mask is seen by what has read at these positions

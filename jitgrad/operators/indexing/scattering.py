@@ -330,7 +330,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError("masked_scatter_: expected self and source to have same dtypes but got " +
                            f"{input.dtype.title} and {source.dtype.title}")
     x, where = OPERATORS["broadcast_tensors"].call(input, mask)
-    count = int(where._array().sum())
+    count = int(execute.on_host(where._current(), "masked_scatter").sum())
     if count > source.numel():
         raise RuntimeError("Number of elements of source < number of ones in mask")
     result = OPERATORS["clone"].call(x)
@@ -347,7 +347,7 @@ def _interleaved(input: Tensor, repeats: Any, dim: int | None) -> Tensor:
     if not input.ndim:
         input = input.unsqueeze(0)
     n = input.shape[d]
-    counts = repeats._array() if isinstance(repeats, Tensor) else np.asarray(repeats)
+    counts = execute.on_host(repeats._current(), "repeat_interleave") if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise RuntimeError("repeats has to be Long or Int tensor")
     if counts.ndim > 1:
@@ -370,7 +370,7 @@ def _repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = N
 @function(name="repeat_interleave.counts", places=(), kind=None)
 def _repeat_positions(repeats: Tensor, *, output_size: int | None = None) -> Tensor:
     """The position of each element as often as the element says."""
-    at = np.arange(len(repeats._array()))
+    at = np.arange(len(repeats))
     return _interleaved(wrap(input_node(at, array_type(at.shape, int64, repeats._node.spec.type.device))), repeats, 0)
 
 

@@ -108,7 +108,7 @@ def masked_select(input: Node, mask: Node) -> Node:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(input.type.shape, mask.type.shape) or (1,)
     x = input if input.type.shape == shape else ops.expand(input, sizes=shape)
-    arrays = np.nonzero(np.broadcast_to(execute.value(mask), shape))
+    arrays = np.nonzero(np.broadcast_to(execute.on_host(mask, "masked_select"), shape))
     positions = [input_node(a, array_type(a.shape, int64, input.type.device)) for a in arrays]
     return ops.index(x, *positions, axes=tuple(range(len(shape))))
 
