@@ -23,8 +23,8 @@ from jitgrad.config import config
 from jitgrad.graph.node import INPUT
 from jitgrad.types.dtype import dtype
 
-# The files that decide what steps a request becomes
-_MAKERS = ("compiler/*.py", "compiler/ir/*.py", "compiler/fusion/*.py", "compiler/codegen/*.py",
+# The files that decide what steps a request becomes, and what of them is kept
+_MAKERS = ("compiler/*.py", "compiler/ir/*.py", "compiler/fusion/*.py", "compiler/codegen/*.py", "compiler/runtime/plans.py",
            "differentiate.py", "ops/*.py", "graph/*.py", "types/*.py")
 _PLAIN = {int, float, str, bool, type(None), dtype}
 

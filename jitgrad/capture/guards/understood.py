@@ -79,7 +79,8 @@ def belongs_to_library(name: str | None) -> bool:
 
 
 def kind_of(code: CodeType) -> str:
-    """Whose code it is: "user", "package", or of a library, "pure" or "impure"."""
+    """Whose code it is: "user", "package", or of a library, "pure" or "impure"; or "importing", what makes a module: nobody's,
+    whatever it calls."""
     name = code.co_filename
     if name.startswith(PACKAGE):
         return "package"
@@ -88,6 +89,8 @@ def kind_of(code: CodeType) -> str:
         return "pure" if known or name == np.__file__ else "impure"
     if name.endswith(("_weakrefset.py", "weakref.py")) and code.co_name in ("_remove", "remove"):
         return "pure"           # called when an object goes, whoever runs
+    if name == "<frozen importlib._bootstrap>" and code.co_name == "_find_and_load":
+        return "importing"
     if name.startswith("<frozen "):
         return "pure" if "importlib" in name or "abc" in name else "impure"
     if name.startswith(STDLIB) and not name.startswith(SITE):
