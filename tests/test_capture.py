@@ -259,6 +259,17 @@ def test_without_grad_mode():
     assert captures(f) == 2
 
 
+def test_a_name_that_is_imported_when_it_is_first_named():
+    """In a process of its own, where nobody has named it before."""
+    program = ("import jitgrad as torch\n"
+               "f = torch.compile(lambda x: (x * torch.finfo(torch.float32).eps).sum(), strict=True)\n"
+               "for _ in range(3):\n"
+               "    x = torch.ones(3, requires_grad=True); f(x).backward()\n"
+               "print(x.grad.tolist() == [2**-23] * 3)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_arrays_are_not_kept():
     import gc
     import weakref

@@ -50,7 +50,7 @@ PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "eins
               "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils",
               "exceptions")
 PURE_PACKAGE = ("__init__", "autograd", "batching", "builtin", "capture", "differentiate", "distributions", "func", "graph", "methods",
-                "nn", "operators", "ops", "optim", "random", "tensors", "tracing", "types")
+                "missing", "nn", "operators", "ops", "optim", "random", "tensors", "tracing", "type_info", "types")
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc", "_bisect", "_heapq")
 PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
                  "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",
