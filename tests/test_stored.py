@@ -112,3 +112,11 @@ def test_all_that_an_entry_is_read_by_is_told_by_its_name(kept):
     told = {file for pattern in stored._MAKERS for file in root.glob(pattern)}
     own = {Path(sys.modules[module].__file__ or "") for module in found if module.startswith("jitgrad")}
     assert len(own) > 1 and own <= told
+
+
+def test_a_program_that_names_what_is_gone_is_made_anew(kept):
+    wanted = asked()
+    first = stored.find(wanted).steps()
+    [file] = [f for f in kept.glob("*.bin") if b"StepList" in f.read_bytes()]
+    file.write_bytes(cache._seal(file.stem, b"\x80\x05cjitgrad.gone\nGone\n."))
+    assert len(stored.find(wanted).steps().steps) == len(first.steps) and b"StepList" in file.read_bytes()
