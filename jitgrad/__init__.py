@@ -67,11 +67,11 @@ _LATER = {name: f"jitgrad.{name}" for name in (
         "tensors.formatting": ("set_printoptions",),
         "tensors.serialization": ("load", "save"),
         "types.memory_layout": ("contiguous_format", "layout", "memory_format", "preserve_format", "strided"),
-        "type_info": (
-            "are_deterministic_algorithms_enabled", "can_cast", "finfo", "get_default_device", "get_float32_matmul_precision",
-            "get_num_interop_threads", "iinfo", "promote_types", "result_type", "set_default_device", "set_default_tensor_type",
-            "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "typename",
-            "use_deterministic_algorithms"),
+        "settings": (
+            "are_deterministic_algorithms_enabled", "get_default_device", "get_float32_matmul_precision", "get_num_interop_threads",
+            "set_default_device", "set_default_tensor_type", "set_float32_matmul_precision", "set_flush_denormal",
+            "set_num_interop_threads", "use_deterministic_algorithms"),
+        "type_info": ("can_cast", "finfo", "iinfo", "promote_types", "result_type", "typename"),
     }.items() for name in names}
 __getattr__ = _lookup("", _LATER)
 

@@ -1,6 +1,7 @@
 """What an AttributeError says of names that PyTorch has and jitgrad lacks: that it is so, and what to use instead."""
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -60,8 +61,12 @@ def lookup(module: str, later: Mapping[str, str] = NOTHING) -> Callable[[str], A
         if name not in later:
             raise absent(module, name)
         found = import_module(later[name])
-        return found if later[name].endswith(f".{name}") else getattr(found, name)
+        if not later[name].endswith(f".{name}"):
+            found = getattr(found, name)
+        setattr(package, name, found)       # from now on it is a name like any other, also to whoever guards what a function reads
+        return found
 
+    package = sys.modules[f"jitgrad.{module}" if module else "jitgrad"]
     return __getattr__
 
 

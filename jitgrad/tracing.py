@@ -104,6 +104,18 @@ def draws(by_element: bool = False) -> Callable[[Callable[..., Any]], Callable[.
     return decorate
 
 
+def forwarding(function: Callable[..., _T], *args: Any) -> _T:
+    """function(*args), meanwhile machine code forwards every call: see forward_calls.  Set and set back like a trace."""
+    global traces
+    traces += 1
+    count[0] = traces
+    try:
+        return function(*args)
+    finally:
+        traces -= 1
+        count[0] = traces
+
+
 def forward_calls(change: int) -> None:
     """Have machine code forward every call to the operators' Python functions, as while a thread traces: 1, and -1 afterwards."""
     global traces

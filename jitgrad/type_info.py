@@ -1,4 +1,4 @@
-"""What is known of dtypes: finfo, iinfo, result_type, promote_types, can_cast; and the default device, which is the CPU."""
+"""What is known of dtypes: their limits (finfo, iinfo), and the dtypes of results (result_type, promote_types, can_cast)."""
 from __future__ import annotations
 
 from typing import Any
@@ -7,8 +7,7 @@ import numpy as np
 
 from jitgrad.operators.operands import result_dtype
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.types.device import default, device, known_device, placement
-from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, of_scalar, promote, set_default_dtype
+from jitgrad.types.dtype import as_dtype, dtype, get_default_dtype, of_scalar, promote
 
 
 class finfo:
@@ -61,56 +60,9 @@ def can_cast(from_: Any, to: Any) -> bool:
     return as_dtype(from_).category <= as_dtype(to).category
 
 
-def get_default_device() -> device:
-    """Where tensors are made unless they are told."""
-    return known_device(default.name)
-
-
-def set_default_device(device: Any) -> None:
-    """Make this thread's tensors on a device unless they are told; None: on the CPU."""
-    default.name = "cpu" if device is None else placement(device, "set_default_device")
-
-
-def set_default_tensor_type(t: Any) -> None:
-    """set_default_dtype() by the type of tensors, FloatTensor or DoubleTensor, or its name."""
-    set_default_dtype(as_dtype(getattr(t, "dtype", t)))
-
-
 def typename(obj: Any) -> str:
     """The name of an object's type, of a tensor the legacy one."""
     if isinstance(obj, Tensor):
         return obj._node.spec.type.legacy
     kind = obj if isinstance(obj, type) else type(obj)
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
-
-
-def are_deterministic_algorithms_enabled() -> bool:
-    """True: results have the same bits on each run."""
-    return True
-
-
-def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Nothing: results have the same bits on each run."""
-
-
-def get_float32_matmul_precision() -> str:
-    """"highest"."""
-    return "highest"
-
-
-def set_float32_matmul_precision(precision: str) -> None:
-    """Nothing: matrix products are of the operands' dtype."""
-
-
-def set_flush_denormal(mode: bool) -> bool:
-    """False: subnormal numbers are kept."""
-    return False
-
-
-def get_num_interop_threads() -> int:
-    """1."""
-    return 1
-
-
-def set_num_interop_threads(num: int) -> None:
-    """Nothing: one operation at a time."""

@@ -678,6 +678,21 @@ def data_assignment_keeps_aliases(t):
 
 
 @behaviour
+def hooks_of_leaves_that_only_the_graph_remembers(t):
+    seen = []
+    for i in range(6):
+        x = t.tensor([1.5, 2.0], requires_grad=True)
+        x.register_hook(lambda g: seen.append(g.tolist()))
+        y = x * x * (i + 1.0)
+        if i % 2:
+            y.register_hook(lambda g: g * 2)
+        x = x.detach().clone().requires_grad_()
+        (y.sum() + x.sum()).backward(retain_graph=i > 3)
+        seen.append(x.grad.tolist())
+    return seen
+
+
+@behaviour
 def hooks_of_leaves_are_not_recorded(t):
     w, x = t.tensor([2.0, 3.0], requires_grad=True), t.ones(2, requires_grad=True)
     x.register_hook(lambda g: g * w)

@@ -222,6 +222,18 @@ def small_integers_in_gradients(t):
 
 
 @behaviour
+def numbers_beside_small_integers_in_gradients(t):
+    w, found = t.ones(3, requires_grad=True), []
+    for i in range(40):
+        whole = (w * 1.5).to(t.int16)
+        loss = (whole + i).float().sum() + (w * ((w * 2.5).to(t.int8) * i + 5).float()).sum() + (w * t.where(whole > i, 1.0, 2.0)).sum()
+        w.grad = None
+        loss.backward()
+        found.append((loss.item(), w.grad.tolist()))
+    return found
+
+
+@behaviour
 def numbers_that_small_integers_do_not_hold(t):
     u, c = t.tensor([1, 2, 100], dtype=t.uint8), t.tensor([1, 2, 100], dtype=t.int8)
     computed = [(a + 300, a - 300, a * -5, 300 - a, a // 300, a % 300, a & 300, a < 300, a == -1, a.add(-5), a + 2**40) for a in (u, c)]

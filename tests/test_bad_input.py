@@ -98,6 +98,7 @@ def test_ragged_and_foreign_data():
     ("x & i", "not implemented for 'Float'|bitwise"),
     ("T.where(i, x[0], x[0])", "bool"),
     ("x[T.tensor([0.0])]", "tensors used as indices must be long"),
+    ("x[T.tensor(0.0)]", "tensors used as indices must be long"),
 ])
 def test_dtypes_that_cannot_promote(code, message, x):
     names = {"T": jitgrad, "x": x, "i": jitgrad.tensor([1, 2, 3]), "b": jitgrad.tensor([True, False])}

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from together import together
 
 import jitgrad as torch
-from jitgrad import nn
+from jitgrad import nn, ops
+from jitgrad.operators.declaration import declare
 from jitgrad.requests import counters
 
 X = torch.tensor([0.5, -1.0, 2.0])
@@ -255,6 +258,17 @@ def test_without_grad_mode():
         assert not y.requires_grad and y.tolist() == [0.5, -2.0, 6.0]
     assert f(x).requires_grad
     assert captures(f) == 2
+
+
+def test_a_name_that_is_imported_when_it_is_first_named():
+    """In a process of its own, where nobody has named it before."""
+    program = ("import jitgrad as torch\n"
+               "f = torch.compile(lambda x: (x * torch.finfo(torch.float32).eps).sum(), strict=True)\n"
+               "for _ in range(3):\n"
+               "    x = torch.ones(3, requires_grad=True); f(x).backward()\n"
+               "print(x.grad.tolist() == [2**-23] * 3)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_arrays_are_not_kept():
@@ -1025,3 +1039,33 @@ def test_an_object_that_changes_in_a_recorded_call_is_not_captured_each_time():
     g = torch.compile(f)
     assert [g(leaf(1.0), box).item() for _ in range(5)] == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert captures(g) == 1
+
+
+def test_what_importing_calls_is_not_of_the_function(tmp_path, monkeypatch):
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            asked.append(name)
+
+    asked: list[str] = []
+    (tmp_path / "imported_in_a_function.py").write_text("import sys\nprint(end='')\nTWO = 2.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+
+    def f(x):
+        import imported_in_a_function
+        return x.sum() * imported_in_a_function.TWO
+    g = torch.compile(f)
+    assert [g(leaf(1.0)).item() for _ in range(3)] == [2.0] * 3
+    assert "imported_in_a_function" in asked and replayed(g)
+    del sys.modules["imported_in_a_function"]
+
+
+def test_machine_code_is_not_loaded_where_a_trace_would_watch(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(declare, "repeats", [loaded.append])
+    monkeypatch.setattr(declare, "operations", [declare.SOON - 2])
+    g = torch.compile(lambda x: ((x * 2.0).sin() + 1.0).sum())
+    assert g(leaf(1.0)).item() == g(leaf(1.0)).item() and replayed(g) and not loaded
+    for _ in range(3):
+        declare.finish(declare.bind(ops.REGISTRY["sin"], (leaf(1.0)._current(),)))
+    assert loaded == [False]

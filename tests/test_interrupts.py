@@ -156,3 +156,30 @@ def test_every_point(name, signals):
         except Interrupt:
             interrupted = True
         check(made, before, interrupted, f"point {n} of {count}")
+
+
+def test_learning_that_is_interrupted_leaves_no_call_forwarded() -> None:
+    places: set[tuple[str, int]] = set()
+    passed = False
+
+    def interrupt(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal passed
+        place = frame.f_code.co_filename, frame.f_code.co_firstlineno
+        passed = passed or tracing.traces > 0
+        if passed and place not in places:          # each function that is called from there on, once
+            places.add(place)
+            sys.settrace(None)
+            raise Interrupt
+
+    before = sys.gettrace()
+    for n in range(1, 200):
+        passed = False
+        try:
+            sys.settrace(interrupt)
+            jitgrad.ones(n, 2, dtype=jitgrad.float64).logsumexp(0)      # of a type that is not known yet
+        except Interrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert tracing.traces == tracing.count[0] == 0, n
+    assert len(places) > 10

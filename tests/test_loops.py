@@ -15,7 +15,7 @@ import jitgrad
 from jitgrad import ops
 from jitgrad.compiler.build import Request, build
 from jitgrad.compiler.fusion.splitting import repetition
-from jitgrad.compiler.loops import rolled
+from jitgrad.compiler.loops import body, rolled
 from jitgrad.compiler.loops import step_programs as loop_programs
 from jitgrad.compiler.loops.repeats import repeating
 from jitgrad.graph.node import Node, topological
@@ -23,6 +23,7 @@ from jitgrad.graph.recording import scalar_node
 from jitgrad.requests import schedule_cache
 from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
+from jitgrad.types.array import array_type
 from jitgrad.types.dtype import float64
 
 try:
@@ -420,3 +421,12 @@ def test_a_function_of_any_number_of_steps_is_compiled_once(counters: Callable) 
         assert value == pytest.approx(loss.item())
         np.testing.assert_allclose(gradient, y.grad.numpy(), rtol=1e-9)
     assert len(kernels) == 1
+
+
+def test_what_stands_for_arrays_of_a_type_is_one_array() -> None:
+    t = array_type((3, 5), float64)
+    first, second = body.leaf(t), body.leaf(t, True)
+    assert first.value is second.value and second.requires_grad and not first.requires_grad
+    assert body.leaf(array_type((5, 3), float64)).value is not first.value
+    del first, second
+    assert t not in body._arrays

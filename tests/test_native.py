@@ -395,6 +395,10 @@ def test_integers_beside_tensors_of_integers_are_arguments() -> None:
         for divide in (lambda: i % 0, lambda: i // 0, lambda: jitgrad.div(i, 0, rounding_mode="floor"), lambda: i // i):
             with pytest.raises(RuntimeError, match="ZeroDivisionError"):
                 divide()
+        none, rows = i[:0], jitgrad.tensor([[0], [1]])
+        for quotient in (none // 0, none % 0, jitgrad.fmod(none, 0), jitgrad.div(none, 0, rounding_mode="trunc")):
+            assert quotient.shape == (0,) and quotient.dtype is jitgrad.int64
+        assert (none // rows).shape == (2, 0)
         assert jitgrad.div(i, 2, rounding_mode="floor").tolist() == [-1, -1, 0, 0, 1]
         assert (i // (i + 3)).tolist() == [-2, -1, 0, 0, 0]
 

@@ -1,7 +1,10 @@
 """Programs on disk: another process finds them, lowers nothing, and is told of its own lines."""
+import io
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ h.sum().backward()
 """
 MODULES = """
 import sys
+from pathlib import Path
 names = {"jitgrad.compiler.build", "jitgrad.compiler.ir.lower", "jitgrad.compiler.fusion.fuse", "numba"} & {*sys.modules}
 print(x.grad.tolist(), jitgrad.cache_info().compilations, bool(names))
 """
@@ -88,3 +92,31 @@ def test_other_sources_make_other_programs(kept, monkeypatch):
     monkeypatch.setattr(stored, "fingerprint", lambda: "of another version")
     stored.find(asked())
     assert len(cache.entries()) == count + 1
+
+
+def test_all_that_an_entry_is_read_by_is_told_by_its_name(kept):
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            found.add(module)
+            return super().find_class(module, name)
+
+    found: set[str] = set()
+    jitgrad.clear_cache()
+    x, w = jitgrad.tensor(np.eye(3) + 1, requires_grad=True), jitgrad.tensor(np.eye(3))
+    ((x @ w).exp()[1:].sum(0) * x.tanh()).sum().backward()
+    for entry in cache.entries():
+        data = cache.load(entry.name)
+        if data is not None and data.startswith(b"\x80"):
+            Reader(io.BytesIO(data)).load()
+    root = Path(stored.__file__).parents[1]
+    told = {file for pattern in stored._MAKERS for file in root.glob(pattern)}
+    own = {Path(sys.modules[module].__file__ or "") for module in found if module.startswith("jitgrad")}
+    assert len(own) > 1 and own <= told
+
+
+def test_a_program_that_names_what_is_gone_is_made_anew(kept):
+    wanted = asked()
+    first = stored.find(wanted)
+    [file] = [f for f in kept.glob("*.bin") if b"StepList" in f.read_bytes()]
+    file.write_bytes(cache._seal(file.stem, b"\x80\x05cjitgrad.gone\nGone\n."))
+    assert len(stored.find(wanted).steps) == len(first.steps) > 0 and b"StepList" in file.read_bytes()

@@ -125,6 +125,7 @@ class Trace(tracing.TraceNotes):
         self.by_array: dict[int, ArrayArgument] = {}
         self._by_value = dynamic is None
         self._kinds: dict[CodeType, str] = {}
+        self._importing: FrameType | None = None    # what makes a module
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -298,6 +299,10 @@ class Trace(tracing.TraceNotes):
     def _event(self, frame: FrameType, event: str, argument: Any) -> None:
         if self.reason is not None:
             return
+        if self._importing is not None:     # which is done once, by whoever comes first
+            if event == "return" and frame is self._importing:
+                self._importing = None
+            return
         if event == "call":
             code = frame.f_code
             kind = self._kinds.get(code)
@@ -324,6 +329,8 @@ class Trace(tracing.TraceNotes):
                         self.refuse(CHANGES[code])
                 elif not of_package(code) and frame.f_back is not None and self._kinds.get(frame.f_back.f_code) == "user":
                     self.refuse(f"calls {code.co_name}()")
+            elif kind == "importing":
+                self._importing = frame
             elif kind == "pure" and code.co_filename.endswith(BY_COMPUTED_NAMES):
                 self._everything()
             elif kind == "impure" and self._asked_for(frame):

@@ -19,12 +19,12 @@ from jitgrad.compiler.numba_cpu import cache, kernels
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.request import Request, device_of
 from jitgrad.compiler.targets import Target, target_of
-from jitgrad.config import config
+from jitgrad.config import config, logger
 from jitgrad.graph.node import INPUT
 from jitgrad.types.dtype import dtype
 
-# The files that decide what steps a request becomes
-_MAKERS = ("compiler/*.py", "compiler/ir/*.py", "compiler/fusion/*.py", "compiler/codegen/*.py",
+# The files that decide what steps a request becomes, and what of them is kept
+_MAKERS = ("compiler/*.py", "compiler/ir/*.py", "compiler/fusion/*.py", "compiler/codegen/*.py", "compiler/runtime/plans.py",
            "differentiate.py", "ops/*.py", "graph/*.py", "types/*.py")
 _PLAIN = {int, float, str, bool, type(None), dtype}
 
@@ -36,13 +36,21 @@ def find(request: Request) -> Program:
     told = structure(request) if device == "cpu" and config.cache else None
     key = None if told is None else cache.key(told, fingerprint())
     kept = None if key is None else cache.load(key)
-    if kept is not None:
-        found = pickle.loads(kept)
-    else:
+    found = None if kept is None else _unpickled(kept)
+    if found is None:
         found = _made(request, target)
         if key is not None and told is not None:
             cache.save(key, pickle.dumps(found, pickle.HIGHEST_PROTOCOL), told)
     return target.program(found, request.small, [n.line for n in request.order])
+
+
+def _unpickled(kept: bytes) -> StepList | None:
+    """The steps that are on disk; None where they name what is there no more."""
+    try:
+        return pickle.loads(kept)
+    except (ImportError, AttributeError) as error:
+        logger.info("a program on disk is made anew: %s", error)
+        return None
 
 
 def _made(request: Request, target: Target) -> StepList:

@@ -364,13 +364,11 @@ def _release_detached() -> None:
 def deliver(gradients: Gradients, create_graph: bool) -> None:
     """Add the leaves' gradients to `.grad`, hooks before and after."""
     for leaf, g in gradients.leaves.items():
-        tensor = leaf.tensor()
-        if tensor is None:
-            continue
-        if leaf.hooks:
+        if leaf.hooks:                  # which are called, too, for a tensor that only the graph remembers
             running.task = ref(gradients.calls or gradients)
             g = leaf_hooks(leaf, g, create_graph)._current()
-        if tensor._leaf is None:        # it has stopped to require a gradient since
+        tensor = leaf.tensor()
+        if tensor is None or tensor._leaf is None:      # the latter: it has stopped to require a gradient since
             continue
         if leaf.post_hooks:
             g = in_grad_mode(create_graph, run_prehooks, leaf.post_hooks, wrap(g))._current()

@@ -50,7 +50,7 @@ PURE_NUMPY = ("array_utils", "arraypad", "arraysetops", "dtype", "dtypes", "eins
               "string_helpers", "stride_tricks", "twodim_base", "type_aliases", "type_check", "ufunclike", "umath", "_utils",
               "exceptions")
 PURE_PACKAGE = ("__init__", "autograd", "batching", "builtin", "capture", "differentiate", "distributions", "func", "graph", "methods",
-                "nn", "operators", "ops", "optim", "random", "tensors", "tracing", "types")
+                "missing", "nn", "operators", "ops", "optim", "random", "tensors", "tracing", "type_info", "types")
 PURE_MODULES = ("math", "cmath", "_operator", "itertools", "_functools", "_collections", "_abc", "_bisect", "_heapq")
 PURE_BUILTINS = ("abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "dir", "divmod", "format", "getattr", "hasattr",
                  "hash", "hex", "isinstance", "issubclass", "iter", "len", "max", "min", "next", "oct", "ord", "pow", "repr",
@@ -79,7 +79,8 @@ def belongs_to_library(name: str | None) -> bool:
 
 
 def kind_of(code: CodeType) -> str:
-    """Whose code it is: "user", "package", or of a library, "pure" or "impure"."""
+    """Whose code it is: "user", "package", or of a library, "pure" or "impure"; or "importing", what makes a module: nobody's,
+    whatever it calls."""
     name = code.co_filename
     if name.startswith(PACKAGE):
         return "package"
@@ -88,6 +89,8 @@ def kind_of(code: CodeType) -> str:
         return "pure" if known or name == np.__file__ else "impure"
     if name.endswith(("_weakrefset.py", "weakref.py")) and code.co_name in ("_remove", "remove"):
         return "pure"           # called when an object goes, whoever runs
+    if name == "<frozen importlib._bootstrap>" and code.co_name == "_find_and_load":
+        return "importing"
     if name.startswith("<frozen "):
         return "pure" if "importlib" in name or "abc" in name else "impure"
     if name.startswith(STDLIB) and not name.startswith(SITE):

@@ -188,11 +188,18 @@ class Lowering:
         if position is None:
             raise InternalError(f"a derivative made the leaf {node}")
         if node.op is SCALAR:
-            return Ref(self.value(("scalar", position), "scalar", (), d, position=position), ())
+            number = Ref(self.value(("scalar", position), "scalar", (), d if d.in_kernels else int64, position=position), ())
+            return number if d.in_kernels else self._cast(number, d, node.line)
         layout = None
         if node.op is INPUT and not node.value.flags.c_contiguous:
             layout = tuple([("stride", position, axis) for axis in positions(dims)])
         return identity(self.value(("input", position), "input", core(dims), d, position=position, layout=layout))
+
+    def _cast(self, number: Ref, to: dtype, line: Any) -> Ref:
+        """A number in a dtype that kernels do not compute with, as NumPy converts it."""
+        cast, operands = REGISTRY["cast"], (Operand(self.in_memory(number, ()), ()),)
+        return identity(self.value(("library", cast, (to,), operands), "library", (), to, op=cast, params=(to,), operands=operands,
+                                    shape=(), line=line))
 
     def aligned(self, n: Node, to: Dims) -> Ref:
         """An operand, broadcast: seen from the core of `to`."""

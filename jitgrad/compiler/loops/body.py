@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -29,6 +30,7 @@ Sizes = dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
 
 KEPT, SMALL = 256, 4 << 20         # bodies that are kept for other graphs, of so many operations at most and arrays of so many bytes
 _kept: dict[tuple, list[Body]] = {}
+_arrays: WeakValueDictionary[ArrayType, np.ndarray] = WeakValueDictionary()
 
 
 def forget() -> None:
@@ -91,8 +93,11 @@ class Body:
 
 
 def leaf(type: ArrayType, requires_grad: bool = False) -> Node:
-    """What stands for an array."""
-    return Node(input_spec(type), (), requires_grad, 0, np.empty(type.shape, type.dtype.np))
+    """What stands for an array: all of one type share what is never read, for many are kept."""
+    array = _arrays.get(type)
+    if array is None:
+        array = _arrays[type] = np.empty(type.shape, type.dtype.np)
+    return Node(input_spec(type), (), requires_grad, 0, array)
 
 
 def _operand(graph: Graph, piece: Piece, operand: BodyOperand, iteration: int) -> Node:

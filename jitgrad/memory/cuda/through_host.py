@@ -11,3 +11,8 @@ def note(name: str, why: str) -> None:
     if name not in names:
         names[name] = why
         logger.warning("%s of tensors on cuda:0 is computed by NumPy, by way of the host: %s", name, why)
+
+
+def is_noted(name: str) -> bool:
+    """Whether an operation has gone that way before."""
+    return name in names

@@ -91,7 +91,9 @@ def _computed(node: Node) -> Node:
 
 
 def _count() -> None:
-    """Have operators recorded by machine code once Python functions have done so often."""
+    """Have operators recorded by machine code once Python functions have done so often, but not where a trace would watch it load."""
+    if tracing.traces:
+        return
     operations[0] += 1
     if operations[0] in (SOON, OFTEN):
         repeats[0](operations[0] == OFTEN)

@@ -98,8 +98,8 @@ def rsub(input: Node, other: Node | Scalar, *, alpha: Scalar = 1) -> Node:
 
 def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     """The operands, after checking that no integer is divided by 0."""
-    divisor = nodes[1]
-    if divisor.type.dtype.category < 2 and divisor.type.device == "cpu":
+    dividend, divisor = nodes
+    if divisor.type.dtype.category < 2 and divisor.type.device == "cpu" and dividend.type.size:
         if divisor.op is not SCALAR:
             holds(divisor, _without_zeros)
         if not _without_zeros(divisor):

@@ -158,6 +158,8 @@ def parse(key: Any, shape: tuple[int, ...]) -> Key:
             shape = shape[:dim] + shape[dim + 1:]
             gone += 1
         elif isinstance(part, (bool, np.bool_)) or (isinstance(part, (Tensor, np.ndarray)) and not part.ndim):
+            if not isinstance(part, (bool, np.bool_)):
+                _as_position(part)          # which refuses floats
             views.append(("UnsqueezeBackward0", (Step(_UNSQUEEZE, ((dim,),), None),)))
             shape = shape[:dim] + (1,) + shape[dim:]
             positions.append((dim, from_array(np.array([bool(part)]))))

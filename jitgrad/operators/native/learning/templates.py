@@ -34,7 +34,7 @@ from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor, wrap
-from jitgrad.tracing import forward_calls
+from jitgrad.tracing import forwarding
 
 VAIN = 16               # learning of a write that is none to be entered counts as so many, since it takes longer
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
@@ -79,11 +79,8 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
     stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([on(v, in_order) for v in args])
-    forward_calls(1)            # what operators call inside records, too, instead of being evaluated
-    try:
-        result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
-    finally:
-        forward_calls(-1)
+    kwargs = {k: on(v, in_order) for k, v in kwargs.items()}
+    result, refused, tests = forwarding(watched, state.func, args, kwargs)      # what operators call inside records, too
     nodes = [*stand_ins.values()]
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
     numbered = {} if found is None else given_numbers(found, call.numbers, True)
