@@ -32,7 +32,7 @@ from jitgrad.operators.conversion import is_tensor
 from jitgrad.operators.declaration.declare import OPERATORS as _OPERATORS
 from jitgrad.tensors.tensor import Size, Tensor
 from jitgrad.memory.threads import get_num_threads, set_num_threads
-from jitgrad.requests.programs import get_memory_limit, set_memory_limit
+from jitgrad.requests.schedule_cache import get_memory_limit, set_memory_limit
 from jitgrad.missing import lookup as _lookup
 from jitgrad.version import __version__
 from jitgrad import methods as _methods  # attaches the operators to Tensor
@@ -40,7 +40,7 @@ from jitgrad.operators.creation import *
 from jitgrad.operators.legacy import *
 from jitgrad.random import *
 from jitgrad.sampling import *
-from jitgrad import autograd, nn
+from jitgrad import autograd
 
 float = float32
 double = float64
@@ -55,7 +55,8 @@ e = _dtype.np.e
 
 # What few programs need: imported when it is first named.
 _LATER = {name: f"jitgrad.{name}" for name in (
-    "accelerator", "backends", "cuda", "distributions", "func", "linalg", "optim", "return_types", "special", "testing", "utils")} | {
+    "accelerator", "backends", "cuda", "distributions", "func", "linalg", "nn", "optim", "return_types", "special", "testing",
+    "utils")} | {
     name: f"jitgrad.{module}" for module, names in {
         "autograd.anomaly_mode": ("is_anomaly_check_nan_enabled", "is_anomaly_enabled"),
         "capture": ("compile", "grad", "interpret", "value_and_grad"),
@@ -91,4 +92,4 @@ __all__.extend(_operators)        # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_LATER, "autograd", "nn", "random", "__version__"})
+    return sorted({*__all__, *_LATER, "autograd", "random", "__version__"})

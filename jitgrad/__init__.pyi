@@ -27,10 +27,10 @@ from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled
 from jitgrad.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from jitgrad.autograd.modes import no_grad as no_grad
 from jitgrad.autograd.modes import set_grad_enabled as set_grad_enabled
+from jitgrad.capture.compiled import compile as compile
+from jitgrad.capture.compiled import interpret as interpret
 from jitgrad.capture.derivative import grad as grad
 from jitgrad.capture.derivative import value_and_grad as value_and_grad
-from jitgrad.capture.functions import compile as compile
-from jitgrad.capture.functions import interpret as interpret
 from jitgrad.capture.jacobians import hessian as hessian
 from jitgrad.capture.jacobians import hvp as hvp
 from jitgrad.capture.jacobians import jacobian as jacobian
@@ -69,8 +69,8 @@ from jitgrad.random import randn_like as randn_like
 from jitgrad.random import randperm as randperm
 from jitgrad.random import seed as seed
 from jitgrad.random import set_rng_state as set_rng_state
-from jitgrad.requests.programs import get_memory_limit as get_memory_limit
-from jitgrad.requests.programs import set_memory_limit as set_memory_limit
+from jitgrad.requests.schedule_cache import get_memory_limit as get_memory_limit
+from jitgrad.requests.schedule_cache import set_memory_limit as set_memory_limit
 from jitgrad.sampling import binomial as binomial
 from jitgrad.sampling import multinomial as multinomial
 from jitgrad.sampling import poisson as poisson

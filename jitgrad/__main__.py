@@ -17,7 +17,7 @@ from jitgrad.explain import describe, explain
 from jitgrad.nist import NAMES, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.operators import OPERATORS
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 
 USAGE_ERROR = 2
 
@@ -152,7 +152,7 @@ def _explain_script(path: str, arguments: Sequence[str]) -> int:
 
 
 def _print_programs(path: str) -> None:
-    found = [entry.program for entry in programs.known.values()]
+    found = [entry.program for entry in schedule_cache.known.values()]
     counts = jitgrad.cache_info()
     print(f"\n{path}: {len(found)} programs, {counts.memory_hits} more backwards served by them, "
           f"{counts.interpreted} interpreted")

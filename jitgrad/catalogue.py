@@ -1,4 +1,4 @@
-"""What there is, from the declarations: operators with their signatures, primitives with dtypes, derivative and what computes them."""
+"""The table of operators and primitives that `python -m jitgrad ops` prints, from their declarations."""
 from __future__ import annotations
 
 from collections.abc import Sequence

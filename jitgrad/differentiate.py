@@ -36,7 +36,7 @@ def differentiate(order: Sequence[Node], cotangents: Mapping[Node, Node], wrt: C
     Nodes of `wrt` that no root depends on (through differentiable ops) are absent from the result.
 
     What is recorded for a further derivative reads operands that were overwritten since from copies: whoever may still
-    read one has kept its own (autograd/reverse/history.py has checked that).
+    read one has kept its own (autograd/reverse/saved_values.py has checked that).
     """
     needed: set[Node] = set()
     for node in order:

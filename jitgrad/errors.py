@@ -1,5 +1,6 @@
-"""Exceptions that are jitgrad's own.  Everything a PyTorch user would catch keeps PyTorch's type
-(`RuntimeError`, `TypeError`, `ValueError`, `IndexError`); all but the last of these are for what PyTorch has no counterpart of."""
+"""Exceptions of jitgrad's own; what a PyTorch user would catch keeps PyTorch's type.
+
+Those are RuntimeError, TypeError, ValueError and IndexError; what is here has no counterpart in PyTorch, but for the last."""
 from __future__ import annotations
 
 

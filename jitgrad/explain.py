@@ -6,11 +6,11 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitgrad.autograd.reverse.engine import stop_reasons
-from jitgrad.autograd.reverse.history import fn_name
+from jitgrad.autograd.reverse.owners import fn_name
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Node
 from jitgrad.operators.templates import constant_cache
-from jitgrad.requests import counters, programs
+from jitgrad.requests import counters, schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def cache_info() -> CacheInfo:
 def clear_cache(disk: bool = False) -> None:
     """Forget all programs and kernels of this process and set the counters to zero; with `disk`, delete the files too."""
     from jitgrad.compiler.numba_cpu import cache, kernels
-    programs.clear()
+    schedule_cache.clear()
     constant_cache.forget()
     kernels.forget()
     if disk:
@@ -80,14 +80,14 @@ def explain(tensor: Any) -> str:
     operations = [n for n in captured.order if n.inputs]
     lines = [f"{_name(root)} {root.type!r}: {len(operations)} operations, {len(captured.leaves)} leaves with gradients"]
     reasons = stop_reasons([root])
-    reason = programs.interpret_reason()
+    reason = schedule_cache.interpret_reason()
     if reasons:
         lines.append("cut, where backward calls Python, in programs for what lies between:")
         lines += [f"  {line_text(n.line)}: {_name(n)}: {text}" for n, text in reasons]
     if reason is not None:
         lines.append(f"interpreted: {reason}")
         return "\n".join(lines)
-    state, program = programs.program_for(captured, root)
+    state, program = schedule_cache.program_for(captured, root)
     lines.append(f"program: {state}; {len(program.kernels)} kernels, {len(program.steps)} steps")
     if root.run is not None and root.run.reason is not None:
         lines.append(f"the last backward was interpreted: {root.run.reason}")

@@ -1,4 +1,4 @@
-"""Functions of generated code."""
+"""Compiling generated Python source into functions whose lines show in tracebacks."""
 from __future__ import annotations
 
 import functools

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.reverse.history import tensor_grad_fn
+from jitgrad.autograd.reverse.grad_fn import tensor_grad_fn
 from jitgrad.graph.recording import grad_mode, in_grad_mode
 from jitgrad.missing import absent_method
 from jitgrad.operators import conversion
@@ -15,8 +15,8 @@ from jitgrad.operators.declaration.declare import OPERATORS
 from jitgrad.operators.declaration.inplace import inplace_method
 from jitgrad.operators.declaration.schema import shown_text
 from jitgrad.operators.indexing import getitem
-from jitgrad.operators.native.faces import face, method
-from jitgrad.operators.native.words import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
+from jitgrad.operators.native.entry_points import entry_point, method
+from jitgrad.operators.native.layout import NUMBERS, PLAIN, READS, SCALED, UPDATES, WRITES
 from jitgrad.operators.operands import Number
 from jitgrad.operators.traced_array import array_tensor
 from jitgrad.operators.views.diagonal import fill_diagonal_
@@ -53,7 +53,7 @@ def _writing(name: str) -> int:
 
 def _attach(name: str, function: Callable, kind: int | None = None) -> None:
     function.__name__, function.__qualname__ = name, f"Tensor.{name}"
-    setattr(Tensor, name, function if kind is None else method(face(function, name, kind)))
+    setattr(Tensor, name, function if kind is None else method(entry_point(function, name, kind)))
 
 
 def _attach_operators() -> None:
@@ -64,7 +64,7 @@ def _attach_operators() -> None:
     for python, name in (("pow", "pow"), ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
                          ("or", "bitwise_or"), ("xor", "bitwise_xor"), ("lshift", "bitwise_left_shift"),
                          ("rshift", "bitwise_right_shift")):
-        _binary(f"__{python}__", call[name], kind=PLAIN if name == "pow" else None)
+        _binary(f"__{python}__", call[name], kind=OPERATORS[name].kind)
         _binary(f"__r{python}__", call[name], swap=True)
     for python, name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"),
                          ("floordiv", "floor_divide"), ("mod", "remainder"), ("and", "bitwise_and"),
@@ -79,8 +79,8 @@ def _attach_operators() -> None:
         setattr(Tensor, f"__{python}__", method(OPERATORS[name].call))
     _attach("__invert__", _inverted)
     _attach("__matmul__", _product, PLAIN)
-    Tensor.__getitem__ = method(face(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
-    Tensor.__setitem__ = method(face(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
+    Tensor.__getitem__ = method(entry_point(getitem.getitem, "__getitem__", READS))               # type: ignore[attr-defined]
+    Tensor.__setitem__ = method(entry_point(getitem.setitem, "__setitem__", WRITES))               # type: ignore[attr-defined]
 
 
 def _attach_methods() -> None:
@@ -89,7 +89,8 @@ def _attach_methods() -> None:
             setattr(Tensor, name, method(op.call))
             if op.inplace:
                 function = inplace_method(op)
-                setattr(Tensor, f"{name}_", method(face(function, f"{name}_", _writing(name), shown_text(op.schemas, out=False))))
+                shown = shown_text(op.schemas, out=False)
+                setattr(Tensor, f"{name}_", method(entry_point(function, f"{name}_", _writing(name), shown)))
     for function in conversion.METHODS:
         setattr(Tensor, function.__name__, function)
     for name, function in (("type", conversion.type_name), ("ndimension", conversion.dim),

@@ -15,7 +15,7 @@ from jitgrad.explain import line_text
 from jitgrad.requests.counters import stats
 
 
-class Row:
+class KernelUse:
     """One kernel, or call of a library.  seconds, bytes and elements: of all its calls together; bytes: of the arrays that it reads and
     writes, each once, of a library call of its result; None where that is not known (of loops)."""
 
@@ -39,7 +39,7 @@ class profile:
     served."""
 
     def __init__(self) -> None:
-        self._rows: dict[Any, Row] = {}
+        self._rows: dict[Any, KernelUse] = {}
         self._plans: dict[int, Any] = {}
         self.runs = 0
         self.seconds = 0.0
@@ -64,7 +64,7 @@ class profile:
         return len(self._plans)
 
     @property
-    def kernels(self) -> list[Row]:
+    def kernels(self) -> list[KernelUse]:
         """What ran, the longest first."""
         return sorted(self._rows.values(), key=lambda row: -row.seconds)
 
@@ -89,7 +89,7 @@ class profile:
 
     def library(self, name: str, elements: int, nbytes: int, nanoseconds: int) -> None:
         """NumPy was called, for a result of so many elements."""
-        row = self._rows.setdefault(name, Row(f"NumPy: {name}", [], [name]))
+        row = self._rows.setdefault(name, KernelUse(f"NumPy: {name}", [], [name]))
         row.calls += 1
         row.seconds += nanoseconds * 1e-9
         row.elements = (row.elements or 0) + elements
@@ -111,11 +111,11 @@ class profile:
         return "\n".join(lines)
 
 
-def _row(address: int, work: Any) -> Row:
+def _row(address: int, work: Any) -> KernelUse:
     """The row of a kernel at an address."""
     known = told.get(address)
     if known is None:
-        return Row(*(("BLAS", [], ["matmul"]) if work is not None else ("loop", [], ["a compiled loop"])))
+        return KernelUse(*(("BLAS", [], ["matmul"]) if work is not None else ("loop", [], ["a compiled loop"])))
     info = KernelInfo(*known)
     lines = dict.fromkeys([line_text(line) if line is not None else "derivative" for _, line in info.ops])
-    return Row(info.name, list(lines), list(dict.fromkeys([op for op, _ in info.ops])))
+    return KernelUse(info.name, list(lines), list(dict.fromkeys([op for op, _ in info.ops])))

@@ -15,7 +15,7 @@ from typing import Any
 from jitgrad import missing
 from jitgrad.autograd.reverse import engine
 from jitgrad.explain import cache_info, line_text
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.counters import stats
 
 # Packages that PyTorch has under the same names for other things.
@@ -91,7 +91,7 @@ def run(path: str, arguments: Sequence[str]) -> int:
 def report() -> str:
     """What a program missed, and what was compiled, interpreted and cut for it, with the user's lines."""
     counts = cache_info()
-    found = [entry.program for entry in programs.known.values()]
+    found = [entry.program for entry in schedule_cache.known.values()]
     lines = [f"jitgrad: {len(found)} programs of {sum([len(p.kernels) for p in found])} kernels ({counts.compilations} compiled, "
              f"{counts.disk_hits} found on disk), {counts.memory_hits} more requests served by them, {counts.interpreted} interpreted"]
     lines += [f"jitgrad: interpreted {count} times: {reason}" for reason, count in stats.reasons.most_common()]

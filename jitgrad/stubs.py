@@ -16,7 +16,7 @@ from typing import Any
 from jitgrad.operators.declaration.declare import OPERATORS, Operator
 from jitgrad.operators.declaration.schema import KINDS, NUMPY_NAMES, REQUIRED, Argument, Schema
 from jitgrad.operators.functional.activation import INPLACE
-from jitgrad.operators.named import RESULTS
+from jitgrad.operators.result_types import RESULTS
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import dtype
 

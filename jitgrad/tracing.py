@@ -1,4 +1,4 @@
-"""What happens while a function is traced (jitgrad.compile), as told by those who do it.
+"""Whether a function is being captured (jitgrad.compile), and what operators tell the capture about.
 
 Tracing is recording as usual, with three differences: nothing is computed at once, so that all work on what the function
 was given is in the graph; arrays made meanwhile are marked; and whatever a replay could not repeat is noted here.
@@ -74,7 +74,7 @@ def refuse(reason: str) -> None:
 def traced(trace: TraceNotes | None, function: Callable[..., _T], *args: Any) -> _T:
     """function(*args), this thread being traced.
 
-    Set and set back by stores alone, for what graph.in_grad_mode says; a count that a store follows at once needs no lock, since
+    Set and set back by stores alone, for what recording.in_grad_mode says; a count that a store follows at once needs no lock, since
     threads take turns where signals are looked at, too."""
     global traces
     outer = _state.trace

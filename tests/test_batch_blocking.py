@@ -7,7 +7,7 @@ import pytest
 import jitgrad
 from jitgrad.compiler.runtime import batch_blocking
 from jitgrad.compiler.runtime.plan import Lanes
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 
 
@@ -48,7 +48,7 @@ def run(f, monkeypatch, least, threads=1):
         leaves = [leaf(rng, 20, 30, 8), leaf(rng, 20, 8, 8), leaf(rng, 20, 8, 8)]
         root = f(*leaves)
         capture = capture_graph([root._node])
-        entry = programs.program_for(capture, root._node)
+        entry = schedule_cache.program_for(capture, root._node)
         results = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         again = [a.tobytes() for a in entry[1].run(capture.order) if a is not None]
         plan = entry[1].bind(capture.order).bound.plan

@@ -145,7 +145,7 @@ def test_gradients_and_contents_that_change_after_the_call():
 
 
 def test_results_that_need_no_gradient_are_computed_before_the_return(monkeypatch):
-    from jitgrad.capture.replays.replay import CapturedGraph
+    from jitgrad.capture.replays.captured_graph import CapturedGraph
     f = torch.compile(lambda X: (torch.from_numpy(X) * 2, torch.from_numpy(X)))
     for k in range(4):
         if k == 3:

@@ -13,7 +13,7 @@ from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
 from jitgrad.compiler.program import Program
 from jitgrad.graph.node import Node
 from jitgrad.nn import functional
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 
 
@@ -248,7 +248,7 @@ def test_positions_in_an_empty_array_raise() -> None:
 
 def program_of(loss: jitgrad.Tensor) -> Program:
     captured = capture_graph([loss._current()])
-    return programs.program_for(captured, loss._current())[1].whole(captured.order)
+    return schedule_cache.program_for(captured, loss._current())[1].whole(captured.order)
 
 
 def test_cross_entropy_reads_the_logits_in_one_kernel() -> None:
@@ -339,7 +339,7 @@ def runge_kutta(steps: int) -> tuple[Program, int]:
         y = y + (0.5 / 6) * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
     root = y.sum()._node
     capture = capture_graph([root])
-    program = programs.program_for(capture, root)[1]
+    program = schedule_cache.program_for(capture, root)[1]
     program.run(capture.order)
     return program.whole(capture.order), program.bind(capture.order).bound.plan.arena_bytes
 

@@ -9,7 +9,7 @@ import pytest
 from oracle import check, check_error
 
 import jitgrad
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.tensors import steps
 
 KEYS = ["0", "-1", "1, 2", "0, -1", ":", "...", "()", "1:", ":1", ":, 1:", "::2", ":, ::2", "1:1", "5:", "-2:", "None",
@@ -145,12 +145,12 @@ def test_index_select_out_of_range(index: str) -> None:
 
 def _programs_for(function: Callable[[jitgrad.Tensor, int], jitgrad.Tensor], values: Iterable[int]) -> int:
     """How many structures the backward passes of function(x, value) have."""
-    before = len(programs.known)
+    before = len(schedule_cache.known)
     for value in values:
         x = jitgrad.arange(6.).requires_grad_()
         (function(x, value) * jitgrad.arange(6.)[:function(x.detach(), value).numel()]).sum().backward()
         assert x.grad is not None
-    return len(programs.known) - before
+    return len(schedule_cache.known) - before
 
 
 def test_a_bound_at_the_end_has_the_structure_of_any_other() -> None:

@@ -25,7 +25,7 @@ from interrupted import WAYS, Way
 
 import jitgrad
 from jitgrad import tracing
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 
 pytestmark = [pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers"),
               # One that comes in a finalizer is lost, as CPython has it.
@@ -85,7 +85,7 @@ def points(function: Callable[[], Any]) -> int:
 
 
 def state() -> list[Any]:
-    return [jitgrad.is_grad_enabled(), jitgrad.is_inference_mode_enabled(), programs.interpreting.active, gc.isenabled(),
+    return [jitgrad.is_grad_enabled(), jitgrad.is_inference_mode_enabled(), schedule_cache.interpreting.active, gc.isenabled(),
             sys.getprofile(), sys.gettrace(), np.geterr(), tracing.current(), tracing.traces, tracing.count[0],
             jitgrad.get_default_dtype()]
 

@@ -18,7 +18,7 @@ from jitgrad.compiler.loops import rolled
 from jitgrad.compiler.loops.repeats import repeating
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import scalar_node
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.schedules import segment
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.types.dtype import float64
@@ -194,7 +194,7 @@ def test_tens_of_thousands_of_operations_compile_a_few_programs(counters: Callab
         gradients.append((x.grad.tolist(), w.grad.item()))
     assert gradients[0] == gradients[1]
     assert counters().compilations <= 8 and counters().interpreted == 0 and len(segment._programs) <= 8
-    [entry] = programs.known.values()
+    [entry] = schedule_cache.known.values()
     assert len(entry.program.kernels) < 1000
     epsilon = 1e-6
     with jitgrad.no_grad():

@@ -14,7 +14,7 @@ from saved import square
 import jitgrad
 from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
-from jitgrad.operators.native import code, objects
+from jitgrad.operators.native import loading, objects
 from jitgrad.requests import counters
 from jitgrad.requests.capture import capture
 from jitgrad.requests.matcher import Pattern
@@ -205,7 +205,7 @@ def test_what_matches(structure: Callable[[str], list[Tensor]], same: str, other
     engine.machine_code()
     first = structure("")
     pattern = pattern_of(nodes(first))
-    native = code.matching(pattern)
+    native = loading.matching(pattern)
     assert native is not None
     matching = ["", *same.removeprefix("sizes: ").split(", ")]
     for how in (*matching, *other.split(", ")):
@@ -232,7 +232,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter:
     def match(self: Pattern, roots: Sequence[Node]) -> tuple[list[Node] | None, bool]:
         expected, exact = self.follow(roots)
         if self.native is None:
-            self.native = code.matching(self) or False
+            self.native = loading.matching(self) or False
         found = usual(self, roots)
         assert (expected is not None) is (found[0] is not None), self.kind
         assert found[1] is exact and all([a is b for a, b in zip(expected or (), found[0] or (), strict=True)])

@@ -23,11 +23,11 @@ from jitgrad import tracing
 from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import INPUT, Composite, Node
 from jitgrad.graph.recording import input_node
-from jitgrad.operators.native import code, faces, objects, words
-from jitgrad.operators.native.faces import FACES, FaceState
+from jitgrad.operators.native import entry_points, layout, loading, objects
+from jitgrad.operators.native.entry_points import ENTRY_POINTS, EntryPoint
 from jitgrad.operators.native.learning import table, templates
 from jitgrad.operators.provenance import PACKAGE
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.tensors.tensor import Tensor, wrap
 
 pytestmark = pytest.mark.skipif(not objects.SUPPORTED, reason="objects cannot be read by address")
@@ -94,9 +94,9 @@ EXPRESSIONS = [
     "T.lerp(h, x, 0.5)", "x.masked_select(m)", "x.ravel()", "T.concatenate([x, y])", "T.where(m, h, 0.5)",
     "F.linear(x, P, s.expand(2))", "T.matmul(b, b.mT)", "h @ v", "h ** 2", "2.5 - h", "1 / h",
 ]
-# Faces whose results are no tensors, depend on values, or are views as large as another tensor, or of which there are no floats.
+# Entry points whose results are no tensors, depend on values, or are views as large as another tensor, or of which there are no floats.
 NEVER = {*"allclose equal masked_select binary_cross_entropy view_as reshape_as expand_as bitwise_and bitwise_or bitwise_xor "
-           "bitwise_left_shift bitwise_right_shift".split(),
+           "bitwise_left_shift bitwise_right_shift __lshift__ __rshift__".split(),
          # of layers, which Python records
          *("avg_pool2d batch_norm cosine_embedding_loss cosine_similarity embedding gaussian_nll_loss hinge_embedding_loss kl_div "
            "layer_norm margin_ranking_loss normalize poisson_nll_loss soft_margin_loss triplet_margin_loss").split(),
@@ -107,19 +107,19 @@ NEVER = {*"allclose equal masked_select binary_cross_entropy view_as reshape_as 
 def native_code(request):
     """Machine code that has learnt nothing yet, even in a run without; without it again after that."""
     engine.machine_code()
-    assert code.functions is not None
-    faces.give_code(code.functions.record, code.PatternWords.shared, templates.learner)
+    assert loading.functions is not None
+    entry_points.give_code(loading.functions.record, loading.PatternWords.shared, templates.learner)
     yield
     use_code(not request.config.getoption("--plain"))
 
 
 def use_code(on: bool) -> None:
     if on:
-        assert code.functions is not None
-        for definition in faces._definitions:
-            definition.code = code.functions.record
+        assert loading.functions is not None
+        for definition in entry_points._definitions:
+            definition.code = loading.functions.record
     else:
-        faces.take_code()
+        entry_points.take_code()
 
 
 # What stands in for an operator's Python function, in a file that is the package's, so that it is no user's line.
@@ -131,7 +131,7 @@ _SPY = compile("def spy(function, note, name):\n"
 
 
 class Forwarded:
-    """While entered: the names of faces, of those calls that machine code forwards though it might have learnt them.
+    """While entered: the names of entry points, of those calls that machine code forwards though it might have learnt them.
 
     reference: forward all of these to the Python functions."""
 
@@ -143,15 +143,15 @@ class Forwarded:
         names: dict[str, Any] = {}
         exec(_SPY, names)
         self.kept = []
-        for state in faces._states:
+        for state in entry_points._states:
             spy = names["spy"](state.func if self.reference else state.learner, self.names, state.name)
             header = state.header.copy()
             self.kept.append((state, header, spy))
-            state.header[words.LEARNER] = id(spy)
+            state.header[layout.LEARNER] = id(spy)
             if self.reference:
-                empty = np.zeros(state.entries * words.ENTRY, np.int64)
+                empty = np.zeros(state.entries * layout.ENTRY, np.int64)
                 self.kept[-1] += (empty,)
-                state.header[words.TABLE] = empty.ctypes.data
+                state.header[layout.TABLE] = empty.ctypes.data
         return self.names
 
     def __exit__(self, *exception: Any) -> None:
@@ -286,7 +286,7 @@ def evaluated(program: Any, names: dict[str, Any], operands: dict[Node, str], ke
 
 @functools.cache
 def faces_recorded(chunk: int) -> set[str]:
-    """The faces that machine code recorded by in an eighth of the expressions, in each of which it must record what Python records."""
+    """The entry points that machine code recorded by in an eighth of the expressions; in each it must record what Python records."""
     found: set[str] = set()
     names = NAMES()
     operands = {v._current(): n for n, v in names.items() if isinstance(v, Tensor)}
@@ -323,7 +323,7 @@ def test_records_what_python_records(chunk: int) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_every_face_records_by_machine_code() -> None:
     found = set().union(*map(faces_recorded, range(8)))
-    assert {state.name for state in faces._states if state.kind < words.UPDATES} - found == NEVER
+    assert {state.name for state in entry_points._states if state.kind < layout.UPDATES} - found == NEVER
 
 
 @pytest.mark.parametrize("numbers", ["constants", "with a gradient"])
@@ -366,12 +366,48 @@ def test_numbers_among_known_operands_are_arguments() -> None:
         assert (x * k).tolist() == [k, -2 * k] and (k + 0.5 - x).tolist() == [k - 0.5, k + 2.5]
         assert (i * k).tolist() == [3 * k, 4 * k] and (i * (k + 0.5)).dtype is jitgrad.float32
         assert (x / (2 ** k - 1)).tolist()[0] == (float("inf") if not k else float(np.float32(1 / (2 ** k - 1))))
+        assert (x * (k + 0.25)).tolist() == [k + 0.25, -2 * k - 0.5]
     with Forwarded(reference=False) as missed:
-        assert (x * 17.25).tolist() == [17.25, -34.5]
+        assert (x * 17.25).tolist() == [17.25, -34.5] and (x * 17).tolist() == [17, -34]
     assert not missed
     for _ in range(3):
         with pytest.raises(OverflowError):
             x * 10**400
+
+
+def test_integers_beside_tensors_of_integers_are_arguments() -> None:
+    i, small, seen = jitgrad.arange(-2, 3), jitgrad.tensor([250, 7], dtype=jitgrad.uint8), []
+    for k in range(1, 7):
+        values = [-2, -1, 0, 1, 2]
+        assert (i + k).tolist() == [v + k for v in values] and (k - i).tolist() == [k - v for v in values]
+        assert (i == k).tolist() == [v == k for v in values] and (small + k).tolist() == [(250 + k) % 256, 7 + k]
+        assert (i + k).dtype is jitgrad.int64 and (i + k * 1.0).dtype is jitgrad.float32 and (i * 2**40)[0].item() == -2**41
+        with Forwarded(reference=False) as missed:
+            (i + k * 100), (k * 3 - i), (i < 7 * k), (i % 3), (i // 2)
+        seen.append(missed)
+    assert not seen[-1]
+    for _ in range(3):
+        with pytest.raises(OverflowError, match="too big"):
+            i + 2**70
+        for divide in (lambda: i % 0, lambda: i // 0, lambda: jitgrad.div(i, 0, rounding_mode="floor"), lambda: i // i):
+            with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+                divide()
+        assert jitgrad.div(i, 2, rounding_mode="floor").tolist() == [-1, -1, 0, 0, 1]
+        assert (i // (i + 3)).tolist() == [-2, -1, 0, 0, 0]
+
+
+def test_operators_made_of_others_are_evaluated_as_a_whole() -> None:
+    x, at = jitgrad.tensor([3.0, -1.0, 2.0]), jitgrad.tensor([2, -3])
+    for k in range(6):
+        y = x + k
+        with Forwarded(reference=False) as missed:
+            found = [y.sort()[0], y.max(), y @ y, jitgrad.where(y > k, y, -y)]
+        assert [v.tolist() for v in found] == [[k - 1.0, k + 2.0, k + 3.0], k + 3.0, sum([(v + k) ** 2 for v in (3, -1, 2)]),
+                                               [k + 3.0, 1.0 - k, k + 2.0]]
+        assert y[at].tolist() == [k + 2.0, k + 3.0]
+        with pytest.raises(IndexError, match="index 3 is out of bounds for dimension 0 with size 3"):
+            y[jitgrad.tensor([0, 3])]
+    assert not missed
 
 
 def test_an_operator_of_known_operands_that_looks_is_asked_each_time() -> None:
@@ -454,16 +490,16 @@ def test_objects_are_whole_whenever_the_collector_comes() -> None:
 
 def test_many_different_calls_take_little_memory() -> None:
     x = jitgrad.ones(3, requires_grad=True)
-    state = FACES["clamp_min"].__self__
+    state = ENTRY_POINTS["clamp_min"].__self__
     for i in range(2000):
         jitgrad.clamp_min(x, i / 7)
-    assert len(state.templates) <= words.ENTRIES
+    assert len(state.templates) <= layout.ENTRIES
 
 
 def test_an_entry_is_replaced_at_once() -> None:
     """Threads that learn into one table: what is found is of the call."""
     x = jitgrad.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    state = FACES["clamp"].__self__
+    state = ENTRY_POINTS["clamp"].__self__
     interval = sys.getswitchinterval()
     wrong = []
 
@@ -489,7 +525,7 @@ def test_an_entry_is_replaced_at_once() -> None:
         state.left = 0
     assert not wrong
     for place, template in state.templates.items():
-        assert type(template) is table.Encoded and state.table[place * words.ENTRY + words.TEMPLATE] == id(template)
+        assert type(template) is table.Encoded and state.table[place * layout.ENTRY + layout.TEMPLATE] == id(template)
 
 
 # -- what decides what is recorded -----------------------------------------------------------------------------------
@@ -738,7 +774,7 @@ def test_detached_tensors_are_released() -> None:
 
 def test_nothing_is_kept_of_a_backward() -> None:
     x, w, _ = warmed()
-    held = [x._current(), w._current(), w, loss(x, w)._current().spec, programs.Run, Node, Tensor, True, None]
+    held = [x._current(), w._current(), w, loss(x, w)._current().spec, schedule_cache.Run, Node, Tensor, True, None]
     for _ in range(20):
         loss(x, w).backward()
 
@@ -781,24 +817,24 @@ def test_threads_record_and_deliver() -> None:
     np.testing.assert_allclose(w.grad.numpy(), 1200 * expected, rtol=1e-9)      # type: ignore[union-attr]
 
 
-# -- faces as objects ------------------------------------------------------------------------------------------------
+# -- entry points as objects ------------------------------------------------------------------------------------------------
 
 def test_faces_are_functions_like_others() -> None:
     before = jitgrad.exp
     use_code(False)
     use_code(True)
     assert jitgrad.exp is before is Tensor.exp
-    for name, face in FACES.items():
-        assert face.__name__ == name and (face.__doc__ is None or type(face.__doc__) is str)
-        assert pickle.loads(pickle.dumps(face)) is face
-        assert copy.deepcopy(face) is face and copy.copy(face) is face
+    for name, entry_point in ENTRY_POINTS.items():
+        assert entry_point.__name__ == name and (entry_point.__doc__ is None or type(entry_point.__doc__) is str)
+        assert pickle.loads(pickle.dumps(entry_point)) is entry_point
+        assert copy.deepcopy(entry_point) is entry_point and copy.copy(entry_point) is entry_point
     assert "e ** x" in (jitgrad.exp.__doc__ or "")
     assert {jitgrad.exp: 1}[Tensor.exp] == 1
     wrapped = functools.wraps(jitgrad.exp)(lambda x: jitgrad.exp(x))
     assert wrapped.__name__ == "exp" and wrapped.__doc__ == jitgrad.exp.__doc__
     x = jitgrad.tensor([1.0], requires_grad=True)
     assert pickle.loads(pickle.dumps(x.exp))().item() == x.exp().item()
-    assert isinstance(FACES["exp"].__self__, FaceState)
+    assert isinstance(ENTRY_POINTS["exp"].__self__, EntryPoint)
     assert list(map(jitgrad.neg, [x, x]))[1].item() == -1
 
 
@@ -828,7 +864,7 @@ def test_a_capture_records_by_python() -> None:
     x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
     for _ in range(4):
         jitgrad.exp(x)
-    state = FACES["exp"].__self__
+    state = ENTRY_POINTS["exp"].__self__
     entered: list[int] = []
 
     def exp(x: Tensor) -> Tensor:
@@ -836,12 +872,12 @@ def test_a_capture_records_by_python() -> None:
         return state.func(x)
 
     f = jitgrad.compile(lambda x: (jitgrad.exp(x) * x).sum())
-    state.header[words.FUNCTION] = id(exp)
+    state.header[layout.FUNCTION] = id(exp)
     try:
         for _ in range(4):
             f(x).backward()
     finally:
-        state.header[words.FUNCTION] = id(state.func)
+        state.header[layout.FUNCTION] = id(state.func)
     assert entered and all(entered) and tracing.count[0] == 0
     np.testing.assert_allclose(x.grad.numpy(), 4 * np.exp([1, 2]) * [2, 3], rtol=1e-6)      # type: ignore[union-attr]
 
@@ -850,10 +886,10 @@ def test_frames_of_machine_code_are_small() -> None:
     """More than a page would have LLVM call a function for it on Windows."""
     from llvmlite import ir
 
-    from jitgrad.operators.native.again import Again, Deliver
+    from jitgrad.operators.native.backward import Again, Deliver
     from jitgrad.operators.native.matching import Match
     from jitgrad.operators.native.record import Record
-    offsets = code._offsets(engine.CLASSES)
+    offsets = loading._offsets(engine.CLASSES)
     assert offsets is not None
     for build in (lambda m: Record(m, offsets, 100), lambda m: Match(m, offsets), lambda m: Again(m, offsets),
                   lambda m: Deliver(m, offsets)):

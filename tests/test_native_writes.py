@@ -13,8 +13,8 @@ from test_native import Forwarded, native_code, use_code  # noqa: F401  (a fixtu
 import jitgrad
 from jitgrad.graph.node import Composite
 from jitgrad.operators.declaration.declare import OPERATORS
-from jitgrad.operators.native import faces, objects, words
-from jitgrad.operators.native.faces import FACES
+from jitgrad.operators.native import entry_points, layout, objects
+from jitgrad.operators.native.entry_points import ENTRY_POINTS
 from jitgrad.tensors.tensor import Tensor
 
 torch: Any = jitgrad
@@ -117,7 +117,7 @@ def test_every_operator_in_place_writes_by_machine_code(native_code: None) -> No
     """Of those that PyTorch has a derivative of and that take one operand, or another of its type."""
     missed = []
     for name, op in OPERATORS.items():
-        if not op.inplace or f"{name}_" not in FACES:
+        if not op.inplace or f"{name}_" not in ENTRY_POINTS:
             continue
         for arguments in ("", "y", "0.5"):
             def run(name: str = name, arguments: str = arguments) -> None:
@@ -158,7 +158,7 @@ def test_a_loop_over_indices_is_found_in_the_table(native_code: None) -> None:  
         a[1:-1] = a[1:-1] * 0.5
 
     assert len(forwarded_in(loop)) < 20         # of 2,000 calls: places in the table depend on addresses, and a few may be taken
-    assert FACES["__setitem__"].__self__.entries <= words.MOST_ENTRIES
+    assert ENTRY_POINTS["__setitem__"].__self__.entries <= layout.MOST_ENTRIES
 
 
 def test_what_is_filled_is_read_and_written_by_machine_code(native_code: None) -> None:  # noqa: F811
@@ -239,24 +239,25 @@ def test_random_writes(seed: int, native_code: None) -> None:  # noqa: F811
 
 def test_tables_that_grow_keep_what_they_know(native_code: None) -> None:  # noqa: F811
     x = torch.ones(900, requires_grad=True) * 1.0
-    state = FACES["__getitem__"].__self__
+    state = ENTRY_POINTS["__getitem__"].__self__
     before = state.entries
     for _ in range(3):
         for i in range(900):
             x[i]
-    assert state.entries > before and all([state.table[k * words.ENTRY + words.TEMPLATE] == id(e) for k, e in state.templates.items()])
+    places = {k: k * layout.ENTRY + layout.TEMPLATE for k in state.templates}
+    assert state.entries > before and all([state.table[places[k]] == id(e) for k, e in state.templates.items()])
     with Forwarded(reference=False) as names:
         for i in range(900):
             x[i]
     assert len(names) < 20
-    assert faces.usual
+    assert entry_points.usual
 
 
 def test_an_index_is_learnt_when_it_comes_again(native_code: None) -> None:  # noqa: F811
     """A first pass over many indices learns nothing; neither does what learning itself reads."""
     a = torch.zeros(300, dtype=torch.float64)
     a[0] = 1.0
-    states = [FACES[name].__self__ for name in ("__setitem__", "__getitem__", "__iadd__")]
+    states = [ENTRY_POINTS[name].__self__ for name in ("__setitem__", "__getitem__", "__iadd__")]
 
     def learnt() -> list[int]:
         return [len(state.templates) for state in states]

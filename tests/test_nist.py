@@ -10,7 +10,7 @@ from jitgrad.nist import NAMES, least_squares, load
 from jitgrad.nist.expression import FormulaError, compile_formula, functions
 from jitgrad.nist.levenberg import predictions
 from jitgrad.nist.problems import parse
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 
 SMALL = """NIST/ITL StRD
 Dataset Name:  Small             (Small.dat)
@@ -93,7 +93,7 @@ def test_compiled_model_agrees(name, monkeypatch):
     problem = load(name)
     jacobian, start = predictions(problem.model), np.array(problem.starts[0])
     expected = jacobian(start)
-    monkeypatch.setattr(programs.interpreting, "active", False)
+    monkeypatch.setattr(schedule_cache.interpreting, "active", False)
     found = jacobian(start)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)

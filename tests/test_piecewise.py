@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.requests import counters, programs
+from jitgrad.requests import counters, schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 
 
@@ -12,7 +12,7 @@ def leaf(*shape, seed=0):
 
 
 def program(root):
-    return programs.program_for(capture_graph([root._node]), root._node)[1]
+    return schedule_cache.program_for(capture_graph([root._node]), root._node)[1]
 
 
 def agrees(f, *leaves):

@@ -8,7 +8,7 @@ from together import together
 import jitgrad
 from jitgrad.compiler.runtime import plan as plan_module
 from jitgrad.compiler.runtime import planning, plans
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 
 
@@ -16,7 +16,7 @@ def captured(f, *tensors):
     """The program of f's gradient, and a captured order."""
     root = f(*tensors)._node
     capture = capture_graph([root])
-    return programs.program_for(capture, root)[1], capture.order
+    return schedule_cache.program_for(capture, root)[1], capture.order
 
 
 def leaf(value):
@@ -144,7 +144,7 @@ def test_a_loop_over_indices_makes_one_plan(f, keep, few, monkeypatch):
     monkeypatch.setattr(plans, "Planner", lambda *args: made.append(0) or planning.Planner(*args))
     for k in range(18):
         capture, root = graph(f, k)
-        program = programs.program_for(capture, root)[1]
+        program = schedule_cache.program_for(capture, root)[1]
         for got, want in zip(program.run(capture.order), interpreted(f, k), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
     assert len(made) == 1
@@ -154,7 +154,7 @@ def test_a_loop_over_indices_makes_one_plan(f, keep, few, monkeypatch):
 def test_bound_runs_keep_their_indices(f):
     """Each has its own, though they share workspaces."""
     captures = [graph(f, k)[0] for k in (3, 11)]
-    program = programs.program_for(*graph(f, 3))[1]
+    program = schedule_cache.program_for(*graph(f, 3))[1]
     expected = [program.run(c.order)[1].tobytes() for c in captures]
     bound = [program.bind(c.order) for c in captures]
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_what_a_library_reads_has_a_plan_for_each_index():
 
     for k in (0, 5, 0, 9):
         capture, root = graph(f, k)
-        program = programs.program_for(capture, root)[1]
+        program = schedule_cache.program_for(capture, root)[1]
         for got, want in zip(program.run(capture.order), interpreted(f, k), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
 
@@ -209,12 +209,12 @@ def test_few_objects_are_kept_of_a_program(f, n):
     def objects(n):
         root = f(n)
         capture = capture_graph([root._node])
-        programs.program_for(capture, root._node)[1].run(capture.order)      # kernels, which are shared
-        for key in [*programs.known]:
-            del programs.known[key]
+        schedule_cache.program_for(capture, root._node)[1].run(capture.order)      # kernels, which are shared
+        for key in [*schedule_cache.known]:
+            del schedule_cache.known[key]
         gc.collect()
         before = len(gc.get_objects())
-        programs.program_for(capture, root._node)[1].run(capture.order)
+        schedule_cache.program_for(capture, root._node)[1].run(capture.order)
         gc.collect()
         return len(gc.get_objects()) - before
 

@@ -14,7 +14,7 @@ import pytest
 import jitgrad
 from jitgrad.autograd.reverse import engine
 from jitgrad.graph.node import Node
-from jitgrad.operators.native import words
+from jitgrad.operators.native import layout
 from jitgrad.requests import execute
 
 OFTEN = 24      # iterations, after which operators have been met often
@@ -151,7 +151,7 @@ def test_a_chain_that_nobody_looks_at_is_bounded() -> None:
     h = jitgrad.ones(3)
     state = chain(5000, jitgrad.zeros(3), lambda m: 0.9 * m + 0.1 * h)
     assert state._node.depth < 0                    # it is postponed
-    assert -state._node.depth <= words.LONGEST_POSTPONED + 4
+    assert -state._node.depth <= layout.LONGEST_POSTPONED + 4
     assert sum([type(o) is Node for o in gc.get_objects()]) < 4000
     assert state.tolist() == pytest.approx([1.0] * 3)
     assert state._node.depth == 0
@@ -167,7 +167,7 @@ def test_what_is_held_is_bounded() -> None:
         return total + (batch * 2).sum()
 
     total = chain(200, jitgrad.zeros((), dtype=jitgrad.float64), step)
-    most = words.MOST_HELD * words.HELD / 800_000
+    most = layout.MOST_HELD * layout.HELD / 800_000
     assert sum([ref() is not None for ref in seen]) < 2 * most
     assert total.item() == 200 * 200_000
 

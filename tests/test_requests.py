@@ -15,7 +15,7 @@ from saved import square
 import jitgrad
 from jitgrad.graph.node import Op
 from jitgrad.requests import counters as policy
-from jitgrad.requests import execute, gradients, interpret, programs
+from jitgrad.requests import execute, gradients, interpret, schedule_cache
 from jitgrad.requests.schedules import bound, segment
 
 PATIENCE = 4        # as they are without tests/conftest.py
@@ -401,7 +401,7 @@ def test_structures_that_seldom_come_again_are_not_compiled(counters: Callable, 
         backward(seed)
     backward(5)
     assert counters().compilations + counters().disk_hits == 1
-    for _ in range(1 + 2 * (40 // programs.NOVEL)):
+    for _ in range(1 + 2 * (40 // schedule_cache.NOVEL)):
         backward(5)
     assert counters().compilations + counters().disk_hits == 2
 

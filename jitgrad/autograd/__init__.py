@@ -16,7 +16,9 @@ from jitgrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
-from jitgrad.autograd.reverse import engine, history, hooks
+from jitgrad.autograd.reverse import engine, hooks
+from jitgrad.autograd.reverse.grad_fn import tensor_grad_fn
+from jitgrad.autograd.reverse.owners import output_number
 from jitgrad.autograd.variable import Variable
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
@@ -190,13 +192,13 @@ def _retains_grad(self: Tensor) -> bool:
 
 def _output_nr(self: Tensor) -> int:
     """Which output of its grad_fn this tensor is."""
-    return history.output_number(self._current())
+    return output_number(self._current())
 
 
 def attach_methods() -> None:
     """Give Tensor the methods that need the engine."""
     Tensor.backward = _tensor_backward                                                           # type: ignore
-    Tensor.grad_fn = property(history.tensor_grad_fn, doc=history.tensor_grad_fn.__doc__)        # type: ignore
+    Tensor.grad_fn = property(tensor_grad_fn, doc=tensor_grad_fn.__doc__)        # type: ignore
     Tensor.register_hook = hooks.register_hook                                                   # type: ignore
     Tensor.register_post_accumulate_grad_hook = hooks.register_post_accumulate_grad_hook         # type: ignore
     Tensor.retain_grad = hooks.retain_grad                                                       # type: ignore

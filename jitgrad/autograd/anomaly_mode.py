@@ -15,7 +15,7 @@ import numpy as np
 from jitgrad import autograd, interpreter, tracing
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
-from jitgrad.autograd.reverse.history import edges, fn_name
+from jitgrad.autograd.reverse.owners import edges, fn_name
 from jitgrad.differentiate import cotangent_map, differentiate
 from jitgrad.graph.node import Node, topological
 from jitgrad.graph.recording import in_grad_mode, input_node

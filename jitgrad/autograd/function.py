@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from jitgrad import tracing
-from jitgrad.autograd.reverse.history import FREED, grad_fn, output_number, stale_message
+from jitgrad.autograd.reverse.grad_fn import grad_fn
 from jitgrad.autograd.reverse.hooks import NodeHooks
+from jitgrad.autograd.reverse.owners import output_number
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
+from jitgrad.autograd.reverse.saved_values import FREED, stale_message
 from jitgrad.differentiate import sum_to
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node

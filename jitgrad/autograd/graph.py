@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from jitgrad.autograd.reverse.history import GradFn, grad_fn, output_number
+from jitgrad.autograd.reverse.grad_fn import GradFn, grad_fn
 from jitgrad.autograd.reverse.hooks import NodeHooks, RemovableHandle, running
+from jitgrad.autograd.reverse.owners import output_number
 from jitgrad.autograd.reverse.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from jitgrad.tensors.tensor import Tensor
 

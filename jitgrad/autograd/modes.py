@@ -15,7 +15,7 @@ class Mode:
     """A state of `grad_mode` as a context manager, re-entrant, and as a decorator of functions and generators.
 
     For users: an exception out of a signal handler can come at the start of __exit__, as in PyTorch, which leaves the mode as it
-    is.  The library itself uses graph.in_grad_mode."""
+    is.  The library itself uses recording.in_grad_mode."""
 
     _saved: list[tuple[bool, bool]]
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd
-from jitgrad.capture.functions import Compiled
-from jitgrad.capture.generate import Misled, Replay, attempt, generate, recording, replay_of
+from jitgrad.capture.callables import Made
+from jitgrad.capture.compiled import Compiled
+from jitgrad.capture.guard_code import Misled, Replay, attempt, generate, recording, replay_of
 from jitgrad.capture.guards.lines import Refusal, article
-from jitgrad.capture.made import Made
-from jitgrad.capture.replays.replay import CapturedGraph, run
+from jitgrad.capture.replays.captured_graph import CapturedGraph, run
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import like, parts, text_like
 from jitgrad.graph.recording import grad_mode, in_grad_mode, input_node

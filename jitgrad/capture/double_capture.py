@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.replays.replay import CapturedGraph
+from jitgrad.capture.replays.captured_graph import CapturedGraph
 from jitgrad.capture.trace import Input
 from jitgrad.graph.node import Node
 from jitgrad.tensors.tensor import Tensor

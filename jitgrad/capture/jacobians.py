@@ -13,8 +13,8 @@ import numpy as np
 
 from jitgrad.autograd.functional import Jacobian, columns, rows
 from jitgrad.autograd.transforms.forward import pull_back
-from jitgrad.capture.functions import Compiled
-from jitgrad.capture.made import Made, replayed
+from jitgrad.capture.callables import Made, replayed
+from jitgrad.capture.compiled import Compiled
 from jitgrad.operators.creation import as_tensor
 from jitgrad.tensors.tensor import Tensor
 

@@ -1,4 +1,4 @@
-"""After a capture: what the function keeps of the stand-ins that it was called with is replaced by what they stood for."""
+"""After a capture, replaces in the function's objects the placeholder tensors that it was called with by the real ones."""
 from __future__ import annotations
 
 import gc

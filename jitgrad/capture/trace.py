@@ -1,7 +1,7 @@
 """One capture: run a function once while watching what it records, reads and does.
 
 The function is called with its own arguments and records as always, except that nothing is computed at once (tracing.py).
-A profile function sees each call: of the user's code, whose reads are guarded before it runs (guards.py); of built-in
+A profile function sees each call: of the user's code, whose reads are guarded before it runs (guards/); of built-in
 functions; and of those of this package that change something or draw random numbers.  So the first result is that of an
 ordinary call, whatever comes of the capture.
 """

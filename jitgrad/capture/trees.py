@@ -1,6 +1,6 @@
 """Argument and result trees: dicts, lists, tuples and what they hold, as lines of generated Python.
 
-`Arguments` describes one structure of arguments by tests (see guards.py) that name each tensor t0, t1, ... and each number
+`Arguments` describes one structure of arguments by tests (see guards/) that name each tensor t0, t1, ... and each number
 x0, x1, ...; `Results` writes the expression that builds a result of the same structure again.
 """
 from __future__ import annotations
@@ -16,8 +16,8 @@ from jitgrad.capture.guards.reads import Reads
 from jitgrad.capture.guards.understood import CONSTANTS, is_named_tuple
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import scalar_node
-from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import TracedArray
+from jitgrad.operators.traced_float import TracedFloat
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.device import device
 from jitgrad.types.dtype import dtype, float64

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.replays.replay import CapturedGraph, Given, run
+from jitgrad.capture.replays.captured_graph import CapturedGraph, Given, run
 from jitgrad.graph.node import Node
 from jitgrad.requests import execute
 

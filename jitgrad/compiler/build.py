@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jitgrad.compiler.fusion.apart import apart
 from jitgrad.compiler.fusion.fuse import fuse
+from jitgrad.compiler.fusion.unfused import apart
 from jitgrad.compiler.ir.dims import Dims, lengths
 from jitgrad.compiler.ir.lower import Lowering
 from jitgrad.compiler.ir.steps import KernelStep, Output

@@ -1,4 +1,4 @@
-"""A compiled graph: the steps that run it, and what is told about them."""
+"""A compiled program: what runs it, and what explain and profile show of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

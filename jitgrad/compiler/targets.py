@@ -1,4 +1,4 @@
-"""Which target a program is compiled for: the one place that looks.
+"""The choice between CPU and CUDA for a program.
 
 A target is three functions; everything before them (differentiation, lowering, fusion, the kernel IR) is the same for all.
 """

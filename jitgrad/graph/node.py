@@ -54,7 +54,7 @@ class Extra:
     def __init__(self) -> None:
         self.fn: Any = None         # Composite or autograd.function.PyFunction: who owns the grad_fn
         self.watch: Any = None      # autograd.reverse.hooks.Watch: tensor hooks and retain_grad
-        self.leaf: Any = None       # tensor.Accumulator of the leaf tensor that this node is a value of
+        self.leaf: Any = None       # histories.Accumulator of the leaf tensor that this node is a value of
         self.cell: Any = None       # storage.Version: the version counter of the storage that holds this value ...
         self.version = 0            # ... and the version at which it did
         # Of what an operator in place gave: the operand that it was written over, of which backward has a copy; True where it has
@@ -101,7 +101,7 @@ class Node:
     `depth`: 0 for what depends on no gradient leaf and no pending node, and can be computed at once; otherwise the
     length of the longest pending chain below, which recording bounds.  Negative for what is postponed: recorded without gradient
     mode, to be computed when somebody asks for it; -1 times the length of the longest chain of such operations below, and, from bit
-    native.words.HOLDS on, about how much memory their operands hold.  A node that is recorded otherwise refers to no postponed one
+    native.layout.HOLDS on, about how much memory their operands hold.  A node that is recorded otherwise refers to no postponed one
     (`postponed`)."""
 
     __slots__ = ("spec", "inputs", "requires_grad", "depth", "value", "line", "run", "position", "extra", "__weakref__")

@@ -1,7 +1,7 @@
 """A template: a stretch of a graph as data, without the operands that it was recorded of.
 
 What an operator records for operands of some types (operators/templates), the derivative of a graph (autograd/reverse) and a
-captured function (capture/replay.py) are templates.  Whoever makes one sees to it that it would be recorded again, and by which
+captured function (capture/replays/) are templates.  Whoever makes one sees to it that it would be recorded again, and by which
 operands it is recognised.  Templates are instantiated here, or by machine code (operators/native/record.py).
 """
 from __future__ import annotations

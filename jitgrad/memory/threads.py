@@ -138,7 +138,7 @@ def parallel_for(kernel: Kernel, bounds: Sequence[Chunk]) -> None:
         for lo, hi, block in bounds:
             kernel(lo, hi, block)
         return
-    pool.busy = True        # a store rather than a lock: see graph.in_grad_mode.  No other thread runs between test and store.
+    pool.busy = True        # a store rather than a lock: see recording.in_grad_mode.  No other thread runs between test and store.
     try:
         pool.run(kernel, bounds, helpers)
     finally:

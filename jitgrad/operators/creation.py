@@ -344,8 +344,9 @@ def arange(start: Any = None, end: Any = None, step: Any = 1, *, out: Tensor | N
     """start, start + step, ... below end; of ints int64, else the default dtype."""
     check_device(device, "arange")
     if end is None:
-        start, [end] = 0, _numbers("arange", 1, end=start)
-    start, end, step = _numbers("arange", 1, start=0 if start is None else start, end=end, step=step)
+        start, end = 0, start if type(start) is int else _numbers("arange", 1, end=start)[0]
+    if not type(start) is type(end) is type(step) is int:
+        start, end, step = _numbers("arange", 1, start=0 if start is None else start, end=end, step=step)
     if not (np.isfinite(start) and np.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:

@@ -9,8 +9,8 @@ import numpy as np
 
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import bind, postponed, scalar_node
-from jitgrad.operators.traced import TracedFloat
 from jitgrad.operators.traced_array import array_tensor
+from jitgrad.operators.traced_float import TracedFloat
 from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import REAL, bool_, check_fits, dtype, get_default_dtype, of_scalar, promote, refuse_complex, wrapped

@@ -12,9 +12,9 @@ from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.declaration.declare import finish_composite, function, operator, overloaded, saving
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
 from jitgrad.operators.elementwise.comparison import maximum, minimum
-from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Dim, Dims, Scalar, cast, normal_dim, normal_dims, number_node
 from jitgrad.operators.provenance import warn_user
+from jitgrad.operators.result_types import result_type
 from jitgrad.operators.templates.template import no_template
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import ArrayType
@@ -271,8 +271,8 @@ def vector_norm(x: Node, order: float, dim: Dims, keepdim: bool) -> Node:
     elif order in (np.inf, -np.inf):
         value, kind = (ops.amax if order > 0 else ops.amin)(size, axes=dims), "inf"
     else:
-        powers = ops.sum(ops.special.raised(scalar_node(order, float64), size), axes=dims)
-        value = ops.special.raised(scalar_node(1 / order, float64), powers)
+        powers = ops.sum(ops.analysis.raised(scalar_node(order, float64), size), axes=dims)
+        value = ops.analysis.raised(scalar_node(1 / order, float64), powers)
         kind = "below 1" if order < 1 else "below 2" if order < 2 else "above 2"
     return dropped(ops.norm_of(value, x, scalar_node(order, float64), axes=dims, kind=kind), dims, keepdim)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad import tracing
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import bind
-from jitgrad.operators.traced import TracedFloat
+from jitgrad.operators.traced_float import TracedFloat
 from jitgrad.ops import REGISTRY
 from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.types.dtype import BY_NUMPY, dtype, from_numpy_dtype

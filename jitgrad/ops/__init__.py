@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitgrad.graph.node import Node, Op
-from jitgrad.ops import activation, decomposition, diagonals, elementwise, indexing, linalg, movement, reduction, scan, special
+from jitgrad.ops import activation, analysis, decomposition, diagonals, elementwise, indexing, linalg, movement, reduction, scan
 from jitgrad.ops.declare import REGISTRY, literal
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import number, zeros_like
 
-__all__ = ["REGISTRY", "activation", "decomposition", "diagonals", "elementwise", "indexing", "linalg", "literal", "movement", "number",
-           "reduction", "scan", "special", "transposed", "zeros_like"]
+__all__ = ["REGISTRY", "activation", "analysis", "decomposition", "diagonals", "elementwise", "indexing", "linalg", "literal",
+           "movement", "number", "reduction", "scan", "transposed", "zeros_like"]
 
 if TYPE_CHECKING:
     def __getattr__(name: str) -> Op: ...

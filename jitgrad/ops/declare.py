@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitgrad.errors import InternalError
 from jitgrad.graph.node import Op
@@ -25,8 +24,7 @@ REGISTRY: dict[str, Op] = {}
 CHEAP, MODERATE, COSTLY = 0.2, 1.0, 3.0     # costs of an elementwise op, in nanoseconds an element (float64, AVX2)
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """A running combination, associative, of states of one or two numbers; the result is the last of them.
 
     state: an element's own, over the operands' names and {i}, its position.  joined: the state of two neighbours, over {l0}, {l1} of
@@ -40,11 +38,10 @@ class Scan:
     ahead: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What the compiler's passes read of an op; none of them knows an op by its name.
 
-    role: what it is to them: of a movement or library op the rule by which it is lowered (compiler/ir/lower.py, views.py), of an
+    role: what it is to them: of a movement or library op the rule by which it is lowered (ir/lower.py, ir/views.py), of an
     elementwise op that of its algebra (simplify.py), of a reduction "sum" or none.  cost: of an elementwise op.  linear:
     operands in which it is homogeneous, op(c * x) = c * op(x).  nonnegative: it has no negative result.  of_bools: the reduction
     that is the same on bools.  extremum: the reduction whose first position it gives.  scan(dtype, **params): of a library op along

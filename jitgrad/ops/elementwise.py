@@ -1,4 +1,4 @@
-"""Elementwise primitives: arithmetic, rounding, selection, comparison, logic.  Functions of analysis are in special.py.
+"""Elementwise primitives: arithmetic, rounding, selection, comparison, logic.  Functions of analysis are in analysis.py.
 
 Values and derivatives at kinks, ties and infinities are PyTorch's; the doc line says which where there is a choice.
 """

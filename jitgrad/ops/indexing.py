@@ -54,8 +54,11 @@ def _index_key(ndim: int, positions: tuple[np.ndarray, ...], axes: Axes) -> tupl
 
 
 def _index(x: np.ndarray, *positions: np.ndarray, axes: Axes) -> np.ndarray:
-    check_positions(x.shape, positions, axes)
-    return x[_index_key(x.ndim, positions, axes)]
+    try:
+        return x[_index_key(x.ndim, positions, axes)]
+    except IndexError:
+        check_positions(x.shape, positions, axes)
+        raise
 
 
 def _index_put_infer(base: ArrayType, value: ArrayType, *positions: ArrayType, axes: Axes) -> ArrayType:
@@ -152,17 +155,16 @@ def _take_infer(x: ArrayType, index: ArrayType, *, dim: int) -> ArrayType:
 
 def check_along(n: int, index: np.ndarray, dim: int) -> None:
     """Raise PyTorch's RuntimeError (that of gather) for the first position that is negative or not below n."""
-    bad = (index < 0) | (index >= n)
-    if bad.any():
+    if index.size and (index.min() < 0 or index.max() >= n):
+        bad = (index < 0) | (index >= n)
         raise RuntimeError(f"index {int(index[bad][0])} is out of bounds for dimension {dim} with size {n}")
 
 
 def _along_key(shape: tuple[int, ...], index: np.ndarray, dim: int) -> tuple[np.ndarray, ...]:
     """NumPy's key."""
     check_along(shape[dim], index, dim)
-    key = list(np.ogrid[tuple([builtins.slice(0, n) for n in index.shape])])
-    key[dim] = index
-    return tuple(key)
+    ones = (1,) * index.ndim
+    return tuple([index if d == dim else np.arange(n).reshape((*ones[:d], n, *ones[d + 1:])) for d, n in enumerate(index.shape)])
 
 
 def _put_along_infer(base: ArrayType, index: ArrayType, value: ArrayType, *, dim: int) -> ArrayType:

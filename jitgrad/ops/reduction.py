@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.graph.node import Node
+from jitgrad.ops.analysis import raised
 from jitgrad.ops.declare import library, literal, movement, reduction
 from jitgrad.ops.elementwise import abs, cast, eq, isnan, logical_or, sign, where
 from jitgrad.ops.movement import expand_like, number, squeeze, unsqueeze
 from jitgrad.ops.samples import ALL, NUMBERS, reducible, structured
-from jitgrad.ops.special import raised
 from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import bool_, dtype, from_numpy_dtype, int64
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.graph.node import Node
+from jitgrad.ops.analysis import exp
 from jitgrad.ops.declare import Scan, library, literal
 from jitgrad.ops.elementwise import mul
 from jitgrad.ops.samples import FLOATS, NUMBERS, structured
-from jitgrad.ops.special import exp
 from jitgrad.types.array import ArrayType, array_type
 from jitgrad.types.dtype import dtype, int64
 

@@ -13,7 +13,7 @@ from jitgrad.interpreter import quiet
 from jitgrad.optim.rows import Row, Rule
 from jitgrad.optim.steady import Group, Settings, State, Steady, Update, steady
 from jitgrad.requests import execute
-from jitgrad.requests.programs import interpreting
+from jitgrad.requests.schedule_cache import interpreting
 from jitgrad.types.dtype import dtype
 
 WARM_UP = 4             # steps taken by NumPy before one is compiled: a program that takes fewer needs none

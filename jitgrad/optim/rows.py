@@ -1,4 +1,4 @@
-"""What an optimizer says of one parameter, and the rule that changes it."""
+"""One parameter of an optimizer's step with its gradient and state, and the update rules on them."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""Steps of a loop that goes on as it has begun: the same parameters, the same kinds of gradients, the same rule.
+"""Optimizer steps of a steady loop: one compiled program that updates all parameters, as long as the loop stays the same.
 
 What is kept for the parameters (moments, counts of steps) is then kept here as arrays; its tensors are given their values
 when somebody looks at them, which their storages tell (`Storage.owner`).  A step is one generated function: it reads gradients and
@@ -19,7 +19,7 @@ from jitgrad.generated import function
 from jitgrad.graph.node import Extra, Node
 from jitgrad.graph.recording import input_node, input_spec
 from jitgrad.optim.rows import Row, Rule
-from jitgrad.requests.programs import interpreting
+from jitgrad.requests.schedule_cache import interpreting
 from jitgrad.tensors.storage import Storage
 from jitgrad.tensors.tensor import Tensor
 
@@ -119,7 +119,7 @@ class Newer:
                 node = input_node(np.asarray(array, type_.dtype.np), type_)
                 extra = node.extra = Extra()
                 cell = extra.cell = storage.cell
-                storage.owner = None        # from here on stores alone: see graph.in_grad_mode
+                storage.owner = None        # from here on stores alone: see recording.in_grad_mode
                 cell.value += more
                 extra.version = cell.value
                 storage.node = node
@@ -176,7 +176,7 @@ class Steady:
 
 def _step(rows: Sequence[Row], update: Update, options: Callable[[Group], Any]) -> Callable[[Steady, Group, State], bool]:
     """What takes a step: Tensor._replace for leaves that are the bases of their storages, in lines at the end that are stores
-    alone, so that no signal handler can come in between (see graph.in_grad_mode): all parameters change at once, or none.  For one
+    alone, so that no signal handler can come in between (see recording.in_grad_mode): all parameters change at once, or none.  For one
     parameter with a moment:
 
         def step(steady, group, state):

@@ -1,4 +1,4 @@
-"""From roots to the graph below them, as an order and a structure.
+"""Capturing a graph: the nodes below some roots as a topological order, and its structure as integers.
 
 Input: the roots of a request.  Output: a `Capture`, whose `parts` are the structure as integers.
 Invariant: every operand of a node that is computed or differentiated has a place before it; nothing in `parts` depends on

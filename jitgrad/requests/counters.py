@@ -11,7 +11,7 @@ from typing import Any
 repeats: list[Callable[..., Any]] = [lambda compiling=True: None]
 hits = array("q", [0])      # Stats.memory_hits, which machine code counts too
 PATIENCE = 4                # structures that have been compiled and did not come again: from then on the first meeting is interpreted
-unreturned: set[Any] = set()    # such structures: entries of programs.py
+unreturned: set[Any] = set()    # such structures: entries of schedule_cache.py
 
 
 def is_varying() -> bool:

@@ -17,13 +17,13 @@ from jitgrad import interpreter, tracing
 from jitgrad.config import config
 from jitgrad.graph.node import Node, Spec, topological
 from jitgrad.graph.recording import become_input, postponed
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import Capture, capture, passed
 from jitgrad.requests.counters import hits, repeats
 from jitgrad.requests.gradients import ANEW, PLAIN, learn, leave, mark, note_value, read, recognise, run_entry
 from jitgrad.requests.interpret import own
 from jitgrad.requests.matcher import VALUES
-from jitgrad.requests.programs import Entry, Run, find, hit, interpreting, make_key
+from jitgrad.requests.schedule_cache import Entry, Run, find, hit, interpreting, make_key
 from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import Callbacks
 
@@ -108,12 +108,12 @@ def _look_joint(root: Node) -> None:
             arrays = run_entry(entry, bound, order, (), _no_callbacks)
             root.ensure_extra().held = (entry, [order[k] for k in pattern.leaves], arrays)
             return
-    if root.spec.sig not in programs.looked_at or root.depth > ANEW:
+    if root.spec.sig not in schedule_cache.looked_at or root.depth > ANEW:
         return
     captured = capture((root,), anew=True)
     if captured.special or not captured.leaves:
         return
-    known = programs.known.get(programs.plain(captured, root)[0])
+    known = schedule_cache.known.get(schedule_cache.plain(captured, root)[0])
     if known is not None:
         hits[0] += 1
         hit(known)
@@ -162,11 +162,11 @@ def _compute(node: Node, captured: Capture, few: list[Node] | None) -> None:
     order = captured.order
     keep = _kept(captured)
     key = make_key(captured, (), (), keep)
-    known = programs.known.get(key)
+    known = schedule_cache.known.get(key)
     if known is not None:
         hits[0] += 1
         hit(known)
-    elif not programs.is_new(key, MEETINGS if few is None else OFTEN):
+    elif not schedule_cache.is_new(key, MEETINGS if few is None else OFTEN):
         known = find(key, captured, (), (), keep)
     if known is None:
         if few is not None:
@@ -185,7 +185,7 @@ def _is_seldom(node: Node) -> bool:
     count = _ends.get(node.spec, 0)
     if count >= SELDOM:
         return False
-    if len(_ends) >= programs.MAX_ENTRIES:
+    if len(_ends) >= schedule_cache.MAX_ENTRIES:
         _ends.clear()
     _ends[node.spec] = count + 1
     return True

@@ -17,12 +17,12 @@ from jitgrad.config import config, logger
 from jitgrad.differentiate import saved_operands
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import become_input, in_grad_mode
-from jitgrad.requests import programs
+from jitgrad.requests import schedule_cache
 from jitgrad.requests.capture import Capture, capture, gradient_inputs, passed
 from jitgrad.requests.counters import hits, repeats, unreturned
 from jitgrad.requests.interpret import interpret
 from jitgrad.requests.matcher import ANY_DEPTH, Pattern
-from jitgrad.requests.programs import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
+from jitgrad.requests.schedule_cache import Entry, Run, find, hit, interpret_reason, interpreting, is_outdated, make_key
 from jitgrad.requests.schedules.segment import bodies_known
 from jitgrad.requests.schedules.stops import Callbacks
 
@@ -84,7 +84,7 @@ def recognise(roots: Sequence[Node], kind: Any) -> Iterator[tuple[Entry, Pattern
     bound for the order's sizes."""
     depth = roots[0].depth
     for pattern in roots[0].spec.patterns:
-        if pattern.kind == kind and pattern.era == programs.era and (pattern.depth == depth or pattern.depth == ANY_DEPTH):
+        if pattern.kind == kind and pattern.era == schedule_cache.era and (pattern.depth == depth or pattern.depth == ANY_DEPTH):
             order, exact = pattern.match(roots)
             if order is not None:
                 yield pattern.entry, pattern, order, pattern.bound if exact else pattern.bind(order)
@@ -120,7 +120,7 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     given = [s for s in seeds if s is not None]
     anew = len(roots) == 1 and roots[0].value is not None and roots[0].run is None and roots[0].depth < ANEW
     if anew:
-        programs.looked_at.add(roots[0].spec.sig)
+        schedule_cache.looked_at.add(roots[0].spec.sig)
     captured = capture(roots, anew=anew)
     order, index = captured.order, captured.index
     interior = passed(order, roots)
@@ -135,9 +135,9 @@ def serve(roots: Sequence[Node], seeds: Sequence[np.ndarray | None], wanted: Wan
     at = [(index[n], s is not None) for n, s in zip(roots, seeds, strict=True)]
     extra = tuple(_saved(captured, set(interior), {k for k, _ in at})) if retain else ()
     key = make_key(captured, at, None if wanted is None else places, extra)
-    known = programs.known.get(key)
+    known = schedule_cache.known.get(key)
     reason = interpret_reason()
-    if reason is None and known is None and programs.is_to_wait(key, captured):
+    if reason is None and known is None and schedule_cache.is_to_wait(key, captured):
         reason = "structures keep coming that are new: this one is compiled when it comes again"
     if reason is not None:
         calls = callbacks(order) if captured.stops else Callbacks()
@@ -238,7 +238,7 @@ def learn(kind: Any, captured: Capture, roots: Sequence[Node], interior: list[in
     """Remember the way through a graph that comes a second time with the same lengths, of a few that take turns."""
     types = [n.spec.type for n in captured.order]
     if types in entry.types:
-        pattern = Pattern(kind, captured, roots, interior, entry, bound, programs.era)
+        pattern = Pattern(kind, captured, roots, interior, entry, bound, schedule_cache.era)
         spec = roots[0].spec
         others = []
         for p in spec.patterns:

@@ -22,7 +22,8 @@ from jitgrad.interpreter import as_array, quiet
 from jitgrad.ops.movement import constant_in
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.counters import stats
-from jitgrad.requests.schedules.schedule import Schedule, leading
+from jitgrad.requests.schedules.cutting import leading
+from jitgrad.requests.schedules.schedule import Schedule
 from jitgrad.requests.schedules.stops import ONE, Callbacks, explicit
 from jitgrad.types.array import ArrayType
 

@@ -40,7 +40,7 @@ class Pattern:
     number: which was learnt earlier.
     entry, bound, era: the executor's: what to run.  sized: places of operations with run-time sizes; others: what is bound, by those.
     native: `match` by machine code, once the reference has met the graph again; False where that cannot follow it.
-    again(root): match, run, mark and deliver in one, by machine code (operators/native/again.py), of a plain backward; None where
+    again(root): match, run, mark and deliver in one, by machine code (operators/native/backward.py), of a plain backward; None where
     there is none.  depth: of the first root, by which a graph of another length is told apart at once; ANY_DEPTH where graphs of other
     depths turned out to be the same."""
 

@@ -1,5 +1,7 @@
-"""save and load of what a checkpoint holds, in files that execute nothing: an archive of .npy arrays (as numpy.savez writes it) and
-tree.json, which says how dicts, lists and tuples hold them; and safetensors, both ways.
+"""save and load of what a checkpoint holds, in files that execute nothing when they are loaded.
+
+A file is an archive of .npy arrays (as numpy.savez writes it) and tree.json, which says how dicts, lists and tuples hold them;
+safetensors files are read and written, too.
 
 tree.json of {"w": tensor, "step": 3}: ["dict", [["w", ["tensor", 0, "Tensor", false]], ["step", 3]]]; arrays/0.npy is the tensor's.
 A list is always [kind, ...]: numbers, texts, true, false and null stand for themselves.
@@ -20,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import tracing
-from jitgrad.tensors.tensor import Size, Tensor, alike, from_array
+from jitgrad.tensors.parameter import Parameter
+from jitgrad.tensors.tensor import Size, Tensor, from_array
 from jitgrad.types.device import device
 from jitgrad.types.dtype import dtype, from_numpy_dtype
 
@@ -93,7 +96,7 @@ def _encoded(value: Any, place: str, arrays: list[np.ndarray], seen: dict[int, A
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
-    if kind in alike:
+    if kind is Tensor or kind is Parameter:
         if id(value) not in seen:
             arrays.append(value._array())
             seen[id(value)] = ["tensor", len(arrays) - 1, kind.__name__, value.requires_grad]
@@ -124,7 +127,7 @@ def _decoded(tree: Any, array: Callable[[int], np.ndarray], tensors: dict[int, T
     if kind == "tensor":
         i, name, requires_grad = rest
         if i not in tensors:        # one that was there in two places is again
-            cls: Any = next(c for c in alike if c.__name__ == name)
+            cls: Any = {"Tensor": Tensor, "Parameter": Parameter}[name]
             made = from_array(array(i))
             tensors[i] = made.requires_grad_(requires_grad) if cls is Tensor else cls(made, requires_grad)
         return tensors[i]

@@ -1,4 +1,4 @@
-"""The steps from a base to a view of it, and back: a view derived, and what was written to one put into its base."""
+"""View steps: deriving a view from its base, and putting what was written to a view back into the base."""
 from __future__ import annotations
 
 import weakref

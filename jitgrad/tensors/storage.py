@@ -284,7 +284,7 @@ detached_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
 
 
 class Deferred(Protocol):
-    """What stands in for the storage of a tensor whose history is not made yet (capture/replay.py).  `writes` never is
+    """What stands in for the storage of a tensor whose history is not made yet (capture/replays/lazy_result.py).  `writes` never is
     what the tensor has seen, so that every use of its node asks for it."""
 
     deferred: bool

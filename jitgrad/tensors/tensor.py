@@ -335,9 +335,6 @@ def _rebuild(cls: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tenso
     return from_array(array, cls).requires_grad_(requires_grad)
 
 
-alike: list[type[Tensor]] = [Tensor]      # the classes of tensors that operators treat alike, the last from nn
-
-
 class Size(tuple[int, ...]):
     """The lengths of a tensor's dimensions: a tuple with `numel()`."""
 

@@ -146,7 +146,7 @@ def replace(tensor: Tensor, array: np.ndarray, seen: int | None = None) -> bool:
     # All that is new is there.
     if seen is not None and storage.writes != seen:
         return False
-    storage.private = None          # what was written by index before; from here on stores alone: see graph.in_grad_mode
+    storage.private = None          # what was written by index before; from here on stores alone: see recording.in_grad_mode
     storage.waiting = None
     cell.value += 1
     cell.writer = None

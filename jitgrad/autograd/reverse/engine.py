@@ -16,13 +16,14 @@ from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.graph import GradientEdge, node_of
 from jitgrad.autograd.reverse import accumulation, recorded
 from jitgrad.autograd.reverse.accumulation import accumulate, add, keep
-from jitgrad.autograd.reverse.history import check_saved, fn_name
 from jitgrad.autograd.reverse.hooks import Watch, run_hooks, run_post_hooks, run_prehooks, running
+from jitgrad.autograd.reverse.owners import fn_name
+from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.differentiate import cotangent_map
 from jitgrad.graph.node import Node, is_stale
 from jitgrad.graph.recording import become_input, in_grad_mode, input_node
 from jitgrad.memory.threads import building
-from jitgrad.requests import execute, programs
+from jitgrad.requests import execute, schedule_cache
 from jitgrad.requests import gradients as requested
 from jitgrad.requests.capture import capture
 from jitgrad.requests.gradients import PLAIN, Wanted, mark
@@ -145,11 +146,11 @@ def machine_code(compiling: bool = True) -> Any:
     if _code:
         return _code[0]
     with building:         # a fork waits for it: a child could not enter a module that another thread was importing
-        from jitgrad.operators.native import code
-        code.install(accumulate, _release_detached, CLASSES, compiling)
-        if code.functions is not None or code.refused:
-            _code.append(code)
-    return code
+        from jitgrad.operators.native import loading
+        loading.install(accumulate, _release_detached, CLASSES, compiling)
+        if loading.functions is not None or loading.refused:
+            _code.append(loading)
+    return loading
 
 
 _code: list[Any] = []       # once it is there
@@ -224,7 +225,7 @@ class _Calls(Callbacks):
     def give_up(self) -> None:
         """Something was raised: what was gone through is freed."""
         mark(self._order, [k for k, n in enumerate(self._order) if k > self._place and n.inputs and n.requires_grad],
-             programs.Run(None, not self._retain_graph, "it raised an exception"))
+             schedule_cache.Run(None, not self._retain_graph, "it raised an exception"))
 
 
 class _NodeCalls(_Calls):
@@ -286,7 +287,7 @@ def _record(roots: Sequence[Node], cotangents: Sequence[Node | None], retain_gra
             check_saved(roots, set(order))
 
     def note(order: Sequence[Node]) -> None:
-        mark(order, [k for k, n in enumerate(order) if n.inputs], programs.Run(None, not retain_graph, "create_graph"))
+        mark(order, [k for k, n in enumerate(order) if n.inputs], schedule_cache.Run(None, not retain_graph, "create_graph"))
 
     order, gradients = recorded.record(roots, cotangents, wanted, _calls_python, callbacks, lambda k, a, b: add(a, b), check, note)
     result = Gradients()

@@ -12,19 +12,10 @@ from typing import Any
 
 from jitgrad import tracing
 from jitgrad.autograd.function import PyFunction
-from jitgrad.autograd.reverse.history import (
-    FREED,
-    checked_nodes,
-    composite,
-    edges,
-    fn_name,
-    output_number,
-    saved_nodes,
-    stale_message,
-    viewed,
-)
 from jitgrad.autograd.reverse.hooks import NodeHooks
+from jitgrad.autograd.reverse.owners import composite, edges, fn_name, output_number
 from jitgrad.autograd.reverse.saved_hooks import Packed, installed
+from jitgrad.autograd.reverse.saved_values import FREED, checked_nodes, saved_nodes, stale_message, viewed
 from jitgrad.differentiate import differentiate, operand_gradients
 from jitgrad.graph.node import CONST, SCALAR, Node, is_stale, topological
 from jitgrad.graph.recording import apply_spec, in_grad_mode, input_spec

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from jitgrad import tracing
-from jitgrad.autograd.reverse.history import fn_name
+from jitgrad.autograd.reverse.owners import fn_name
 from jitgrad.batching import UNKNOWN, batch, depends, element_of, whole
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import bind

@@ -1,6 +1,7 @@
-"""Forward-mode derivatives by transposing reverse mode: a vector-Jacobian product is linear in its vector, and the derivative
-by that vector is the Jacobian-vector product (Townsend 2017).  No operator has a second rule; a Function may have one (jvp).
-"""
+"""Forward-mode derivatives, by transposing reverse mode: no operator has a second rule.
+
+A vector-Jacobian product is linear in its vector, and the derivative by that vector is the Jacobian-vector product (J. Townsend, A new
+trick for calculating Jacobian vector products, 2017).  A Function may have a rule of its own (jvp)."""
 from __future__ import annotations
 
 import weakref

@@ -1,1 +1,1 @@
-"""What a captured function reads, and the tests that tell whether it would read the same again."""
+"""Guards of captured functions: which reads are understood, and the tests that a replay makes of what was read."""

@@ -1,4 +1,4 @@
-"""The tests that tell whether a captured function would read the same again, as lines of generated Python."""
+"""Tests of a guard as lines of generated Python: `is` tests of names, cells, attributes and items."""
 from __future__ import annotations
 
 import types

@@ -18,6 +18,7 @@ import numpy as np
 from numpy._core import umath
 
 from jitgrad.capture.arrays import lies
+from jitgrad.capture.callables import Made
 from jitgrad.capture.guards.bytecode import COMPUTED
 from jitgrad.capture.guards.lines import Guards, Refusal, article
 from jitgrad.capture.guards.understood import (
@@ -31,8 +32,7 @@ from jitgrad.capture.guards.understood import (
     kind_of,
     state_of,
 )
-from jitgrad.capture.made import Made
-from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.native.entry_points import EntryPoint
 from jitgrad.tensors.tensor import Tensor
 
 MAX_BYTES = 64 * 1024       # of a NumPy array that is compared by its contents
@@ -142,7 +142,7 @@ class Objects(Guards):
 
     def _of_c(self, value: Any, about: str, called: bool) -> None:
         owner = getattr(value, "__self__", None)
-        if owner is not None and not isinstance(owner, (ModuleType, type, FaceState)):
+        if owner is not None and not isinstance(owner, (ModuleType, type, EntryPoint)):
             self._object(owner, about)
         if value.__name__ in COMPUTED or value.__name__ in DYNAMIC_NAMES and not called:
             self.everything()

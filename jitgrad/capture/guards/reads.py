@@ -1,4 +1,4 @@
-"""What a captured function reads besides its arguments, and the tests that tell whether it would read the same again.
+"""What a captured function reads besides its arguments: globals, cells, attribute chains of its code objects, and a test for each.
 
 The walk starts at what code that runs names: globals, closure cells, defaults, attributes.  Each object that can be reached
 so is described (objects.py).  The tests are written down before the code runs and tried after it has: what a function changes

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.native.entry_points import EntryPoint
 from jitgrad.operators.provenance import PACKAGE
 from jitgrad.tensors.tensor import Size
 from jitgrad.types.device import device
@@ -171,7 +171,7 @@ def impure(function: Any) -> str | None:
     if isinstance(owner, type):
         return None if owner.__module__ == "builtins" or owner.__module__.partition(".")[0] in ("jitgrad", "collections") else \
             f"{owner.__name__}.{name}()"
-    if isinstance(owner, (BaseException, FaceState, *CONTAINERS)) or name in ("__init_subclass__", "__new__", "__init__") or \
+    if isinstance(owner, (BaseException, EntryPoint, *CONTAINERS)) or name in ("__init_subclass__", "__new__", "__init__") or \
             state_of(type(owner)) is not None:
         return None
     return f"{name}() of {type(owner).__name__}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from jitgrad.autograd.reverse import engine
 from jitgrad.generated import function
-from jitgrad.requests import counters, programs
+from jitgrad.requests import counters, schedule_cache
 
 MOST = 200          # inputs of a call that is gone through by generated code
 
@@ -41,7 +41,7 @@ def delivery(output: int, plan: Any, inputs: int, whole: bool) -> Callable[[Any]
         return None
     deliver = engine.machine_code().delivery() or (lambda leaves, arrays: engine.deliver_plain(leaves, arrays[1:]))
     given: dict[str, Any] = {"run": plan.run, "done": {output: plan}, "hits": counters.hits, "deliver": deliver,
-                             "era": programs.era, "era_word": programs.era_word}
+                             "era": schedule_cache.era, "era_word": schedule_cache.era_word}
     lines = ["if call.real is not None or call.done is not None or call.held is not None or era_word[0] != era: return False",
              f"{''.join([f'n{i}, ' for i in range(inputs)])}= call.inputs"]
     for i in range(inputs):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.capture.replays.replay import Call
+from jitgrad.capture.replays.captured_graph import Call
 from jitgrad.graph.node import Node
 from jitgrad.requests import execute
 from jitgrad.tensors.storage import Version

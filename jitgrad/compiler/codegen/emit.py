@@ -1,6 +1,6 @@
 """Source text of a kernel.
 
-Input: a `program.LoopNest`.  Output: the text of one function over the kernel vocabulary.
+Input: a `loop_nest.LoopNest`.  Output: the text of one function over the kernel vocabulary.
 Invariant: deterministic, and free of names that belong to one program: equal kernels are equal texts.  Every variable is
 assigned once in a phase, except the accumulators a0, a1 ... (b0, b1 ... of a block, c0, c1 ... of one of an outer loop).
 Of a float32 sum, a0 is float64: what blocks give is added without further error.

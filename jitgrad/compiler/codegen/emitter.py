@@ -1,6 +1,6 @@
 """What the emitters of all targets have in common: operands, amounts, and the assignment that an entry of the body is.
 
-Input: parts of a `program.LoopNest`.  Output: expressions and lines over the kernel vocabulary.
+Input: parts of a `loop_nest.LoopNest`.  Output: expressions and lines over the kernel vocabulary.
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a kernel with row loops computes in which phase.
+"""Which values a kernel that goes row by row (softmax, layer norm) computes in which pass over the row.
 
-Input: the body, stores and reductions of a `program.LoopNest` with `rows` > 0.  Output: the phase of each, and the variables
+Input: the body, stores and reductions of a `loop_nest.LoopNest` with `rows` > 0.  Output: the phase of each, and the variables
 worth keeping for a later phase.
 Invariant: a reduction's result is known one phase after the one that its operand is computed in; a variable is computed in
 the first phase that it can be, and again in each later phase that needs it and does not find it kept.

@@ -1,7 +1,7 @@
 """Source text of a kernel for CUDA: how loops become threads.
 
-Input: a `LoopNest`.  Output: the text of one or more functions over the vocabulary of numba_cuda, to be launched in the order of
-the text.
+Input: a `loop_nest.LoopNest`.  Output: the text of one or more functions over the vocabulary of numba_cuda, to be launched in the
+order of the text.
 Invariant: deterministic, in text and in results.  Results depend on lengths alone, not on the device.
 
 A nest without rows is a stage (cuda/spread.py) for the stores and the reductions over the same loops, one for each other set of

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jitgrad.compiler.fusion.construct import Construction, Fused
 from jitgrad.compiler.fusion.levels import Levels
 from jitgrad.compiler.fusion.nest import is_row
 from jitgrad.compiler.fusion.splitting import segments
+from jitgrad.compiler.fusion.step_builder import Construction, Fused
 from jitgrad.compiler.ir.loop_nest import LoopNest
 from jitgrad.compiler.ir.steps import KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import NUMBERS, Dims, Ref, Value

@@ -1,4 +1,4 @@
-"""In which loops values are computed: levels, and rows.
+"""At which depth of a loop nest each value is computed: per element, per row, or once.
 
 Input: values (values.py).  Output: of each its level, and the space of the loops that compute it.
 Invariant: loops of one level read of each other nothing but what is computed in the same iteration or row.

@@ -2,7 +2,7 @@
 
 Input: the values to store and reduce, over one domain (a tuple of symbols), and three questions to fuse.py: which
 elementwise values are computed here, which may be recomputed, and where everything else lies in memory.
-Output: a `program.LoopNest`.
+Output: a `loop_nest.LoopNest`.
 Invariant: a value is computed once for each view it is seen through; adjacent loops that are contiguous in every access
 become one; slots, variables and loops are numbered by first use, so that equal kernels are equal as text.
 """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.compiler.ir import expr as E
-from jitgrad.compiler.ir.context import Context
+from jitgrad.compiler.ir.lowering_context import Context
 from jitgrad.compiler.ir.values import GATHER, NUMBERS, AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions
 from jitgrad.graph.node import Node, Op
 from jitgrad.ops.declare import MODERATE, REGISTRY, Facts

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitgrad.compiler.ir import expr as E
-from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
+from jitgrad.compiler.ir.lowering_context import Context
 from jitgrad.compiler.ir.values import NUMBERS, AxisMap, Dims, Part, Ref, Value, along, core, identity, positions
 from jitgrad.graph.node import Op
 from jitgrad.ops.declare import CHEAP

@@ -5,7 +5,7 @@ Invariant: BLAS gets views, transposed or broadcast, wherever it takes them; a c
 """
 from __future__ import annotations
 
-from jitgrad.compiler.ir.context import Context
+from jitgrad.compiler.ir.lowering_context import Context
 from jitgrad.compiler.ir.values import AxisMap, Dims, Operand, Ref, along, core, full_shape, identity, positions, viewable
 from jitgrad.graph.node import Node
 from jitgrad.ops.declare import REGISTRY

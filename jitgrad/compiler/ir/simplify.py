@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.compiler.ir.context import Context
+from jitgrad.compiler.ir.lowering_context import Context
 from jitgrad.compiler.ir.values import Dims, Ref
 from jitgrad.graph.node import Op
 from jitgrad.ops.quiet import quiet

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jitgrad.compiler.ir import expr as E
-from jitgrad.compiler.ir.context import Context
 from jitgrad.compiler.ir.expr import Expr
+from jitgrad.compiler.ir.lowering_context import Context
 from jitgrad.compiler.ir.piecewise import assemble, part_at, place, replaced
 from jitgrad.compiler.ir.products import swapped
 from jitgrad.compiler.ir.values import AxisMap, Dims, Ref, along, core, identity, positions

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jitgrad.compiler.loops import checkpoints, programs
+from jitgrad.compiler.loops import checkpoints, step_programs
 from jitgrad.compiler.loops.body import Sizes, leaf
+from jitgrad.compiler.loops.iteration import BodyStep, backward_steps, forward_steps
 from jitgrad.compiler.loops.needs import Loop, Needs, Target
 from jitgrad.compiler.loops.pieces import CARRIED, INVARIANT, Graph, Piece
-from jitgrad.compiler.loops.programs import NOTHING, Growth
-from jitgrad.compiler.loops.steps import BodyStep, backward_steps, forward_steps
+from jitgrad.compiler.loops.step_programs import NOTHING, Growth
 from jitgrad.compiler.loops.tables import ARENA, Block, BoundStep, Location, Run, Tables, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.arena import aligned
@@ -137,8 +137,8 @@ class Layout:
 
     def _bound(self, step: BodyStep, places: dict[Node, Location], sizes: Sizes, count: int, backward: bool = False,
                growth: Growth = NOTHING) -> BoundStep:
-        prepared = programs.prepared(step, growth, count)
-        bound = programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
+        prepared = step_programs.prepared(step, growth, count)
+        bound = step_programs.bound(prepared, [*prepared.given, *step.results], places, sizes, growth, count, backward)
         program = prepared.program
         if prepared.cut and count > 1 and config.threads > 1 and len(self._graph.body) <= config.max_nodes and (
                 config.memory_limit is None):
@@ -243,11 +243,11 @@ class Layout:
         """Steps with places for what they hand on to each other.  later: the same an iteration on."""
         for node, base in updated.items():
             places[node] = places[base]
-        growths = [programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
+        growths = [step_programs.growth(step, next) for step, next in zip(steps, later, strict=True)]
         for step, growth in zip(steps, growths, strict=True):
             for node, output in zip(step.results, step.outputs, strict=True):
                 if node not in places:
-                    lengths = programs.greatest(step, growth, count, output)
+                    lengths = step_programs.greatest(step, growth, count, output)
                     places[node] = self.tables.array(math.prod(lengths) * node.spec.type.dtype.np.itemsize)
         return [self._bound(step, places, sizes, count, backward, growth) for step, growth in zip(steps, growths, strict=True)]
 

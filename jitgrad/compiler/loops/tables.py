@@ -1,4 +1,4 @@
-"""From steps and places in memory to an execution plan: tables for a native loop.
+"""Tables of integers that the native loop over iterations runs from: addresses, and how far each advances.
 
 Input: pieces in order, of each its steps, bound to lengths, and where their operands and results lie.  Output: an `ExecutionPlan`
 of kernel calls alone, of which a loop is one.

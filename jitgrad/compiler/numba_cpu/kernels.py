@@ -1,6 +1,6 @@
 """Kernels for the CPU: from source text to something to call, by Numba.
 
-Input: the source of one `kernel(lo, hi, args)` over the vocabulary (vocabulary.py).  Output: a `Kernel`.  Invariant:
+Input: the source of one `kernel(lo, hi, args)` over the vocabulary (vocabulary/).  Output: a `Kernel`.  Invariant:
 one source text is compiled at most once in a process, and not at all if the disk cache has it for this machine and
 these versions: then Numba is not even imported.
 """

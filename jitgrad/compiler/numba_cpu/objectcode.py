@@ -117,7 +117,7 @@ def _optimised(ir_text: str, level: int = KERNEL) -> llvm.ModuleRef:
 
 
 def _inline_variants(module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
-    """What the vectoriser called by its vector variant (vecmath/lanes.py) is inlined; what it did not call is removed."""
+    """What the vectoriser called by its vector variant (vecmath/rare_arguments.py) is inlined; what it did not call is removed."""
     variants = [f for f in module.functions if f.name.startswith(LANES) and not f.is_declaration]
     if not variants:
         return

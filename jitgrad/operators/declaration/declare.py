@@ -5,7 +5,7 @@ it, and wraps the result.  What depends on no gradient leaf and on nothing pendi
 An operator owns one grad_fn, however many primitives it records (`Composite`).
 
 A declaration is a row (`unary`, `binary`), a function of nodes (`operator`), or one of tensors that calls other operators
-(`function`); views are declared in views.py.  `inspect.signature`, help() and type stubs show the schema.
+(`function`); views are declared in views/view.py.  `inspect.signature`, help() and type stubs show the schema.
 """
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from jitgrad.graph.node import Composite, Node, Op
 from jitgrad.graph.recording import become_input, bind, scalar_node
 from jitgrad.operators.declaration.out import CAST, write_out
 from jitgrad.operators.declaration.schema import Schema, common, no_form, shown_text
-from jitgrad.operators.native.faces import face
-from jitgrad.operators.native.words import NUMBERS, PLAIN
+from jitgrad.operators.native.entry_points import entry_point
+from jitgrad.operators.native.layout import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, node_of, promoted
 from jitgrad.operators.provenance import user_line
 from jitgrad.ops import REGISTRY
@@ -133,7 +133,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
              fn: Callable | None = None, finish: Finish | None = None, inplace: bool | Overwriting = False) -> Callable:
     """Add to the table that methods.py and the public modules are made from; what users call.
 
-    kind: given for operators that may be recorded by machine code, one of native.words.PLAIN, NUMBERS, VIEWS and CHAINS: those
+    kind: given for operators that may be recorded by machine code, one of native.layout.PLAIN, NUMBERS, VIEWS and CHAINS: those
     whose calls record the same for operands of the same types, or say that they do not (template.no_template)."""
     if name in OPERATORS:
         raise InternalError(f"operator {name} is declared twice")
@@ -142,7 +142,7 @@ def register(name: str, schemas: tuple[Schema, ...], function: Callable, doc: st
         doc = f"{doc}\n\n" + "\n".join([f"{called}{schema.text()}" for schema in schemas])
     function.__doc__ = doc
     function.__module__ = "jitgrad"         # where pickle finds it
-    call = function if kind is None else face(function, name, kind, shown_text(schemas))
+    call = function if kind is None else entry_point(function, name, kind, shown_text(schemas))
     if call is function:
         function.__signature__ = common(schemas)        # type: ignore[attr-defined]
     OPERATORS[name] = Operator(name, schemas, call, function, fn, finish, places, inplace, kind)
@@ -235,8 +235,7 @@ def function(*, name: str | None = None, places: tuple[str, ...] = ("torch",), o
 def overloaded(name: str, forms: tuple[Callable, ...], doc: str, places: tuple[str, ...] = EVERYWHERE,
                inplace: bool = False, kind: int | None = PLAIN) -> Callable:
     """Declare an operator that has several forms, each an operator: that which the arguments fit, the first of several, is called."""
-    by_call = {op.call: op.schemas[0] for op in OPERATORS.values()}
-    schemas = tuple([by_call[form] for form in forms])
+    schemas = tuple([next(op.schemas[0] for op in reversed(OPERATORS.values()) if op.call is form) for form in forms])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         for schema, form in zip(schemas, forms, strict=True):

@@ -113,29 +113,44 @@ class Schema:
 
     An operator's name may go on after a dot, as that of one of its forms."""
 
-    __slots__ = ("name", "parameters", "names", "positional", "nodes", "out", "returns", "rest", "operands", "one_by_one", "_aliases")
+    __slots__ = ("name", "names", "defaults", "annotations", "positional", "rest_name", "nodes", "out", "operands",
+                 # Made when the first of them is asked for: a program names few of the operators.
+                 "parameters", "rest", "one_by_one", "_aliases")
+
+    parameters: tuple[Argument, ...]
+    rest: Argument | None
+    one_by_one: bool
+    _aliases: dict[str, str]
 
     def __init__(self, name: str, fn: Callable, nodes: bool, out: str | None = None) -> None:
-        code, annotations = fn.__code__, fn.__annotations__
+        code, defaults, by_name = fn.__code__, fn.__defaults__ or (), fn.__kwdefaults__ or {}
         count = code.co_argcount
-        names = code.co_varnames[:count + code.co_kwonlyargcount]
-        defaults = (REQUIRED,) * (count - len(fn.__defaults__ or ())) + (fn.__defaults__ or ())
-        by_name = fn.__kwdefaults__ or {}
+        named = count + code.co_kwonlyargcount
         self.name = name.partition(".")[0]
-        self.parameters = tuple([_argument(n, annotations[n], by_name.get(n, REQUIRED) if i >= count else defaults[i], i >= count)
-                                 for i, n in enumerate(names)])
-        self.names = names
+        self.names = code.co_varnames[:named]
+        self.defaults = ((REQUIRED,) * (count - len(defaults)) + defaults
+                         + tuple([by_name.get(n, REQUIRED) for n in self.names[count:]]))
+        self.annotations = fn.__annotations__
         self.positional = count
+        self.rest_name = code.co_varnames[named] if code.co_flags & CO_VARARGS else None
         self.nodes = nodes
         self.out = out
-        self.returns = annotations.get("return", "Any")
-        self.rest: Argument | None = None
-        if code.co_flags & CO_VARARGS:
-            rest = code.co_varnames[count + code.co_kwonlyargcount]
-            self.rest = _argument(rest, annotations[rest], REQUIRED, False)
-        self.one_by_one = count > 0 and "Integers" in self.parameters[count - 1].takes
-        self.operands = count if nodes and all([p.tensor for p in self.parameters]) else -1
-        self._aliases = {alias: n for n in names for alias in OTHER_NAMES.get(n, ()) if alias not in names}
+        self.operands = count if nodes and all([_taken(self.annotations[n])[2] for n in self.names]) else -1
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Schema.__annotations__:
+            raise AttributeError(name)
+        self.parameters = tuple([_argument(n, self.annotations[n], default, i >= self.positional)
+                                 for i, (n, default) in enumerate(zip(self.names, self.defaults, strict=True))])
+        self.rest = None if self.rest_name is None else _argument(self.rest_name, self.annotations[self.rest_name], REQUIRED, False)
+        self.one_by_one = self.positional > 0 and "Integers" in self.parameters[self.positional - 1].takes
+        self._aliases = {alias: n for n in self.names for alias in OTHER_NAMES.get(n, ()) if alias not in self.names}
+        return getattr(self, name)
+
+    @property
+    def returns(self) -> str:
+        """The annotation of the result."""
+        return self.annotations.get("return", "Any")
 
     # -- binding -----------------------------------------------------------------------------------------------------
 
@@ -234,21 +249,24 @@ class Schema:
 
     def extended(self, name: str, kind: str, default: Any) -> Schema:
         """The schema of a function of tensors with one more parameter."""
-        schema = object.__new__(Schema)
-        for slot in Schema.__slots__:
-            setattr(schema, slot, getattr(self, slot))
-        schema.parameters = (*self.parameters, _argument(name, kind, default, False))
-        schema.names = (*self.names, name)
+        schema = self._copy()
+        schema.names, schema.defaults = (*self.names, name), (*self.defaults, default)
+        schema.annotations = self.annotations | {name: kind}
         schema.positional += 1
         schema.nodes = False
         return schema
 
     def renamed(self, name: str) -> Schema:
         """The schema under another name, without `out`."""
+        schema = self._copy()
+        schema.name, schema.out = name, None
+        return schema
+
+    def _copy(self) -> Schema:
         schema = object.__new__(Schema)
         for slot in Schema.__slots__:
-            setattr(schema, slot, getattr(self, slot))
-        schema.name, schema.out = name, None
+            if slot not in Schema.__annotations__:
+                setattr(schema, slot, getattr(self, slot))
         return schema
 
     # -- errors ------------------------------------------------------------------------------------------------------
@@ -301,21 +319,21 @@ class Schema:
 
     def text(self, out: bool = True) -> str:
         """`(input, dim=None, *, out=None)`: str(signature()), of which an object takes ten times as long to make; `out` if wanted."""
-        shown = [p.name if p.default is REQUIRED else f"{p.name}={p.default!r}" for p in self.parameters]
+        shown = [n if default is REQUIRED else f"{n}={default!r}" for n, default in zip(self.names, self.defaults, strict=True)]
         if self.out and out:
             shown.append("out=None")
-        if self.rest is not None:
-            shown.insert(self.positional, f"*{self.rest.name}")
+        if self.rest_name is not None:
+            shown.insert(self.positional, f"*{self.rest_name}")
         elif len(shown) > self.positional:
             shown.insert(self.positional, "*")
         return f"({', '.join(shown)})"
 
     def signature(self) -> Signature:
         """Names and defaults, `out` among them."""
-        shown = [PythonParameter(p.name, PythonParameter.KEYWORD_ONLY if p.named else PythonParameter.POSITIONAL_OR_KEYWORD,
-                                 default=p.default) for p in self.parameters]
-        if self.rest is not None:
-            shown.insert(self.positional, PythonParameter(self.rest.name, PythonParameter.VAR_POSITIONAL))
+        shown = [PythonParameter(n, PythonParameter.KEYWORD_ONLY if i >= self.positional else PythonParameter.POSITIONAL_OR_KEYWORD,
+                                 default=default) for i, (n, default) in enumerate(zip(self.names, self.defaults, strict=True))]
+        if self.rest_name is not None:
+            shown.insert(self.positional, PythonParameter(self.rest_name, PythonParameter.VAR_POSITIONAL))
         if self.out:
             shown.append(PythonParameter("out", PythonParameter.KEYWORD_ONLY, default=None))
         return Signature(shown)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import ops
-from jitgrad.graph.node import Node
+from jitgrad.graph.node import SCALAR, Node
 from jitgrad.graph.recording import bind, scalar_node
 from jitgrad.operators.declaration.declare import (
     binary,
@@ -20,9 +20,9 @@ from jitgrad.operators.declaration.declare import (
     unary,
 )
 from jitgrad.operators.declaration.out import CAST
-from jitgrad.operators.native.words import NUMBERS, PLAIN
+from jitgrad.operators.native.layout import NUMBERS, PLAIN
 from jitgrad.operators.operands import Operand, Scalar, cast, number_node, promoted, result_dtype
-from jitgrad.operators.templates.template import no_template
+from jitgrad.operators.templates.template import holds, no_template
 from jitgrad.requests import execute
 from jitgrad.types.dtype import bool_, check_fits, float64
 
@@ -100,11 +100,15 @@ def _whole_divisor(called: str, nodes: list[Node]) -> list[Node]:
     """The operands, after checking that no integer is divided by 0."""
     divisor = nodes[1]
     if divisor.type.dtype.category < 2:
-        no_template()
-        value = divisor.value if divisor.op.kind == "leaf" else execute.value(divisor)
-        if not np.all(value):
+        if divisor.op is not SCALAR:
+            holds(divisor, _without_zeros)
+        if not _without_zeros(divisor):
             raise RuntimeError("ZeroDivisionError")
     return nodes
+
+
+def _without_zeros(node: Node) -> bool:
+    return bool(np.all(node.value if node.op.kind == "leaf" else execute.value(node)))
 
 
 def _div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Node:
@@ -114,6 +118,8 @@ def _div(input: Operand, other: Operand, *, rounding_mode: str | None = None) ->
     if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")
+    if type(other) is not Node:         # which is a run-time argument, and may be 0 in the next call
+        no_template()
     nodes = _whole_divisor("div", promoted("div", input, other, alone=True))
     return ops.trunc_divide(*nodes) if rounding_mode == "trunc" else ops.floor_divide(*nodes)
 
@@ -169,7 +175,7 @@ def _constant_power(x: Node, exponent: Any) -> Node:
         return bind(_POW, (x, number_node(exponent, to)))
     if exponent == -1:
         return ops.reciprocal(x)
-    return ops.special.raised(scalar_node(float(exponent), float64), x)
+    return ops.analysis.raised(scalar_node(float(exponent), float64), x)
 
 
 def _pow(input: Node | Scalar, exponent: Node | Scalar) -> Node:

@@ -17,7 +17,7 @@ from jitgrad.requests import execute
 from jitgrad.tensors.histories import count_write, is_fixed, write_to_itself, written_over
 from jitgrad.tensors.steps import is_basic
 from jitgrad.tensors.storage import insist
-from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor, from_array, wrap
 from jitgrad.tensors.writing import writes
 from jitgrad.types.array import ArrayType
 from jitgrad.types.dtype import bool_, check_fits, int64, refuse_complex
@@ -89,7 +89,7 @@ _gathers: dict[tuple, Spec] = {}
 
 
 def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
-    """self[..., positions]: the usual case of one int64 tensor beside `:`, on a tensor that records; None for others."""
+    """self[..., positions]: the usual case of one int64 tensor beside `:`, on a tensor that records or is known; None for others."""
     if type(key) is tuple:
         dim, tensor = -1, None
         for i, part in enumerate(key):
@@ -110,6 +110,11 @@ def _at_positions(self: Tensor, of: ArrayType, key: Any) -> Tensor | None:
     if type_.dtype is not int64 or not type_.shape or dim >= of.ndim or type(node.value) is not np.ndarray or tracing.traces:
         return None
     source = self._node if self._storage is None else self._current()
+    if not source.requires_grad and source.depth == 0 and type(source.value) is np.ndarray:
+        try:
+            return from_array(source.value[(slice(None),) * dim + (node.value,)])
+        except IndexError:
+            return None
     if not source.requires_grad or not grad_mode.enabled or source.depth >= execute.MAX_HISTORY or node.depth:
         return None
     n = of.shape[dim]

@@ -12,7 +12,7 @@ from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, EXACT
 from jitgrad.operators.linalg.matrices import LINALG, attempted, check_matrix, check_square, marked, tolerance
-from jitgrad.operators.named import result_type
+from jitgrad.operators.result_types import result_type
 from jitgrad.ops import transposed
 from jitgrad.ops.decomposition import eigh_parts, indefinite, indefinite_order, qr_parts, singular, singular_order, svd_parts
 from jitgrad.tensors.tensor import Tensor

@@ -23,8 +23,8 @@ from jitgrad.operators.linalg.matrices import (
     tolerance,
     without_column,
 )
-from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Dims
+from jitgrad.operators.result_types import result_type
 from jitgrad.ops import transposed
 from jitgrad.ops.decomposition import lower_triangle, on_diagonal, singular_order, unsolvable
 from jitgrad.tensors.tensor import Tensor, from_array

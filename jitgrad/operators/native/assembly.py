@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native.words import SHARED
+from jitgrad.operators.native.layout import SHARED
 
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
@@ -168,7 +168,7 @@ class StackWord:
 class ObjectAssembly(Assembly):
     """A function that works on the package's objects.
 
-    offsets: of words.SLOTS, in bytes.  shared: the address of words.SHARED.  failed: where the function goes on when a call into
+    offsets: of layout.SLOTS, in bytes.  shared: the address of words.SHARED.  failed: where the function goes on when a call into
     Python has failed, with an exception set; it lets go of what is held.
 
     A call into Python may run the garbage collector, a call of Python code anything.  So what is going to be replaced is read
@@ -183,7 +183,7 @@ class ObjectAssembly(Assembly):
         self._owned: list[StackWord] = []
 
     def common(self, name: str) -> Any:
-        """A word of words.SHARED."""
+        """A word of layout.SHARED."""
         return self.load(self.shared, SHARED.index(name) * WORD)
 
     def api(self, name: str, *arguments: Any) -> Any:

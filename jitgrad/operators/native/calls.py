@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from jitgrad.operators.native import words as W
+from jitgrad.operators.native import layout as W
 from jitgrad.operators.native.assembly import I32, I64, WORD, ObjectAssembly
 
 
@@ -39,7 +39,7 @@ class CallAssembly(ObjectAssembly):
         self.known = self.variable(1)                       # whether all operands are,
         self.settled = self.variable(1)                     # or are postponed
         self.forward, self.leave = self.block("forward"), self.block("leave")
-        self.header = self.get(self.get(self.self, "FaceState.header"), "data")
+        self.header = self.get(self.get(self.self, "EntryPoint.header"), "data")
         self.shared = self.load(self.header, W.COMMON * WORD)
         self.target.set(self.load(self.header, W.FUNCTION * WORD))
 
@@ -125,7 +125,7 @@ class CallAssembly(ObjectAssembly):
             of_numbers = self.either(self.either(self.same(self.kind, W.NUMBERS), self.same(self.kind, W.SCALED)),
                                      self.both(self.same(self.kind, W.WRITES), self.same(i, 2)))
             self.go_if(self.builder.not_(self.both(self.both(is_number, by_position), of_numbers)), other)
-            self.push(self.add(self.common("float"), W.NUMBER))
+            self.push(self.add(kind, W.NUMBER))
             self.go(done)
         else:
             self.go(other)

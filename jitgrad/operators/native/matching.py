@@ -1,4 +1,4 @@
-"""The machine code that recognises a graph like one seen before.
+"""The machine code that compares a recorded graph with the pattern of an earlier one, node by node.
 
 Input: the roots of a recorded graph; a pattern (requests/matcher.py) as words.  Output: the nodes in the pattern's order.
 Invariant: a match means what Pattern says.  Nothing is changed, and nothing runs that Python could observe.
@@ -33,7 +33,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
-from jitgrad.operators.native.words import (
+from jitgrad.operators.native.layout import (
     ALONE,
     ANY,
     ARRAY,

@@ -1,4 +1,4 @@
-"""The pattern of a graph that machine code recognises (matching.py, again.py), from that of a request."""
+"""The pattern of a graph that machine code recognises (matching.py, backward.py), from that of a request."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import numpy as np
 from jitgrad import builtin
 from jitgrad.builtin import FASTCALL, Definition
 from jitgrad.memory.buffers import address
-from jitgrad.operators.native import words as W
+from jitgrad.operators.native import layout as W
 from jitgrad.requests.matcher import KNOWN, Pattern
 
 
 class PatternWords:
     """What machine code reads of one pattern, and what that refers to.
 
-    shared: of the process, words.SHARED.  definition: as that of a face."""
+    shared: of the process, layout.SHARED.  definition: as that of an entry point."""
 
     __slots__ = ("header", "kept", "definition", "__weakref__")
 

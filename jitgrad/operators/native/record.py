@@ -1,6 +1,6 @@
-"""The machine code behind every face: look a call up, follow its template.
+"""The machine code behind every entry point: look a call up, follow its template.
 
-Input: a call in Python's fast convention (METH_FASTCALL | METH_KEYWORDS) of a face whose `self` has a header.  Output: the
+Input: a call in Python's fast convention (METH_FASTCALL | METH_KEYWORDS) of an entry point whose `self` has a header.  Output: the
 tensor, or tensors, of a recorded call; of any other, what the operator's Python function gives.
 Invariant: the code is the same for all operators and processes; what it refers to is in the words `SHARED`, in headers and in
 templates.  It holds a reference to every object that it uses across a call into Python.  Where memory runs out the call raises
@@ -30,8 +30,8 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import StackWord
+from jitgrad.operators.native.layout import ARGUMENT, LITERAL, MADE, MOST_TENSORS, NO_DEPTH, NOT_WRITTEN, RECORD, WHOLE, WRITTEN_WHOLE
 from jitgrad.operators.native.storing import Storing
-from jitgrad.operators.native.words import ARGUMENT, LITERAL, MADE, MOST_TENSORS, NO_DEPTH, NOT_WRITTEN, RECORD, WRITTEN_WHOLE
 
 
 class Record(Storing):
@@ -215,8 +215,12 @@ class Record(Storing):
             self.store(self.get(node, "Node.value"), self.at(given, i))
         argument, number = self.take(), self.owned()
         with self.when(self.differ(argument, -1)):
-            number.set(self.api("PyNumber_Float", self.load(self.at(self.args, argument))))
-            self.store(number.get(), self.at(given, count))
+            is_whole = self.less(self.number(WHOLE - 1), argument)
+            value = self.variable(self.load(self.at(self.args, self.select(is_whole, self.add(argument, -WHOLE), argument))))
+            with self.when(self.builder.not_(is_whole)):
+                number.set(self.api("PyNumber_Float", value.get()))
+                value.set(number.get())
+            self.store(value.get(), self.at(given, count))
             total.set(self.add(count, 1))
         self.outcome.set(self.api("PyObject_Vectorcall", evaluator, given, total.get(), 0))
         self.api("Py_DecRef", number.get())

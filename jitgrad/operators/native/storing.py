@@ -22,7 +22,7 @@ from llvmlite import ir
 
 from jitgrad.operators.native.assembly import I64, WORD, StackWord
 from jitgrad.operators.native.calls import CallAssembly
-from jitgrad.operators.native.words import (
+from jitgrad.operators.native.layout import (
     APPLY,
     BEFORE,
     CHAINS,

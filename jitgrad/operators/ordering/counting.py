@@ -8,8 +8,8 @@ import numpy as np
 
 from jitgrad.operators.declaration.declare import OPERATORS, function
 from jitgrad.operators.declaration.out import EXACT
-from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Scalar, normal_dim
+from jitgrad.operators.result_types import result_type
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.dtype import dtype, int32, int64
 

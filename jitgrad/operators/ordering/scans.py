@@ -7,8 +7,8 @@ from jitgrad import ops
 from jitgrad.graph.node import Node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator
 from jitgrad.operators.declaration.out import CAST, COMPUTES, EXACT
-from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Scalar, cast, normal_dim
+from jitgrad.operators.result_types import result_type
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import as_dtype, bool_, dtype, int64
 

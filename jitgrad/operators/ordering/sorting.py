@@ -11,9 +11,9 @@ from jitgrad.graph.node import Node
 from jitgrad.graph.recording import input_node
 from jitgrad.operators.declaration.declare import OPERATORS, function, operator, overloaded
 from jitgrad.operators.declaration.out import EXACT
-from jitgrad.operators.named import result_type
 from jitgrad.operators.operands import Scalar, cast, normal_dim
 from jitgrad.operators.reduction import dropped
+from jitgrad.operators.result_types import result_type
 from jitgrad.requests import execute
 from jitgrad.tensors.tensor import Tensor, from_array
 from jitgrad.types.array import array_type

@@ -25,6 +25,8 @@ from jitgrad.interpreter import as_array, quiet
 from jitgrad.operators.templates.constant_cache import LEAST, MOST_BYTES, by_contents, cached
 from jitgrad.ops.movement import RESHAPED
 from jitgrad.tensors.tensor import wrap
+from jitgrad.types.array import ArrayType
+from jitgrad.types.dtype import wrapped
 
 
 def evaluator(operands: Sequence[Node], found: Template, arguments: Sequence[int] = ()) -> Callable[..., Any]:
@@ -54,6 +56,9 @@ def arrays(operands: int, found: Template, arguments: Sequence[int]) -> Callable
         if not inputs:
             if i not in arguments:
                 given[f"v{i}"] = as_array(value, spec.type)
+            elif spec.type.dtype.category == 1:
+                given[f"whole{i}"] = functools.partial(_whole, spec.type)
+                lines.append(f"v{i} = whole{i}(v{i})")
             continue
         if spec.op in RESHAPED:
             lines.append(f"v{i} = v{inputs[0]}.reshape({shapes[i]})")
@@ -67,3 +72,8 @@ def arrays(operands: int, found: Template, arguments: Sequence[int]) -> Callable
     lines.append(f"return {results[0] if found.make is None else '(' + ', '.join(results) + ',)'}")
     head = ", ".join([f"v{i}" for i in (*range(operands), *arguments)])
     return function("evaluate", head, lines, given, __file__)
+
+
+def _whole(type_: ArrayType, value: int) -> np.ndarray:
+    """An integer among the arguments, as an operator takes it beside a tensor of integers."""
+    return as_array(wrapped(value, type_.dtype), type_)

@@ -7,7 +7,7 @@ from jitgrad import ops
 from jitgrad.operators.declaration.declare import EVERYWHERE, finish_composite, function
 from jitgrad.operators.declaration.schema import number
 from jitgrad.operators.joining import clone
-from jitgrad.operators.native.words import CHAINS
+from jitgrad.operators.native.layout import CHAINS
 from jitgrad.operators.operands import Dims, Integers, integers, normal_dim, normal_dims
 from jitgrad.operators.views.layout import is_contiguous, layout, viewed
 from jitgrad.operators.views.view import view, view_operator

@@ -16,7 +16,7 @@ from jitgrad.graph.node import Composite, Extra, Node, Spec
 from jitgrad.graph.recording import find_spec, grad_mode, input_node
 from jitgrad.operators.declaration.declare import EVERYWHERE, register
 from jitgrad.operators.declaration.schema import Schema
-from jitgrad.operators.native.words import CHAINS, VIEWS
+from jitgrad.operators.native.layout import CHAINS, VIEWS
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.ops import REGISTRY
 from jitgrad.ops.movement import RESHAPED

@@ -1,1 +1,1 @@
-"""What serves a request: programs of segments, and the Python that is called between them."""
+"""Schedules: a graph cut where Python has to be called, its compiled segments, and running both in order."""

@@ -1,4 +1,4 @@
-"""What serves a request: programs of segments of a graph, in order, and the stops between them where Python is called.
+"""A schedule: the compiled programs that serve one request, in order, and the stops between them where Python is called.
 
 Input: a captured graph and what is wanted of it.  Output: a `Schedule`, which a caller binds to lengths and runs.
 Invariant: a stop is the last place of its segment, so that all gradient that can reach it has arrived when it is visited;
@@ -19,7 +19,8 @@ import numpy as np
 from jitgrad.graph.node import CONST, INPUT, Node
 from jitgrad.requests.capture import Capture
 from jitgrad.requests.schedules.bound import BoundSchedule, Placed
-from jitgrad.requests.schedules.segment import Segment, find_program, incoming
+from jitgrad.requests.schedules.cutting import cut, leading, stops_needed
+from jitgrad.requests.schedules.segment import find_program, incoming
 from jitgrad.requests.schedules.stops import Callbacks, Stop
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Schedule:
         self.size = len(order)
         # Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one
         self._leads, self.needed = leading(order, captured.children, set(wanted))
-        self.stops = _stops(captured, self.needed) if roots else []
-        self.segments, self.steps_back = _segments(captured, self.stops, self.outputs)
+        self.stops = stops_needed(captured, self.needed) if roots else []
+        self.segments, self.steps_back = cut(captured, self.stops, self.outputs)
         self._receive()
         # The last segment goes forward and backward in one program, if gradients begin in it.
         top = len(self.segments) - 1
@@ -186,57 +187,3 @@ class Schedule:
                         gradients[edge] = add(edge, gradients[edge], g) if edge in gradients else g
         gradients.update(final)
         return gradients
-
-
-# -- what a schedule is made of --------------------------------------------------------------------------------------
-
-def leading(order: Sequence[Node], children: Sequence[Sequence[int]], wanted: set[int]) -> tuple[list[bool], list[bool]]:
-    """Of each place, whether gradients go on from it to a wanted one, and whether they do or it is one."""
-    leads, needed = [False] * len(order), [False] * len(order)
-    for k, of in enumerate(children):
-        leads[k] = order[k].requires_grad and any([needed[j] for j in of if j >= 0])
-        needed[k] = leads[k] or k in wanted
-    return leads, needed
-
-
-def _stops(captured: Capture, needed: Sequence[bool]) -> list[Stop]:
-    """Where Python is called for gradients that are needed."""
-    order = captured.order
-    outputs: dict[Any, list[int]] = {}          # of an application of a Function
-    for k in captured.stops:
-        if not order[k].inputs:
-            outputs.setdefault(order[k].extra.fn.ctx, []).append(k)         # type: ignore[union-attr]
-    found = []
-    for k in captured.stops:
-        if not needed[k]:
-            continue
-        of = [] if order[k].inputs else outputs[order[k].extra.fn.ctx]      # type: ignore[union-attr]
-        last = bool(of) and k == min(of)        # on the way back
-        found.append(Stop(k, bool(of), tuple(of), tuple(captured.children[k])) if last else Stop(k, bool(of)))
-    return found
-
-
-def _segments(captured: Capture, stops: Sequence[Stop], outputs: Sequence[int]) -> tuple[list[Segment], list[int | Stop]]:
-    """The segments, and the way back through them and the stops."""
-    order, children = captured.order, captured.children
-    at = {stop.place: stop for stop in stops}
-    ends = sorted({*[k + 1 for k in at], len(order)})
-    segments: list[Segment] = []
-    steps: list[int | Stop] = []
-    where = [-1] * len(order)
-    start = 0
-    for end in ends:
-        body = [k for k in range(start, end) if children[k] and order[k].inputs]
-        if body:
-            for k in body:
-                where[k] = len(segments)
-            steps.append(len(segments))
-            ins = dict.fromkeys([j for k in body for j in children[k] if where[j] != len(segments)])
-            segments.append(Segment(list(ins), body, []))
-        if end - 1 in at:
-            steps.append(at[end - 1])
-        start = end
-    read = {*outputs, *[j for s in segments for j in s.ins]}
-    for s in segments:
-        s.outs = [k for k in s.body if k in read and k not in captured.known]
-    return segments, steps[::-1]

@@ -41,7 +41,7 @@ def renew() -> None:
 def forget() -> None:
     """Forget all programs of segments."""
     renew()
-    loops = sys.modules.get("jitgrad.compiler.loops.programs")
+    loops = sys.modules.get("jitgrad.compiler.loops.step_programs")
     if loops is not None:
         loops.forget()
 

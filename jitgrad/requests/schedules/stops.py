@@ -5,8 +5,7 @@ Input: places of a captured graph.  Output: `Stop`, and the interface `Callbacks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ def explicit(node: Node, gradient: Any) -> Any:
     return np.ones(type_.shape, type_.dtype.np) if gradient is ONE else gradient
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(NamedTuple):
     """Where Python is called on the way back: at a place, for hooks and retain_grad; then, where all gradient of a Function
     has arrived, its backward.
 

@@ -1,6 +1,6 @@
 """Loop metadata in LLVM IR: what lets LLVM vectorise a kernel without run-time alias checks, and by how many vectors.
 
-Input: what the vocabulary says while a kernel is lowered (vocabulary.py): which loads and stores are independent from one
+Input: what the vocabulary says while a kernel is lowered (vocabulary/): which loads and stores are independent from one
 iteration of the innermost loop to the next, and `interleave(n)`.  Output: `llvm.loop` metadata on every innermost loop.
 Invariant: a load or store is among the loop's parallel accesses only if the emitter promised that; `accload_*` and
 `accstore_*` do not, so LLVM analyses a loop with one of them as it would without any metadata.

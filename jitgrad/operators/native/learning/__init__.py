@@ -1,1 +1,1 @@
-"""What faces learn: the words by which a call is found, and the template that is followed then."""
+"""What machine code learns of operators: the key of a call, and the template of the nodes that it records."""

@@ -1,4 +1,4 @@
-"""What faces learn of tensors that are being filled (Storage.private): `a[i]`, `a[i] += x`, `a += x`, `a[i] = x`, with no gradient.
+"""What entry points learn of tensors that are filled without gradients (Storage.private): `a[i]`, `a[i] += x`, `a += x`, `a[i] = x`.
 
 Input: a call whose first argument is being filled.  Output: what the operator gives; an entry of the table, by which storing.py reads
 or writes the array itself.  Its words behind the tests: READ, the node that a view has while it has no value, its steps; or UPDATE,
@@ -19,9 +19,9 @@ from jitgrad.graph.node import SCALAR, Node
 from jitgrad.graph.recording import grad_mode, input_node, input_spec
 from jitgrad.graph.template import Template
 from jitgrad.memory.buffers import address
-from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import FACES, FaceState
-from jitgrad.operators.native.learning.call_words import CallWords
+from jitgrad.operators.native import layout as W
+from jitgrad.operators.native.entry_points import ENTRY_POINTS, EntryPoint
+from jitgrad.operators.native.learning.call_key import CallWords
 from jitgrad.operators.native.learning.table import Encoded, enter
 from jitgrad.operators.templates.evaluation import arrays
 from jitgrad.operators.templates.template import template, watched
@@ -35,7 +35,7 @@ MAX_INDICES = 10_000
 _indices: dict[tuple, Any] = {}         # by which views were read, by their steps from the base
 
 
-def filled(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
+def filled(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result of such a call, of which an entry is made if the first argument is still being filled after it."""
     tensor = args[0]
     storage, writes = tensor._storage, tensor._storage.writes
@@ -74,7 +74,7 @@ def filled(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any
 
 def _part(call: CallWords, tensor: Tensor, key: Any, steps: tuple) -> list[int] | None:
     """The words of a part, along these steps, that is written to another, or to itself."""
-    read = FACES["__getitem__"].__self__.func       # which does not learn
+    read = ENTRY_POINTS["__getitem__"].__self__.func       # which does not learn
     if movements(read(tensor, key)._chain) == movements(steps):
         return [W.COUNT_ALONE, 0, 0, -1, 0]
     if tensor._chain or not is_basic(key) or _index(tensor._node.spec.type, movements(steps), steps) is None:
@@ -97,7 +97,7 @@ def _set(call: CallWords, value: Any, of: ArrayType, key: Any) -> list[int] | No
     return [W.SET, id(fits) if of.dtype is float32 else 0, 0, 2, 0]
 
 
-def _updater(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> tuple[Callable, int, int, Any] | None:
+def _updater(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> tuple[Callable, int, int, Any] | None:
     """What writes the result of an operator in place to the array: a function of that, of the operands' arrays, and of the number
     among the arguments; how many operands there are, and which argument is a number.  Then, of NumPy's functions, the index of what is
     written to, () for all; None where the function sees to that."""
@@ -168,12 +168,15 @@ def on(value: Any, nodes: Iterator[Node]) -> Any:
     return value
 
 
-def given_numbers(found: Template, given: Sequence[tuple[int, float]]) -> dict[int, int]:
-    """Of the steps that are numbers among the arguments, which those are."""
+def given_numbers(found: Template, given: Sequence[tuple[int, int | float]], whole: bool = False) -> dict[int, int]:
+    """Of the steps that are numbers among the arguments, which those are; integers of integer dtypes only if `whole`."""
     leaves = [k for k, step in enumerate(found.nodes) if step.spec.op is SCALAR]
-    if len(given) != 1 or len(leaves) != 1 or repr(found.nodes[leaves[0]].value) != repr(given[0][1]):
+    if len(given) != 1 or len(leaves) != 1:
         return {}
-    return {leaves[0]: given[0][0]}
+    [(argument, number)], value = given, found.nodes[leaves[0]].value
+    if type(value) is int:
+        return {leaves[0]: argument} if whole and type(number) is int and value == number else {}
+    return {leaves[0]: argument} if repr(value) == repr(float(number)) else {}
 
 
 def encoded(words: list[int], kept: list[Any]) -> Encoded:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.operators.native import words as W
+from jitgrad.operators.native import layout as W
 from jitgrad.tensors.tensor import Tensor
 
 MOST_MET = 2 * W.MOST_ENTRIES       # of one operator: a loop over more indices than the table has places for need not be learnt

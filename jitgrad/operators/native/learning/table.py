@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import FaceState
-from jitgrad.operators.native.learning.call_words import CallWords
+from jitgrad.operators.native import layout as W
+from jitgrad.operators.native.entry_points import EntryPoint
+from jitgrad.operators.native.learning.call_key import CallWords
 
 _MASK = (1 << 64) - 1
 RARELY = 64             # of so many calls without a template one is learnt, by an operator that has met very many: it takes 20 us
@@ -28,7 +28,7 @@ class Encoded(np.ndarray):
     mixed: int
 
 
-def enter(state: FaceState, call: CallWords, encoded: Encoded) -> None:
+def enter(state: EntryPoint, call: CallWords, encoded: Encoded) -> None:
     """Make an entry of the table."""
     call.entered = True
     entry = array("q", [0] * W.ENTRY)
@@ -38,7 +38,7 @@ def enter(state: FaceState, call: CallWords, encoded: Encoded) -> None:
     for word in call.words:
         encoded.mixed = ((encoded.mixed ^ word) * W.HASH) & _MASK
     # Whoever finds another in here does not wait: it may be a finalizer of this very thread.  (A store rather than a lock: see
-    # graph.in_grad_mode.  No other thread runs between test and store.)
+    # recording.in_grad_mode.  No other thread runs between test and store.)
     if not _writing[0]:
         _writing[0] = True
         try:
@@ -58,7 +58,7 @@ def _places(encoded: Encoded, entries: int) -> list[int]:
     return [((encoded.mixed >> 40) + k) % entries for k in range(W.TRIES)]
 
 
-def _place(state: FaceState, entry: array, encoded: Encoded) -> int | None:
+def _place(state: EntryPoint, entry: array, encoded: Encoded) -> int | None:
     """The number of the entry for such a call: its own, an empty one, or that of another; None where the table is to grow."""
     places = _places(encoded, state.entries)
     table = state.table
@@ -73,7 +73,7 @@ def _place(state: FaceState, entry: array, encoded: Encoded) -> int | None:
     return None if state.entries < state.most else places[sum(divmod(state.left, RARELY)) % W.TRIES]
 
 
-def _grow(state: FaceState) -> None:
+def _grow(state: EntryPoint) -> None:
     """A table of four times as many entries.  (What has no place there is learnt again.)"""
     entries = 4 * state.entries
     table, templates = array("q", [0]) * (entries * W.ENTRY), {}

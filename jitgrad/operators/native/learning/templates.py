@@ -1,4 +1,4 @@
-"""What a face learns: templates, and their places in its table.
+"""Templates of what an operator's Python function has recorded, written as integers for machine code to follow.
 
 Input: the arguments of a call that an operator has recorded, and the template of what it has recorded.  Output: an entry of the
 operator's table, so that the next such call is followed by record.py.
@@ -23,9 +23,9 @@ from typing import Any
 from jitgrad.graph.node import Composite, Node
 from jitgrad.graph.recording import grad_mode, input_node, input_spec
 from jitgrad.graph.template import Template
-from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import FaceState
-from jitgrad.operators.native.learning.call_words import CallWords
+from jitgrad.operators.native import layout as W
+from jitgrad.operators.native.entry_points import EntryPoint
+from jitgrad.operators.native.learning.call_key import CallWords
 from jitgrad.operators.native.learning.filling import encoded, filled, given_numbers, on
 from jitgrad.operators.native.learning.meeting import MOST_MET, index_met, view_written
 from jitgrad.operators.native.learning.table import RARELY, enter
@@ -34,14 +34,15 @@ from jitgrad.operators.templates.template import Test, passes, template, watched
 from jitgrad.requests import execute
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing import forward_calls
 
 VAIN = 16               # learning of a write that is none to be entered counts as so many, since it takes longer
 OFTEN = 16              # evaluations without gradient mode, before such an operation is postponed
 SMALL, TIMES = 4096, 4          # bytes of operands that it may hold, and so many times those of its result
 
 
-def learner(state: FaceState) -> Callable:
-    """What a face calls where it has no template: the operator, of which it learns."""
+def learner(state: EntryPoint) -> Callable:
+    """What an entry point calls where it has no template: the operator, of which it learns."""
     function = state.func
     index_of = None if state.kind < W.READS else view_written if state.kind in (W.UPDATES, W.SCALED) else index_met
     met: set[int] = set()
@@ -71,17 +72,21 @@ def learner(state: FaceState) -> Callable:
     return learn
 
 
-def _evaluated(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result of an operator of what is known, of whose evaluation an entry is made.  It is learnt from operands of the same
     types and values for which the operator has to record."""
     distinct = list(dict.fromkeys(call.nodes))
     stand_ins = {n: Node(input_spec(n.type), (), False, 1, execute.value(n)) for n in distinct}
     in_order = map(stand_ins.__getitem__, call.nodes)
     args = tuple([on(v, in_order) for v in args])
-    result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    forward_calls(1)            # what operators call inside records, too, instead of being evaluated
+    try:
+        result, refused, tests = watched(state.func, args, {k: on(v, in_order) for k, v in kwargs.items()})
+    finally:
+        forward_calls(-1)
     nodes = [*stand_ins.values()]
     found = None if refused or any([n not in nodes for n, _ in tests]) else template(nodes, result)
-    numbered = {} if found is None else given_numbers(found, call.numbers)
+    numbered = {} if found is None else given_numbers(found, call.numbers, True)
     if call.valid and isinstance(result, (Tensor, tuple)):
         call.count += W.VALUES if grad_mode.enabled else W.POSTPONED
         if found is None or len(numbered) != len(call.numbers):
@@ -89,10 +94,11 @@ def _evaluated(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str,
         else:
             evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
             first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
-            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS:
+            whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
+            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and not whole:
                 evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, checks, found, numbered, first))
             call.kept.append(evaluate)
-            words = [*checks, id(evaluate), len(distinct), *first, *(numbered.values() or [-1])]
+            words = [*checks, id(evaluate), len(distinct), *first, *([i + whole for i in numbered.values()] or [-1])]
         enter(state, call, encoded(words, call.kept))
     return _values(result)
 
@@ -114,7 +120,7 @@ class _Evaluator:
         return self.run(*values)
 
 
-def _postpone(state: FaceState, call: CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
+def _postpone(state: EntryPoint, call: CallWords, checks: list[int], found: Template, numbered: Mapping[int, int],
               first: list[int]) -> None:
     """Have such calls recorded from now on, to be computed together with what else is asked for."""
     bytes_held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
@@ -140,7 +146,7 @@ def _values(result: Any) -> Any:
     return result
 
 
-def note(state: FaceState, call: CallWords, args: tuple, result: Any, tests: Sequence[Test]) -> None:
+def note(state: EntryPoint, call: CallWords, args: tuple, result: Any, tests: Sequence[Test]) -> None:
     """Make an entry of a call, unless it cannot be one.  tests: what operands have to pass."""
     if not call.valid or not call.nodes:
         return
@@ -168,7 +174,7 @@ def note(state: FaceState, call: CallWords, args: tuple, result: Any, tests: Seq
     enter(state, call, encoded(words, call.kept))
 
 
-def _written(state: FaceState, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _written(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result of an operator that writes to its first argument, of which an entry is made where the write is recorded."""
     if not (call.valid and grad_mode.enabled and any([n.requires_grad for n in call.nodes])):
         return state.func(*args, **kwargs)

@@ -1,7 +1,7 @@
 """Vector mathematics: formulas that LLVM vectorises, for float32 and float64, from their own arithmetic alone.
 
 Each formula is straight-line code: fused multiply-add, bit patterns and selections, no branch, no table, no call (but
-for sin, cos and tan of huge arguments, see lanes.py).  float32 is computed in float32 throughout.  Largest errors, in units
+for sin, cos and tan of huge arguments, see rare_arguments.py).  float32 is computed in float32 throughout.  Largest errors, in units
 in the last place (ulp), the same for both formats, as tests/test_vecmath.py bounds them against mpmath:
 
 | function           | ulp   |                                        |

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import exp_moderate, exp_of_sum
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, polynomial
 
 # erf(x) / x - 1 in x**2, |x| <= 1 (minimax: 2**-25.9, 2**-54.9).
 _ERF = Both(f4=(0.12837916612625122, -0.3761262893676758, 0.11283604800701141, -0.0268546175211668, 0.005189826246351004,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, clamp, fabs, format_of, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, clamp, fabs, format_of, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, log1p_inside
 
 # (exp(r) - 1 - r) / r**2 for |r| <= 0.3466 (minimax; of the error times sqrt(r**2 + 0.002): 2**-25.9, 2**-55.4).

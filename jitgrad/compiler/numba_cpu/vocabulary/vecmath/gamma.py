@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import log
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.trigonometric import sin_of_turn, tan_of_turn
 

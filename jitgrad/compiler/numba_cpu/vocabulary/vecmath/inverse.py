@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, flipped, polynomial, sign_bit
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, flipped, polynomial, sign_bit
 
 _PI_2 = Both(f4=(1.57079637050628662109375, -4.37113882867379e-08), f8=(1.5707963267948966, 6.123233995736766e-17))
 # (asin(t) - t) / t**3 in t**2, t <= 1/2 (minimax, of the error times t**2: 2**-27.6, 2**-55.9).

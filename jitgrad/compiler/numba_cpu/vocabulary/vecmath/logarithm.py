@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, format_of, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, format_of, polynomial
 
 # ln 2 in two pieces: the product of the first with any exponent is exact.
 LN2 = Both(f4=(float.fromhex("0x1.62e4p-1"), float.fromhex("0x1.7f7d1cf79abcap-20")),

@@ -13,7 +13,7 @@ import math
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import IRValue, fma, intrinsic, select
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.exponential import exp_of_sum
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, polynomial
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, polynomial
 from jitgrad.compiler.numba_cpu.vocabulary.vecmath.logarithm import LN2, split
 
 Pair = tuple[IRValue, IRValue]

@@ -2,7 +2,7 @@
 
 Reduction to |r| <= pi / 4.  Up to a limit x - n * pi / 2 is taken with pi / 2 in three pieces of full precision (W. J. Cody and
 W. Waite, Software Manual for the Elementary Functions, 1980): with fused multiply-add the first difference is exact, as
-it is a multiple of the last place of the first piece.  Beyond, in the rare lanes that need it (lanes.py), the product of
+it is a multiple of the last place of the first piece.  Beyond, in the rare lanes that need it (rare_arguments.py), the product of
 the mantissa and the 192 bits of 2 / pi that matter is formed in integers (M. H. Payne and R. N. Hanek, Radian reduction
 for trigonometric functions, SIGNUM Newsletter 18, 1983).
 """
@@ -14,8 +14,8 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.compiler.numba_cpu.vocabulary.irvalue import I1, I4, I8, IRValue, declare, fma, intrinsic, on_gpu, select
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.format import Both, fabs, flipped, format_of, polynomial, sign_bit
-from jitgrad.compiler.numba_cpu.vocabulary.vecmath.lanes import corrected
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.float_format import Both, fabs, flipped, format_of, polynomial, sign_bit
+from jitgrad.compiler.numba_cpu.vocabulary.vecmath.rare_arguments import corrected
 
 # pi / 2 in three pieces, each rounded to the format.
 _PI_2 = Both(f4=(1.57079637050628662109375, -4.37113882867379e-08, -1.7151245100058819e-15),

@@ -1,4 +1,4 @@
-"""Schedules by the structure that they were made for, and when there is none.
+"""The cache of compiled schedules by graph structure, and when a structure is interpreted instead of compiled.
 
 Input: a captured graph and what is wanted of it.  Output: a key, which names the structure; the entry of a schedule, compiled
 if need be; or the reason to interpret instead.

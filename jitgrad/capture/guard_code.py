@@ -16,18 +16,18 @@ from jitgrad import tracing
 from jitgrad.capture.arrays import kept, lies
 from jitgrad.capture.guards.lines import Refusal, Test, changed, differ, filled, present
 from jitgrad.capture.guards.positions import Positions, value_of
+from jitgrad.capture.replays.captured_graph import Call, CapturedGraph
 from jitgrad.capture.replays.lazy_result import OneOfSeveral, Single, recorded_result
-from jitgrad.capture.replays.replay import Call, CapturedGraph
 from jitgrad.capture.trace import Input, Trace
 from jitgrad.capture.trees import Results
 from jitgrad.capture.value_guards import Looks
 from jitgrad.config import config
 from jitgrad.graph.node import Node
 from jitgrad.graph.recording import grad_mode, input_node
-from jitgrad.operators.native.faces import usual
+from jitgrad.operators.native.entry_points import usual
 from jitgrad.operators.views.layout import layout
 from jitgrad.requests.execute import value
-from jitgrad.requests.programs import interpreting
+from jitgrad.requests.schedule_cache import interpreting
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.types.array import same_type
 from jitgrad.types.dtype import get_default_dtype

@@ -1,6 +1,6 @@
 """The machine code of recording and of going through known graphs: compiled once for a machine, or loaded from the disk cache.
 
-Input: where CPython and the package's classes keep things.  Output: faces that record by themselves what they have learnt, and
+Input: where CPython and the package's classes keep things.  Output: entry points that record by themselves what they have learnt, and
 functions that recognise a graph (patterns.py).
 """
 from __future__ import annotations
@@ -18,32 +18,34 @@ from jitgrad.config import config, logger
 from jitgrad.graph.node import Composite, Extra, Node, Spec
 from jitgrad.graph.recording import grad_mode, recording_thread
 from jitgrad.memory.threads import building
-from jitgrad.operators.native import faces, objects
-from jitgrad.operators.native import words as W
-from jitgrad.operators.native.faces import FaceState
+from jitgrad.operators.native import entry_points, objects
+from jitgrad.operators.native import layout as W
+from jitgrad.operators.native.entry_points import EntryPoint
 from jitgrad.operators.native.learning.templates import learner
 from jitgrad.operators.native.patterns import PatternWords, function, is_followed
 from jitgrad.operators.provenance import OUTSIDE, user_line
 from jitgrad.operators.templates.template import LONGEST
 from jitgrad.ops.quiet import quiet
-from jitgrad.requests import counters, matcher, programs
+from jitgrad.requests import counters, matcher, schedule_cache
 from jitgrad.requests.execute import MAX_HISTORY, value
 from jitgrad.tensors.histories import Accumulator
+from jitgrad.tensors.parameter import Parameter
 from jitgrad.tensors.steps import pending_detached
 from jitgrad.tensors.storage import ATTACH, Storage, Version, detached_storages
-from jitgrad.tensors.tensor import Tensor, alike
+from jitgrad.tensors.tensor import Tensor
 from jitgrad.types.dtype import default_address
 
 # Files that decide what the code is
-_FILES = ("words.py", "assembly.py", "calls.py", "storing.py", "record.py", "matching.py", "again.py")
+_FILES = ("layout.py", "assembly.py", "calls.py", "storing.py", "record.py", "matching.py", "backward.py")
 _CLASSES: dict[str, tuple] = {      # by name, with arguments of their constructors
-    "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "FaceState": (FaceState, id), "Tensor": (Tensor,),
+    "Node": (Node,), "Spec": (Spec,), "Composite": (Composite,), "EntryPoint": (EntryPoint, id), "Tensor": (Tensor,),
     "Storage": (Storage,),
-    "Version": (Version,), "Extra": (Extra,), "Run": (programs.Run,), "Accumulator": (Accumulator,), "PatternWords": (PatternWords,)}
+    "Version": (Version,), "Extra": (Extra,), "Run": (schedule_cache.Run,), "Accumulator": (Accumulator,),
+    "PatternWords": (PatternWords,)}
 
 
 class Shared(np.ndarray):
-    """words.SHARED; it keeps what they refer to."""
+    """layout.SHARED; it keeps what they refer to."""
 
     kept: list[Any]
 
@@ -54,7 +56,7 @@ def _line() -> Any:
 
 
 def _offsets(classes: dict[str, type]) -> dict[str, int] | None:
-    """The offsets of words.SLOTS, or None if one is not found.  classes: of layers above."""
+    """The offsets of layout.SLOTS, or None if one is not found.  classes: of layers above."""
     known = {**_CLASSES, **{name: (cls,) for name, cls in classes.items()}}
     found = {"type": objects.TYPE, "length": objects.LENGTH, "items": objects.ITEMS, "list items": objects.LIST_ITEMS,
              "slice start": objects.SLICE[0], "slice stop": objects.SLICE[1], "slice step": objects.SLICE[2],
@@ -67,16 +69,16 @@ def _offsets(classes: dict[str, type]) -> dict[str, int] | None:
 
 
 def _shared(accumulate: Callable, release: Callable, applied: type) -> np.ndarray:
-    """words.SHARED."""
+    """layout.SHARED."""
     words = {"traces": tracing.count, "default": default_address, "recording_thread": recording_thread,
-             "compiling_thread": programs.compiling_thread, "hits": counters.hits, "era": programs.era_word}
+             "compiling_thread": schedule_cache.compiling_thread, "hits": counters.hits, "era": schedule_cache.era_word}
     known: dict[str, Any] = {
         "last_code": _line.__code__, "none": None, "true": True, "false": False, "grad_mode": grad_mode,
-        "interpreting": programs.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
+        "interpreting": schedule_cache.interpreting, "config": config, "outside": OUTSIDE, "user_line": _line,
         "accumulate": accumulate, "release": release, "value": value, "attach": ATTACH, "quiet": quiet,
         "detached": detached_storages.data, "pending": pending_detached.data,       # type: ignore[attr-defined]
-        "Tensor": Tensor, "Parameter": alike[-1], "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
-        "Composite": Composite, "Storage": Storage, "Run": programs.Run, "float": float, "int": int, "ndarray": np.ndarray,
+        "Tensor": Tensor, "Parameter": Parameter, "list": list, "tuple": tuple, "slice": slice, "Node": Node, "Extra": Extra,
+        "Composite": Composite, "Storage": Storage, "Run": schedule_cache.Run, "float": float, "int": int, "ndarray": np.ndarray,
         "PyFunction": applied}
     result: list[int] = []
     kept: list[Any] = []
@@ -103,7 +105,7 @@ def _function(name: str, offsets: dict[str, int], deepest: int, compiling: bool)
     def source() -> str:
         from llvmlite import ir
 
-        from jitgrad.operators.native.again import Again, Deliver, Usual
+        from jitgrad.operators.native.backward import Again, Deliver, Usual
         from jitgrad.operators.native.matching import Match
         from jitgrad.operators.native.record import Record
         module = ir.Module(name)
@@ -132,7 +134,7 @@ refused = False                         # there was no memory for them
 
 
 def install(accumulate: Callable, release: Callable, classes: dict[str, type], compiling: bool) -> None:
-    """Give all faces, and patterns, their code, once.
+    """Give all entry points, and patterns, their code, once.
 
     accumulate(tensor, gradient's node, False): adds to a gradient that is there.  release(): lets go of detached tensors.
     classes: autograd's Watch and PyFunction.  compiling: also if that is not on disk."""
@@ -153,15 +155,15 @@ def install(accumulate: Callable, release: Callable, classes: dict[str, type], c
             return
         if 0 in found:
             return
-        faces.usual[0] = function(found.usual, "usual", PatternWords(None))
-        faces.give_code(found.record, PatternWords.shared, learner)
+        entry_points.usual[0] = function(found.usual, "usual", PatternWords(None))
+        entry_points.give_code(found.record, PatternWords.shared, learner)
         matcher.native[0] = matching
         functions = found           # last: until then it is tried again
         logger.debug("operators are recorded by machine code")
 
 
 def equip(pattern: Any) -> None:
-    """Let the pattern of a plain backward go through its graphs by machine code, if there is any (see again.py)."""
+    """Let the pattern of a plain backward go through its graphs by machine code, if there is any (see backward.py)."""
     if functions is not None and is_followed(pattern):
         pattern.again = function(functions.again, "again", PatternWords(pattern, pattern.bound.run))
 
@@ -173,5 +175,5 @@ def matching(pattern: Any) -> Callable[..., list[Any] | None] | None:
 
 
 def delivery() -> Callable[..., None] | None:
-    """deliver(leaves, arrays), by machine code, if there is any (see again.py)."""
+    """deliver(leaves, arrays), by machine code, if there is any (see backward.py)."""
     return None if functions is None else function(functions.deliver, "deliver", PatternWords(None))

@@ -1,4 +1,4 @@
-"""What compile, value_and_grad, jacobian ... make of functions: objects, for pickle takes functions by their names alone.
+"""The callable objects that compile, value_and_grad and jacobian return, which can be pickled.
 
 A pickle holds the function and what was made of it, never a capture: another process captures anew (and finds kernels on disk).
 """

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 from jitgrad import tracing
+from jitgrad.capture.callables import Made, remade
 from jitgrad.capture.double_capture import same_call, same_result
-from jitgrad.capture.generate import NOTHING, Replay, generate, recording, replay_of
+from jitgrad.capture.guard_code import NOTHING, Replay, generate, recording, replay_of
 from jitgrad.capture.guards.lines import changed
-from jitgrad.capture.made import Made, remade
 from jitgrad.capture.release import let_go, release
 from jitgrad.capture.trace import Trace
 from jitgrad.capture.trees import parts, plain
 from jitgrad.config import config, logger
-from jitgrad.requests.programs import compiling_thread, interpreting
+from jitgrad.requests.schedule_cache import compiling_thread, interpreting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 MAX_CAPTURES = 32           # structures of one function that are kept
@@ -34,7 +34,7 @@ _capturing = False          # whether some thread captures a function
 def interpret() -> Iterator[None]:
     """Evaluate with NumPy, node by node, all gradients that this thread asks for inside the `with`."""
     before = interpreting.active
-    interpreting.active = True          # by stores: see graph.in_grad_mode
+    interpreting.active = True          # by stores: see recording.in_grad_mode
     compiling_thread[0] = 0
     try:
         yield
@@ -86,7 +86,7 @@ class Compiled:
             return self.record(args, kwargs)
         if _capturing:
             return self.record(args, kwargs)        # never wait for a function that another thread captures
-        _capturing = True               # by stores: see graph.in_grad_mode.  No other thread runs between test and store.
+        _capturing = True               # by stores: see recording.in_grad_mode.  No other thread runs between test and store.
         try:
             return self._capture(args, kwargs)
         finally:
@@ -136,7 +136,7 @@ class Compiled:
     def capture_once(self, args: tuple, kwargs: dict[str, Any], dynamic: set[str] | None) -> tuple[Any, Replay]:
         """Call the function under a capture: its result, and what becomes of the capture.
 
-        A function without effects is called once more, with stand-ins for its arrays and dynamic floats: see shadow.py."""
+        A function without effects is called once more, with stand-ins for its arrays and dynamic floats: see double_capture.py."""
         trace = Trace(self.function, None)
         prepared = trace.prepare(args, kwargs)
         result = self.record(args, kwargs) if prepared is None else trace.run(*prepared)

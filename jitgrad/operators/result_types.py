@@ -1,4 +1,4 @@
-"""Results with names: what torch.return_types has."""
+"""Named tuples that operators return (torch.return_types)."""
 from __future__ import annotations
 
 import functools

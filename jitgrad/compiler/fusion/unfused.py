@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from jitgrad.compiler.fusion.construct import Construction, Fused
+from jitgrad.compiler.fusion.step_builder import Construction, Fused
 from jitgrad.compiler.ir.loop_nest import LoopNest, Number, Pointer, Slot
 from jitgrad.compiler.ir.steps import Buffer, KernelInfo, KernelStep, LibraryStep
 from jitgrad.compiler.ir.values import Ref, Value

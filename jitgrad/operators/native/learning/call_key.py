@@ -1,10 +1,10 @@
-"""The words of a call: what the template of what it records depends on."""
+"""The key of an operator's call: types, flags and identities of its arguments as integers, by which its template is found."""
 from __future__ import annotations
 
 from typing import Any
 
 from jitgrad.graph.node import Node
-from jitgrad.operators.native import words as W
+from jitgrad.operators.native import layout as W
 from jitgrad.tensors.histories import is_fixed
 from jitgrad.tensors.steps import interned
 from jitgrad.tensors.tensor import Tensor
@@ -34,7 +34,7 @@ class CallWords:
         self.words: list[int] = []
         self.kept: list[Any] = [*kwargs]
         self.nodes: list[Node] = []                     # of the tensors among the arguments, in order
-        self.numbers: list[tuple[int, float]] = []      # the numbers that are run-time arguments, and which arguments they are
+        self.numbers: list[tuple[int, int | float]] = []        # the numbers that are run-time arguments, and which arguments they are
         self.pattern = 0
         self.before = kind == W.WRITES and len(args) == 3 and not kwargs and _is_before(args[0], args[2])
         self.count = W.NAMES * len(kwargs) + len(args)
@@ -54,8 +54,8 @@ class CallWords:
         if i == 0 and self.filled:
             return interned(value._chain) is value._chain
         if i is not None and (kind is int or kind is float) and (self.kind in _OF_NUMBERS or (self.kind == W.WRITES and i == 2)):
-            self.numbers.append((i, float(value)))
-            self.words.append(id(float) + W.NUMBER)
+            self.numbers.append((i, value))
+            self.words.append(id(kind) + W.NUMBER)
             return True
         if i == 2 and self.before:
             self.words.append(id(value._chain) + W.BEFORE)

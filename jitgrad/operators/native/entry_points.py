@@ -1,10 +1,10 @@
-"""Faces: the built-in functions that users call, and what gives them machine code.
+"""Entry points: the built-in functions that users call, and what gives them machine code.
 
-A face forwards to the Python function of its operator: its code is `PyObject_Vectorcall` itself, whose arguments are those
-of Python's fast calling convention, and whose callable is the `self` of the face.  `install` puts the code of record.py in
+An entry point forwards to the Python function of its operator: its code is `PyObject_Vectorcall` itself, whose arguments are those
+of Python's fast calling convention, and whose callable is the `self` of the entry point.  `install` puts the code of record.py in
 that place; nothing that a program can hold changes.
 
-Invariant: a face is one object for the life of the process, installed or not.
+Invariant: an entry point is one object for the life of the process, installed or not.
 """
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ import numpy as np
 from jitgrad import builtin
 from jitgrad.builtin import FASTCALL, KEYWORDS, Definition
 from jitgrad.memory import buffers
-from jitgrad.operators.native import objects, words
+from jitgrad.operators.native import layout, objects
 
 
-class FaceState(functools.partial):
-    """The `self` of a face: the Python function, and what the machine code needs of the operator.
+class EntryPoint(functools.partial):
+    """The `self` of an entry point: the Python function, and what the machine code needs of the operator.
 
-    header: an array of words.HEADER words; table: the entries, of which there are `entries` and may be `most`, replaced as a whole;
-    templates: by number of entry, what it keeps alive; kind: see words.py; left: how many more calls are learnt before few are, so that
-    a program which never repeats one does not spend its time on it; learner: what is called where there is no template; common: what
-    the header refers to; definition: the face's, at which CPython looks once more when it frees the face (at the interpreter's
-    end the module's reference goes first)."""
+    header: an array of layout.HEADER words; table: the entries, of which there are `entries` and may be `most`, replaced as a whole;
+    templates: by number of entry, what it keeps alive; kind: see layout.py; left: how many more calls are learnt before few are, so
+    that a program which never repeats one does not spend its time on it; learner: what is called where there is no template; common:
+    what the header refers to; definition: the entry point's, at which CPython looks once more when it frees the entry point (at
+    the interpreter's end the module's reference goes first)."""
 
     __slots__ = ("header", "table", "next", "entries", "most", "templates", "replaced", "left", "name", "kind", "learner", "common",
                  "definition")
@@ -51,9 +51,9 @@ class FaceState(functools.partial):
 
     def prepare(self, common: np.ndarray, learner: Callable) -> None:
         """Make the table.  common: the words that all operators share."""
-        self.most = words.MOST_ENTRIES if self.kind >= words.CHAINS else words.ENTRIES
-        self.entries = words.ENTRIES if self.kind < words.CHAINS else words.FEW_ENTRIES
-        self.table = self.next = array("q", [0]) * (self.entries * words.ENTRY)
+        self.most = layout.MOST_ENTRIES if self.kind >= layout.CHAINS else layout.ENTRIES
+        self.entries = layout.ENTRIES if self.kind < layout.CHAINS else layout.FEW_ENTRIES
+        self.table = self.next = array("q", [0]) * (self.entries * layout.ENTRY)
         self.templates = {}
         self.left = 2 * self.most
         self.learner = learner
@@ -64,36 +64,36 @@ class FaceState(functools.partial):
         """Have a larger table.  (Whatever comes in between, what machine code sees is there.)"""
         self.next = table
         self.replaced, self.templates = self.templates, templates
-        self.header[[words.TABLE, words.MASK]] = table.buffer_info()[0], entries - 1
+        self.header[[layout.TABLE, layout.MASK]] = table.buffer_info()[0], entries - 1
         self.table, self.entries, self.replaced = table, entries, {}
 
-    def __getattribute__(self, name: str) -> Any:       # pickle asks for the face by its name, which may be __lt__
-        found = FACES.get(name)
+    def __getattribute__(self, name: str) -> Any:       # pickle asks for the entry point by its name, which may be __lt__
+        found = ENTRY_POINTS.get(name)
         return found if found is not None and found.__self__ is self else super().__getattribute__(name)
 
     def __reduce__(self) -> Any:
         return _state, (self.name,)
 
 
-# usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (again.py); None: it may be so.
+# usual[0](dtype): True if that is the default dtype, and the present thread records and compiles (backward.py); None: it may be so.
 usual: list[Callable[[Any], bool | None]] = [lambda dtype: None]
-FACES: dict[str, Any] = {}          # by name; of a name's first, for pickle
-_states: list[FaceState] = []
+ENTRY_POINTS: dict[str, Any] = {}          # by name; of a name's first, for pickle
+_states: list[EntryPoint] = []
 _definitions: list[Definition] = []
 
 
-def _state(name: str) -> FaceState:
-    return FACES[name].__self__
+def _state(name: str) -> EntryPoint:
+    return ENTRY_POINTS[name].__self__
 
 
-def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str | None = None) -> Any:
+def entry_point(function: Callable, name: str, kind: int = layout.PLAIN, signature: str | None = None) -> Any:
     """What users call instead of `function`; the function itself where there can be no machine code.
 
-    kind: see FaceState.  signature: what inspect.signature and help() show."""
+    kind: see EntryPoint.  signature: what inspect.signature and help() show."""
     if not objects.SUPPORTED:
         return function
-    state = FaceState(function)
-    state.header = np.zeros(words.HEADER, np.int64)
+    state = EntryPoint(function)
+    state.header = np.zeros(layout.HEADER, np.int64)
     state.name = name
     state.kind = kind
     doc = function.__doc__ or ""
@@ -105,7 +105,7 @@ def face(function: Callable, name: str, kind: int = words.PLAIN, signature: str 
     state.definition = definition
     _states.append(state)
     _definitions.append(definition)
-    FACES.setdefault(name, made)
+    ENTRY_POINTS.setdefault(name, made)
     return made
 
 
@@ -113,14 +113,14 @@ _method_of = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(("PyInstanceM
 
 
 def method(function: Any) -> Any:
-    """A face as an attribute of a class: built-in functions do not bind by themselves."""
+    """An entry point as an attribute of a class: built-in functions do not bind by themselves."""
     if not isinstance(function, types.BuiltinFunctionType):
         return function
     return _method_of(function)
 
 
-def give_code(address: int, common: np.ndarray, learner: Callable[[FaceState], Callable]) -> None:
-    """Let every face run machine code from now on.  learner: makes what is called where there is no template."""
+def give_code(address: int, common: np.ndarray, learner: Callable[[EntryPoint], Callable]) -> None:
+    """Let every entry point run machine code from now on.  learner: makes what is called where there is no template."""
     take_code()         # some may have it, if an exception out of a signal handler came in between last time
     for state in _states:
         state.prepare(common, learner(state))
@@ -129,6 +129,6 @@ def give_code(address: int, common: np.ndarray, learner: Callable[[FaceState], C
 
 
 def take_code() -> None:
-    """Let every face forward again (for tests)."""
+    """Let every entry point forward again (for tests)."""
     for definition in _definitions:
         definition.code = objects.api("PyObject_Vectorcall")

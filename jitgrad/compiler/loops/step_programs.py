@@ -1,6 +1,6 @@
-"""Programs of steps: equal ones are compiled once, and bound to lengths.
+"""Compiled programs of the steps of an iteration: equal steps share one, which is bound to each one's lengths.
 
-Input: a step (steps.py), and which sizes of it advance.  Output: a `BoundStep` (tables.py).
+Input: a step (iteration.py), and which sizes of it advance.  Output: a `BoundStep` (tables.py).
 Invariant: a program depends on the structure of the step alone.
 """
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.compiler.build import Request, build, why_small
 from jitgrad.compiler.loops.body import Sizes
-from jitgrad.compiler.loops.steps import BodyStep
+from jitgrad.compiler.loops.iteration import BodyStep
 from jitgrad.compiler.loops.tables import Advance, BoundStep, Location, Unsuitable
 from jitgrad.compiler.program import Program
 from jitgrad.compiler.runtime.library_calls import LibraryCall

@@ -1,4 +1,4 @@
-"""Steps and buffers under construction.
+"""Builds the list of steps (kernels, library calls) of a program and the buffers between them.
 
 Input: values (values.py), from the last to the first: which of them one kernel is to compute, or that a library call is due.
 Output: the step, and the buffers that it reads and writes.

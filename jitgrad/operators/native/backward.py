@@ -1,4 +1,4 @@
-"""The machine code that goes through a graph like one seen before: recognise it (matching.py), run its program, deliver the gradients.
+"""The machine code of a whole backward: recognise the graph (matching.py), run its program, add the gradients to .grad.
 
 Input: the root of a recorded graph, a scalar; a pattern (requests/matcher.py) as words.  Output: True; None, and nothing has
 happened, where the graph is not the pattern's or needs autograd's attention.
@@ -26,8 +26,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import WORD, ObjectAssembly, StackWord
-from jitgrad.operators.native.matching import Matching
-from jitgrad.operators.native.words import (
+from jitgrad.operators.native.layout import (
     AGAIN,
     DELIVER,
     PATTERN_COMMON,
@@ -38,6 +37,7 @@ from jitgrad.operators.native.words import (
     PATTERN_VALUES,
     USUAL,
 )
+from jitgrad.operators.native.matching import Matching
 
 
 class Delivery(ObjectAssembly):

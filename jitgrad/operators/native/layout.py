@@ -1,4 +1,4 @@
-"""The words that Python and machine code share: headers, tables and templates.
+"""The layout of the integers that Python and machine code share: headers, tables and templates.
 
 An entry of the table is `ENTRY` words: how many arguments there are by position and by name (0: an empty entry), the default
 dtype, which tensors are one (PATTERN), the array that is the template (see templates.py), the words of each argument, and one for each
@@ -32,12 +32,13 @@ HEADER = 6
 # written to: by an operator in place (UPDATES), also of NUMBERS (SCALED), or by index (WRITES).  READS are views by index.
 PLAIN, NUMBERS, VIEWS, CHAINS, READS, UPDATES, SCALED, WRITES = range(8)
 NEEDS, PENDING = 1, 2   # bits added to the address of a tensor's type: it requires a gradient; it is not a leaf
-NUMBER = 1              # added to the address of `float`: any number
+NUMBER = 1              # added to the address of `float` or `int`: any such number
 INTEGER, BITS = 4, 3    # an integer that takes less than 64 - BITS bits: itself, shifted, and INTEGER, which no address has
 PRIVATE = 6             # added to the address of the type of a tensor that is being filled
 BEFORE = 5              # added to the address of its steps: a view, of what is written to, that has itself been written to
 PARTS = 1               # added to that of a type: its parts follow
 HASH = -7046029254386353131     # an odd number with its bits spread: the golden ratio's fraction of 2**64
+WHOLE = 1 << 8          # added to the number of an argument: an integer, which an evaluator takes as it is, not as a float
 NOTHING, LITERAL, ARGUMENT = 0, 1, 2    # where the value of a step comes from
 NO_DEPTH = 1 << 62      # instead of how much deeper a node lies: it is known
 # What a template does with its results: tensors; written to the first argument, which is the result, or None is; or nothing is
@@ -47,7 +48,7 @@ NOT_WRITTEN, WRITTEN_WHOLE = -1, -2     # Extra.in_place, False and True, where 
 MOST_WAITING = 128              # values that wait to be written, see Storage.wait
 READ, UPDATE, SET, COUNT_ALONE, APPLY = range(5)    # what is done with what is being filled
 RECORDED, AT_ONCE = 1, 2        # instead of an evaluator: the template of what is postponed follows, or recorded to be computed at once
-# Of matching.py and again.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node and how
+# Of matching.py and backward.py: the header of a pattern, what its nodes are (matcher.py), the layouts of arrays, who owns a node, how
 # it was written in place, and how many nodes and stops there may be.
 (PATTERN_COMMON, PATTERN_WORDS, PATTERN_LEAVES, PATTERN_VALUES, PATTERN_PROGRAM, PATTERN_ENTRY, PATTERN_ERA) = range(7)
 PATTERN_HEADER = 7
@@ -87,7 +88,7 @@ SLOTS = (
     *[f"Storage.{name}" for name in ("node", "writes", "cell", "private", "waiting", "owner", "history")],
     "Version.value", "Version.writer", "Run.entry", "Run.freed", "Run.reason", "Watch.hooks", "Watch.tensor", "PyFunction.ctx",
     "PyFunction.number", "Spec.sig",
-    "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "FaceState.header",
+    "Accumulator.tensor", "Accumulator.hooks", "Accumulator.post_hooks", "PatternWords.header", "EntryPoint.header",
     "type", "length", "items", "list items", "slice start", "slice stop", "slice step", "data", "flags", "strides")
 # The names of the functions.
 RECORD, MATCH, AGAIN, DELIVER, USUAL = [f"jitgrad_{name}" for name in ("record", "match", "again", "deliver", "usual")]

@@ -1,4 +1,4 @@
-"""What one iteration does, in order: programs, and updates of arrays in place.
+"""What one iteration of a rolled loop does, in order: programs, and updates of arrays in place.
 
 Input: what is to be computed, and which result takes the place of which leaf from iteration to iteration.
 Output: `BodyStep`s.  Invariant: an array is written to only after everything that reads what is there.
@@ -25,7 +25,7 @@ from jitgrad.ops.declare import REGISTRY
 class BodyStep:
     """One program.  order: its nodes, leaves first; sources: what each leaf stands for; results: what is computed, by the nodes of
     the iteration; outputs: places of these in the order.  base: what is updated in place, whose memory the only output has.
-    prepared: of programs.py, by the number of iterations where lengths advance."""
+    prepared: of step_programs.py, by the number of iterations where lengths advance."""
 
     order: list[Node]
     sources: list[Node]

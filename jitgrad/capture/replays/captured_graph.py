@@ -1,7 +1,7 @@
 """From a capture to calls without the function: templates, calls, and results that compute when they are asked.
 
 A `CapturedGraph` is the recorded graph of one capture, cut off from all arrays: leaves stand for the inputs, by number.  A `Call`
-is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (standin.py):
+is one use of it, with the nodes (or arrays) of its inputs.  A result is a tensor whose `_storage` is a StandIn (lazy_result.py):
 backward() and a look at the value run a program of the whole graph; anything else records the graph's nodes for this call
 (`Call.record`), as the function would have done, and from there on the tensor is like any other.
 """
@@ -14,14 +14,14 @@ import numpy as np
 
 from jitgrad.autograd.function import PyFunction
 from jitgrad.autograd.reverse import engine
-from jitgrad.autograd.reverse.history import check_saved
+from jitgrad.autograd.reverse.saved_values import check_saved
 from jitgrad.capture.arrays import kept
 from jitgrad.capture.guards.lines import Refusal
 from jitgrad.capture.replays.delivery import delivery
 from jitgrad.graph.node import INPUT, SCALAR, Composite, Node, is_stale, topological
 from jitgrad.graph.recording import input_node
 from jitgrad.graph.template import Template
-from jitgrad.requests import counters, execute, programs
+from jitgrad.requests import counters, execute, schedule_cache
 from jitgrad.requests.capture import capture as capture_graph
 from jitgrad.tracing import BORN
 
@@ -38,7 +38,7 @@ class ReplayPlan:
     sources: for each array or number that it takes, (the number of an input, None) or (-1, the value).  wrt: the inputs
     whose gradients come after the values; places: of CapturedGraph.outputs among the values."""
 
-    def __init__(self, entry: programs.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
+    def __init__(self, entry: schedule_cache.Entry, bound: Bound, sources: list[tuple[int, Any]], wrt: list[int],
                  places: list[int]) -> None:
         self.entry = entry
         self.bound = bound
@@ -46,7 +46,7 @@ class ReplayPlan:
         self.sources = sources
         self.wrt = wrt
         self.places = places
-        self.era = programs.era
+        self.era = schedule_cache.era
         self.again: Any = None       # of a joint plan: see delivery.py
         self.repeats = False
 
@@ -97,13 +97,13 @@ class CapturedGraph:
         """The program of one scalar output and the gradients of all leaves below it.  None: it is to be interpreted."""
         plan = self._known(output)
         if plan is None:
-            return None if programs.interpret_reason() is not None else self._made(output, inputs, [self.outputs[output]], None)
+            return None if schedule_cache.interpret_reason() is not None else self._made(output, inputs, [self.outputs[output]], None)
         if not plan.repeats:                # from the second time on: a program that calls but once needs none
             plan.repeats = True
             plan.again = delivery(output, plan, len(self.leaves), len(self.outputs) == 1)
         return plan
 
-    def _constants(self, captured: programs.Capture, nodes: list[Node]) -> dict[int, Any]:
+    def _constants(self, captured: schedule_cache.Capture, nodes: list[Node]) -> dict[int, Any]:
         """The literals of the function, which its guards see to, by position."""
         inputs = {nodes[leaf] for leaf in self.leaves if leaf is not None}
         return {p: n.value for p, n in enumerate(captured.order) if n.op is SCALAR and n not in inputs}
@@ -111,16 +111,18 @@ class CapturedGraph:
     def values(self, inputs: Sequence[Given]) -> ReplayPlan | None:
         """The program of the values of all outputs.  None: they are to be interpreted."""
         plan = self._known("values")
-        return plan if plan is not None or programs.interpret_reason() is not None else self._made("values", inputs, self.outputs, ())
+        if plan is None and schedule_cache.interpret_reason() is None:
+            plan = self._made("values", inputs, self.outputs, ())
+        return plan
 
     def derivative(self, wrt: Sequence[int], inputs: Sequence[Given]) -> ReplayPlan:
         """The program of all outputs and of the gradients of the first with respect to some inputs."""
         plan = self.plans.get("derivative")         # as _known, without a further call
-        return self._made("derivative", inputs, self.outputs, wrt) if plan is None or plan.era != programs.era else plan
+        return self._made("derivative", inputs, self.outputs, wrt) if plan is None or plan.era != schedule_cache.era else plan
 
     def _known(self, key: Any) -> ReplayPlan | None:
         plan = self.plans.get(key)
-        return None if plan is None or plan.era != programs.era else plan
+        return None if plan is None or plan.era != schedule_cache.era else plan
 
     def _made(self, key: Any, inputs: Sequence[Given], outputs: Sequence[int], wrt: Sequence[int] | None) -> ReplayPlan:
         """The program of some outputs, by number, and of the gradients of the first with respect to some inputs (None: to all)."""
@@ -132,11 +134,11 @@ class CapturedGraph:
         if wrt == ():
             wanted.sort(key=index.__getitem__)
         if wrt != () and len(wanted) == 1 and leaves == captured.leaves:
-            entry = programs.entry_for(captured, wanted[0])
+            entry = schedule_cache.entry_for(captured, wanted[0])
         else:
             roots = [] if wrt == () else [(index[wanted[0]], False)]
             places, values = [index[n] for n in leaves], [index[n] for n in wanted]
-            entry = programs.find(programs.make_key(captured, roots, places, values), captured, roots, places, values)
+            entry = schedule_cache.find(schedule_cache.make_key(captured, roots, places, values), captured, roots, places, values)
         number = {nodes[leaf]: i for i, leaf in reversed(list(enumerate(self.leaves))) if leaf is not None}
         bound = entry.program.bind(captured.order)
         constants = self._constants(captured, nodes)

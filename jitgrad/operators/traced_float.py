@@ -1,4 +1,4 @@
-"""Python floats that a function is called with while it is traced."""
+"""TracedFloat: the stand-in for a Python float argument while a function is captured."""
 from __future__ import annotations
 
 import operator

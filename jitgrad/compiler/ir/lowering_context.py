@@ -1,4 +1,4 @@
-"""What the rules of lowering build with: an interface of lower.Lowering, below the rules that it calls."""
+"""What a lowering rule may call: the interface of lower.Lowering, declared below the rules so that imports point down."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
