@@ -69,6 +69,15 @@ def broadcast_family(dtype: type) -> Request:
     return request([total(ops.tanh(x + row) * column)], [x, row, column])
 
 
+def bias_family(dtype: type) -> Request:
+    """Rows of a multiple of four elements, and others."""
+    found = []
+    for columns in (8, 5):
+        x, b = normal(3, columns, dtype=dtype), normal(columns, seed=1, dtype=dtype)
+        found.append(ops.relu(x + b) * ops.sigmoid(x))
+    return request(found)
+
+
 def softmax_family(dtype: type) -> Request:
     x, w = normal(5, 7, dtype=dtype), normal(5, 7, seed=1, dtype=dtype, requires_grad=False)
     return request([total(softmax(x, 1) * w)], [x])

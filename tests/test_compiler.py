@@ -51,6 +51,12 @@ def normalised(x: Node) -> Node:
 
 # -- values ----------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
+def test_a_truncated_quotient(dtype: type) -> None:
+    a, b = leaf(np.array([7, -7, 5, -1], dtype), False), leaf(np.array([2, 2, -3, 4], dtype), False)
+    check([ops.trunc_divide(a, b)])
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n", LENGTHS)
 def test_a_chain_with_its_gradient_is_one_kernel(n: int, dtype: type) -> None:

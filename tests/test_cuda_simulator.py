@@ -19,7 +19,7 @@ from jitgrad import ops
 from jitgrad.compiler.build import build
 from jitgrad.compiler.codegen import target_cuda
 from jitgrad.compiler.codegen.cuda import scans
-from jitgrad.compiler.ir.loop_nest import Access, Load, LoopNest, Pointer, Reduce, Result, Store
+from jitgrad.compiler.ir.loop_nest import Access, Load, LoopNest, Pointer, Position, Reduce, Result, Store
 from jitgrad.compiler.ir.steps import LibraryStep
 from jitgrad.compiler.numba_cuda import shapes, simulated
 from jitgrad.compiler.numba_cuda.kernels import get_kernel
@@ -209,6 +209,18 @@ def test_atomics_on_request() -> None:
         assert any(["atomic_add_f4" in k.source for k in program.kernels]) and "scatter" not in kinds(program)
         compare(program.run(r.order), reference(r), tolerance(r.order))
         assert not any(["atomic" in k.source for k in build(r, target()).kernels])
+
+
+def test_positions_with_a_step_four_at_a_time() -> None:
+    kernel = LoopNest((0,), [Pointer(0)])
+    kernel.body = [Position(3, (2,), 1)]
+    kernel.stores = [Store(Access(0, "i8", (1,)), 0, 1)]
+    source = target_cuda.emit(kernel)
+    assert "first_store_i8" in source
+    memory = np.zeros(24, np.int64)
+    out = memory[-memory.ctypes.data % 16 // 8:][:21]
+    run(source, [out], {"hi": 21})
+    assert out.tolist() == [3 + 2 * k for k in range(21)]
 
 
 def test_positions_that_follow_from_a_row_are_left_to_one_thread() -> None:

@@ -30,6 +30,11 @@ def by_category(floating: str, integer: str, boolean: str | None = None) -> Any:
     return scalar
 
 
+def _truncated_quotient(d: dtype) -> str:
+    """Of integers: arithmetic of int32 is int64, and both operands of a division are of one type."""
+    return "trunc({a} / {b})" if d.category == 2 else f"floordiv(to_{d.code}({{a}} - ifmod({{a}}, {{b}})), {{b}})"
+
+
 def _unless_integer(f: Any) -> Any:
     """f for floating operands; the operand itself for integers, which are already whole."""
     return lambda x: f(x) if x.dtype.kind == "f" else x
@@ -96,7 +101,7 @@ floor_divide = elementwise("floor_divide(a, b)", scalar="floordiv({a}, {b})", nu
                            vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)), grad_name="DivBackward2",
                            doc="floor(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
 trunc_divide = elementwise("trunc_divide(a, b)", exact=True, vjp=lambda g, y, a, b: (zeros_like(g), zeros_like(g)),
-                           scalar=by_category("trunc({a} / {b})", "floordiv({a} - ifmod({a}, {b}), {b})"),
+                           scalar=_truncated_quotient,
                            numpy=lambda a, b: np.trunc(a / b) if a.dtype.kind == "f" else (a - np.fmod(a, b)) // b,
                            grad_name="DivBackward2", doc="trunc(a / b)", sample=uniform(WIDE, (1.1, 3), dtypes=NUMBERS))
 remainder = elementwise("remainder(a, b)", scalar="remainder({a}, {b})", numpy=np.remainder, exact=True,

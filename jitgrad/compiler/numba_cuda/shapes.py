@@ -10,6 +10,7 @@ from typing import NamedTuple
 THREADS = 256           # of a block
 BLOCKS = 2048           # of a grid, about: what a large device runs at once
 PER_THREAD = 8          # elements that a thread takes at least before a sum is cut in chunks
+FOUR = 4                # elements that a thread takes at a time where nothing is reduced
 WARP = 32               # neighbours that load together
 PARTIAL = 1 << 25       # elements of the partial results that lanes of rows hold, at most
 
@@ -31,7 +32,7 @@ def shape(kind: str, outer: int, inner: int, threads: int = THREADS, blocks: int
         across = min(_over(outer, x), blocks)
         chunks = 1 if kind == "combine" else min(_over(inner, y * PER_THREAD), max(1, blocks // across))
         return Shape((across, chunks), (x, y))
-    x = min(_power(inner), threads)
+    x = min(_power(_over(inner, FOUR) if kind == "elementwise" else inner), threads)
     y = min(_power(outer), threads // x)
     across = min(_over(outer, y), blocks)
     if kind == "scatter":
@@ -42,7 +43,7 @@ def shape(kind: str, outer: int, inner: int, threads: int = THREADS, blocks: int
     if kind == "added":
         return Shape((max(1, min(across, blocks // 4, PARTIAL // max(1, inner * y))), 1), (x, y))
     if kind == "elementwise":
-        return Shape((across, min(_over(inner, 4 * x), max(1, 8 * blocks // across))), (x, y))
+        return Shape((across, min(_over(inner, FOUR * x), max(1, 8 * blocks // across))), (x, y))
     return Shape((across, min(_over(inner, PER_THREAD * x), max(1, blocks // across))), (x, y))
 
 

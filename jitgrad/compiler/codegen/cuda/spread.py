@@ -7,7 +7,7 @@ results where the inner loops were cut in chunks.
     rows         the last loop is reduced: threads along x share a row
     columns      the last loop is kept: threads along y share a column
 
-Where neighbours in memory are neighbours in the one loop of elementwise work, a thread takes FOUR of them, so that it loads and
+Where neighbours in memory are neighbours in the inner loop of elementwise work, a thread takes FOUR of them, so that it loads and
 stores 16 bytes at a time if the arrays begin at multiples of that:
 
     q = (by * nx + tx) * 4
@@ -150,41 +150,46 @@ class Spread(Stage):
     # -- four elements a thread --------------------------------------------------------------------------------------
 
     def in_fours(self) -> bool:
-        """Whether the one loop is over neighbours in every array."""
+        """Whether the inner loop is over neighbours in every array."""
         accesses = self.accesses()
-        return self.k.depth == 1 and not self.reductions and len(self.used) <= MOST and bool(accesses) and \
-            all([a.coefs == (1,) and not a.computed for a in accesses])
+        return len(self.inner) == 1 and not self.reductions and len(self.used) <= MOST and bool(accesses) and \
+            all([a.step == 1 and not a.computed for a in accesses])
 
     def accesses(self) -> list[Access]:
-        """What is touched in the loop."""
-        loads = [e.access for n in self.used if isinstance(e := self.k.body[n], Load) and self.varies[n]]
+        """What is touched in the inner loop."""
+        loads = [e.access for n in self.used if isinstance(e := self.k.body[n], Load) and self.inner[0] in self.varies[n]]
         return [*loads, *[s.access for s in self.stores]]
 
     def fours(self, start: str, step: str) -> str:
         """The loop over four elements at a time; returns where the rest begins."""
-        pointers = list(dict.fromkeys([f"p{a.slot}" for a in self.accesses()]))
+        accesses, last, total = self.accesses(), self.inner[0], self.lengths(self.inner)
+        pointers = list(dict.fromkeys([f"p{a.slot}" for a in accesses]))
         joined = pointers[0]
         for p in pointers[1:]:
             joined = f"bor({joined}, {p})"
+        # Where the loops around begin is a multiple of four elements, too.
+        strides = dict.fromkeys([self.amount(c) for a in accesses for c in a.coefs[:-1] if c != 0])
+        aligned = " and ".join([f"band({joined}, 15) == 0", *[f"rest({stride}, {FOUR}) == 0" for stride in strides]])
         self.line(f"q = ({start}) * {FOUR}")
-        self.line(f"whole = hi - rest(hi, {FOUR}) if band({joined}, 15) == 0 else 0")
+        self.line(f"whole = {total} - rest({total}, {FOUR}) if {aligned} else 0")
         self.line("while q < whole:")
         self.indent += 1
         before, self.lines = self.lines, []
-        self.entries(self.used, set(), {0})
+        self.entries(self.used, {*self.outer}, {last})
         self.innermost()
         written, self.lines = self.lines, before
-        inside = {f"v{n}" for n in self.used if self.varies[n]}
+        inside = {f"v{n}" for n in self.used if last in self.varies[n]}
         for text in written:
-            self.lines += [_element(text, e, inside) for e in range(FOUR)]
+            self.lines += [_element(text, e, inside, f"i{last}") for e in range(FOUR)]
         self.line(f"q = q + {step} * {FOUR}")
         self.indent -= 1
         return f"whole + {start}"
 
 
-def _element(line: str, e: int, inside: set[str]) -> str:
+def _element(line: str, e: int, inside: set[str], variable: str) -> str:
     """The line for element q + e."""
-    line = re.sub(r"\bi0\b", f"q + {e}" if e else "q", line)
+    line = re.sub(rf"\b{variable}\b(?= \*)", f"(q + {e})" if e else "q", line)
+    line = re.sub(rf"\b{variable}\b", f"q + {e}" if e else "q", line)
     if e == 0:
         line = re.sub(r"\b(load|store)_", r"first_\1_", line)
     return re.sub(r"\bv\d+\b", lambda found: f"{found[0]}_{e}" if found[0] in inside else found[0], line)
