@@ -11,7 +11,8 @@ PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 # The modules of what is called between a user's call and the reading of its arguments.
 _BETWEEN = ("jitgrad.operators.declaration.", "jitgrad.operators.native.", "jitgrad.operators.templates.",
-            "jitgrad.operators.views.view", "jitgrad.operators.provenance", "jitgrad.tensors.storage", "jitgrad.methods")
+            "jitgrad.operators.views.view", "jitgrad.operators.provenance", "jitgrad.tensors.storage", "jitgrad.methods",
+            "jitgrad.tracing")
 
 OUTSIDE: set[str] = set()      # files seen that are not the package's
 _inside: set[str] = set()       # and that are
