@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_native import native_code  # noqa: F401  (a fixture: operators of which many calls were learnt learn few)
 
 import jitgrad
 from jitgrad.autograd.reverse import engine
