@@ -43,6 +43,16 @@ class CallAssembly(ObjectAssembly):
         self.shared = self.load(self.header, W.COMMON * WORD)
         self.target.set(self.load(self.header, W.FUNCTION * WORD))
 
+    def number_given(self, argument: Any) -> Any:
+        """A new reference to the number that an argument is, as templates number it: a float, or (see WHOLE) the integer itself."""
+        is_whole, number = self.less(self.number(W.WHOLE - 1), argument), self.variable(0)
+        value = self.load(self.at(self.args, self.select(is_whole, self.add(argument, -W.WHOLE), argument)))
+        with self.when(is_whole):
+            number.set(self.held(value))
+        with self.when(self.builder.not_(is_whole)):
+            number.set(self.api("PyNumber_Float", value))
+        return number.get()
+
     def find_template(self, deepest: int) -> None:
         """deepest: the depth at which the Python function takes over."""
         self.describe()

@@ -30,7 +30,7 @@ from typing import Any
 from llvmlite import ir
 
 from jitgrad.operators.native.assembly import StackWord
-from jitgrad.operators.native.layout import ARGUMENT, LITERAL, MADE, MOST_TENSORS, NO_DEPTH, NOT_WRITTEN, RECORD, WHOLE, WRITTEN_WHOLE
+from jitgrad.operators.native.layout import ARGUMENT, LITERAL, MADE, MOST_TENSORS, NO_DEPTH, NOT_WRITTEN, RECORD, WRITTEN_WHOLE
 from jitgrad.operators.native.storing import Storing
 
 
@@ -215,12 +215,8 @@ class Record(Storing):
             self.store(self.get(node, "Node.value"), self.at(given, i))
         argument, number = self.take(), self.owned()
         with self.when(self.differ(argument, -1)):
-            is_whole = self.less(self.number(WHOLE - 1), argument)
-            value = self.variable(self.load(self.at(self.args, self.select(is_whole, self.add(argument, -WHOLE), argument))))
-            with self.when(self.builder.not_(is_whole)):
-                number.set(self.api("PyNumber_Float", value.get()))
-                value.set(number.get())
-            self.store(value.get(), self.at(given, count))
+            number.set(self.number_given(argument))
+            self.store(number.get(), self.at(given, count))
             total.set(self.add(count, 1))
         self.outcome.set(self.api("PyObject_Vectorcall", evaluator, given, total.get(), 0))
         self.api("Py_DecRef", number.get())

@@ -35,7 +35,6 @@ from jitgrad.operators.native.layout import (
     SET,
     UPDATE,
     UPDATED,
-    WHOLE,
     WRITES,
 )
 
@@ -270,12 +269,7 @@ class Storing(CallAssembly):
             self.store(node, self.at(given, self.add(i, 1)))        # which is held; its value, which is not, is read in the one moment
         argument, key = self.take(), self.take()
         with self.when(self.differ(argument, -1)):
-            is_whole = self.less(self.number(WHOLE - 1), argument)
-            value = self.load(self.at(self.args, self.select(is_whole, self.add(argument, -WHOLE), argument)))
-            with self.when(is_whole):
-                self.writer.set(self.held(value))
-            with self.when(self.builder.not_(is_whole)):
-                self.writer.set(self.api("PyNumber_Float", value))
+            self.writer.set(self.number_given(argument))
             self.store(self.writer.get(), self.at(given, total.get()))
             total.set(self.add(total.get(), 1))
         with self.when(self.both(self.same(what, SET), self.both(self.same(count, 0), self.differ(function, 0)))):

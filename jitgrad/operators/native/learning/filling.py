@@ -10,7 +10,7 @@ which (0: none).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,17 +121,16 @@ def _updater(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str, 
     numbered = given_numbers(found, call.numbers, type_.dtype.category == 1)
     if len(numbered) != len(call.numbers):
         return None
-    whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
+    argument = number_word(found, numbered)
     operands = 1 + len(others)
     compute = arrays(operands, found, [operands + k for k in numbered])
     [*_, last] = found.nodes
     function: Any = last.spec.op.numpy
     in_order_of_arguments = list(range(operands)) + [operands + k for k in numbered]
     computed = [step for step in found.nodes if step.inputs]
-    direct = (type(function) is np.ufunc and not whole and len(computed) == 1 and not last.spec.kwargs
+    direct = (type(function) is np.ufunc and argument < W.WHOLE and len(computed) == 1 and not last.spec.kwargs
               and list(last.inputs) == in_order_of_arguments and len(found.nodes) == 1 + len(numbered))
     index = _index(of, chain, tensor._chain) if direct else None
-    argument = [*[i + whole for i in numbered.values()], -1][0]
     return function if index is not None else _computed(compute, of, chain), len(others), argument, index
 
 
@@ -179,6 +178,13 @@ def given_numbers(found: Template, given: Sequence[tuple[int, int | float]], who
     if type(value) is int:
         return {leaves[0]: argument} if whole and type(number) is int and value == number else {}
     return {leaves[0]: argument} if repr(value) == repr(float(number)) else {}
+
+
+def number_word(found: Template, numbered: Mapping[int, int]) -> int:
+    """Which argument is a number, as machine code takes it: -1 for none; an integer that is to stay one has WHOLE added."""
+    for k, argument in numbered.items():
+        return argument + W.WHOLE * (type(found.nodes[k].value) is int)
+    return -1
 
 
 def encoded(words: list[int], kept: list[Any]) -> Encoded:

@@ -26,7 +26,7 @@ from jitgrad.graph.template import Template
 from jitgrad.operators.native import layout as W
 from jitgrad.operators.native.entry_points import EntryPoint
 from jitgrad.operators.native.learning.call_key import CallWords
-from jitgrad.operators.native.learning.filling import encoded, filled, given_numbers, on
+from jitgrad.operators.native.learning.filling import encoded, filled, given_numbers, number_word, on
 from jitgrad.operators.native.learning.meeting import MOST_MET, index_met, view_written
 from jitgrad.operators.native.learning.table import RARELY, enter
 from jitgrad.operators.templates.evaluation import evaluator
@@ -91,12 +91,12 @@ def _evaluated(state: EntryPoint, call: CallWords, args: tuple, kwargs: dict[str
         else:
             evaluate = evaluator(nodes, found, [len(nodes) + k for k in numbered])
             first, checks = [call.nodes.index(n) for n in distinct], _tests([(nodes.index(n), test) for n, test in tests], call.kept)
-            whole = W.WHOLE * any([type(found.nodes[k].value) is int for k in numbered])
-            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and not whole:
+            argument = number_word(found, numbered)
+            if not grad_mode.enabled and len(found.nodes) <= W.MOST_STEPS and argument < W.WHOLE:
                 held = sum([t.size * t.dtype.itemsize for t in {n.type for n in call.nodes}])
                 evaluate = _Evaluator(evaluate, functools.partial(_postpone, state, call, held, checks, found, numbered, first))
             call.kept.append(evaluate)
-            words = [*checks, id(evaluate), len(distinct), *first, *([i + whole for i in numbered.values()] or [-1])]
+            words = [*checks, id(evaluate), len(distinct), *first, argument]
         enter(state, call, encoded(words, call.kept))
         call.nodes.clear()          # an evaluator may keep the call
     return _values(result)
