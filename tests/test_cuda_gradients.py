@@ -208,6 +208,11 @@ def arrays_of(value: object) -> list[np.ndarray]:
 @pytest.mark.full
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_give_what_they_give_on_the_cpu(name: str) -> None:
+    compare_with_the_cpu(name)
+
+
+def compare_with_the_cpu(name: str) -> None:
+    """Also of a GPU, if there is one (test_gpu.py)."""
     warnings.simplefilter("ignore", UserWarning)        # anomaly mode tells that it is on
     want, found = [arrays_of(PROGRAMS[name](device)) for device in ("cpu", "cuda")]
     for a, b in zip(want, found, strict=True):

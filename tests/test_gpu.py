@@ -1,13 +1,11 @@
 """On a GPU: values against the CPU's, memory over many steps.  Skipped where there is none (NUMBA_ENABLE_CUDASIM=1 simulates one)."""
 from __future__ import annotations
 
-import warnings
-
 import drawn
 import numpy as np
 import pytest
 from cuda_programs import PROGRAMS
-from test_cuda_gradients import arrays_of
+from test_cuda_gradients import compare_with_the_cpu
 
 import jitgrad as torch
 from jitgrad.graph.node import Op
@@ -26,10 +24,7 @@ STEPS = 50 if driver.is_simulated() else 100_000
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_gives_what_it_gives_on_the_cpu(name: str) -> None:
-    warnings.simplefilter("ignore", UserWarning)        # anomaly mode tells that it is on
-    want, found = [arrays_of(PROGRAMS[name](device)) for device in ("cpu", "cuda")]
-    for a, b in zip(want, found, strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+    compare_with_the_cpu(name)
 
 
 @pytest.mark.parametrize("op", [op for op in REGISTRY.values() if op.sample is not None], ids=lambda op: op.name)

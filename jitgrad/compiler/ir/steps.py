@@ -4,6 +4,7 @@ Invariant: a step speaks of buffers by number, of lengths by expressions; it hol
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +117,10 @@ class LibraryStep:
     def buffers(self) -> list[int]:
         """Every buffer that it reads or writes."""
         return [s for s in self.sources if s >= 0] + [self.target]
+
+    def keywords(self, value: Callable[[Expr], int]) -> dict[str, Any]:
+        """What the operation's function is called with by name, for one set of lengths."""
+        return dict(self.params) if self.sizes is None else {**self.params, "sizes": tuple([value(n) for n in self.sizes])}
 
     @property
     def product(self) -> bool:

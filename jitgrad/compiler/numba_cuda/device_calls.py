@@ -59,9 +59,7 @@ class DeviceCall:
 
     def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Callable[[Expr], int]) -> None:
         self._op = step.op
-        self._kwargs = dict(step.params)
-        if step.sizes is not None:
-            self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
+        self._kwargs = step.keywords(value)
         self.target = step.target
         self._shape = tuple([value(n) for n in step.shape])
         self._operands = [_Operand(o, source, value) for o, source in zip(step.operands, step.sources, strict=True)]

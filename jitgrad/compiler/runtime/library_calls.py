@@ -99,9 +99,7 @@ class LibraryCall:
 
     def __init__(self, step: LibraryStep, buffers: list[Buffer], value: Callable[[Expr], int]) -> None:
         self.op = step.op
-        self._kwargs = dict(step.params)
-        if step.sizes is not None:
-            self._kwargs["sizes"] = tuple([value(n) for n in step.sizes])
+        self._kwargs = step.keywords(value)
         self.target = step.target
         self._kind = buffers[step.target].kind
         self.dtype = buffers[step.target].dtype

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad.memory.cuda import driver, flag, streams
-from jitgrad.memory.cuda.pool import Piece, pool
+from jitgrad.memory.cuda.pool import Allocation, pool
 
 NOT_ON_THE_HOST = "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
 _CONTIGUOUS = SimpleNamespace(c_contiguous=True)
 
 
 class DeviceArray:
-    """An array on the device.  owner: what keeps the memory, a `pool.Piece` or what somebody else gave."""
+    """An array on the device.  owner: what keeps the memory, a `pool.Allocation` or what somebody else gave."""
 
     __slots__ = ("address", "shape", "dtype", "owner", "__weakref__")
     flags = _CONTIGUOUS
@@ -74,7 +74,7 @@ class DeviceArray:
 
     def used_by(self, queue: streams.Queue) -> None:
         """Work of a queue uses it."""
-        if type(self.owner) is Piece:
+        if type(self.owner) is Allocation:
             self.owner.used_by(queue)
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:

@@ -9,13 +9,13 @@ import threading
 import numpy as np
 
 from jitgrad.memory.cuda import driver, streams
-from jitgrad.memory.cuda.pool import Piece, pool
+from jitgrad.memory.cuda.pool import Allocation, pool
 
 _WORD = np.int32
 _lock = threading.Lock()
 _texts: list[str] = []              # by number, from 1 on
 _numbers: dict[str, int] = {}
-_words: dict[int, Piece] = {}       # of a driver, by identity
+_words: dict[int, Allocation] = {}       # of a driver, by identity
 _pending: set[streams.Queue] = set()        # whose work may set it, since it was read last behind that work
 
 

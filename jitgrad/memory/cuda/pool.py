@@ -19,7 +19,7 @@ from jitgrad.memory.cuda.streams import Queue
 LEAST = 512         # bytes: of what the driver gives, and alignment
 
 
-class Piece:
+class Allocation:
     """Memory that somebody uses; it goes back when nobody refers to it.  others: queues that use it beside its own."""
 
     __slots__ = ("address", "nbytes", "queue", "others", "_pool")
@@ -62,7 +62,7 @@ class Pool:
         """Bytes that the driver has given."""
         return self._reserved
 
-    def take(self, nbytes: int) -> Piece:
+    def take(self, nbytes: int) -> Allocation:
         """Memory of so many bytes, at least, for the current queue.  Raises OutOfMemoryError."""
         queue = streams.current()
         size = _rounded(nbytes)
@@ -85,7 +85,7 @@ class Pool:
                 self.most_reserved = max(self.most_reserved, self._reserved)
             self._used += size
             self.most_used = max(self.most_used, self._used)
-            return Piece(self, address, size, queue)
+            return Allocation(self, address, size, queue)
 
     def collect(self) -> None:
         """Take in what was given back."""
